@@ -1,0 +1,376 @@
+"""The compiler: a topology and its running state in, the desired state of the kernel and of the nodes out.
+
+Pure and deterministic: the same input gives the same plan.  One `_Compiler` method per part of the picture; each part is
+described where it belongs (`vpc`, `serverless`, `outside`), this module only puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from testbed.fabric import managed_rules, node_specs
+from testbed.fabric.addressing import (
+    FRONT_END,
+    INTERNET,
+    LOAD_GENERATOR,
+    redis_host,
+    regions,
+    runtime_node,
+)
+from testbed.fabric.firewall import Nic
+from testbed.fabric.naming import interface_name
+from testbed.fabric.plan import Chain, Node, Plan, Table
+from testbed.fabric.plan import Route as PlanRoute
+from testbed.fabric.running import Running
+from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
+from testbed.fabric.vpc import INTERNET as INTERNET_SEGMENT
+from testbed.fabric.vpc import Translation, Vpc, route_metric
+from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
+from testbed.model.base import last
+from testbed.model.compute import Network, Route
+from testbed.model.firewall import Firewall
+from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
+from testbed.model.redis import PORT as REDIS_PORT
+from testbed.model.topology import Topology
+from testbed.model.vpcaccess import Connector
+from testbed.model.workload import Workload
+
+LINK_MTU = 1500
+PROBER = "35.191.0.2"
+"""The address that health-check probes come from, in the first documented range (behaviour 2.1.6)."""
+FRONT_END_SOURCE = "35.191.0.3"
+"""The address by which the front end reaches instances of the flexible environment."""
+_FIRST_IDENTIFIER = 100
+
+
+def compile_topology(topology: Topology, running: Running) -> Plan:
+    """The plan of a topology in a running state.
+
+    `running.addresses` must have been made by `addressing.allocate` for this topology.
+    """
+    return _Compiler(topology, running).plan()
+
+
+def vpc_segment(network: str) -> str:
+    """The namespace of a network."""
+    return f"vpc-{last(network)}"
+
+
+def google_segment(network: str) -> str:
+    """The namespace from which Google's health checks and front ends reach into a network."""
+    return f"google-{last(network)}"
+
+
+def connector_addresses(cidr: str) -> tuple[str, ...]:
+    """Every address that an instance of a connector can have: what its counters are kept for."""
+    return tuple(str(address) for address in usable(cidr))
+
+
+@dataclass(slots=True)
+class _Compiler:
+    topology: Topology
+    running: Running
+    wiring: Wiring = field(default_factory=Wiring)
+    nodes: list[Node] = field(default_factory=list)
+    vpcs: dict[str, Vpc] = field(default_factory=dict)
+    regions: dict[str, Region] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        """Put the parts together, inside out."""
+        internet = self.wiring.segment(INTERNET_SEGMENT, loopback=str(INTERNET[1]))
+        connectors = {c.name: self._ends(c, i) for i, c in enumerate(self.topology.vpcaccess.connectors)}
+        for network in self.topology.compute.networks:
+            self._network(network)
+        self._instances()
+        self._flexible()
+        self._redis()
+        self._runtimes(connectors)
+        self._connector_instances(connectors)
+        self._peerings()
+        self._vpn_gateways(internet)
+        self._static_routes()
+        for index, network in enumerate(self.topology.compute.networks):
+            self._connect(network, internet, connectors, index)
+        self._front_end(internet)
+        self._outside(internet)
+        for vpc in self.vpcs.values():
+            vpc.finish()
+        for region in self.regions.values():
+            region.finish()
+        _finish_internet(internet)
+        spaces = [space.frozen() for space in self.wiring.spaces.values()]
+        veths = sorted(self.wiring.veths, key=lambda veth: (veth.a.namespace, veth.a.interface.name))
+        return Plan(self.topology.name, tuple(spaces), tuple(veths), tuple(self.nodes))
+
+    def _address(self, key: str) -> str:
+        return self.running.addresses[key]
+
+    # -- the networks ---------------------------------------------------------------------------------------------
+
+    def _network(self, network: Network) -> None:
+        vpc = Vpc.begin(self.wiring, vpc_segment(network.name), network.mtu, self._ranges(network.full_name))
+        self.vpcs[network.full_name] = vpc
+        vpc.rules += [rule for rule in self.topology.compute.firewalls if rule.network == network.full_name]
+        for connector in self._connectors(network.full_name):
+            cidr = self.topology.connector_range(connector)
+            vpc.rules += managed_rules.for_connector(connector, network.full_name, cidr)
+            vpc.counted.append(connector_addresses(cidr))
+
+    def _ranges(self, network: str) -> list[str]:
+        """The ranges of a network's subnets, hidden ones of connectors among them (behaviour 4.5.8)."""
+        subnets = [s.ip_cidr_range for s in self.topology.compute.subnetworks if s.network == network]
+        return list(dict.fromkeys([*subnets, *map(self.topology.connector_range, self._connectors(network))]))
+
+    def _connectors(self, network: str) -> list[Connector]:
+        known = self.topology.vpcaccess.connectors
+        return [c for c in known if self.topology.connector_network(c) == network]
+
+    def _instances(self) -> None:
+        for instance in self.topology.compute.instances:
+            subnet = self.topology.subnetworks[instance.nic.subnetwork]
+            nic = Nic(
+                self._address(instance.full_name), frozenset(instance.tags.items),
+                frozenset(account.email for account in instance.service_accounts),
+            )  # fmt: skip
+            vpc = self.vpcs[subnet.network]
+            vpc.attach(self.wiring.node(instance.name), "eth0", nic, subnet.ip_cidr_range)
+            if instance.nic.access_configs:
+                external = self._address(f"{instance.full_name}/external")
+                vpc.translations.append(
+                    Translation(instance.name, frozenset({nic.address}), (external,), one_to_one=True)
+                )  # fmt: skip
+            self.nodes.append(node_specs.vm(instance))
+
+    def _flexible(self) -> None:
+        """Instances of the flexible environment are like VMs of the network (behaviour 3.6)."""
+        for workload, place in self.topology.flexible:
+            subnet = self.topology.subnetworks[place.subnetwork_name]
+            tag = place.instance_tag or f"aef-{workload.id}"
+            vpc = self.vpcs[place.name]
+            nic = Nic(self._address(workload.name), frozenset({tag}))
+            vpc.attach(self.wiring.node(workload.id), "eth0", nic, subnet.ip_cidr_range)
+            vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
+            self.nodes.append(node_specs.runtime(workload, workload.id, self._environment(workload)))
+
+    def _redis(self) -> None:
+        """Each Redis instance has a producer network of its own, peered with the authorized network (behaviour 4.9.1)."""
+        for redis in self.topology.redis.instances:
+            cidr = self._address(f"{redis.full_name}/range")
+            producer = Vpc.begin(self.wiring, f"vpc-redis-{redis.id}", self.vpcs[redis.authorized_network].mtu, [cidr])
+            self.vpcs[redis.full_name] = producer
+            producer.attach(self.wiring.node(redis.id), "eth0", Nic(redis_host(cidr)), cidr)
+            producer.rules.append(Firewall.model_validate({
+                "name": "redis", "network": f"redis-{redis.id}", "allowed": [{"IPProtocol": "tcp", "ports": [REDIS_PORT]}],
+            }))  # fmt: skip
+            consumer = self.vpcs[redis.authorized_network]
+            consumer.peer(producer, self._ranges(redis.authorized_network), [cidr])
+            self.nodes.append(node_specs.redis(redis, self.running.auth_strings.get(redis.full_name)))
+
+    def _peerings(self) -> None:
+        """A peering is active when both sides have made it (behaviour 4.5.1)."""
+        networks = self.topology.compute.networks
+        made = {(n.full_name, p.network) for n in networks for p in n.peerings}
+        for mine, theirs in sorted(made):
+            if mine < theirs and (theirs, mine) in made:
+                self.vpcs[mine].peer(self.vpcs[theirs], self._ranges(mine), self._ranges(theirs))
+
+    # -- connectors and runtimes ----------------------------------------------------------------------------------
+
+    def _ends(self, connector: Connector, index: int) -> ConnectorEnds:
+        instances = [i for i in self.running.instances if i.connector == connector.name]
+        return ConnectorEnds(
+            connector.name, _FIRST_IDENTIFIER + index, self.topology.connector_range(connector),
+            tuple(i.address for i in instances), tuple(i.address for i in instances if i.health == "healthy"),
+        )  # fmt: skip
+
+    def _runtimes(self, connectors: dict[str, ConnectorEnds]) -> None:
+        for name in regions(self.topology):
+            share = self._address(f"serverless/{name}")
+            space = self.wiring.segment(f"serverless-{name}", loopback=str(IPv4Network(share)[1]))
+            self.regions[name] = Region(space, self.wiring, self._address(f"pool/{name}"))
+        for workload in self.topology.workloads:
+            if workload.kind == "app-engine-flexible":
+                continue
+            for node in _nodes_of(workload):
+                runtime = Runtime(node, self._address(node), workload.connector, workload.egress)
+                self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
+                self.nodes.append(node_specs.runtime(workload, node, self._environment(workload)))
+
+    def _environment(self, workload: Workload) -> dict[str, str]:
+        """The environment of a workload, with secrets resolved."""
+        payloads = {
+            f"sm://{secret.name.split('/')[1]}/{last(secret.name)}": self.running.auth_strings.get(
+                secret.redis_auth_string, ""
+            )
+            for secret in self.topology.secretmanager.secrets
+        }
+        resolved = {name: payloads.get(value, value) for name, value in workload.environment.items()}
+        return {"PORT": str(workload.port), **resolved}
+
+    def _connector_instances(self, connectors: dict[str, ConnectorEnds]) -> None:
+        runtimes = [runtime for region in self.regions.values() for runtime in region.runtimes]
+        by_name = {connector.name: connector for connector in self.topology.vpcaccess.connectors}
+        for instance in self.running.instances:
+            connector, ends = by_name[instance.connector], connectors[instance.connector]
+            vpc = self.vpcs[self.topology.connector_network(connector)]
+            node = self.wiring.node(instance.name)
+            nic = Nic(instance.address, frozenset(connector.network_tags))
+            vpc.attach(node, "eth0", nic, ends.cidr, mtu=LINK_MTU)
+            connector_instance(node, ends, [r for r in runtimes if r.connector == connector.name])
+            self.nodes.append(node_specs.connector(instance))
+
+    # -- the ways out of a network --------------------------------------------------------------------------------
+
+    def _connect(
+        self, network: Network, internet: Space, connectors: dict[str, ConnectorEnds], index: int
+    ) -> None:  # fmt: skip
+        vpc = self.vpcs[network.full_name]
+        self._cloud_nat(network, vpc)
+        vpc.connect_internet(internet)
+        mine = self._connectors(network.full_name)
+        for name, region in self.regions.items():
+            ends = [connectors[c.name] for c in mine if c.region == name]
+            if ends:
+                region.connect_vpc(vpc.space, self._address(f"serverless/{name}"), ends, index)
+        if mine or any(place.name == network.full_name for _, place in self.topology.flexible):
+            google = self.wiring.segment(google_segment(network.name), loopback=PROBER)
+            self.wiring.join(vpc.space, google, mtu=LINK_MTU)
+            self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
+            self.wiring.route(google, [DEFAULT], vpc.space)
+
+    def _cloud_nat(self, network: Network, vpc: Vpc) -> None:
+        for router in self.topology.compute.routers:
+            if router.network != network.full_name:
+                continue
+            for nat in router.nats:
+                external = [self._address(a) for a in nat.nat_ips] or [self._address(f"{router.full_name}/nats/{nat.name}")]
+                chosen = {entry.name for entry in nat.subnetworks}
+                ranges = [
+                    IPv4Network(s.ip_cidr_range) for s in self.topology.compute.subnetworks
+                    if s.network == network.full_name and s.region == router.region and (not chosen or s.full_name in chosen)
+                ]  # fmt: skip
+                if not chosen:  # a connector's hidden subnet is in all subnets, but cannot be named (behaviour 3.3.3)
+                    ranges += [
+                        IPv4Network(self.topology.connector_range(c))
+                        for c in self._connectors(network.full_name) if c.region == router.region
+                    ]  # fmt: skip
+                taken = {s for t in vpc.translations if t.one_to_one for s in t.sources}
+                sources = {nic.address for nic in vpc.nics if any(_in(nic.address, cidr) for cidr in ranges)} - taken
+                vpc.translations.append(Translation(nat.name, frozenset(sources), tuple(external)))
+
+    def _vpn_gateways(self, internet: Space) -> None:
+        """A gateway is a router with one foot on the internet and one in the network."""
+        compute = self.topology.compute
+        for index, gateway in enumerate(compute.target_vpn_gateways):
+            vpc = self.vpcs[gateway.network]
+            external = self._address(next(r.ip_address for r in compute.forwarding_rules if r.target == gateway.full_name))
+            node = self.wiring.node(gateway.name, ROUTER)
+            self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
+            local = self._ranges(gateway.network)
+            inside = f"169.254.2.{index + 1}"
+            self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, sources=ANYWHERE)
+            tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
+            self.nodes.append(node_specs.cloud_vpn(gateway.name, external, tunnels))
+
+    def _static_routes(self) -> None:
+        tunnels = {tunnel.full_name: tunnel for tunnel in self.topology.compute.vpn_tunnels}
+        instances = {instance.full_name: instance for instance in self.topology.compute.instances}
+        for route in self.topology.compute.routes:
+            space = self.vpcs[route.network].space
+            if route.next_hop_vpn_tunnel:
+                gateway = tunnels[route.next_hop_vpn_tunnel].target_vpn_gateway
+                _route_via(space, route, node=last(gateway))
+            elif route.next_hop_instance:
+                _route_via(space, route, node=instances[route.next_hop_instance].name)
+            elif route.next_hop_ip:
+                _route_via(space, route, address=route.next_hop_ip)
+
+    # -- the outside ----------------------------------------------------------------------------------------------
+
+    def _front_end(self, internet: Space) -> None:
+        """The front end has one foot on the internet and one in each region (and in each network with flexible instances)."""
+        if not self.topology.workloads:
+            return
+        node = self.wiring.node(FRONT_END)
+        self.wiring.attach(node, "internet", internet, self._address(FRONT_END), mtu=LINK_MTU)
+        for name, region in self.regions.items():
+            address = self._address(f"{FRONT_END}/{name}")
+            region.front_ends.add(address)
+            share = self._address(f"serverless/{name}")
+            self.wiring.attach(node, _device(name), region.space, address, mtu=LINK_MTU, routes=[share])
+        flexible: dict[str, list[str]] = {}
+        for workload, place in self.topology.flexible:
+            flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
+        for network, targets in flexible.items():
+            google = self.wiring.spaces[google_segment(network)]
+            self.wiring.attach(
+                node, _device(last(network)), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
+            )  # fmt: skip
+        upstreams = {
+            w.name: [self._address(w.name if w.kind == "app-engine-flexible" else n) for n in _nodes_of(w)]
+            for w in self.topology.workloads
+        }
+        self.nodes.append(node_specs.front_end(self.topology.workloads, upstreams))
+
+    def _outside(self, internet: Space) -> None:
+        for name, region in self.regions.items():
+            region.connect_internet(internet, [self._address(f"pool/{name}")])
+        for host in self.topology.internet.hosts:
+            self.wiring.attach(self.wiring.node(host.name), "eth0", internet, host.address, mtu=LINK_MTU)
+            self.nodes.append(node_specs.host(host, "internet-host"))
+        if self.running.load_generator:
+            address = self._address(LOAD_GENERATOR)
+            self.wiring.attach(self.wiring.node(LOAD_GENERATOR), "eth0", internet, address, mtu=LINK_MTU)
+            names = {w.host: self._address(FRONT_END) for w in self.topology.workloads}
+            self.nodes.append(node_specs.load_generator(names))
+        for site in self.topology.on_prem.sites:
+            segment = self.wiring.segment(f"site-{site.name}")
+            gateway = self.wiring.node(site.gateway.name, ROUTER)
+            self.wiring.attach(gateway, "internet", internet, site.gateway.external_address, mtu=LINK_MTU)
+            port = self.wiring.attach(
+                gateway, "lan", segment, site.gateway.internal_address, mtu=LINK_MTU, routes=[site.range],
+                sources=ANYWHERE,
+            )  # fmt: skip
+            segment.routes.add(_via(DEFAULT, port, site.gateway.internal_address))
+            for host in site.hosts:
+                self.wiring.attach(self.wiring.node(host.name), "eth0", segment, host.address, mtu=LINK_MTU)
+                self.nodes.append(node_specs.host(host, "on-prem-host"))
+            self.nodes.append(node_specs.site_gateway(site))
+            segment.tables.append(self.wiring.anti_spoofing(segment))
+
+
+def _nodes_of(workload: Workload) -> Iterator[str]:
+    return (runtime_node(workload.id, index) for index in range(workload.instances))
+
+
+def _in(address: str, cidr: IPv4Network) -> bool:
+    return IPv4Network(address).subnet_of(cidr)
+
+
+def _device(name: str) -> str:
+    return interface_name(name)
+
+
+def _via(destination: str, device: str, gateway: str, metric: int = 0) -> PlanRoute:
+    return PlanRoute(destination, device, gateway, metric=metric)
+
+
+def _route_via(space: Space, route: Route, *, node: str | None = None, address: str | None = None) -> None:
+    """A static route to a NIC, found by its node or its address.  An address that no NIC has: dropped (behaviour 4.3.8)."""
+    device = interface_name(node) if node else None
+    for neighbour in space.neighbours:
+        if neighbour.device == device or neighbour.address == address:
+            space.routes.add(_via(route.dest_range, neighbour.device, neighbour.address, route_metric(route.priority)))
+            return
+    space.routes.add(PlanRoute(route.dest_range, metric=route_metric(route.priority), kind="blackhole"))
+
+
+def _finish_internet(internet: Space) -> None:
+    """Private addresses are not routed on the internet."""
+    internal = internet.set_of("hash:net", map(str, INTERNAL))
+    bogons = tuple(f"-m set --match-set {internal} {side} -j DROP" for side in ("src", "dst"))
+    internet.tables += [
+        Table("filter", (Chain("INPUT", "ACCEPT"), Chain("FORWARD", "ACCEPT", bogons), Chain("OUTPUT", "ACCEPT"))),
+    ]

@@ -1,0 +1,121 @@
+"""Compiles VPC firewall rules to iptables chains and ipsets.
+
+A rule becomes one iptables rule per protocol (and per fifteen ports), never one per VM: targets and sources are sets of
+addresses, and since a NIC cannot spoof, an address identifies it.  The comment carries the rule's name, so that the hit
+counters do.  The chains are walked once per connection: what conntrack knows has been accepted before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from testbed.fabric.plan import Chain
+from testbed.fabric.wiring import Space
+from testbed.model.firewall import Firewall, Match
+
+EGRESS, INGRESS = "egress", "ingress"
+IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
+"""The implied rules, at the end of everything (behaviour 4.1.7)."""
+
+_EVERYTHING = "0.0.0.0/0"
+_PORTS_PER_RULE = 15
+"""What the multiport match takes; a range counts as two."""
+_NUMBERED = {"6": "tcp", "17": "udp", "132": "sctp", "1": "icmp", "50": "esp", "51": "ah"}
+"""Protocols that iptables prints by name even if they were given by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """What a firewall rule can know of a NIC."""
+
+    address: str
+    tags: frozenset[str] = frozenset()
+    service_accounts: frozenset[str] = field(default_factory=frozenset)
+
+
+def order(rules: Iterable[Firewall]) -> list[Firewall]:
+    """The rules in the order in which they are tried: by priority, deny before allow (behaviour 4.1.5, 4.1.6).
+
+    Disabled rules are left out: the network behaves as if they did not exist (behaviour 4.1.14).
+    """
+    return sorted((r for r in rules if not r.disabled), key=lambda r: (r.priority, r.allows, r.name))
+
+
+def chains(rules: Iterable[Firewall], nics: Sequence[Nic], space: Space) -> tuple[Chain, Chain]:
+    """The egress chain (tried for the sender's NIC) and the ingress chain (for the receiver's).
+
+    A packet that the egress chain allows returns to the caller; one that the ingress chain allows is accepted.
+    """
+    ordered = order(rules)
+    egress = [line for rule in ordered if rule.direction == "EGRESS" for line in _lines(rule, nics, space)]
+    ingress = [line for rule in ordered if rule.direction == "INGRESS" for line in _lines(rule, nics, space)]
+    return (
+        Chain(EGRESS, None, (*egress, f"-m comment --comment {IMPLIED_EGRESS} -j RETURN")),
+        Chain(INGRESS, None, (*ingress, f"-m comment --comment {IMPLIED_INGRESS} -j DROP")),
+    )
+
+
+def _lines(rule: Firewall, nics: Sequence[Nic], space: Space) -> Iterator[str]:
+    """The iptables rules of one firewall rule."""
+    inbound = rule.direction == "INGRESS"
+    matches = [
+        *_targets(rule, nics, space, "dst" if inbound else "src"),
+        *_peers(_sources(rule, nics), space, "src"),
+        *_peers(rule.destination_ranges, space, "dst"),
+    ]
+    verdict = ("ACCEPT" if inbound else "RETURN") if rule.allows else "DROP"
+    for match in rule.allowed or rule.denied:
+        for protocol in _protocols(match):
+            yield " ".join([*protocol, *matches, f"-m comment --comment {rule.name}", f"-j {verdict}"])
+
+
+def _targets(rule: Firewall, nics: Sequence[Nic], space: Space, side: str) -> Iterator[str]:
+    """Which NICs the rule is for; without targets all of them (behaviour 4.1.12)."""
+    tags, accounts = set(rule.target_tags), set(rule.target_service_accounts)
+    if tags or accounts:
+        members = {nic.address for nic in nics if tags & nic.tags or accounts & nic.service_accounts}
+        yield f"-m set --match-set {space.set_of('hash:ip', members)} {side}"
+
+
+def _sources(rule: Firewall, nics: Sequence[Nic]) -> tuple[str, ...]:
+    """Source ranges, and the addresses of NICs with a source tag or account: either will do (behaviour 4.1.10, 4.1.11)."""
+    tags, accounts = set(rule.source_tags), set(rule.source_service_accounts)
+    tagged = {f"{nic.address}/32" for nic in nics if tags & nic.tags or accounts & nic.service_accounts}
+    if (tags or accounts) and not rule.source_ranges and not tagged:
+        return ("255.255.255.255/32",)  # nobody has the tag: a source that no packet has
+    return (*rule.source_ranges, *sorted(tagged))
+
+
+def _peers(ranges: Sequence[str], space: Space, side: str) -> Iterator[str]:
+    if ranges and _EVERYTHING not in ranges:
+        members = {cidr.removesuffix("/32") for cidr in ranges}
+        yield f"-m set --match-set {space.set_of('hash:net', members)} {side}"
+
+
+def _protocols(match: Match) -> Iterator[list[str]]:
+    if match.ip_protocol == "all":
+        yield []
+        return
+    protocol = _NUMBERED.get(match.ip_protocol, match.ip_protocol)
+    if not match.ports:
+        yield [f"-p {protocol}"]
+        return
+    for ports in _portions(match.ports):
+        yield [f"-p {protocol}", f"-m multiport --dports {','.join(ports)}"]
+
+
+def _portions(ports: Sequence[str]) -> Iterator[list[str]]:
+    """Ports in portions that one multiport match can take."""
+    portion: list[str] = []
+    used = 0
+    for port in ports:
+        low, dash, high = port.partition("-")
+        text = f"{int(low)}:{int(high)}" if dash else str(int(low))
+        cost = 2 if dash else 1
+        if used + cost > _PORTS_PER_RULE:
+            yield portion
+            portion, used = [], 0
+        portion.append(text)
+        used += cost
+    yield portion

@@ -1,0 +1,51 @@
+"""Firewall rules that Google makes by itself: for connectors, and for App Engine's flexible environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.model.firewall import Firewall, Match
+from testbed.model.ranges import HEALTH_CHECKS, SERVERLESS
+from testbed.model.vpcaccess import Connector
+
+TUNNEL_PORT = 665
+"""UDP port of the tunnel between runtime and connector (behaviour 2.1.7)."""
+HEALTH_PORT = 667
+"""TCP port on which a connector instance answers health checks (behaviour 2.1.7)."""
+
+_PROXY = (
+    Match(IPProtocol="tcp", ports=(str(HEALTH_PORT),)), Match(IPProtocol="udp", ports=("665-666",)),
+    Match(IPProtocol="icmp"),
+)  # fmt: skip
+_OTHER_PORTS = (
+    Match(IPProtocol="tcp", ports=("1-666", "668-65535")), Match(IPProtocol="udp", ports=("1-664", "667-65535"))
+)  # fmt: skip
+_HEALTH = (Match(IPProtocol="tcp", ports=(str(HEALTH_PORT),)),)
+_ALL = (Match(IPProtocol="tcp"), Match(IPProtocol="udp"), Match(IPProtocol="icmp"))
+
+
+def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Firewall]:
+    """The six rules that exist as long as the connector does (behaviour 2.2.2, 2.2.7)."""
+    universal, unique = connector.network_tags
+    infrastructure = (str(SERVERLESS),)
+    probes = tuple(map(str, HEALTH_CHECKS))
+
+    def rule(suffix: str, **fields: object) -> Firewall:
+        return Firewall.model_validate({"name": f"{connector.resource_prefix}-{suffix}", "network": network, **fields})
+
+    # Most target the instances by the unique tag (likely: behaviour 2.2.2).
+    yield rule("hcfw", priority=100, allowed=_HEALTH, sourceRanges=probes, targetTags=(unique,))
+    yield rule("rsgfw", priority=100, allowed=_PROXY, sourceRanges=infrastructure, targetTags=(unique,))
+    outbound = {"direction": "EGRESS", "priority": 100, "destinationRanges": infrastructure, "targetTags": (unique,)}
+    yield rule("earfw", allowed=_PROXY, **outbound)
+    yield rule("egrfw", denied=_OTHER_PORTS, **outbound)
+    yield rule("sbntfw", priority=1000, allowed=_ALL, sourceRanges=(cidr,))
+    yield rule("tagfw", priority=1000, allowed=_ALL, sourceTags=(unique,))
+
+
+def for_flexible(service: str, network: str, tag: str, port: int) -> Firewall:
+    """Google's front ends reach the instances of a flexible service (recalled; the rule's shape is our choice)."""
+    return Firewall.model_validate({
+        "name": f"aef-{service}", "network": network, "priority": 1000, "sourceRanges": tuple(map(str, HEALTH_CHECKS)),
+        "targetTags": (tag,), "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
+    })  # fmt: skip

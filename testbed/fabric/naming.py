@@ -1,0 +1,27 @@
+"""How things are called on the host and in the kernel."""
+
+from __future__ import annotations
+
+import hashlib
+
+IFNAMSIZ = 15
+"""Characters that a Linux interface name may have (`IFNAMSIZ` less the closing zero)."""
+
+
+def host_name(testbed: str, name: str) -> str:
+    """The name on the host of a namespace or container of a testbed: whatever we make carries the testbed's name."""
+    return f"tb-{testbed}-{name}"
+
+
+def interface_name(name: str) -> str:
+    """A device name for `name`: the name itself where it fits, else its head and a digest of the whole."""
+    if len(name) <= IFNAMSIZ:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:5]
+    return f"{name[: IFNAMSIZ - 6]}-{digest}"
+
+
+def set_name(kind: str, members: frozenset[str]) -> str:
+    """The name of an ipset, derived from its content (31 characters at most, ipset(8)): equal sets are one set."""
+    digest = hashlib.sha256("\n".join([kind, *sorted(members)]).encode()).hexdigest()[:16]
+    return f"tb-{digest}"

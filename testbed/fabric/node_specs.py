@@ -1,0 +1,117 @@
+"""What runs in each node: image, command, environment, and the role that configures it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from testbed.fabric.addressing import FRONT_END, LOAD_GENERATOR
+from testbed.fabric.plan import Node
+from testbed.fabric.running import ConnectorInstance
+from testbed.model.compute import Instance
+from testbed.model.outside import Host, Site
+from testbed.model.redis import PORT as REDIS_PORT
+from testbed.model.redis import Instance as RedisInstance
+from testbed.model.vpn import VpnTunnel
+from testbed.model.workload import Workload
+
+MIB = 1 << 20
+GIB = 1 << 30
+RUNTIME_MEMORY = 512 * MIB
+"""Cloud Run's default limit per instance (recalled)."""
+_WEB_PORT = 80
+_VPN_PRIVILEGES = ("NET_ADMIN",)
+"""What strongSwan needs for its tun device and routes; with it the only nodes that have a capability."""
+
+
+def _variables(**values: object) -> Mapping[str, object]:
+    return MappingProxyType(values)
+
+
+def vm(instance: Instance) -> Node:
+    """A VM.  The testbed's own image is a web server; an image of the user's is left as it is."""
+    image = instance.disks[0].initialize_params.source_image
+    ours = image == "testbed/vm"
+    return Node(
+        instance.name, "vm", image, role="web" if ours else None,
+        variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
+    )  # fmt: skip
+
+
+def host(given: Host, kind: str) -> Node:
+    """A host outside the cloud."""
+    return Node(given.name, kind, given.image)
+
+
+def runtime(workload: Workload, node: str, environment: Mapping[str, str]) -> Node:
+    """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
+    return Node(
+        node, workload.kind, workload.image, workload.command, MappingProxyType(dict(environment)), workload.source,
+        memory=RUNTIME_MEMORY,
+    )  # fmt: skip
+
+
+def connector(instance: ConnectorInstance) -> Node:
+    """A connector instance: the data path is the kernel's, the container answers health checks."""
+    return Node(instance.name, "connector-instance", "testbed/connector")
+
+
+def redis(instance: RedisInstance, auth_string: str | None) -> Node:
+    """A Redis instance."""
+    return Node(
+        instance.id, "redis", "testbed/redis", role="redis",
+        variables=_variables(
+            auth_string=auth_string, port=REDIS_PORT, maxmemory=instance.memory_size_gb * GIB, bind="0.0.0.0"  # noqa: S104 - inside the node
+        ),
+    )  # fmt: skip
+
+
+def front_end(workloads: Iterable[Workload], upstreams: Mapping[str, Sequence[str]]) -> Node:
+    """The HTTP front end of all serverless services."""
+    routes = [
+        {
+            "host": w.host, "prefix": f"{w.path}/", "name": w.id,
+            "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]],
+        }
+        for w in workloads
+    ]  # fmt: skip
+    return Node(FRONT_END, "front-end", "testbed/frontend", role="frontend", variables=_variables(routes=routes))
+
+
+def load_generator(hosts: Mapping[str, str]) -> Node:
+    """The load generator; it waits for commands."""
+    return Node(
+        LOAD_GENERATOR, "load-generator", "testbed/load", ("sleep", "infinity"), hosts=MappingProxyType(dict(hosts))
+    )
+
+
+def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
+    """A classic VPN gateway.  Cloud VPN always initiates (behaviour 4.10.10)."""
+    return _vpn(name, "vpn-gateway", [
+        {
+            "name": tunnel.name, "local_address": address, "peer_address": tunnel.peer_ip,
+            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
+            "local_selectors": list(tunnel.local_traffic_selector),
+            "remote_selectors": list(tunnel.remote_traffic_selector),
+        }
+        for tunnel in tunnels
+    ])  # fmt: skip
+
+
+def site_gateway(site: Site) -> Node:
+    """The VPN gateway of an on-prem site."""
+    return _vpn(site.gateway.name, "on-prem-gateway", [
+        {
+            "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,
+            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": False,
+            "local_selectors": [site.range], "remote_selectors": list(tunnel.remote_ranges),
+        }
+        for index, tunnel in enumerate(site.gateway.tunnels)
+    ])  # fmt: skip
+
+
+def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:
+    return Node(
+        name, kind, "testbed/vpn", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
+        variables=_variables(tunnels=tunnels),
+    )  # fmt: skip

@@ -1,0 +1,205 @@
+"""The desired state of one testbed, as plain values.
+
+The compiler writes a `Plan`; the kernel package makes it true; nothing in here performs I/O.  Every value is frozen and
+hashable, so that a difference between what should be and what is there is a difference between two sets.
+
+All addresses are IPv4 in text form.  An *address* is `10.8.0.2`, a *prefix* is `10.8.0.0/28`; a host route is a prefix
+of length 32.  Interface names obey the kernel's limit of 15 characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+LOOPBACK = "lo"
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network device inside one namespace.
+
+    `mac` and `mtu` are None for devices whose values are the kernel's business (the loopback device; a layer-3 tunnel has
+    no MAC address).
+    """
+
+    name: str
+    addresses: frozenset[str] = frozenset()
+    """Prefixes, as `ip address add` takes them: `10.8.0.2/32`."""
+    mac: str | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A VXLAN-GPE device in external (collect-metadata) mode: routes and nexthops say where each packet goes."""
+
+    interface: Interface
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a veth pair: an interface in a namespace of the plan."""
+
+    namespace: str
+    interface: Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Veth:
+    """A veth pair between two namespaces of the plan."""
+
+    a: End
+    b: End
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A permanent ARP entry, so that no address ever has to be resolved on the wire."""
+
+    address: str
+    mac: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nexthop:
+    """A nexthop object (ip-nexthop(8)) that encapsulates into a tunnel: IP encapsulation with a network identifier."""
+
+    id: int
+    device: str
+    encap_id: int
+    encap_destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class NexthopGroup:
+    """A resilient nexthop group: a flow stays in its bucket, and a busy bucket is not moved when a member is added."""
+
+    id: int
+    members: tuple[int, ...]
+    buckets: int
+    idle_timer: int
+    """Seconds without a packet after which a bucket may move to a member that has too few."""
+
+
+RouteKind = Literal["unicast", "blackhole", "unreachable", "prohibit"]
+MAIN_TABLE = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One IPv4 route.  A unicast route has a device (and perhaps a gateway, taken as on-link), or a nexthop object's id."""
+
+    destination: str
+    device: str | None = None
+    gateway: str | None = None
+    nexthop: int | None = None
+    source: str | None = None
+    """Preferred source address of packets that start here."""
+    metric: int = 0
+    table: int = MAIN_TABLE
+    kind: RouteKind = "unicast"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """A routing policy rule (ip-rule(8)): packets from this source prefix look in this table first."""
+
+    priority: int
+    source: str
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class IpSet:
+    """An ipset.  The name is derived from the content, so a set never changes: new content is a new set.
+
+    Sets with counters (`counters=True`) count the packets and bytes that matched each member.
+    """
+
+    name: str
+    type: Literal["hash:ip", "hash:net", "hash:net,iface", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
+    members: frozenset[str]
+    counters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One iptables chain.  A built-in chain has a policy, one of ours has None.
+
+    Each rule is written exactly as `iptables-save` prints it after `-A CHAIN `: then what is read back from the kernel
+    can be compared with it letter by letter.
+    """
+
+    name: str
+    policy: Literal["ACCEPT", "DROP"] | None
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One iptables table (`filter`, `nat`, `mangle`, `raw`), replaced atomically as a whole."""
+
+    name: str
+    chains: tuple[Chain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The network state of one namespace, apart from its veth devices (they belong to two namespaces: `Plan.veths`)."""
+
+    name: str
+    node: bool = False
+    """True if the namespace is that of a node (the node driver makes it); False if the kernel package makes it."""
+    loopback: frozenset[str] = frozenset()
+    """Prefixes on the loopback device besides 127.0.0.1/8."""
+    tunnels: frozenset[Tunnel] = frozenset()
+    neighbours: frozenset[Neighbour] = frozenset()
+    nexthops: frozenset[Nexthop] = frozenset()
+    groups: frozenset[NexthopGroup] = frozenset()
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[PolicyRule] = frozenset()
+    sets: frozenset[IpSet] = frozenset()
+    tables: tuple[Table, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Dotted sysctl names below `net.` to values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One container.  Its network is none of Docker's business: the plan wires it."""
+
+    name: str
+    kind: str
+    """What it stands for, in the field's terms: `cloud-run`, `vm`, `connector-instance`, `redis`, ..."""
+    image: str
+    """A built-in image's name (`testbed/vm`) or an image that the local Docker engine has."""
+    command: tuple[str, ...] = ()
+    """Replaces the image's command where it is not empty."""
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    source: str | None = None
+    """A folder of the host that is copied to /workspace before the node starts."""
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    memory: int | None = None
+    """Bytes; None for no limit."""
+    role: str | None = None
+    """The Ansible role that configures the node (playbooks/roles)."""
+    variables: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """The role's variables; they may be secret, so they never reach a command line, a log or the environment."""
+    hosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Names for /etc/hosts: name to address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one testbed should be."""
+
+    testbed: str
+    namespaces: tuple[Namespace, ...]
+    veths: tuple[Veth, ...]
+    nodes: tuple[Node, ...]

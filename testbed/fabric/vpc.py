@@ -1,0 +1,149 @@
+"""Compiles one VPC network: its segment, with routes, firewall, Cloud NAT, and what it is joined to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.naming import interface_name
+from testbed.fabric.plan import Chain, Route, Table
+from testbed.fabric.wiring import DEFAULT, Space, Wiring
+from testbed.model.compute import DEFAULT_MTU
+from testbed.model.firewall import Firewall
+from testbed.model.ranges import INTERNAL, METADATA_SERVER, SERVERLESS, gateway
+
+INTERNET = "internet"
+DEFAULT_PRIORITY = 1000
+"""The priority of the system-generated default route (behaviour 4.3.3, recalled)."""
+_LAST_RESORT = 1 << 20
+"""A metric behind every route of a user."""
+
+
+def route_metric(priority: int) -> int:
+    """The metric of a route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2)."""
+    return 1 + priority
+
+
+@dataclass(slots=True)
+class Translation:
+    """Source NAT to the internet: Cloud NAT for a set of NICs, or the external address of one."""
+
+    name: str
+    sources: frozenset[str]
+    external: tuple[str, ...]
+    one_to_one: bool = False
+
+
+@dataclass(slots=True)
+class Vpc:
+    """A VPC network under construction."""
+
+    space: Space
+    wiring: Wiring
+    mtu: int = DEFAULT_MTU
+    nics: list[Nic] = field(default_factory=list)
+    rules: list[Firewall] = field(default_factory=list)
+    translations: list[Translation] = field(default_factory=list)
+    counted: list[tuple[str, ...]] = field(default_factory=list)
+    """Ranges of addresses whose traffic into the network is counted, one tuple per connector."""
+
+    @classmethod
+    def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
+        """The segment of a network; what a subnet has no NIC for is dropped in silence (behaviour 4.3.7)."""
+        space = wiring.segment(name, loopback=str(METADATA_SERVER))
+        space.routes |= {Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in subnets}
+        space.routes.add(Route(str(SERVERLESS), metric=_LAST_RESORT, kind="blackhole"))
+        return cls(space, wiring, mtu)
+
+    def attach(
+        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None, routes: Iterable[str] = (DEFAULT,)
+    ) -> None:  # fmt: skip
+        """Attach a NIC of a subnet: its next hop is the subnet's gateway address."""
+        self.nics.append(nic)
+        self.wiring.attach(
+            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes
+        )
+
+    def connect_internet(self, internet: Space) -> None:
+        """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
+        self.wiring.join(self.space, internet, mtu=1500)
+        self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_PRIORITY))
+        external = [f"{address}/32" for translation in self.translations for address in translation.external]
+        self.wiring.route(internet, external, self.space)
+
+    def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
+        """Exchange subnet routes with another network (behaviour 4.5.2).  Firewall rules stay on their side (4.1.18)."""
+        self.wiring.join(self.space, other.space, mtu=max(self.mtu, other.mtu))
+        self.wiring.route(self.space, theirs, other.space)
+        self.wiring.route(other.space, mine, self.space)
+
+    def finish(self) -> None:
+        """Write the tables, when everything is attached."""
+        space = self.space
+        tables = [self.wiring.anti_spoofing(space), self._filter(), self._mangle(), self._nat()]
+        space.tables += tables
+
+    def _filter(self) -> Table:
+        space = self.space
+        egress, ingress = chains(self.rules, self.nics, space)
+        nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
+        forward = [
+            "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-m conntrack --ctstate INVALID -j DROP",
+            f"-m set --match-set {nics} src -j {EGRESS}",
+            f"-m set --match-set {nics} dst -j {INGRESS}",
+            # From here on the receiver is no NIC of this network; so the sender must be one: nothing is transitive (4.5.4).
+            f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
+            *self._to_internet(space),
+            "-j ACCEPT",
+        ]
+        return Table("filter", (
+            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), Chain("OUTPUT", "ACCEPT"), egress, ingress,
+        ))  # fmt: skip
+
+    def _to_internet(self, space: Space) -> Sequence[str]:
+        """What leaves by the default internet gateway has a public destination and an external address."""
+        device = f"-o {interface_name(INTERNET)}"
+        internal = space.set_of("hash:net", map(str, INTERNAL))
+        external = space.set_of("hash:ip", (s for t in self.translations for s in t.sources), purpose="external")
+        return (
+            f"{device} -m set --match-set {internal} dst -m comment --comment private-traffic-to-internet -j DROP",
+            f"{device} -m set ! --match-set {external} src -m comment --comment no-external-address -j DROP",
+        )
+
+    def _mangle(self) -> Table:
+        """Counters per connector instance: flows and bytes sent into the network, bytes received from it."""
+        rules: list[str] = []
+        for addresses in self.counted:
+            flows, sent, received = (
+                self.space.set_of("hash:ip", addresses, counters=True, purpose=purpose) for purpose in COUNTED
+            )
+            rules += [
+                f"! -d {SERVERLESS} -m conntrack --ctstate NEW -m set --match-set {flows} src",
+                f"! -d {SERVERLESS} -m set --match-set {sent} src",
+                f"! -s {SERVERLESS} -m set --match-set {received} dst",
+            ]
+        builtin = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+        return Table("mangle", tuple(Chain(n, "ACCEPT", tuple(rules) if n == "FORWARD" else ()) for n in builtin))
+
+    def _nat(self) -> Table:
+        device = interface_name(INTERNET)
+        inbound = [
+            f"-d {t.external[0]}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {source}"
+            for t in self.translations if t.one_to_one for source in t.sources
+        ]  # fmt: skip
+        outbound = []
+        for translation in sorted(self.translations, key=lambda t: not t.one_to_one):
+            sources = self.space.set_of("hash:ip", translation.sources, purpose=translation.name)
+            to = " ".join(f"--to-source {address}" for address in translation.external[:1])
+            comment = f"-m comment --comment {translation.name}"
+            outbound.append(f"-o {device} -m set --match-set {sources} src {comment} -j SNAT {to}")
+        return Table("nat", (
+            Chain("PREROUTING", "ACCEPT", tuple(inbound)), Chain("INPUT", "ACCEPT"), Chain("OUTPUT", "ACCEPT"),
+            Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
+        ))  # fmt: skip
+
+
+COUNTED = ("flows", "sent", "received")
+"""What is counted per connector instance."""

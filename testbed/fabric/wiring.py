@@ -1,0 +1,157 @@
+"""Assembles namespaces from a few primitives: attach a node to a segment, join two segments.
+
+A *segment* is a routed namespace of ours: the internet, a VPC network, a region's serverless infrastructure, a site.  A node
+is attached by a veth pair with a /32 address; neither side resolves addresses, because every neighbour is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from types import MappingProxyType
+
+from testbed.fabric.naming import interface_name, set_name
+from testbed.fabric.plan import (
+    MAIN_TABLE,
+    Chain,
+    End,
+    Interface,
+    IpSet,
+    Namespace,
+    Neighbour,
+    Nexthop,
+    NexthopGroup,
+    PolicyRule,
+    Route,
+    Table,
+    Tunnel,
+    Veth,
+)
+
+GATEWAY = "169.254.1.1"
+"""The next hop of nodes whose segment has no gateway address of its own."""
+LEFT, RIGHT = "169.254.0.1", "169.254.0.2"
+"""The two ends of a joint between segments; they need no address, only a neighbour entry."""
+DEFAULT = "0.0.0.0/0"
+ANYWHERE = ("0.0.0.0/1", "128.0.0.0/1")
+"""0.0.0.0/0 for ipsets, which take no prefix of length zero."""
+
+ROUTER = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
+"""Sysctls of a namespace that forwards.  What may come from where is decided by iptables, not by reverse paths."""
+
+
+def mac(address: str) -> str:
+    """The MAC address of a NIC: 42:01 and the four bytes of its address, as Google's VMs have (recalled)."""
+    return ":".join(["42", "01", *(f"{byte:02x}" for byte in IPv4Address(address).packed)])
+
+
+@dataclass(slots=True)
+class Space:
+    """A namespace under construction."""
+
+    name: str
+    node: bool = False
+    loopback: set[str] = field(default_factory=set)
+    tunnels: set[Tunnel] = field(default_factory=set)
+    neighbours: set[Neighbour] = field(default_factory=set)
+    nexthops: set[Nexthop] = field(default_factory=set)
+    groups: set[NexthopGroup] = field(default_factory=set)
+    routes: set[Route] = field(default_factory=set)
+    rules: set[PolicyRule] = field(default_factory=set)
+    sets: set[IpSet] = field(default_factory=set)
+    tables: list[Table] = field(default_factory=list)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    sources: set[str] = field(default_factory=set)
+    """Which source addresses may come in by which device: `10.128.0.2,vm`, the members of the anti-spoofing set."""
+
+    def set_of(
+        self, kind: str, members: Iterable[str], *, counters: bool = False, purpose: str = ""
+    ) -> str:  # fmt: skip
+        """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set."""
+        content = frozenset(members)
+        name = set_name(f"{kind} {counters} {purpose}", content)
+        self.sets.add(IpSet(name, kind, content, counters))  # type: ignore[arg-type]
+        return name
+
+    def frozen(self) -> Namespace:
+        """The finished namespace."""
+        return Namespace(
+            self.name, self.node, frozenset(self.loopback), frozenset(self.tunnels), frozenset(self.neighbours),
+            frozenset(self.nexthops), frozenset(self.groups), frozenset(self.routes), frozenset(self.rules),
+            frozenset(self.sets), tuple(self.tables), MappingProxyType(self.sysctls),
+        )  # fmt: skip
+
+
+class Wiring:
+    """The namespaces and veth pairs of a testbed under construction."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[str, Space] = {}
+        self.veths: set[Veth] = set()
+
+    def segment(self, name: str, loopback: str | None = None) -> Space:
+        """A new routed namespace; `loopback` is the source address of the ICMP errors that it sends."""
+        space = self.spaces[name] = Space(name, loopback={f"{loopback}/32"} if loopback else set())
+        space.sysctls |= ROUTER
+        return space
+
+    def node(self, name: str, sysctls: Mapping[str, str] = MappingProxyType({})) -> Space:
+        """The namespace of a node; the same one if it is known already."""
+        space = self.spaces.setdefault(name, Space(name, node=True))
+        space.sysctls |= {"net.ipv4.conf.all.rp_filter": "0", **sysctls}
+        return space
+
+    def attach(
+        self, node: Space, device: str, segment: Space, address: str, *, mtu: int, gateway: str = GATEWAY,
+        routes: Iterable[str] = (DEFAULT,), sources: Iterable[str] | None = None,
+    ) -> str:  # fmt: skip
+        """Give a node a NIC on a segment, and `routes` through it.
+
+        `sources` are the ranges that may be the source of what comes in from the NIC; the node's own address if not given.
+        Returns the name of the segment's device.
+        """
+        port = interface_name(node.name)
+        self.veths.add(Veth(
+            End(node.name, Interface(device, frozenset({f"{address}/32"}), mac(address), mtu)),
+            End(segment.name, Interface(port, frozenset(), mac(gateway), mtu)),
+        ))  # fmt: skip
+        node.neighbours.add(Neighbour(gateway, mac(gateway), device))
+        node.routes |= {Route(destination, device, gateway) for destination in routes}
+        segment.neighbours.add(Neighbour(address, mac(address), port))
+        segment.routes.add(Route(f"{address}/32", port))
+        segment.sources |= {f"{source},{port}" for source in (sources if sources is not None else [address])}
+        return port
+
+    def join(self, left: Space, right: Space, *, mtu: int) -> None:
+        """Lay a veth pair between two segments.  Each end is named after the other segment."""
+        to_right, to_left = interface_name(right.name), interface_name(left.name)
+        self.veths.add(Veth(
+            End(left.name, Interface(to_right, frozenset(), mac(LEFT), mtu)),
+            End(right.name, Interface(to_left, frozenset(), mac(RIGHT), mtu)),
+        ))  # fmt: skip
+        left.neighbours.add(Neighbour(RIGHT, mac(RIGHT), to_right))
+        right.neighbours.add(Neighbour(LEFT, mac(LEFT), to_left))
+
+    def route(
+        self, segment: Space, destinations: Iterable[str], to: Space, *, metric: int = 0, table: int = MAIN_TABLE
+    ) -> None:  # fmt: skip
+        """Send what a segment has for some ranges to the segment it is joined to, which may use them as sources back."""
+        port = interface_name(to.name)
+        via = next(n.address for n in segment.neighbours if n.device == port)
+        for destination in destinations:
+            segment.routes.add(Route(destination, port, via, metric=metric, table=table))
+            expected = ANYWHERE if destination == DEFAULT else (destination,)
+            segment.sources |= {f"{_member(source)},{port}" for source in expected}
+
+    def anti_spoofing(self, segment: Space) -> Table:
+        """The raw table of a segment: a packet whose source cannot be behind the device it came in by is dropped."""
+        known = segment.set_of("hash:net,iface", segment.sources)
+        rule = f"! -i lo -m set ! --match-set {known} src,src -m comment --comment anti-spoofing -j DROP"
+        return Table("raw", (Chain("PREROUTING", "ACCEPT", (rule,)), Chain("OUTPUT", "ACCEPT")))
+
+
+def _member(cidr: str) -> str:
+    """A range as ipset prints it: a host without its prefix length."""
+    return cidr.removesuffix("/32")
+

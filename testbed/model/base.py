@@ -1,0 +1,237 @@
+"""What all resources share: Google's field names on the outside, Python's on the inside, and references by name.
+
+A resource is written as Google's APIs print it (`ipCidrRange`).  The spelling of gcloud's flags (`ip-cidr-range`, and the
+flag's own word where it differs from the field, as `--range`) and of its values (`private-ranges-only`) is read as well.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic.alias_generators import to_camel
+
+COMPUTE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Names of Compute Engine resources, 1 to 63 characters (behaviour 4.1.2)."""
+
+
+class Defaults(NamedTuple):
+    """gcloud's properties core/project, compute/region and compute/zone: what a short name is completed with."""
+
+    project: str
+    region: str | None = None
+    zone: str | None = None
+    folder: str = "."
+    """Where relative paths of source folders start: the folder of the topology file."""
+
+
+def defaults(info: ValidationInfo) -> Defaults:
+    """The defaults that validation runs with."""
+    context = info.context
+    return context if isinstance(context, Defaults) else Defaults(project="local")
+
+
+def _api_spelling(key: str) -> str:
+    head, *rest = key.split("-")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+class Resource(BaseModel):
+    """A resource, or a message inside one.  Unknown keys are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
+    )
+
+    gcloud: ClassVar[Mapping[str, str]] = {}
+    """Flags whose word is not the field's: flag to API field."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict):
+            return data
+        spelled = {cls.gcloud.get(str(key), _api_spelling(str(key))): value for key, value in data.items()}
+        return cls.prepare(spelled, defaults(info))
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+        """Complete the input, which has the API's field names by now, before its fields are validated."""
+        return data
+
+
+def _constant(value: Any) -> Any:
+    return value.upper().replace("-", "_") if isinstance(value, str) else value
+
+
+Constant = BeforeValidator(_constant)
+"""Reads an enum value in gcloud's spelling: `private-ranges-only` is `PRIVATE_RANGES_ONLY`."""
+
+
+def _compute_name(value: str) -> str:
+    if not COMPUTE_NAME.fullmatch(value):
+        raise ValueError(
+            f"must be a match of regex '(?:[a-z](?:[-a-z0-9]{{0,61}}[a-z0-9])?)' (behaviour 4.1.2), not {value!r}"
+        )
+    return value
+
+
+ComputeName = Annotated[str, AfterValidator(_compute_name)]
+
+_URL = re.compile(r"https?://[^/]+/(?:compute/)?(?:v1|beta|alpha)/")
+
+
+def relative(value: str) -> str:
+    """A resource's relative name: a self link or full URL without scheme, host and API version."""
+    return _URL.sub("", value)
+
+
+def last(name: str) -> str:
+    """The last segment of a resource name."""
+    return name.rsplit("/", 1)[-1]
+
+
+def segment(name: str, collection: str) -> str:
+    """The segment after `collection` in a resource name: `segment('projects/p/regions/r/x/y', 'regions')` is `r`.
+
+    Raises:
+        ValueError: if the name has no such collection.
+    """
+    parts = name.split("/")
+    return parts[parts.index(collection) + 1]
+
+
+def qualify(value: str, collection: str, known: Defaults) -> str:
+    """Complete a reference to `projects/P/<scope>/<collection>/<name>`.
+
+    `collection` carries its scope with a placeholder: `global/networks`, `regions/-/subnetworks`.
+
+    Raises:
+        ValueError: if the reference names another kind of resource, or its region is not known.
+    """
+    name = relative(value)
+    shape = collection.split("/")
+    parts = name.split("/")
+    if len(parts) == 1:
+        scope = {"regions": known.region, "zones": known.zone, "locations": known.region}.get(shape[0])
+        if "-" in shape and scope is None:
+            raise ValueError(f"{value!r} has no region: write it as {collection.replace('-', 'REGION')}/{value}")
+        parts = [scope if part == "-" and scope else part for part in shape] + [value]
+    if parts[0] != "projects":
+        parts = ["projects", known.project, *parts]
+    tail = parts[2:]
+    fits = len(tail) == len(shape) + 1 and all(want in ("-", have) for want, have in zip(shape, tail, strict=False))
+    if not fits:
+        raise ValueError(f"{value!r} is not a reference to {collection.replace('-', 'REGION')}/NAME")
+    return "/".join(parts)
+
+
+class Reference:
+    """Annotation of a field that names another resource: `Annotated[str, Reference("global/networks")]`."""
+
+    def __new__(cls, collection: str) -> Any:
+        """Make the validator that completes the reference."""
+
+        def complete(value: str, info: ValidationInfo) -> str:
+            return qualify(value, collection, defaults(info))
+
+        return AfterValidator(complete)
+
+
+def _below_the_file(value: str, info: ValidationInfo) -> str:
+    return posixpath.normpath(posixpath.join(defaults(info).folder, value))
+
+
+Folder = Annotated[str, AfterValidator(_below_the_file)]
+"""A local folder with source code; a relative path starts at the topology file."""
+
+NetworkRef = Annotated[str, Reference("global/networks")]
+SubnetworkRef = Annotated[str, Reference("regions/-/subnetworks")]
+AddressRef = Annotated[str, Reference("regions/-/addresses")]
+InstanceRef = Annotated[str, Reference("zones/-/instances")]
+GatewayRef = Annotated[str, Reference("regions/-/targetVpnGateways")]
+TunnelRef = Annotated[str, Reference("regions/-/vpnTunnels")]
+ConnectorRef = Annotated[str, Reference("locations/-/connectors")]
+
+
+def short(collection: str) -> Any:
+    """A regional compute scope given as a URL or a short name (`region`, `zone`): its short name."""
+
+    def shorten(value: str) -> str:
+        name = last(relative(value))
+        if not COMPUTE_NAME.fullmatch(name):
+            raise ValueError(f"{value!r} is not the name of a {collection}")
+        return name
+
+    return AfterValidator(shorten)
+
+
+RegionName = Annotated[str, short("region")]
+ZoneName = Annotated[str, short("zone")]
+
+
+def region_of(zone: str) -> str:
+    """The region of a zone: `us-central1` of `us-central1-a`."""
+    return zone.rsplit("-", 1)[0]
+
+
+class Compute(Resource):
+    """A Compute Engine resource: a short name, in the project of its self link or of the topology."""
+
+    collection: ClassVar[str]
+    """The collection, with its scope: `global/networks`, `regions/-/subnetworks`."""
+
+    name: ComputeName
+    description: str = ""
+    self_link: str = ""
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+        """Fill in the scope from the defaults, as gcloud's compute/region and compute/zone do, and the self link."""
+        scope, *_ = cls.collection.split("/")
+        field = {"regions": "region", "zones": "zone"}.get(scope)
+        value = {"regions": known.region, "zones": known.zone}.get(scope)
+        if field and value:
+            data = {field: value, **data}
+        place = last(str(data.get(field, "-"))) if field else ""
+        link = relative(str(data.get("selfLink", "")))
+        project = segment(link, "projects") if link.startswith("projects/") else known.project
+        name = data.get("name")
+        return {**data, "selfLink": f"projects/{project}/{cls.collection.replace('-', place)}/{name}"}
+
+    @property
+    def full_name(self) -> str:
+        """The relative resource name: `projects/P/global/networks/N`."""
+        return self.self_link
+
+
+class Named(Resource):
+    """A resource of Google's newer APIs: its name is the full one, `projects/P/locations/L/<collection>/ID`."""
+
+    collection: ClassVar[str]
+
+    name: str
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+        """Complete a short name with project and region."""
+        name = data.get("name")
+        return {**data, "name": qualify(name, cls.collection, known)} if isinstance(name, str) else data
+
+    @property
+    def full_name(self) -> str:
+        """The resource name."""
+        return self.name
+
+    @property
+    def region(self) -> str:
+        """The region (Google's `location`)."""
+        return segment(self.name, "locations")
+
+    @property
+    def id(self) -> str:
+        """The last segment of the name."""
+        return last(self.name)

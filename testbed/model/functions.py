@@ -1,0 +1,40 @@
+"""Cloud Functions v2: functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from testbed.model.base import ConnectorRef, Constant, Folder, Named, Resource
+from testbed.model.vpcaccess import Egress
+
+
+class BuildConfig(Resource):
+    """What is run: `entryPoint` of the Python module `main` in a local source folder."""
+
+    runtime: str = Field("python311", pattern=r"^python3\d+$")
+    """Only Python runtimes in this version; the version is that of the image `testbed/runtime`."""
+    entry_point: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    source: Folder
+
+
+class ServiceConfig(Resource):
+    """How it is run."""
+
+    gcloud = {"egress-settings": "vpcConnectorEgressSettings"}
+
+    environment_variables: Mapping[str, str] = {}
+    vpc_connector: ConnectorRef | None = None
+    vpc_connector_egress_settings: Annotated[Egress, Constant] = "PRIVATE_RANGES_ONLY"
+    min_instance_count: int = Field(0, ge=0, le=20)
+
+
+class Function(Named):
+    """A function; it runs on Google's functions-framework."""
+
+    collection: ClassVar[str] = "locations/-/functions"
+
+    build_config: BuildConfig
+    service_config: ServiceConfig = ServiceConfig()

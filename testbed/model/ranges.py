@@ -1,0 +1,97 @@
+"""IPv4 ranges that mean something to Google's network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def _networks(*ranges: str) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(text) for text in ranges)
+
+
+RFC1918 = _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+RFC6598 = _networks("100.64.0.0/10")
+GOOGLE_API_VIPS = _networks("199.36.153.4/30", "199.36.153.8/30")
+"""restricted.googleapis.com and private.googleapis.com (behaviour 4.8.2)."""
+
+PRIVATE_RANGES_ONLY = RFC1918 + RFC6598 + tuple(reversed(GOOGLE_API_VIPS))
+"""What egress setting private-ranges-only sends through the connector.
+
+The first five rows of the table in behaviour 3.2.2.  No text of Google's lists the exact ranges: the RFC 1918 and RFC 6598
+rows are documented in words, the two VIPs are likely.
+"""
+
+SERVERLESS = IPv4Network("35.199.224.0/19")
+"""The serverless infrastructure (behaviour 2.1.4)."""
+
+HEALTH_CHECKS = _networks("35.191.0.0/16", "35.191.192.0/18", "130.211.0.0/22")
+"""Where health-check probes come from (behaviour 2.1.6)."""
+
+METADATA_SERVER = IPv4Address("169.254.169.254")
+
+INTERNAL = RFC1918 + RFC6598 + _networks("240.0.0.0/4")
+"""Destinations that never leave by the default internet gateway (behaviour 4.3.9; class E recalled)."""
+
+PROHIBITED = _networks(
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "199.36.153.4/30",
+    "199.36.153.8/30",
+)  # fmt: skip
+"""Ranges that no subnet may touch (behaviour 4.4.4, recalled)."""
+
+SMALLEST_SUBNET = 29
+LARGEST_SUBNET = 4
+"""Prefix lengths of the smallest and largest subnet (behaviour 4.4.2, recalled)."""
+
+
+def _range(value: str) -> str:
+    try:
+        IPv4Network(value)
+    except ValueError as error:
+        raise ValueError(f"must be an IPv4 range in CIDR notation: {error}") from None
+    return value if "/" in value else f"{value}/32"
+
+
+def _address(value: str) -> str:
+    try:
+        return str(IPv4Address(value))
+    except ValueError as error:
+        raise ValueError(f"must be an IPv4 address: {error}") from None
+
+
+def _subnet(value: str) -> str:
+    network = IPv4Network(_range(value))
+    if not LARGEST_SUBNET <= network.prefixlen <= SMALLEST_SUBNET:
+        raise ValueError(
+            f"a subnet range is between /{SMALLEST_SUBNET} and /{LARGEST_SUBNET} (behaviour 4.4.2), not {value}"
+        )
+    for prohibited in (*PROHIBITED, SERVERLESS, *HEALTH_CHECKS):
+        if network.overlaps(prohibited):
+            raise ValueError(f"{value} overlaps {prohibited}, which no subnet may use (behaviour 4.4.4)")
+    return value
+
+
+Range = Annotated[str, AfterValidator(_range)]
+Address = Annotated[str, AfterValidator(_address)]
+SubnetRange = Annotated[str, AfterValidator(_subnet)]
+
+
+def usable(cidr: str) -> Iterator[IPv4Address]:
+    """The addresses of a subnet that a NIC can have: all but the first two and the last two (behaviour 4.4.5)."""
+    network = IPv4Network(cidr)
+    first = int(network.network_address) + 2
+    last = int(network.broadcast_address) - 2
+    return (IPv4Address(number) for number in range(first, last + 1))
+
+
+def gateway(cidr: str) -> IPv4Address:
+    """The subnet's gateway: its second address (behaviour 4.4.5)."""
+    return IPv4Network(cidr).network_address + 1
+
+
+def contains(ranges: Iterable[IPv4Network], address: IPv4Address) -> bool:
+    """Whether one of the ranges has the address."""
+    return any(address in network for network in ranges)

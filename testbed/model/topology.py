@@ -1,0 +1,175 @@
+"""A topology: the set of resources that a testbed is made from, grouped by the API they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from testbed.model import checks
+from testbed.model.appengine import Application, FlexibleNetwork, Version
+from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
+from testbed.model.compute import Address, Instance, Network, Route, Router, Subnetwork
+from testbed.model.firewall import Firewall
+from testbed.model.functions import Function
+from testbed.model.outside import Host, Site
+from testbed.model.redis import Instance as RedisInstance
+from testbed.model.run import Service
+from testbed.model.secrets import Secret
+from testbed.model.vpcaccess import Connector
+from testbed.model.vpn import ForwardingRule, TargetVpnGateway, VpnTunnel
+from testbed.model.workload import Workload, from_function, from_service, from_version
+
+MAX_NAME = 20
+"""Characters of a testbed's name: it is a part of longer names."""
+
+
+def _short(value: str) -> str:
+    if len(value) > MAX_NAME:
+        raise ValueError(f"a testbed's name has at most {MAX_NAME} characters, {value!r} has {len(value)}")
+    return value
+
+
+class Compute(Resource):
+    """Resources of compute v1."""
+
+    networks: tuple[Network, ...] = ()
+    subnetworks: tuple[Subnetwork, ...] = ()
+    firewalls: tuple[Firewall, ...] = ()
+    routes: tuple[Route, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    routers: tuple[Router, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    target_vpn_gateways: tuple[TargetVpnGateway, ...] = ()
+    forwarding_rules: tuple[ForwardingRule, ...] = ()
+    vpn_tunnels: tuple[VpnTunnel, ...] = ()
+
+
+class VpcAccess(Resource):
+    """Resources of vpcaccess v1."""
+
+    connectors: tuple[Connector, ...] = ()
+
+
+class Run(Resource):
+    """Resources of run v2."""
+
+    services: tuple[Service, ...] = ()
+
+
+class CloudFunctions(Resource):
+    """Resources of cloudfunctions v2."""
+
+    functions: tuple[Function, ...] = ()
+
+
+class AppEngine(Resource):
+    """Resources of appengine v1."""
+
+    application: Application | None = None
+    versions: tuple[Version, ...] = ()
+
+    @model_validator(mode="after")
+    def _versions_have_an_application(self) -> Self:
+        for version in self.versions:
+            if self.application is None or version.app != self.application.id:
+                raise ValueError(f"the application of {version.name} is not declared (appengine.application)")
+        return self
+
+
+class Redis(Resource):
+    """Resources of redis v1."""
+
+    instances: tuple[RedisInstance, ...] = ()
+
+
+class SecretManager(Resource):
+    """Resources of secretmanager v1."""
+
+    secrets: tuple[Secret, ...] = ()
+
+
+class Internet(Resource):
+    """Hosts on the internet."""
+
+    hosts: tuple[Host, ...] = ()
+
+
+class OnPrem(Resource):
+    """On-prem sites."""
+
+    sites: tuple[Site, ...] = ()
+
+
+class Topology(Resource):
+    """Everything that a testbed should have."""
+
+    name: Annotated[ComputeName, AfterValidator(_short)]
+    """The testbed's name; what it makes on the host carries it."""
+    project: ComputeName
+    """The project of resources whose names do not say one (gcloud's property core/project)."""
+    region: RegionName | None = None
+    """gcloud's property compute/region."""
+    zone: ZoneName | None = None
+    """gcloud's property compute/zone."""
+
+    compute: Compute = Compute()
+    vpcaccess: VpcAccess = VpcAccess()
+    run: Run = Run()
+    cloudfunctions: CloudFunctions = CloudFunctions()
+    appengine: AppEngine = AppEngine()
+    redis: Redis = Redis()
+    secretmanager: SecretManager = SecretManager()
+    internet: Internet = Internet()
+    on_prem: OnPrem = Field(OnPrem())
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        problems = list(checks.problems(self))
+        if problems:
+            raise checks.Inconsistent(problems)
+        return self
+
+    @property
+    def project_number(self) -> int:
+        """A project number, derived from the project's id (Google assigns it; ours is stable)."""
+        return 100_000_000_000 + int.from_bytes(hashlib.sha256(self.project.encode()).digest()[:5]) % 900_000_000_000
+
+    @cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Services, functions and App Engine versions."""
+        return tuple(self._workloads())
+
+    def _workloads(self) -> Iterator[Workload]:
+        for service in self.run.services:
+            yield from_service(service, self.project_number)
+        for function in self.cloudfunctions.functions:
+            yield from_function(function, self.project)
+        for version in self.appengine.versions:
+            if self.appengine.application is not None:
+                yield from_version(version, self.appengine.application)
+
+    @cached_property
+    def subnetworks(self) -> Mapping[str, Subnetwork]:
+        """Subnetworks by full name."""
+        return {subnet.full_name: subnet for subnet in self.compute.subnetworks}
+
+    @cached_property
+    def flexible(self) -> tuple[tuple[Workload, FlexibleNetwork], ...]:
+        """The workloads that live in a network, with the place where they do."""
+        places = {version.name: version.network for version in self.appengine.versions}
+        return tuple((w, place) for w in self.workloads if (place := places.get(w.name)) is not None)
+
+    def connector_network(self, connector: Connector) -> str:
+        """The full name of the network that a connector is in."""
+        return connector.network or self._subnet_of(connector).network
+
+    def connector_range(self, connector: Connector) -> str:
+        """The /28 of a connector."""
+        return connector.ip_cidr_range or self._subnet_of(connector).ip_cidr_range
+
+    def _subnet_of(self, connector: Connector) -> Subnetwork:
+        return self.subnetworks[checks.connector_subnet(connector, self.project)]

@@ -1,0 +1,97 @@
+"""Serverless VPC Access v1: the connector (behaviour chapter 1)."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from testbed.model.base import ConnectorRef, Constant, Defaults, Named, NetworkRef, Resource
+from testbed.model.ranges import SubnetRange
+
+CONNECTOR_ID = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
+CONSOLE_LENGTH = 20
+"""The console counts a hyphen twice and takes less than 21 characters (behaviour 1.5.2)."""
+
+CONNECTOR_PREFIX = 28
+MBPS_PER_INSTANCE = 100
+"""What converts between instances and throughput, whatever the machine type (behaviour 1.3.1)."""
+
+
+class Subnet(Resource):
+    """A /28 subnet that the connector has to itself."""
+
+    name: str
+    project_id: str | None = None
+
+
+class Connector(Named):
+    """A connector: 2 to 10 instances in a /28 that carry the traffic of serverless services into a network."""
+
+    collection: ClassVar[str] = "locations/-/connectors"
+    gcloud = {"range": "ipCidrRange"}
+
+    name: ConnectorRef
+    network: NetworkRef | None = None
+    ip_cidr_range: SubnetRange | None = None
+    subnet: Subnet | None = None
+    machine_type: Literal["e2-micro", "f1-micro", "e2-standard-4"] = "e2-micro"
+    min_instances: int = Field(2, ge=2, le=9)
+    max_instances: int = Field(10, ge=3, le=10)
+    min_throughput: int | None = Field(None, ge=200, le=900, multiple_of=MBPS_PER_INSTANCE)
+    max_throughput: int | None = Field(None, ge=300, le=1000, multiple_of=MBPS_PER_INSTANCE)
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+        """Throughput / 100 is the number of instances; where both are sent, instances win (behaviour 1.3.1, 1.3.2)."""
+        for end in ("min", "max"):
+            throughput = data.get(f"{end}Throughput")
+            if isinstance(throughput, int):
+                data.setdefault(f"{end}Instances", throughput // MBPS_PER_INSTANCE)
+        return super().prepare(data, known)
+
+    @model_validator(mode="after")
+    def _rules_of_the_api(self) -> Self:
+        if not re.match(CONNECTOR_ID, self.id):
+            raise ValueError(f"Connector ID must follow the pattern {CONNECTOR_ID}")
+        by_range = self.network is not None and self.ip_cidr_range is not None and self.subnet is None
+        by_subnet = self.subnet is not None and self.ip_cidr_range is None and self.network is None
+        if not by_range and not by_subnet:
+            raise ValueError("either network and ipCidrRange, or subnet must be given (behaviour 1.2.5)")
+        if self.ip_cidr_range and IPv4Network(self.ip_cidr_range).prefixlen != CONNECTOR_PREFIX:
+            raise ValueError(f"ipCidrRange must be a /{CONNECTOR_PREFIX} (behaviour 1.6.1), not {self.ip_cidr_range}")
+        if self.min_instances >= self.max_instances:
+            raise ValueError(
+                f"minInstances ({self.min_instances}) must be less than maxInstances ({self.max_instances})"
+                " (behaviour 1.2.7)"
+            )
+        return self
+
+    @property
+    def network_tags(self) -> tuple[str, str]:
+        """The universal and the unique network tag of every instance (behaviour 2.4.1)."""
+        return "vpc-connector", f"vpc-connector-{self.region}-{self.id}"
+
+    @property
+    def resource_prefix(self) -> str:
+        """How the names of its automatic resources begin: hyphens of the name doubled (behaviour 1.5.3)."""
+        return f"aet-{self.region.replace('-', '')}-{self.id.replace('-', '--')}"
+
+    @property
+    def console_would_refuse(self) -> bool:
+        """Whether the name breaks the console's stricter rule (behaviour 1.5.2, 1.5.4)."""
+        return len(self.id) + self.id.count("-") > CONSOLE_LENGTH
+
+
+Egress = Literal["PRIVATE_RANGES_ONLY", "ALL_TRAFFIC"]
+"""The egress setting (behaviour 3.1)."""
+
+
+class VpcAccess(Resource):
+    """Cloud Run v2's way to name a connector."""
+
+    connector: ConnectorRef | None = None
+    egress: Annotated[Egress, Constant] = "PRIVATE_RANGES_ONLY"
+

@@ -1,0 +1,118 @@
+"""One view of everything that runs user code without a server of its own: services, functions, App Engine versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from testbed.model.appengine import Application, Version
+from testbed.model.functions import Function
+from testbed.model.run import DEFAULT_PORT, Service
+from testbed.model.vpcaccess import Egress
+
+WorkloadKind = Literal["cloud-run", "cloud-function", "app-engine-standard", "app-engine-flexible"]
+RUNTIME_IMAGE = "testbed/runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A revision to run, whatever the product it was deployed with."""
+
+    name: str
+    """The resource name."""
+    id: str
+    """The short name by which the command line and the container know it."""
+    kind: WorkloadKind
+    region: str
+    image: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    source: str | None
+    connector: str | None
+    egress: Egress
+    instances: int
+    host: str
+    """The host name at which the front end serves it."""
+    path: str
+    """The path below which it is served, without a trailing slash."""
+    port: int = DEFAULT_PORT
+
+
+def from_service(service: Service, number: int) -> Workload:
+    """The workload of a Cloud Run service; `number` is the project's number."""
+    container = service.template.containers[0]
+    port = container.ports[0].container_port if container.ports else DEFAULT_PORT
+    return Workload(
+        name=service.full_name,
+        id=service.id,
+        kind="cloud-run",
+        region=service.region,
+        image=container.image,
+        command=(*container.command, *container.args),
+        environment={
+            "K_SERVICE": service.id,
+            "K_REVISION": f"{service.id}-00001",
+            "K_CONFIGURATION": service.id,
+            **{variable.name: variable.value for variable in container.env},
+        },
+        source=service.build_config.source_location if service.build_config else None,
+        connector=service.template.vpc_access.connector,
+        egress=service.template.vpc_access.egress,
+        instances=max(1, service.template.scaling.min_instance_count),
+        host=f"{service.id}-{number}.{service.region}.run.app",
+        path="",
+        port=port,
+    )
+
+
+def from_function(function: Function, project: str) -> Workload:
+    """The workload of a function."""
+    config, build = function.service_config, function.build_config
+    return Workload(
+        name=function.full_name,
+        id=function.id,
+        kind="cloud-function",
+        region=function.region,
+        image=RUNTIME_IMAGE,
+        command=("functions-framework", "--target", build.entry_point, "--source", "main.py"),
+        environment={
+            "K_SERVICE": function.id,
+            "K_REVISION": f"{function.id}-00001",
+            "FUNCTION_TARGET": build.entry_point,
+            **config.environment_variables,
+        },
+        source=build.source,
+        connector=config.vpc_connector,
+        egress=config.vpc_connector_egress_settings,
+        instances=max(1, config.min_instance_count),
+        host=f"{function.region}-{project}.cloudfunctions.net",
+        path=f"/{function.id}",
+    )
+
+
+def from_version(version: Version, application: Application) -> Workload:
+    """The workload of an App Engine version."""
+    access = version.vpc_access_connector
+    everything = access is not None and access.egress_setting == "ALL_TRAFFIC"
+    prefix = "" if version.service == "default" else f"{version.service}-dot-"
+    return Workload(
+        name=version.full_name,
+        id=version.service if version.service != "default" else application.id,
+        kind="app-engine-standard" if version.env == "standard" else "app-engine-flexible",
+        region=application.region,
+        image=RUNTIME_IMAGE,
+        command=("/bin/sh", "-c", f"exec {version.entrypoint.shell}"),
+        environment={
+            "GAE_ENV": version.env,
+            "GAE_SERVICE": version.service,
+            "GAE_VERSION": version.id,
+            **version.env_variables,
+        },
+        source=version.deployment.zip.source_url,
+        connector=access.name if access else None,
+        egress="ALL_TRAFFIC" if everything else "PRIVATE_RANGES_ONLY",
+        instances=1,
+        host=f"{prefix}{application.id}.appspot.com",
+        path="",
+    )
