@@ -21,7 +21,10 @@ def interface_name(name: str) -> str:
     return f"{name[: IFNAMSIZ - 6]}-{digest}"
 
 
-def set_name(kind: str, members: frozenset[str]) -> str:
-    """The name of an ipset, derived from its content (31 characters at most, ipset(8)): equal sets are one set."""
-    digest = hashlib.sha256("\n".join([kind, *sorted(members)]).encode()).hexdigest()[:16]
-    return f"tb-{digest}"
+def set_name(kind: str, members: frozenset[str], *, counters: bool = False, purpose: str = "") -> str:
+    """The name of an ipset (31 characters at most, ipset(8)), derived from its content: equal sets are one set.
+
+    `purpose` tells sets apart that are equal but must not be one, as those that count different things.
+    """
+    text = "\n".join([f"{kind} {counters} {purpose}", *sorted(members)])
+    return f"tb-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

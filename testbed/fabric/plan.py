@@ -9,7 +9,7 @@ of length 32.  Interface names obey the kernel's limit of 15 characters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -203,3 +203,10 @@ class Plan:
     namespaces: tuple[Namespace, ...]
     veths: tuple[Veth, ...]
     nodes: tuple[Node, ...]
+
+    def with_nodes(self, present: Container[str]) -> Plan:
+        """The part of the plan that can be made while only these nodes run."""
+        spaces = tuple(space for space in self.namespaces if not space.node or space.name in present)
+        names = {space.name for space in spaces}
+        veths = tuple(veth for veth in self.veths if {veth.a.namespace, veth.b.namespace} <= names)
+        return Plan(self.testbed, spaces, veths, tuple(node for node in self.nodes if node.name in present))

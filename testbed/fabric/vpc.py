@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
-from testbed.fabric.naming import interface_name
+from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.compute import DEFAULT_MTU
@@ -23,6 +23,14 @@ _LAST_RESORT = 1 << 20
 def route_metric(priority: int) -> int:
     """The metric of a route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2)."""
     return 1 + priority
+
+COUNTED = ("flows", "sent", "received")
+"""What is counted per connector instance."""
+
+
+def counting_set(addresses: Iterable[str], what: str) -> str:
+    """The name of the ipset that counts for the addresses of a connector."""
+    return set_name("hash:ip", frozenset(addresses), counters=True, purpose=what)
 
 
 @dataclass(slots=True)
@@ -117,7 +125,7 @@ class Vpc:
         rules: list[str] = []
         for addresses in self.counted:
             flows, sent, received = (
-                self.space.set_of("hash:ip", addresses, counters=True, purpose=purpose) for purpose in COUNTED
+                self.space.set_of("hash:ip", addresses, counters=True, purpose=what) for what in COUNTED
             )
             rules += [
                 f"! -d {SERVERLESS} -m conntrack --ctstate NEW -m set --match-set {flows} src",
@@ -144,6 +152,3 @@ class Vpc:
             Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
         ))  # fmt: skip
 
-
-COUNTED = ("flows", "sent", "received")
-"""What is counted per connector instance."""

@@ -70,7 +70,7 @@ class Space:
     ) -> str:  # fmt: skip
         """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set."""
         content = frozenset(members)
-        name = set_name(f"{kind} {counters} {purpose}", content)
+        name = set_name(kind, content, counters=counters, purpose=purpose)
         self.sets.add(IpSet(name, kind, content, counters))  # type: ignore[arg-type]
         return name
 

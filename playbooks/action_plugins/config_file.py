@@ -1,0 +1,52 @@
+"""The action `config_file`: makes a file on the node be exactly `content`, in one round trip.
+
+    config_file:
+      dest: /etc/redis/testbed.conf
+      mode: "0600"
+      content: "{{ lookup('template', 'testbed.conf.j2') }}"
+
+`ansible.builtin.template` takes five round trips for that (stat, temporary folder, transfer, chmod, copy), two of them
+with a Python in the node: 8 nodes took 7 s and take 2 s with this.  What is more, the node needs no Python, and the
+content, which may be secret, goes through standard input only and is never in a file that others can read.
+The file is replaced as a whole (rename), and only if it is different.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+# The connection, imported here, before Ansible forks its workers: else each of them does it anew (0.5 s for 8 nodes).
+import ansible_collections.community.docker.plugins.connection.docker_api  # noqa: F401
+from ansible.plugins.action import ActionBase
+
+WRITE = """
+set -eu
+umask 077
+new=$(mktemp "$1.XXXXXX")
+trap 'rm -f "$new"' EXIT
+cat >"$new"
+if cmp -s "$new" "$1"; then exit; fi
+chmod "$2" "$new"
+mv -f "$new" "$1"
+echo changed
+"""
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
+    """Ansible looks for a class of this name."""
+
+    _supports_check_mode = False
+    _VALID_ARGS = frozenset({"dest", "mode", "content"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Write the file; the result never holds its content."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if result.get("skipped"):
+            return result
+        args = self._task.args
+        command = shlex.join(["/bin/sh", "-c", WRITE, "config_file", args["dest"], args["mode"]])
+        status, out, err = self._connection.exec_command(command, in_data=args["content"].encode(), sudoable=False)
+        if status:
+            return result | {"failed": True, "msg": f"{args['dest']}: {err.decode(errors='replace').strip()}"}
+        return result | {"changed": out.strip() == b"changed"}

@@ -1,0 +1,122 @@
+"""`exec`, `invoke`, `logs`: into a node, to a service."""
+
+from __future__ import annotations
+
+import sys
+from http.client import HTTPConnection, HTTPException
+from typing import Annotated
+
+import typer
+
+from testbed.cli.context import Name, nodes_of, opened
+from testbed.cli.output import Json, errors, print_json
+from testbed.control.store import Store
+from testbed.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from testbed.fabric.addressing import FRONT_END
+from testbed.fabric.naming import host_name
+from testbed.fabric.vpc import INTERNET
+from testbed.kernel import namespace
+from testbed.model.topology import Topology
+from testbed.model.workload import Workload
+
+HTTP_ERROR = 400
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
+        execute
+    )
+    app.command()(invoke)
+    app.command()(logs)
+
+
+def execute(
+    node: Annotated[str, typer.Argument(help="A node, as `testbed status` lists them.")],
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    name: Name = None,
+) -> None:
+    """Run a command in a node; its output and exit status are passed through."""
+    with opened(name) as (store, _):
+        nodes = nodes_of(store)
+    raise typer.Exit(nodes.execute(node, command))
+
+
+def logs(
+    node: Annotated[str, typer.Argument(help="A node, as `testbed status` lists them.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", help="Only so many last lines.")] = None,
+    name: Name = None,
+) -> None:
+    """Print what a node has written."""
+    with opened(name) as (store, _):
+        nodes = nodes_of(store)
+    for chunk in nodes.logs(node, follow=follow, tail=tail):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+def invoke(
+    service: Annotated[str, typer.Argument(help="A serverless service, as `testbed status` lists them.")],
+    path: Annotated[str, typer.Argument(help="Path and query, as /vm?path=/.")] = "/",
+    method: Annotated[str | None, typer.Option("--request", "-X", help="GET, or POST if there is data.")] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="The request's body.")] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, as 'Name: value'.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Call a service from the internet, through the front end.  Prints the body; fails if the status is 400 or more."""
+    with opened(name) as (store, topology):
+        workload = _service(topology, service)
+        request = method or ("GET" if data is None else "POST")
+        status, reason, body = _call(store, workload, request, path, data, _headers(header or []), timeout)
+    if json:
+        print_json({"status": status, "body": body.decode(errors="replace")})
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+    if status >= HTTP_ERROR:
+        errors.print(f"HTTP {status} {reason}")
+        raise typer.Exit(1)
+
+
+def _service(topology: Topology, service: str) -> Workload:
+    for workload in topology.workloads:
+        if workload.id == service:
+            return workload
+    known = ", ".join(workload.id for workload in topology.workloads) or "none"
+    raise NotFound(f"there is no service {service!r} (services: {known})")
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    headers = {}
+    for line in given:
+        key, colon, value = line.partition(":")
+        if not colon or "\n" in line or "\r" in line:
+            raise InvalidArgument(f"a header is written as 'Name: value', not {line!r}")
+        headers[key.strip()] = value.strip()
+    return headers
+
+
+def _call(
+    store: Store, workload: Workload, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
+) -> tuple[int, str, bytes]:  # fmt: skip
+    """One HTTP request whose socket is in the internet's namespace."""
+    internet = namespace.path(host_name(store.name, INTERNET))
+    address = store.running.addresses[FRONT_END]
+    connection = HTTPConnection(workload.host, timeout=timeout)
+    try:
+        connection.sock = namespace.connect(internet, (address, 80), timeout)
+        body = None if data is None else data.encode()
+        connection.request(method, f"{workload.path}/{path.lstrip('/')}", body, headers)
+        response = connection.getresponse()
+        return response.status, response.reason, response.read()
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{workload.id} did not answer within {timeout:g} s") from error
+    except (OSError, HTTPException) as error:
+        raise Unavailable(
+            f"the front end ({address}) cannot be reached: {error}", hint="is it running? `testbed status`"
+        ) from error
+    finally:
+        connection.close()

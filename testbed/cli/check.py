@@ -1,0 +1,89 @@
+"""`validate`, `schema`, `doctor`: what can be known without a testbed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbed.capability import Capability, missing
+from testbed.cli.output import Json, errors, print_json, progress, results, table
+from testbed.control.progress import Progress
+from testbed.errors import Unimplemented
+from testbed.kernel import capabilities as kernel_capabilities
+from testbed.model.topology import Topology
+from testbed.nodes import capability as node_capabilities
+from testbed.nodes.playbook import run_playbook
+from testbed.paths import PLAYBOOKS
+from testbed.topology_file import InvalidTopology, load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(validate)
+    app.command()(schema)
+    app.command()(doctor)
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(help="The topology file.")], json: Json = False
+) -> None:  # fmt: skip
+    """Check a topology file; nothing is made."""
+    try:
+        topology = load(file)
+    except InvalidTopology as error:
+        if not json:
+            raise
+        print_json({"valid": False, "faults": [asdict(fault) for fault in error.faults]})
+        raise typer.Exit(error.exit_status) from error
+    warnings = [
+        f"connector {c.id}: the console would refuse this name (less than 21 characters, hyphens count twice)"
+        for c in topology.vpcaccess.connectors
+        if c.console_would_refuse
+    ]
+    if json:
+        print_json({"valid": True, "warnings": warnings})
+        return
+    for warning in warnings:
+        errors.print(f"[yellow]warning:[/] {warning}")
+    results.print(f"{file}: valid")
+
+
+def schema() -> None:
+    """Print the JSON schema of topology files, for editors."""
+    made = Topology.model_json_schema(by_alias=True)
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **made})
+
+
+def doctor(
+    json: Json = False,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Install what can be installed (Debian).")] = False,
+) -> None:
+    """Say what this machine can do, what each missing thing costs, and how to get it."""
+    if prepare:
+        with progress(quiet=json) as report:
+            run_playbook(
+                PLAYBOOKS / "host.yml", lambda event: report(Progress("host", event.task)), become=False
+            )  # fmt: skip
+    found = [*kernel_capabilities.probe(), *node_capabilities.probe()]
+    lacking = missing(found)
+    if json:
+        print_json({"ready": not lacking, "capabilities": [asdict(capability) for capability in found]})
+    else:
+        _show(found)
+    if lacking:
+        names = ", ".join(capability.name for capability in lacking)
+        raise Unimplemented(f"this machine lacks what every testbed needs: {names}", hint="testbed doctor --prepare")
+
+
+def _show(found: list[Capability]) -> None:
+    def row(capability: Capability) -> tuple[str, str, str]:
+        mark = "[green]yes[/]" if capability.present else ("[red]NO[/]" if capability.need == "required" else "no")
+        return capability.name, mark, capability.detail
+
+    results.print(table(["capability", "present", "seen"], map(row, found)))
+    for capability in found:
+        if not capability.present:
+            results.print(f"\n[bold]{capability.name}[/]: {capability.cost}\n  [dim]{capability.remedy}[/]")

@@ -1,0 +1,80 @@
+"""Which testbed a command is about, and what it needs to act on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from testbed.control.store import Store, names
+from testbed.errors import InvalidArgument, NotFound, PermissionDenied
+from testbed.model.topology import Topology
+from testbed.nodes.docker import DockerNodes
+from testbed.nodes.engine import connect
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", "-n", envvar="TESTBED_NAME", autocompletion=_complete,
+        help="The testbed; not needed while only one runs.",
+    ),
+]  # fmt: skip
+
+
+def require_root() -> None:
+    """Refuse early, before anything is touched.
+
+    Raises:
+        PermissionDenied: if this is not root.
+    """
+    if os.geteuid() != 0:
+        raise PermissionDenied(
+            "the testbed makes network namespaces and firewall rules, which only root may", hint="run it with sudo"
+        )
+
+
+def chosen(name: str | None) -> str:
+    """The testbed that was named, or the only one.
+
+    Raises:
+        NotFound: if none runs.
+        InvalidArgument: if several run and none was named.
+    """
+    if name is not None:
+        return name
+    running = names()
+    if not running:
+        raise NotFound("no testbed is running", hint="testbed up FILE starts one")
+    if len(running) > 1:
+        raise InvalidArgument(f"several testbeds are running: {', '.join(running)}", hint="choose one with --name")
+    return running[0]
+
+
+@contextmanager
+def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
+    """The state and the topology of a running testbed.
+
+    Raises:
+        NotFound: if it does not run.
+    """
+    require_root()
+    with Store.open(chosen(name)) as store:
+        topology = store.topology
+        if topology is None:
+            raise NotFound(
+                f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
+            )  # fmt: skip
+        yield store, topology
+
+
+def nodes_of(store: Store) -> DockerNodes:
+    """The nodes of a testbed."""
+    return DockerNodes(store.name, store.id, connect())

@@ -1,0 +1,93 @@
+"""`status` and `ls`: what there is and how it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from testbed.cli.context import Name, nodes_of, opened
+from testbed.cli.output import Json, print_json, results, table
+from testbed.cli.view import connector_rows, instance_rows, service_rows
+from testbed.control.lock import CONTROLLER, holder
+from testbed.control.store import Store, names
+from testbed.fabric.compiler import compile_topology
+from testbed.model.topology import Topology
+from testbed.nodes.docker import DockerNodes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command(name="ls")(ls)
+
+
+def status(name: Name = None, json: Json = False) -> None:
+    """Show a testbed: connectors and their instances, services and their URLs, nodes."""
+    with opened(name) as (store, topology):
+        nodes = nodes_of(store)
+        controller = holder(store.folder, CONTROLLER)
+        facts: dict[str, Any] = {
+            **store.export(),
+            "controller": controller,
+            "connectors": list(connector_rows(store, topology)),
+            "instances": list(instance_rows(store, topology)),
+            "services": list(service_rows(store, topology)),
+            "nodes": list(_node_rows(store, topology, nodes)),
+        }
+    if json:
+        print_json(facts)
+        return
+    complete = "" if facts["complete"] else " [yellow](the last `up` did not finish)[/]"
+    watched = f"controller pid {controller}" if controller else "[yellow]no controller: `testbed up` starts it[/]"
+    results.print(f"testbed [bold]{facts['name']}[/]{complete}, {watched}")
+    for title, columns in _TABLES.items():
+        if rows := facts[title]:
+            results.print()
+            results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows), title))
+    for row in facts["connectors"]:
+        if row["detail"]:
+            results.print(f"\n[bold red]{row['name']}:[/] {row['detail']}")
+
+
+_TABLES = {
+    "connectors": {
+        "name": "connector", "region": "region", "network": "network", "ipCidrRange": "range",
+        "machineType": "machine type", "minInstances": "min", "maxInstances": "max", "state": "state",
+    },
+    "instances": {"name": "instance", "address": "address", "health": "health", "flows": "flows", "bytes": "bytes"},
+    "services": {"name": "service", "kind": "kind", "connector": "connector", "egress": "egress", "url": "url"},
+    "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},
+}  # fmt: skip
+
+
+def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dict[str, Any]]:
+    plan = compile_topology(topology, store.running)
+    present = nodes.running()
+    addresses: dict[str, list[str]] = {}
+    for veth in plan.veths:
+        for end in (veth.a, veth.b):
+            found = sorted(prefix.removesuffix("/32") for prefix in end.interface.addresses)
+            addresses.setdefault(end.namespace, []).extend(found)
+    return [
+        {
+            "name": node.name, "kind": node.kind, "addresses": ", ".join(addresses.get(node.name, [])),
+            "state": present[node.name].state if node.name in present else "missing", "image": node.image,
+        }
+        for node in sorted(plan.nodes, key=lambda node: (node.kind, node.name))
+    ]  # fmt: skip
+
+
+def ls(json: Json = False) -> None:
+    """List the testbeds of this machine."""
+    rows: list[dict[str, Any]] = []
+    for name in names():
+        with Store.open(name) as store:
+            rows.append({**store.export(), "controller": holder(store.folder, CONTROLLER)})
+    if json:
+        print_json(rows)
+    elif not rows:
+        results.print("no testbed is running; `testbed up` starts one")
+    else:
+        columns = {"name": "name", "complete": "complete", "controller": "controller", "source": "topology"}
+        results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows)))

@@ -1,0 +1,149 @@
+"""`up`, `down`, `serve`: the life of a testbed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from testbed.cli.context import Name, chosen, nodes_of, require_root
+from testbed.cli.output import Json, errors, print_json, progress, results
+from testbed.cli.view import connector_rows
+from testbed.control import controller, transitions
+from testbed.control.lock import held
+from testbed.control.progress import Progress
+from testbed.control.reconciler import Outcome, Reconciler
+from testbed.control.store import Store, folder_of
+from testbed.control.teardown import tear_down
+from testbed.errors import Internal, NotFound, TestbedError
+from testbed.model.topology import Topology
+from testbed.nodes.docker import DockerNodes
+from testbed.nodes.engine import connect
+from testbed.nodes.images import Images
+from testbed.paths import EXAMPLES
+from testbed.topology_file import load
+
+DEFAULT_FILE = Path("testbed.yaml")
+EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
+PATIENCE = 600.0
+"""Seconds that a command waits for another one that works on the same testbed."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(serve)
+
+
+def up(
+    file: Annotated[
+        Path | None, typer.Argument(help="The topology file; testbed.yaml here if it exists, else the example.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a testbed what its topology file says; a second time changes nothing."""
+    require_root()
+    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else EXAMPLE)
+    topology = load(path)
+    if name is not None:
+        topology = Topology.model_validate({**topology.model_dump(by_alias=True, exclude_defaults=True), "name": name})
+    client = connect()
+    with (
+        progress(quiet=json) as report,
+        held(folder_of(topology.name), patience=PATIENCE, waiting=lambda text: errors.print(text)),
+        Store.open(topology.name, create=True) as store,
+    ):
+        transitions.check(store.topology, topology)
+        store.source = str(path.resolve())
+        images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
+        outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
+        controller.ensure_controller(store.name, store.folder)
+        _show(store, topology, outcome, json=json)
+    if outcome.failed:
+        names = ", ".join(sorted(outcome.failed))
+        raise Internal(
+            f"{names}: Operation failed: {next(iter(outcome.failed.values()))}",
+            hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)? `testbed status`",
+        )
+
+
+def _show(store: Store, topology: Topology, outcome: Outcome, *, json: bool) -> None:
+    if json:
+        print_json({
+            "name": store.name, "changed": outcome.changed, "started": outcome.started, "stopped": outcome.stopped,
+            "kernelChanges": len(outcome.changes), "configured": outcome.configured,
+            "failed": outcome.failed,
+        })  # fmt: skip
+        return
+    if not outcome.changed:
+        results.print(f"testbed [bold]{store.name}[/] is as its topology says; nothing was changed")
+        return
+    results.print(
+        f"testbed [bold]{store.name}[/] is up: {len(outcome.started)} nodes started,"
+        f" {len(outcome.stopped)} stopped, {len(outcome.changes)} changes in the kernel"
+    )
+    for row in connector_rows(store, topology):
+        results.print(f"  connector {row['name']}: {row['state']}, {row['healthy']} of {row['instances']} instances healthy")
+    _suggest(topology)
+
+
+def _suggest(topology: Topology) -> None:
+    """What to try next."""
+    tries: list[tuple[str, str]] = []
+    if topology.workloads:
+        first = topology.workloads[0].id
+        tries.append((f"testbed invoke {first} /vm", "a request through the front end, the connector and the firewall"))
+    if topology.compute.instances:
+        node = topology.compute.instances[0].name
+        tries.append((f"testbed logs {node}", "who called, as the VM saw it"))
+    tries += [("testbed status", "the whole picture"), ("testbed load", "a load test"), ("testbed down", "remove it")]
+    results.print("\ntry next:")
+    width = max(len(command) for command, _ in tries)
+    for command, text in tries:
+        results.print(f"  {command:<{width}}  [dim]{text}[/]")
+
+
+def down(name: Name = None, json: Json = False) -> None:
+    """Remove a testbed: containers, namespaces, processes, state.  Reports of load tests are kept."""
+    require_root()
+    target = chosen(name)
+    folder = folder_of(target)
+    if not folder.is_dir():
+        raise NotFound(f"there is no testbed {target!r}")
+    with progress(quiet=json) as report, held(folder, patience=PATIENCE, waiting=lambda text: errors.print(text)):
+        with Store.open(target) as store:
+            removed = tear_down(store, nodes_of(store), report)
+    if json:
+        print_json({"name": target, "removed": removed})
+    else:
+        results.print(f"testbed [bold]{target}[/] is down: {len(removed)} containers and namespaces removed")
+
+
+def serve(name: Name = None) -> None:
+    """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
+
+    `up` starts this in the background; run it yourself where background processes do not survive, in a container say.
+    """
+    require_root()
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        controller.serve(chosen(name), stop)
+    except TestbedError as error:
+        logging.getLogger("testbed").error("%s", error.message)  # noqa: TRY400 - the reason is enough
+        raise
+
+
+

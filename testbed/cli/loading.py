@@ -1,0 +1,148 @@
+"""`load`: Locust in its own container on the internet segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from socket import socket
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from testbed.cli.context import Name, nodes_of, opened
+from testbed.cli.lifecycle import PATIENCE
+from testbed.cli.output import Json, errors, print_json, results
+from testbed.control.lock import held
+from testbed.control.reconciler import Reconciler
+from testbed.control.store import Store
+from testbed.fabric.addressing import FRONT_END, LOAD_GENERATOR
+from testbed.kernel import namespace
+from testbed.load import web
+from testbed.load.report import progress_line, report
+from testbed.load.request import LoadRequest, Service
+from testbed.load.result import Progress, summary
+from testbed.load.run import run
+from testbed.load.traffic import instance_traffic
+from testbed.model.topology import Topology
+from testbed.nodes.docker import DockerNodes
+from testbed.nodes.engine import connect
+from testbed.nodes.images import Images
+from testbed.paths import LOADTESTS
+
+_FOLDER = "/workspace"
+_LOADS = "loads"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(load)
+
+
+def load(
+    scenario: Annotated[str, typer.Argument(help="A scenario of loadtests/, or the path of a Locust file.")] = "mixed",
+    users: Annotated[int, typer.Option("--users", "-u", help="Simulated users.")] = 20,
+    spawn_rate: Annotated[float, typer.Option("--spawn-rate", "-r", help="Users that begin per second.")] = 10.0,
+    duration: Annotated[str, typer.Option("--duration", "-t", help="How long, as 30, 30s or 2m.")] = "30s",
+    ui: Annotated[bool, typer.Option("--ui", help="Serve Locust's web page instead.")] = False,
+    port: Annotated[int, typer.Option(help="The port of the web page on 127.0.0.1.")] = web.WEB_PORT,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Put load on the services; fails if a request failed."""
+    with opened(name) as (store, topology):
+        request = _request(store, topology, scenario, users, spawn_rate, _seconds(duration))
+        with _generator(store, topology) as generator:
+            if ui:
+                _serve(generator, request, port)
+                return
+            with Live(console=errors, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+
+                def show(progress: Progress) -> None:
+                    if errors.is_terminal:
+                        live.update(progress_line(request, progress), refresh=True)
+
+                result, folder = run(
+                    generator, request, scenarios=LOADTESTS, loads=store.folder / _LOADS,
+                    counters=lambda: instance_traffic(store, topology), on_progress=show,
+                )  # fmt: skip
+    if json:
+        print_json({**summary(result), "folder": str(folder)})
+    else:
+        results.print(report(result, folder))
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _seconds(text: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    if not number.isdigit():
+        raise typer.BadParameter(f"{text!r} is not a duration such as 30s or 2m")
+    return int(number) * unit
+
+
+def _request(
+    store: Store, topology: Topology, scenario: str, users: int, spawn_rate: float, duration: int
+) -> LoadRequest:  # fmt: skip
+    front_end = store.running.addresses.get(FRONT_END)
+    connected = [w for w in topology.workloads if w.connector]
+    return LoadRequest(
+        scenario, tuple(Service(w.id, f"http://{w.host}{w.path}", front_end) for w in connected), users, spawn_rate,
+        duration, tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Container:
+    """The load generator's container, as `testbed.load` sees it."""
+
+    nodes: DockerNodes
+
+    def put_file(self, path: str, content: bytes) -> None:
+        self.nodes.put_file(LOAD_GENERATOR, _FOLDER, path, content)
+
+    def execute(self, argv: Sequence[str], on_output: Callable[[bytes], None]) -> int:
+        return self.nodes.capture(LOAD_GENERATOR, argv, on_output, directory=_FOLDER)
+
+    def interrupt(self) -> None:
+        self.nodes.capture(LOAD_GENERATOR, ["pkill", "-INT", "-x", "locust"], lambda _: None)
+
+    def fetch(self, path: str) -> bytes:
+        return self.nodes.fetch_file(LOAD_GENERATOR, f"{_FOLDER}/{path}")
+
+
+@contextmanager
+def _generator(store: Store, topology: Topology) -> Iterator[_Container]:
+    """Put the load generator on the internet segment for as long as it is needed."""
+    client = connect()
+    nodes = nodes_of(store)
+    images = Images(client, lambda image, line: errors.print(f"{image}: {line}", markup=False))
+    reconciler = Reconciler(store, nodes, images)
+    _set(store, topology, reconciler, present=True)
+    try:
+        yield _Container(nodes)
+    finally:
+        _set(store, topology, reconciler, present=False)
+
+
+def _set(store: Store, topology: Topology, reconciler: Reconciler, *, present: bool) -> None:
+    with held(store.folder, patience=PATIENCE):
+        store.load_generator = present
+        reconciler.rewire(topology)
+
+
+def _serve(generator: _Container, request: LoadRequest, port: int) -> None:
+    pid = generator.nodes.running()[LOAD_GENERATOR].pid
+
+    def open_page() -> socket:
+        return namespace.connect(f"/proc/{pid}/ns/net", ("127.0.0.1", web.WEB_PORT), 5.0)
+
+    web.serve(
+        generator, request, scenarios=LOADTESTS, connect=open_page, port=port,
+        on_ready=lambda url: errors.print(f"Locust's page: {url} (Ctrl-C ends it)"),
+    )  # fmt: skip
+
+
+

@@ -1,0 +1,55 @@
+"""The facts of a running testbed that several commands show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from testbed.control.store import Store
+from testbed.load.traffic import instance_traffic
+from testbed.fabric.addressing import FRONT_END
+from testbed.model.base import last
+from testbed.model.topology import Topology
+from testbed.model.workload import Workload
+
+
+def service_url(workload: Workload) -> str:
+    """The URL of a workload, as on the internet."""
+    return f"http://{workload.host}{workload.path}"
+
+
+def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+    """Connectors with their state and instances."""
+    states = store.connector_states()
+    for connector in topology.vpcaccess.connectors:
+        mine = [i for i in store.instances if i.connector == connector.name]
+        state, detail = states.get(connector.name, ("CREATING", ""))
+        yield {
+            "name": connector.id, "region": connector.region, "network": last(topology.connector_network(connector)),
+            "ipCidrRange": topology.connector_range(connector), "machineType": connector.machine_type,
+            "minInstances": connector.min_instances, "maxInstances": connector.max_instances, "state": state,
+            "detail": detail, "instances": len(mine), "healthy": sum(i.health == "healthy" for i in mine),
+        }  # fmt: skip
+
+
+def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+    """Connector instances with what they have carried."""
+    carried = {t.address: t for t in instance_traffic(store, topology)}
+    for instance in store.instances:
+        traffic = carried.get(instance.address)
+        yield {
+            "name": instance.name, "connector": last(instance.connector), "address": instance.address,
+            "health": instance.health, "flows": traffic.flows if traffic else 0,
+            "bytes": traffic.bytes if traffic else 0,
+        }  # fmt: skip
+
+
+def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+    """Serverless services and where they are reached."""
+    for workload in topology.workloads:
+        yield {
+            "name": workload.id, "kind": workload.kind, "region": workload.region,
+            "connector": last(workload.connector) if workload.connector else "",
+            "egress": workload.egress.lower().replace("_", "-") if workload.connector else "",
+            "url": service_url(workload), "frontEnd": store.running.addresses.get(FRONT_END, ""),
+        }  # fmt: skip

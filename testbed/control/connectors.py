@@ -1,0 +1,89 @@
+"""Which instances each connector should have (behaviour 1.9, 2.6.3).  Pure decisions; the reconciler carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from testbed.fabric.addressing import next_instance
+from testbed.fabric.running import ConnectorInstance
+from testbed.model.topology import Topology
+
+HEALTH_FAILURE = (
+    "An internal error occurred: VPC Access connector failed to get healthy. Please check GCE quotas, logs and org"
+    " policies and recreate."
+)
+"""What a create ends with if the instances do not get healthy (code 13, behaviour 1.7.5)."""
+PATIENCE = 10.0
+"""Seconds in which an instance has to get healthy (Google takes 4 to 6 minutes: behaviour 1.7.4)."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between replacements for a connector none of whose replacements gets healthy: doubled each time."""
+
+
+def additions(
+    topology: Topology, present: Sequence[ConnectorInstance], serial: Callable[[str], int]
+) -> Iterator[ConnectorInstance]:
+    """The instances that are missing: each connector has `minInstances` at least, and never fewer than it had (1.9.1).
+
+    Raises:
+        ResourceExhausted: if a /28 has no address left.
+    """
+    for connector in topology.vpcaccess.connectors:
+        mine = [instance for instance in present if instance.connector == connector.name]
+        while len(mine) < connector.min_instances:
+            new = next_instance(connector, topology.connector_range(connector), mine, serial(connector.name))
+            mine.append(new)
+            yield new
+
+
+def replacements(
+    topology: Topology, present: Sequence[ConnectorInstance], gone: Iterable[ConnectorInstance], serial: Callable[[str], int]
+) -> Iterator[ConnectorInstance]:  # fmt: skip
+    """A new instance for each that is given up, at an address that no other has (the old ones' are not used again yet)."""
+    known = {connector.name: connector for connector in topology.vpcaccess.connectors}
+    taken = list(present)
+    for instance in gone:
+        connector = known[instance.connector]
+        new = next_instance(connector, topology.connector_range(connector), taken, serial(connector.name))
+        taken.append(new)
+        yield new
+
+
+def deleted(topology: Topology, known: Iterable[str]) -> list[str]:
+    """The connectors that are known but no longer wanted."""
+    wanted = {connector.name for connector in topology.vpcaccess.connectors}
+    return [name for name in known if name not in wanted]
+
+
+@dataclass(slots=True)
+class _Attempts:
+    pause: float = FIRST_PAUSE
+    next: float = 0.0
+
+
+class Replacer:
+    """Decides when an unhealthy instance is given up for a new one.
+
+    The first replacement is made at once.  If it does not get healthy either, the reason is probably not the instance (a
+    firewall rule, say), and further ones are made at growing intervals.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, _Attempts] = {}
+        self._since: dict[str, float] = {}
+
+    def given_up(self, instances: Iterable[ConnectorInstance], now: float) -> list[ConnectorInstance]:
+        """The instances to replace now; `now` is a monotonic time in seconds."""
+        result = []
+        for instance in instances:
+            attempts = self._attempts.setdefault(instance.connector, _Attempts())
+            since = self._since.setdefault(instance.name, now)
+            if instance.health == "healthy":
+                attempts.pause, attempts.next = FIRST_PAUSE, 0.0
+            elif (instance.health == "unhealthy" or now - since > PATIENCE) and now >= attempts.next:
+                result.append(instance)
+        for connector in {instance.connector for instance in result}:
+            attempts = self._attempts[connector]
+            attempts.next = now + attempts.pause
+            attempts.pause = min(attempts.pause * 2, LONGEST_PAUSE)
+        return result

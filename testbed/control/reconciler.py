@@ -1,0 +1,240 @@
+"""Makes a testbed what its topology says, from whatever it is now.  Running it again is always safe.
+
+The order: write down, then make.  Namespaces, images and containers first, then the wiring (one `kernel.apply`), then the
+configuration of nodes by Ansible, and at last the health of the connectors.  Whoever calls it holds the testbed's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbed.control import connectors
+from testbed.control.health import INTERVAL, HealthChecker
+from testbed.control.progress import Progress, Report, silent
+from testbed.control.store import Store
+from testbed.errors import FailedPrecondition, TestbedError
+from testbed.fabric.addressing import allocate
+from testbed.fabric.compiler import compile_topology, google_segment
+from testbed.fabric.naming import host_name
+from testbed.fabric.plan import Node, Plan
+from testbed.kernel import namespace
+from testbed.kernel.apply import apply
+from testbed.kernel.change import Change
+from testbed.model.topology import Topology
+from testbed.nodes.configure import configure
+from testbed.nodes.docker import DockerNodes, RunningNode
+from testbed.nodes.images import Images
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one reconciliation did."""
+
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    configured: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Connectors that did not get healthy, with Google's error text."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was changed at all."""
+        return bool(self.started or self.stopped or self.changes or self.configured)
+
+
+class Reconciler:
+    """Brings one testbed into its desired state."""
+
+    def __init__(self, store: Store, nodes: DockerNodes, images: Images, report: Report = silent) -> None:
+        self.store = store
+        self.nodes = nodes
+        self.images = images
+        self.report = report
+        self.health = HealthChecker()
+        self._pids: dict[str, int] = {}
+
+    def converge(self, topology: Topology) -> Outcome:
+        """Make everything as the topology says, and wait until the connectors are healthy.
+
+        Raises:
+            TestbedError: if something cannot be made; what was made so far is written down and stays for the next try.
+        """
+        outcome = Outcome()
+        store = self.store
+        store.complete = False
+        self._prepare(topology)
+        self._instances(topology)
+        plan = compile_topology(topology, store.running)
+        self._make_namespaces(plan)
+        images = self.images.ensure({node.image for node in plan.nodes})
+        running = self._start_nodes(plan, images, outcome)
+        with ThreadPoolExecutor(1) as pool:
+            configured = pool.submit(self._configure, plan.nodes, running)
+            outcome.changes += self._wire(plan, running)
+            self._await_health(topology, plan, running, outcome, configured)
+            outcome.configured = configured.result()
+        self._remove_stale_namespaces(plan)
+        store.complete = not outcome.failed
+        return outcome
+
+    def rewire(self, topology: Topology) -> None:
+        """Make nodes and kernel what the running state says; the nodes that are there already come first.
+
+        So new flows leave a failed connector instance before its replacement has started.
+        """
+        plan = compile_topology(topology, self.store.running)
+        images = self.images.ensure({node.image for node in plan.nodes})
+        present = {name: node for name, node in self.nodes.running().items() if node.state == "running"}
+        self._wire(plan.with_nodes(present), present)
+        running = self._start_nodes(plan, images, Outcome())
+        if set(running) - set(present):
+            self._wire(plan, running)
+
+    def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
+        """Where each namespace of a plan is found."""
+        return {
+            space.name: f"/proc/{running[space.name].pid}/ns/net"
+            if space.node
+            else namespace.path(host_name(plan.testbed, space.name))
+            for space in plan.namespaces
+        }
+
+    # -- state before making --------------------------------------------------------------------------------------
+
+    def _prepare(self, topology: Topology) -> None:
+        store = self.store
+        store.topology = topology
+        store.ensure_auth_strings(redis.full_name for redis in topology.redis.instances if redis.auth_enabled)
+        store.set_addresses(allocate(topology, store.running.addresses))
+
+    def _instances(self, topology: Topology) -> None:
+        store = self.store
+        states = store.connector_states()
+        # A connector in ERROR can only be deleted (behaviour 1.10.6): `up` deletes it and makes it anew.
+        broken = [name for name, (state, _) in states.items() if state == "ERROR"]
+        store.forget_connectors([*connectors.deleted(topology, states), *broken])
+        with store.transaction():
+            store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
+
+    # -- making ---------------------------------------------------------------------------------------------------
+
+    def _make_namespaces(self, plan: Plan) -> None:
+        wanted = [host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node]
+        there = set(namespace.names())
+        foreign = (there & set(wanted)) - self.store.recorded("namespace")
+        if foreign:
+            raise FailedPrecondition(
+                f"the network namespace {min(foreign)} exists, but this testbed did not make it",
+                hint="remove it, or give the testbed another name",
+            )
+        missing = [name for name in wanted if name not in there]
+        self.store.record("namespace", *missing)
+        namespace.create(*missing)
+        self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
+
+    def _start_nodes(self, plan: Plan, images: Mapping[str, str], outcome: Outcome) -> dict[str, RunningNode]:
+        """Stop what is not wanted or not as wanted, start what is missing."""
+        present = self.nodes.running()
+        wanted = {node.name: node for node in plan.nodes}
+        hashes = {name: self.nodes.spec_hash(node, images[node.image]) for name, node in wanted.items()}
+        kept = {name for name, node in present.items() if name in wanted and (node.state, node.spec) == ("running", hashes[name])}
+        stopped = sorted(set(present) - kept)
+        if stopped:
+            self.nodes.stop_all(stopped)
+            self.store.strike("container", *(host_name(plan.testbed, name) for name in set(stopped) - set(wanted)))
+        missing = [node for name, node in wanted.items() if name not in kept]
+        self.store.record("container", *(host_name(plan.testbed, node.name) for node in missing))
+        started = self._start(missing, images)
+        outcome.started += sorted(started)
+        outcome.stopped += [name for name in stopped if name not in wanted]
+        running = {name: present[name] for name in kept} | started
+        self._pids = {name: node.pid for name, node in running.items()}
+        return running
+
+    def _start(self, missing: Sequence[Node], images: Mapping[str, str]) -> dict[str, RunningNode]:
+        done = 0
+
+        def tell(node: RunningNode) -> None:
+            nonlocal done
+            done += 1
+            self.report(Progress("nodes", node.name, done, len(missing)))
+
+        return {node.name: node for node in self.nodes.start_all(missing, images, tell)}
+
+    def _wire(self, plan: Plan, running: Mapping[str, RunningNode]) -> list[Change]:
+        changes = apply(plan, self.paths(plan, running))
+        self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
+        return changes
+
+    def _configure(self, nodes: Iterable[Node], running: Mapping[str, RunningNode]) -> list[str]:
+        """Run the roles of nodes whose variables or container have changed.  Runs in a thread: it opens its own store."""
+        roles = [node for node in nodes if node.role]
+        digests = {node.name: _digest(node, running[node.name]) for node in roles}
+        with Store.open(self.store.name) as store:
+            before = store.configured()
+            changed = [name for name, digest in digests.items() if before.get(name) != digest]
+            if changed:
+                configure(
+                    store.folder, roles, lambda name: host_name(store.name, name),
+                    lambda event: self.report(Progress("configuration", f"{event.node}: {event.task}")), only=changed,
+                )  # fmt: skip
+                store.set_configured({name: digests[name] for name in changed})
+        return changed
+
+    def _remove_stale_namespaces(self, plan: Plan) -> None:
+        wanted = {host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node}
+        stale = self.store.recorded("namespace") - wanted
+        namespace.delete(*sorted(stale))
+        self.store.strike("namespace", *stale)
+
+    # -- health ---------------------------------------------------------------------------------------------------
+
+    def probe(self, topology: Topology) -> bool:
+        """One round of health checks.  Returns whether any instance's health changed (it is written down then)."""
+        instances = self.store.instances
+        paths = {
+            c.name: namespace.path(host_name(topology.name, google_segment(topology.connector_network(c))))
+            for c in topology.vpcaccess.connectors
+        }
+        ended = {i.name for i in instances if i.name in self._pids and not Path(f"/proc/{self._pids[i.name]}").exists()}
+        found = self.health.round(instances, paths, ended)
+        changed = {i.name: found[i.name] for i in instances if found[i.name] != i.health}
+        self.store.set_health(changed)
+        return bool(changed)
+
+    def _await_health(
+        self, topology: Topology, plan: Plan, running: Mapping[str, RunningNode], outcome: Outcome, other: Future[object]
+    ) -> None:  # fmt: skip
+        """Wait until every instance is healthy; a connector with none that is goes to ERROR (behaviour 1.7.5)."""
+        deadline = time.monotonic() + connectors.PATIENCE
+        while True:
+            if self.probe(topology):
+                outcome.changes += self._wire(compile_topology(topology, self.store.running), running)
+            waiting = [i for i in self.store.instances if i.health != "healthy"]
+            total = len(self.store.instances)
+            self.report(Progress("connectors", f"{total - len(waiting)} of {total} instances healthy",
+                                 total - len(waiting), total))  # fmt: skip
+            failed = other.done() and isinstance(other.exception(), TestbedError)
+            if not waiting or failed or time.monotonic() > deadline:
+                break
+            time.sleep(INTERVAL / 5)
+        for connector in topology.vpcaccess.connectors:
+            healthy = any(i.health == "healthy" for i in self.store.instances if i.connector == connector.name)
+            self.store.set_connector_state(
+                connector.name, "READY" if healthy else "ERROR", "" if healthy else connectors.HEALTH_FAILURE
+            )
+            if not healthy:
+                outcome.failed[connector.name] = connectors.HEALTH_FAILURE
+
+
+def _digest(node: Node, running: RunningNode) -> str:
+    """What a role was run with, and on which container."""
+    text = json.dumps([node.role, dict(node.variables), running.container], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,245 @@
+"""What is known about a testbed between commands: its journal, its topology and its running state, in one SQLite file.
+
+The journal is written before a thing is made, so whatever exists on the host stands in it, whenever the program ended.
+A write is complete or did not happen; the folder and the file are their owner's alone (0700, 0600): they hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from testbed.errors import NotFound
+from testbed.fabric.running import ConnectorInstance, Health, Running
+from testbed.model.base import Defaults
+from testbed.model.topology import Topology
+from testbed.paths import state_root
+
+Kind = Literal["container", "namespace"]
+
+_FILE = "state.db"
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));
+    CREATE TABLE IF NOT EXISTS addresses (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS auth_strings (instance TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS configured (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS connectors (name TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL,
+                                           serial INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
+                                          health TEXT NOT NULL);
+"""
+
+
+def folder_of(name: str) -> Path:
+    """The state folder of a testbed."""
+    return state_root() / name
+
+
+def names() -> list[str]:
+    """The testbeds that have state on this machine."""
+    root = state_root()
+    return sorted(path.parent.name for path in root.glob(f"*/{_FILE}")) if root.is_dir() else []
+
+
+class Store:
+    """The state of one testbed."""
+
+    def __init__(self, name: str, connection: sqlite3.Connection) -> None:
+        self.name = name
+        self.folder = folder_of(name)
+        self._db = connection
+
+    @classmethod
+    @contextmanager
+    def open(cls, name: str, *, create: bool = False) -> Iterator[Store]:
+        """Open the state of a testbed, for one thread.
+
+        Raises:
+            NotFound: if there is no testbed of that name and `create` is false.
+        """
+        folder = folder_of(name)
+        file = folder / _FILE
+        if create:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        elif not file.exists():
+            running = ", ".join(names()) or "none"
+            raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+        connection = sqlite3.connect(file, timeout=10, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            store = cls(name, connection)
+            connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
+            yield store
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen together, or none of them."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def destroy(self) -> None:
+        """Forget everything: the testbed is gone."""
+        for suffix in ("", "-wal", "-shm"):
+            (self.folder / f"{_FILE}{suffix}").unlink(missing_ok=True)
+
+    # -- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The random id that containers carry as a label: proof that they are ours."""
+        return str(self._fact("id"))
+
+    def _fact(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _set_fact(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    @property
+    def topology(self) -> Topology | None:
+        """The topology that the testbed was last asked to be."""
+        text = self._fact("topology")
+        if text is None:
+            return None
+        data = json.loads(text)
+        known = Defaults(data["project"], data.get("region"), data.get("zone"))
+        return Topology.model_validate(data, context=known)
+
+    @topology.setter
+    def topology(self, topology: Topology) -> None:
+        self._set_fact("topology", topology.model_dump_json(by_alias=True, exclude_defaults=True))
+
+    @property
+    def source(self) -> str:
+        """The file that the topology came from."""
+        return self._fact("source") or ""
+
+    @source.setter
+    def source(self, file: str) -> None:
+        self._set_fact("source", file)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last `up` came to its end."""
+        return self._fact("complete") == "yes"
+
+    @complete.setter
+    def complete(self, value: bool) -> None:
+        self._set_fact("complete", "yes" if value else "no")
+
+    @property
+    def load_generator(self) -> bool:
+        """Whether the load generator should be there."""
+        return self._fact("load") == "yes"
+
+    @load_generator.setter
+    def load_generator(self, value: bool) -> None:
+        self._set_fact("load", "yes" if value else "no")
+
+    # -- the journal ----------------------------------------------------------------------------------------------
+
+    def record(self, kind: Kind, *things: str) -> None:
+        """Write down, before it is made, what is about to be made (its name on the host)."""
+        self._db.executemany("INSERT OR IGNORE INTO journal VALUES (?, ?)", [(kind, name) for name in things])
+
+    def strike(self, kind: Kind, *things: str) -> None:
+        """Strike out what is gone."""
+        self._db.executemany("DELETE FROM journal WHERE kind = ? AND name = ?", [(kind, name) for name in things])
+
+    def recorded(self, kind: Kind) -> set[str]:
+        """What may exist on the host."""
+        return {row[0] for row in self._db.execute("SELECT name FROM journal WHERE kind = ?", (kind,))}
+
+    # -- running state --------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> Running:
+        """The running state, as the compiler reads it."""
+        return Running(
+            dict(self._db.execute("SELECT key, value FROM addresses")), self.instances,
+            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.load_generator,
+        )  # fmt: skip
+
+    def set_addresses(self, addresses: Mapping[str, str]) -> None:
+        """Replace the allocations."""
+        with self.transaction():
+            self._db.execute("DELETE FROM addresses")
+            self._db.executemany("INSERT INTO addresses VALUES (?, ?)", addresses.items())
+
+    def ensure_auth_strings(self, instances: Iterable[str]) -> None:
+        """Generate AUTH strings (UUIDs in Google's case; 128 random bits here) for Redis instances that have none."""
+        rows = [(name, secrets.token_hex(16)) for name in instances]
+        self._db.executemany("INSERT OR IGNORE INTO auth_strings VALUES (?, ?)", rows)
+
+    @property
+    def instances(self) -> tuple[ConnectorInstance, ...]:
+        """All connector instances, in the order of their names."""
+        rows = self._db.execute("SELECT name, connector, address, health FROM instances ORDER BY name")
+        return tuple(ConnectorInstance(*row) for row in rows)
+
+    def add_instances(self, instances: Iterable[ConnectorInstance]) -> None:
+        """Add instances."""
+        rows = [(i.name, i.connector, i.address, i.health) for i in instances]
+        self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?)", rows)
+
+    def remove_instances(self, removed: Iterable[str]) -> None:
+        """Remove instances by name."""
+        self._db.executemany("DELETE FROM instances WHERE name = ?", [(name,) for name in removed])
+
+    def set_health(self, health: Mapping[str, Health]) -> None:
+        """Write down what the health checks found, by instance name."""
+        rows = [(value, name) for name, value in health.items()]
+        self._db.executemany("UPDATE instances SET health = ? WHERE name = ?", rows)
+
+    def next_serial(self, connector: str) -> int:
+        """A number that no instance of the connector has had."""
+        self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, 'CREATING', '', 0)", (connector,))
+        self._db.execute("UPDATE connectors SET serial = serial + 1 WHERE name = ?", (connector,))
+        return int(self._db.execute("SELECT serial FROM connectors WHERE name = ?", (connector,)).fetchone()[0])
+
+    def connector_states(self) -> dict[str, tuple[str, str]]:
+        """State (the API's enum) and detail of each connector."""
+        return {row[0]: (row[1], row[2]) for row in self._db.execute("SELECT name, state, detail FROM connectors")}
+
+    def set_connector_state(self, connector: str, state: str, detail: str = "") -> None:
+        """Set the state of a connector."""
+        self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, ?, ?, 0)", (connector, state, detail))
+        self._db.execute("UPDATE connectors SET state = ?, detail = ? WHERE name = ?", (state, detail, connector))
+
+    def forget_connectors(self, connectors: Iterable[str]) -> None:
+        """Forget connectors that were deleted, and their instances."""
+        rows = [(name,) for name in connectors]
+        self._db.executemany("DELETE FROM instances WHERE connector = ?", rows)
+        self._db.executemany("DELETE FROM connectors WHERE name = ?", rows)
+
+    # -- configuration --------------------------------------------------------------------------------------------
+
+    def configured(self) -> dict[str, str]:
+        """By node: a digest of what its role last configured it with."""
+        return dict(self._db.execute("SELECT node, digest FROM configured"))
+
+    def set_configured(self, digests: Mapping[str, str]) -> None:
+        """Write down what nodes have been configured with."""
+        self._db.executemany("INSERT OR REPLACE INTO configured VALUES (?, ?)", digests.items())
+
+    def export(self) -> dict[str, Any]:
+        """What a person may see of the state: everything but secrets."""
+        return {"name": self.name, "id": self.id, "source": self.source, "complete": self.complete}

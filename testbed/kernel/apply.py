@@ -1,0 +1,142 @@
+"""Makes a plan true in the kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from testbed.errors import Internal, NotFound
+from testbed.fabric.plan import Namespace, Plan
+from testbed.kernel import firewall, iproute, links, routing, sysctl
+from testbed.kernel.change import Change, Step
+from testbed.kernel.namespace import inside
+
+T = TypeVar("T")
+
+_ROUNDS = 3
+"""The kernel removes what depends on something that is removed (an address's routes, say); the next round mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one namespace is like."""
+
+    links: links.Links
+    routing: routing.Routing
+    firewall: firewall.Firewall
+    sysctls: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Changes that are made together, by an action inside their namespace."""
+
+    changes: Sequence[Change]
+    action: Callable[[], None]
+
+
+Phase = Mapping[str, Sequence[Task]]
+"""Tasks by namespace: one namespace's are done in order, different namespaces' at the same time."""
+
+
+def difference(plan: Plan, paths: Mapping[str, str]) -> list[Change]:
+    """What `apply` would change.  `paths` says where each namespace of the plan is."""
+    return _changes(_phases(plan, paths, _read(plan.namespaces, paths)))
+
+
+def apply(plan: Plan, paths: Mapping[str, str], report: Callable[[Change], None] | None = None) -> list[Change]:
+    """Makes the plan true, and returns what had to be changed; the kernel has been read back and is as planned.
+
+    Changes only what differs, so that a second call returns nothing, and one after an accident repairs the damage.
+    `report` is called with each change after it was made.
+
+    Raises:
+        NotFound: a namespace does not exist.
+        CommandFailed: the kernel refused something; what was done before stays, and calling again goes on from there.
+        Internal: what the kernel says it has keeps differing from the plan.
+    """
+    made: list[Change] = []
+    states = _read(plan.namespaces, paths)
+    for _ in range(_ROUNDS):
+        phases = _phases(plan, paths, states)
+        for phase in phases:
+            _each({name: partial(_perform, tasks) for name, tasks in phase.items()}, paths)
+            for change in _changes([phase]):
+                made.append(change)
+                if report:
+                    report(change)
+        touched = {name for phase in phases for name in phase}
+        if not touched:
+            return made
+        states |= _read([space for space in plan.namespaces if space.name in touched], paths)
+    if left := _changes(_phases(plan, paths, states)):
+        raise Internal(f"the kernel does not take the plan; after {_ROUNDS} rounds there is still to do: {left[0]}")
+    return made
+
+
+def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, State]:
+    return _each({space.name: partial(_state, space) for space in spaces}, paths)
+
+
+def _state(space: Namespace) -> State:
+    """The state of the calling thread's namespace, as far as the plan for it manages it."""
+    dump = iproute.show()
+    return State(
+        links.parse(dump.addresses),
+        routing.parse(dump, node=space.node),
+        firewall.read(space),
+        sysctl.read([*sysctl.IMPLIED, *space.sysctls]),
+    )
+
+
+def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, State]) -> list[Phase]:
+    """All that turns the states into the plan.
+
+    The firewall comes first, so that no packet passes through a device that is not guarded yet.
+    """
+    wiring = links.wire(plan, {name: state.links for name, state in states.items()}, paths)
+    guard: dict[str, list[Task]] = {}
+    finish: dict[str, list[Task]] = {}
+    for space in plan.namespaces:
+        name, state = space.name, states[space.name]
+        values = sysctl.missing(space.sysctls, state.sysctls)
+        late = {key: value for key, value in values.items() if sysctl.of_device(key)}
+        early = {key: value for key, value in values.items() if key not in late}
+        update = firewall.Update(space, state.firewall)
+        steps = [*wiring.adjust[name], *routing.steps(name, routing.wanted(space), state.routing)]
+        guard[name] = [*_sysctl_tasks(name, early), *([Task(update.changes, update.make)] if update.changes else [])]
+        finish[name] = [*_ip_tasks(steps), *_sysctl_tasks(name, late)]
+    remove = {name: _ip_tasks(steps) for name, steps in wiring.remove.items()}
+    make = {name: _ip_tasks(steps) for name, steps in wiring.make.items()}
+    return [{name: tasks for name, tasks in phase.items() if tasks} for phase in (guard, remove, make, finish)]
+
+
+def _ip_tasks(steps: Sequence[Step]) -> list[Task]:
+    return [Task([step.change for step in steps if step.change], partial(iproute.batch, steps))] if steps else []
+
+
+def _sysctl_tasks(namespace: str, values: Mapping[str, str]) -> list[Task]:
+    changes = [Change(namespace, "replace", "sysctl", f"{name} = {value}") for name, value in values.items()]
+    return [Task(changes, partial(sysctl.write, values))] if values else []
+
+
+def _changes(phases: Iterable[Phase]) -> list[Change]:
+    return [change for phase in phases for tasks in phase.values() for task in tasks for change in task.changes]
+
+
+def _perform(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        task.action()
+
+
+def _each(actions: Mapping[str, Callable[[], T]], paths: Mapping[str, str]) -> dict[str, T]:
+    """The result of each action in its namespace; as many at a time as there are processors."""
+    if missing := actions.keys() - paths.keys():
+        raise NotFound(f"no network namespace is known for {', '.join(sorted(missing))}")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = {name: pool.submit(inside, paths[name], action) for name, action in actions.items()}
+        return {name: future.result() for name, future in futures.items()}

@@ -1,0 +1,180 @@
+"""What this kernel, its tools and this process's rights can do for a testbed.
+
+Every feature is tried with the commands that the testbed itself would use, in a throw-away namespace: a configuration
+symbol says that a feature was built, not that it can be loaded here, or used by this process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.kernel.trial import Step, privileged, step, trying
+
+
+def rule(table: str, text: str) -> Step:
+    """The step that adds one rule the way the testbed does, by iptables-restore."""
+    return step("iptables-restore --noflush", f"*{table}\n{text}\nCOMMIT\n")
+
+
+def kernel(symbols: str, modules: str) -> str:
+    """The remedy for a kernel feature."""
+    return f"modprobe {modules}; else a kernel with {symbols}, as Debian's is"
+
+
+def rights() -> Finding:
+    """A look at what this process may do."""
+    if privileged():
+        return Finding(present=True, detail=f"user {os.geteuid()} has CAP_NET_ADMIN and CAP_SYS_ADMIN")
+    return Finding(present=False, detail=f"user {os.geteuid()} lacks CAP_NET_ADMIN or CAP_SYS_ADMIN")
+
+
+VETH = step("ip link add tb0 type veth peer name tb1")
+TUNNEL = (
+    step("ip link add tun0 type vxlan external gpe dstport 665"),
+    step("ip link set tun0 up"),
+)
+NEXTHOPS = (
+    *TUNNEL,
+    step("ip nexthop add id 1 encap ip id 7 dst 10.8.0.2 dev tun0"),
+    step("ip nexthop add id 2 encap ip id 7 dst 10.8.0.3 dev tun0"),
+)
+ESP = step(
+    "ip xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x100 mode tunnel"
+    f" aead rfc4106(gcm(aes)) 0x{'00' * 20} 128"
+)
+SETS = step(
+    "ipset restore",
+    "create a hash:ip\n"
+    "create b hash:net counters\n"
+    "create c hash:net,iface counters\n"
+    "create d hash:ip,port\n"
+    "create e hash:ip,port,ip\n"
+    "create f bitmap:port range 0-65535\n",
+)
+
+NO_TESTBED = "no testbed can be brought up"
+NO_TUNNEL = "no tunnel from a service to its connector"
+NO_FIREWALL = "no firewall: its rules match sets of ranges and tags"
+
+PROBES: tuple[Probe, ...] = (
+    Probe("privileges", "required", rights, NO_TESTBED, "run as root: sudo -E testbed ..."),
+    Probe("network namespaces", "required", trying(), NO_TESTBED, "a kernel with CONFIG_NET_NS, as Debian's is"),
+    Probe("veth", "required", trying(VETH), NO_TESTBED, kernel("CONFIG_VETH", "veth")),
+    Probe("vxlan-gpe", "required", trying(*TUNNEL), NO_TUNNEL, kernel("CONFIG_VXLAN", "vxlan")),
+    Probe(
+        "nexthop encapsulation",
+        "required",
+        trying(*NEXTHOPS),
+        NO_TUNNEL,
+        "Linux 5.3 or newer with CONFIG_LWTUNNEL, as Debian's is",
+    ),
+    Probe(
+        "resilient nexthop groups",
+        "required",
+        trying(*NEXTHOPS, step("ip nexthop add id 3 group 1/2 type resilient buckets 8 idle_timer 60")),
+        "a connector's new instance would break the connections of the others",
+        "Linux 5.13 or newer",
+    ),
+    Probe(
+        "policy routing",
+        "required",
+        trying(step("ip rule add priority 100 from 10.8.0.0/28 table 100")),
+        "no routes that depend on the source",
+        "a kernel with CONFIG_IP_MULTIPLE_TABLES, as Debian's is",
+    ),
+    Probe(
+        "iptables",
+        "required",
+        trying(rule("filter", "-A FORWARD -m comment --comment tried -j DROP"), step("iptables -V")),
+        "no firewall",
+        "apt install iptables; " + kernel("CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_MATCH_COMMENT", "nft_compat"),
+    ),
+    Probe(
+        "ipset",
+        "required",
+        trying(SETS, step("ipset -v")),
+        NO_FIREWALL,
+        "apt install ipset; " + kernel("CONFIG_IP_SET, CONFIG_IP_SET_HASH_NETIFACE", "ip_set_hash_netiface"),
+    ),
+    Probe(
+        "xt_set",
+        "required",
+        trying(SETS, rule("filter", "-A FORWARD -m set --match-set b src -m set --match-set c dst,dst -j ACCEPT")),
+        NO_FIREWALL,
+        kernel("CONFIG_NETFILTER_XT_SET", "xt_set"),
+    ),
+    Probe(
+        "conntrack",
+        "required",
+        trying(rule("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")),
+        "the firewall would not be stateful: answers would be dropped",
+        kernel("CONFIG_NETFILTER_XT_MATCH_CONNTRACK", "xt_conntrack"),
+    ),
+    Probe(
+        "nat",
+        "required",
+        trying(rule("nat", "-A POSTROUTING -s 35.199.224.0/19 -j MASQUERADE")),
+        "connectors and Cloud NAT could not translate addresses",
+        kernel("CONFIG_NF_NAT, CONFIG_NETFILTER_XT_TARGET_MASQUERADE", "xt_MASQUERADE"),
+    ),
+    Probe(
+        "tcpmss",
+        "required",
+        trying(rule("mangle", "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu")),
+        "TCP would stall where the path's MTU is smaller than the sender's",
+        kernel("CONFIG_NETFILTER_XT_TARGET_TCPMSS", "xt_TCPMSS"),
+    ),
+    Probe(
+        "tun",
+        "optional",
+        trying(step("ip tuntap add dev tb0 mode tun")),
+        "no VPN tunnels, unless the kernel has ESP",
+        kernel("CONFIG_TUN", "tun"),
+    ),
+    Probe(
+        "esp",
+        "optional",
+        trying(ESP),
+        "IPsec runs in user space over a TUN device: VPN tunnels work, but are slower",
+        kernel("CONFIG_INET_ESP, CONFIG_CRYPTO_GCM", "esp4"),
+    ),
+    Probe(
+        "netem",
+        "optional",
+        trying(step("tc qdisc add dev lo root netem delay 10ms")),
+        "no delay, jitter or loss between regions",
+        kernel("CONFIG_NET_SCH_NETEM", "sch_netem"),
+    ),
+    Probe(
+        "tbf",
+        "optional",
+        trying(step("tc qdisc add dev lo root tbf rate 100mbit burst 64kb latency 50ms")),
+        "no throughput limits: every machine type is as fast as the host",
+        kernel("CONFIG_NET_SCH_TBF", "sch_tbf"),
+    ),
+    Probe(
+        "vlan",
+        "optional",
+        trying(VETH, step("ip link add link tb0 name tb0.2 type vlan id 2")),
+        "Interconnect attachments are plain links, without 802.1Q tags",
+        kernel("CONFIG_VLAN_8021Q", "8021q"),
+    ),
+    Probe(
+        "wireguard",
+        "optional",
+        trying(step("ip link add tb0 type wireguard")),
+        "nothing: VPN tunnels are IPsec",
+        kernel("CONFIG_WIREGUARD", "wireguard"),
+    ),
+    Probe("ip(8)", "required", on_path("ip"), NO_TESTBED, "apt install iproute2"),
+    Probe("tc(8)", "optional", on_path("tc"), "no throughput limits, no delay", "apt install iproute2"),
+    Probe("iptables-restore(8)", "required", on_path("iptables-restore"), NO_TESTBED, "apt install iptables"),
+    Probe("ipset(8)", "required", on_path("ipset"), NO_TESTBED, "apt install ipset"),
+    Probe("nft(8)", "optional", on_path("nft"), "no view of the rules in nftables' words", "apt install nftables"),
+)
+
+
+def probe() -> list[Capability]:
+    """Try everything.  Takes well under a second and leaves nothing but the modules that the kernel chose to load."""
+    return [each.capability() for each in PROBES]

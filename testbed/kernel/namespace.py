@@ -1,0 +1,163 @@
+"""Named network namespaces, and acting inside any namespace.
+
+A namespace is given by a path: `/run/netns/NAME`, or `/proc/PID/ns/net` for a container's.  Only worker threads enter
+one (setns(2) moves the calling thread alone), so the program's main thread stays where it is; whatever a worker opens
+or starts, a socket or a subprocess, belongs to the namespace, and /proc/sys/net shows the namespace's values to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
+from testbed.kernel.command import CommandFailed, run
+
+T = TypeVar("T")
+
+_RUN = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def path(name: str) -> str:
+    """Where the namespace that `create` makes under this name is found."""
+    return str(_RUN / name)
+
+
+def names(prefix: str = "") -> list[str]:
+    """The named namespaces of this host whose name begins with `prefix`, sorted."""
+    return sorted(entry.name for entry in _RUN.glob("*") if entry.name.startswith(prefix))
+
+
+def create(*new: str) -> None:
+    """Makes named namespaces.
+
+    Raises:
+        AlreadyExists: there is one of that name; those before it in the arguments were made.
+        PermissionDenied: the caller is not root.
+    """
+    try:
+        run(["ip", "-batch", "-"], "".join(f"netns add {name}\n" for name in new))
+    except CommandFailed as failure:
+        reason = f"network namespace: {failure.stderr.splitlines()[0]}"
+        if "File exists" in reason:
+            raise AlreadyExists(reason) from failure
+        if os.geteuid() != 0:
+            raise PermissionDenied(reason, hint="run as root") from failure
+        raise
+
+
+def delete(*old: str) -> None:
+    """Removes named namespaces with everything in them; one that is not there is no error.
+
+    Raises:
+        FailedPrecondition: processes live in one, and would keep it alive without a name.  Nothing was removed.
+    """
+    there = [name for name in old if (_RUN / name).exists()]
+    inhabited = _inhabitants([_RUN / name for name in there])
+    for name, processes in zip(there, inhabited, strict=True):
+        if processes:
+            listed = ", ".join(f"{pid} ({_program(pid)})" for pid in processes)
+            raise FailedPrecondition(f"network namespace {name} is in use by {listed}", hint="end these processes")
+    run(["ip", "-batch", "-"], "".join(f"netns delete {name}\n" for name in there))
+
+
+def processes(path: str) -> list[int]:
+    """The ids of the processes that live in a namespace, as far as the caller may see them.
+
+    Raises:
+        NotFound: there is no such namespace.
+    """
+    try:
+        return _inhabitants([Path(path)])[0]
+    except FileNotFoundError as error:
+        raise NotFound(f"network namespace {path} does not exist") from error
+
+
+def _inhabitants(paths: Sequence[Path]) -> list[list[int]]:
+    """For each namespace the processes in it."""
+    found: dict[tuple[int, int], list[int]] = {_identity(path): [] for path in paths}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            identity = _identity(entry / "ns" / "net")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or the host hides it
+        if identity in found:
+            found[identity].append(int(entry.name))
+    return [sorted(found[_identity(path)]) for path in paths]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def inside(path: str, action: Callable[[], T]) -> T:
+    """The result of `action`, called by a thread of its own inside a namespace; its exceptions are raised here.
+
+    Raises:
+        NotFound: there is no such namespace.
+        FailedPrecondition: the file is not a namespace (any more).
+        PermissionDenied: the caller is not root.
+    """
+
+    def enter_and_act() -> T:
+        _enter(path)
+        return action()
+
+    with ThreadPoolExecutor(1, thread_name_prefix=f"netns {path}") as thread:
+        return thread.submit(enter_and_act).result()
+
+
+def socket_in(path: str, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+    """A socket that belongs to a namespace for all its life, usable from any thread.  Raises as `inside` does."""
+    return inside(path, lambda: socket.socket(family, kind))
+
+
+def connect(path: str, address: tuple[str, int], timeout: float) -> socket.socket:
+    """A TCP connection that starts in a namespace, made within `timeout` seconds (which stays the socket's time-out).
+
+    Raises:
+        OSError: the connection failed, as `socket.connect` reports it (TimeoutError, ConnectionRefusedError, ...).
+        TestbedError: as `inside` does.
+    """
+    connection = socket_in(path, socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _enter(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFound(f"network namespace {path} does not exist") from error
+    except PermissionError as error:
+        raise PermissionDenied(f"network namespace {path} may not be opened", hint="run as root") from error
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET) == 0:
+            return
+        number = ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+    if number == errno.EPERM:
+        raise PermissionDenied(f"network namespace {path} may not be entered", hint="run as root")
+    raise FailedPrecondition(f"{path} is not a network namespace: {os.strerror(number)}")
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "ended"

@@ -1,0 +1,132 @@
+"""What a host has for nodes: a Docker Engine that can limit them, what images are made with, Python and Ansible."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.paths import state_root
+
+DOCKER_API = (1, 41)
+"""Docker Engine 20.10, Debian 12's."""
+FREE_DISK = 4 * 2**30
+"""Bytes: the built-in images, the layers they are built from, and a testbed's logs and reports."""
+DEADLINE = 5
+"""Seconds for one answer of the Docker Engine."""
+LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
+"""The limits that nodes are given, as the Engine's `/info` names them, and as cgroups do."""
+
+Info = dict[str, Any] | str
+"""What the Docker Engine says about itself, or why it says nothing."""
+
+
+def docker_info() -> Info:
+    """Ask the Docker Engine about itself: `GET /info` with the version's fields that matter here."""
+    try:
+        client = docker.from_env(timeout=DEADLINE)
+    except DockerException as error:
+        return f"no answer: {error}"
+    try:
+        version = client.version()
+        return {**client.info(), "ApiVersion": version["ApiVersion"]}
+    except (DockerException, requests.RequestException) as error:
+        return f"no answer: {error}"
+    finally:
+        client.close()
+
+
+def engine(info: Info) -> Finding:
+    """Whether there is a Docker Engine, and a new enough one."""
+    if isinstance(info, str):
+        return Finding(present=False, detail=info)
+    api = info["ApiVersion"]
+    new_enough = tuple(int(part) for part in api.split(".")) >= DOCKER_API
+    return Finding(present=new_enough, detail=f"{info['ServerVersion']} (API {api}, {info.get('Driver', '?')})")
+
+
+def limits(info: Info) -> Finding:
+    """Whether containers can be limited."""
+    if isinstance(info, str):
+        return Finding(present=False, detail=info)
+    lacking = [name for field, name in LIMITS.items() if not info.get(field)]
+    version = f"cgroup v{info.get('CgroupVersion', '?')}"
+    if lacking:
+        return Finding(present=False, detail=f"{version} without {', '.join(lacking)}")
+    return Finding(present=True, detail=f"{version}: {', '.join(LIMITS.values())}")
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
+
+
+def disk(*folders: Path) -> Finding:
+    """Whether each of these folders, which may not exist yet, has room."""
+    free = {folder: shutil.disk_usage(nearest_folder(folder)).free for folder in folders}
+    detail = ", ".join(f"{size / 2**30:.1f} GiB free in {folder}" for folder, size in free.items())
+    return Finding(present=min(free.values()) >= FREE_DISK, detail=detail)
+
+
+def ansible() -> Finding:
+    """Whether Ansible is there, with the collection that reaches into containers."""
+    try:
+        detail = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("ansible-core", "ansible-runner"))
+    except importlib.metadata.PackageNotFoundError as error:
+        return Finding(present=False, detail=f"no {error.name}")
+    if not any((Path(folder) / "ansible_collections/community/docker").is_dir() for folder in sys.path):
+        return Finding(present=False, detail=f"{detail}, but no community.docker")
+    return Finding(present=True, detail=detail)
+
+
+def python() -> Finding:
+    """Which Python this is."""
+    return Finding(present=sys.version_info >= (3, 11), detail=f"{platform.python_version()} ({sys.executable})")
+
+
+def probe() -> list[Capability]:
+    """Look at everything that nodes need; one question to the Docker Engine answers several."""
+    info = docker_info()
+    root = Path("/var/lib/docker" if isinstance(info, str) else info["DockerRootDir"])
+    probes = (
+        Probe(
+            "docker",
+            "required",
+            lambda: engine(info),
+            "no nodes: every node is a container",
+            "apt install docker.io, or Docker's own packages; systemctl start docker",
+        ),
+        Probe(
+            "resource limits",
+            "optional",
+            lambda: limits(info),
+            "nodes are not limited: machine types have no memory size, and one node can starve the others",
+            "boot with cgroup v2 (Debian's default) and the memory controller on",
+        ),
+        Probe(
+            "disk",
+            "required",
+            lambda: disk(root, state_root()),
+            "images cannot be built",
+            f"free {FREE_DISK // 2**30} GiB: docker system prune, or another $TESTBED_STATE",
+        ),
+        Probe(
+            "mmdebstrap(1)",
+            "optional",
+            on_path("mmdebstrap"),
+            "no images where the base image cannot be pulled from a registry",
+            "apt install mmdebstrap",
+        ),
+        Probe("python", "required", python, "the testbed does not run", "apt install python3.11 python3-venv"),
+        Probe("ansible", "required", ansible, "nodes and hosts cannot be configured", "make setup"),
+    )
+    return [each.capability() for each in probes]

@@ -1,0 +1,115 @@
+"""A node of the plan as a container: what Docker is asked for, and what its labels say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from testbed.fabric.naming import host_name
+from testbed.fabric.plan import Node
+from testbed.nodes import tree
+
+NAME = "dev.testbed.name"
+ID = "dev.testbed.id"
+NODE = "dev.testbed.node"
+KIND = "dev.testbed.kind"
+SPEC = "dev.testbed.spec"
+
+USER = 1000
+"""The user and group `testbed` of the built-in images; the owner of a workload's source."""
+WORKSPACE = PurePath("workspace")
+PROCESSES = 512
+"""A limit on processes and threads, so that one node cannot exhaust the machine."""
+SYSCTLS = {
+    "net.ipv4.ping_group_range": "0 2147483647",  # ping without CAP_NET_RAW
+    "net.ipv4.ip_unprivileged_port_start": "0",  # port 80 without CAP_NET_BIND_SERVICE
+}
+LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningNode:
+    """A node's container as Docker knows it."""
+
+    name: str
+    kind: str
+    spec: str
+    """The hash of what it was made from (`spec_hash`)."""
+    state: str
+    """Docker's word: `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+    pid: int
+    """The container's first process on the host: its namespaces are /proc/PID/ns; 0 where it does not run."""
+    image: str
+    """The image's id."""
+    container: str
+    """The container's id."""
+
+
+def running_node(attributes: Mapping[str, Any]) -> RunningNode:
+    """What Docker's answer to `inspect` says about a node."""
+    labels = attributes["Config"]["Labels"]
+    return RunningNode(
+        name=labels[NODE],
+        kind=labels[KIND],
+        spec=labels[SPEC],
+        state=attributes["State"]["Status"],
+        pid=attributes["State"]["Pid"],
+        image=attributes["Image"],
+        container=attributes["Id"],
+    )
+
+
+def spec_hash(node: Node, image: str, key: str) -> str:
+    """A hash of everything that a node's container is made from: another hash means another container.
+
+    `image` is the image's id.  The source counts with its content.  What Ansible configures does not count (`role`,
+    `variables`): that is done again to the same container.  The environment may hold secrets, which is why the hash is
+    keyed: without the key it does not even confirm a guess.
+
+    Raises:
+        OSError: the source cannot be read.
+
+    """
+    spec = {
+        "image": image,
+        "name": node.name,
+        "kind": node.kind,
+        "command": node.command,
+        "environment": dict(node.environment),
+        "source": tree.digest(Path(node.source)) if node.source else None,
+        "capabilities": sorted(node.capabilities),
+        "devices": sorted(node.devices),
+        "memory": node.memory,
+        "hosts": dict(node.hosts),
+        "fixed": [SYSCTLS, LOG, PROCESSES],
+    }
+    secret = hashlib.sha256(key.encode()).digest()
+    return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
+
+
+def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -> dict[str, Any]:
+    """The arguments of docker-py's `containers.create` for a node: the least privilege that works."""
+    limits = {} if node.memory is None else {"mem_limit": node.memory, "memswap_limit": node.memory}
+    return {
+        "image": image,
+        "command": list(node.command) or None,
+        "name": host_name(testbed, node.name),
+        "hostname": node.name,
+        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec},
+        "environment": dict(node.environment),
+        "extra_hosts": dict(node.hosts),
+        "network_mode": "none",
+        "cap_drop": ["ALL"],
+        "cap_add": list(node.capabilities),
+        "security_opt": ["no-new-privileges:true"],
+        "devices": [f"{device}:{device}:rwm" for device in node.devices],
+        "sysctls": SYSCTLS,
+        "pids_limit": PROCESSES,
+        "log_config": LOG,
+        "init": True,
+        **limits,
+    }

@@ -1,0 +1,71 @@
+"""What all built-in images stand on: Debian's official image, or the same made from Debian's packages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+
+import docker
+
+from testbed.errors import Unavailable, Unimplemented
+from testbed.nodes.engine import engine_errors
+from testbed.nodes.registry import pull
+
+REPOSITORY = "testbed/debian"
+RELEASE = "bookworm"
+NAME = f"{REPOSITORY}:{RELEASE}"
+OFFICIAL = "debian:bookworm-slim"
+SMALL = [
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    '--aptopt=Acquire::Languages "none"',
+]
+"""What Debian's `slim` image leaves out, too."""
+
+
+def make(client: docker.DockerClient, report: Callable[[str], None]) -> None:
+    """Make the image `testbed/debian:bookworm`.
+
+    Raises:
+        Unimplemented: no registry can be reached, and mmdebstrap(1) is not installed.
+        Unavailable: Debian's packages could not be had, or the engine failed.
+
+    """
+    report(f"pulling {OFFICIAL}")
+    reason = pull(OFFICIAL)
+    if reason is not None:
+        report(f"no registry ({reason}): making it from Debian's packages")
+        bootstrap(client, reason)
+        return
+    with engine_errors("Tagging the base image"):
+        client.api.tag(OFFICIAL, REPOSITORY, RELEASE)
+
+
+def bootstrap(client: docker.DockerClient, reason: str) -> None:
+    """Make the image with mmdebstrap(1); `reason` says why it was not pulled.
+
+    Raises:
+        Unimplemented: mmdebstrap(1) is not installed.
+        Unavailable: Debian's packages could not be had, or the engine failed.
+
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise Unimplemented(
+            f"The base image cannot be made: {OFFICIAL} cannot be pulled ({reason}) and mmdebstrap is not installed.",
+            hint="Install mmdebstrap: testbed doctor --prepare",
+        )
+    with tempfile.TemporaryDirectory(prefix="testbed-debian-") as folder:
+        root = f"{folder}/root.tar"
+        command = ["mmdebstrap", "--variant=minbase", *SMALL, RELEASE, root]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Unavailable(
+                f"mmdebstrap could not make the base image:\n{done.stderr.strip()}",
+                hint="It downloads Debian's packages: check the network, and the mirror in /etc/apt.",
+            )
+        with engine_errors("Importing the base image"):
+            client.api.import_image_from_file(root, repository=REPOSITORY, tag=RELEASE)

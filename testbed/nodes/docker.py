@@ -1,0 +1,215 @@
+"""The node driver: nodes as Docker containers, without any network of Docker's.
+
+Containers carry the testbed's random id as a label; what lacks it is not ours and is never removed.  No container has a
+capability that its node does not name, and user code has none.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError
+from docker.errors import NotFound as NoContainer
+from docker.models.containers import Container
+
+from testbed.errors import AlreadyExists, NotFound, Unavailable
+from testbed.fabric.naming import host_name
+from testbed.fabric.plan import Node
+from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
+from testbed.nodes.engine import engine_errors
+from testbed.nodes.execute import Execution, follow
+from testbed.nodes.passthrough import pass_through
+from testbed.nodes.tree import archive
+
+WORKERS = 8
+"""Containers that are started or removed at a time."""
+
+
+_CONFLICT = 409
+
+
+class DockerNodes:
+    """The nodes of one testbed."""
+
+    def __init__(self, testbed: str, testbed_id: str, client: docker.DockerClient) -> None:
+        self.testbed = testbed
+        self._id = testbed_id
+        self._client = client
+
+    def spec_hash(self, node: Node, image: str) -> str:
+        """What the node's container would be made from, as a digest that only this testbed can compute."""
+        return spec_hash(node, image, self._id)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def running(self) -> dict[str, RunningNode]:
+        """All containers of this testbed by node name, whatever their state."""
+        with engine_errors("Listing containers"):
+            listed = self._client.api.containers(all=True, filters={"label": f"{ID}={self._id}"})
+            details = self._inspect([item["Id"] for item in listed])
+        nodes = (running_node(item) for item in details)
+        return {node.name: node for node in nodes}
+
+    def _inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        def one(identifier: str) -> dict[str, Any] | None:
+            try:
+                attributes: dict[str, Any] = self._client.api.inspect_container(identifier)
+            except NoContainer:  # removed since the list was made
+                return None
+            return attributes
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return [item for item in pool.map(one, ids) if item is not None]
+
+    def start_all(
+        self, nodes: Sequence[Node], images: Mapping[str, str], tell: Callable[[RunningNode], None]
+    ) -> list[RunningNode]:
+        """Start nodes side by side; `tell` is called for each one that runs.
+
+        Raises:
+            AlreadyExists: a container of a node's name exists that is not this testbed's.
+            Unavailable: a container ended as soon as it was started.
+        """
+
+        def one(node: Node) -> RunningNode:
+            started = self._start(node, images[node.image])
+            tell(started)
+            return started
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(one, nodes))
+
+    def _start(self, node: Node, image: str) -> RunningNode:
+        name = host_name(self.testbed, node.name)
+        with engine_errors(f"Starting {node.name}"):
+            container = self._create(node, image, name)
+            if node.source:
+                with archive(Path(node.source), WORKSPACE, USER) as source:
+                    container.put_archive("/", source)  # the image need not have the folder
+            container.start()
+            started = running_node(self._client.api.inspect_container(str(container.id)))
+        if started.state != "running":
+            output = container.logs(tail=5).decode(errors="replace").strip()
+            raise Unavailable(f"node {node.name} ended as soon as it was started: {output or 'no output'}")
+        return started
+
+    def _create(self, node: Node, image: str, name: str) -> Container:
+        try:
+            return self._client.containers.create(
+                **creation(self.testbed, self._id, node, image, self.spec_hash(node, image))
+            )
+        except APIError as error:
+            if error.status_code != _CONFLICT:
+                raise
+            return self._replace(node, image, name, error)
+
+    def _replace(self, node: Node, image: str, name: str, conflict: APIError) -> Container:
+        """A container has the name: if it is ours (left by a run that was killed), make it anew."""
+        present = self._client.containers.get(name)
+        if present.labels.get(ID) != self._id:
+            raise AlreadyExists(
+                f"a container {name} exists that this testbed did not make",
+                hint=f"remove it (docker rm {name}), or give the testbed another name",
+            ) from conflict
+        present.remove(force=True, v=True)
+        return self._create(node, image, name)
+
+    def stop_all(self, names: Sequence[str]) -> None:
+        """Kill and remove nodes side by side; one that is gone is no error."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(self._stop, names))
+
+    def _stop(self, name: str) -> None:
+        container = self._find(name)
+        if container is None:
+            return
+        with engine_errors(f"Removing {name}"):
+            try:
+                container.remove(force=True, v=True)
+            except NoContainer:
+                return
+            except APIError as error:
+                if error.status_code != _CONFLICT:  # "removal is already in progress"
+                    raise
+                with suppress(NoContainer):
+                    container.wait(condition="removed")
+
+    def _find(self, name: str) -> Container | None:
+        with engine_errors(f"Looking for {name}"):
+            try:
+                container = self._client.containers.get(host_name(self.testbed, name))
+            except NoContainer:
+                return None
+        return container if container.labels.get(ID) == self._id else None
+
+    def container(self, name: str) -> Container:
+        """The container of a node.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        found = self._find(name)
+        if found is None:
+            known = ", ".join(sorted(self.running())) or "none"
+            raise NotFound(f"testbed {self.testbed!r} has no node {name!r} (nodes: {known})")
+        return found
+
+    # -- use -------------------------------------------------------------------------------------------------------
+
+    def execute(self, name: str, argv: Sequence[str]) -> int:
+        """Run a command in a node with this program's own input and output; returns its exit status."""
+        return pass_through(self._client.api, self.container(name).id, argv)
+
+    def capture(
+        self,
+        name: str,
+        argv: Sequence[str],
+        on_output: Callable[[bytes], object],
+        *,
+        directory: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Run a command in a node without input; its output goes to `on_output`.  Returns its exit status."""
+        with Execution(self._client.api, self.container(name).id, argv, directory=directory) as execution:
+            return follow(execution, on_output, timeout)
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
+        """What a node has written to its standard output and error."""
+        container = self.container(name)
+        with engine_errors(f"Reading the log of {name}"):
+            yield from container.logs(stream=True, follow=follow, tail="all" if tail is None else tail)
+
+    def put_file(self, name: str, folder: str, path: str, content: bytes) -> None:
+        """Write a file (and the folders above it) below a folder of a node; it belongs to the node's user."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, int(time.time())
+            entry.uid = entry.gid = USER
+            archive.addfile(entry, io.BytesIO(content))
+        with engine_errors(f"Writing {path} in {name}"):
+            self.container(name).put_archive(folder, packed.getvalue())
+
+    def fetch_file(self, name: str, path: str) -> bytes:
+        """The content of a file in a node.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        with engine_errors(f"Reading {path} in {name}"):
+            try:
+                chunks, _ = self.container(name).get_archive(path)
+            except NoContainer as error:
+                raise NotFound(f"node {name} has no file {path}") from error
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                member = archive.next()
+                file = archive.extractfile(member) if member else None
+                return file.read() if file else b""

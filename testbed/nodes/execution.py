@@ -1,0 +1,139 @@
+"""One command inside a container: its input, its output and its exit status, byte for byte."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import docker
+
+from testbed.errors import Internal
+from testbed.nodes.engine import engine_errors
+
+STDOUT = 1
+STDERR = 2
+CHUNK = 65536
+HEADER = struct.Struct(">BxxxL")
+"""Before each piece of output: which stream it is of, and its length (Docker Engine API, `ContainerAttach`)."""
+GRACE = 5.0
+"""Seconds from the end of a command's output until Docker knows its exit status."""
+
+
+class Execution:
+    """A command that runs in a container; as a context, it does not outlive the context.
+
+    With `stdin` it is given input by `write`; without, its input is empty.  With `tty` it runs on a terminal of its
+    own, and all its output is STDOUT.
+
+    Raises:
+        FailedPrecondition: the container does not run.
+        Unavailable: Docker does not answer.
+
+    """
+
+    def __init__(
+        self,
+        api: docker.APIClient,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bool = False,
+        tty: bool = False,
+        directory: str | None = None,
+    ) -> None:
+        self._api = api
+        self._tty = tty
+        self._what = f"Executing {argv[0]}"
+        terminal = {"TERM": os.environ.get("TERM", "dumb")} if tty else None
+        with engine_errors(self._what):
+            made = api.exec_create(container, list(argv), stdin=stdin, tty=tty, environment=terminal, workdir=directory)
+            self._id = str(made["Id"])
+            self._socket, self._output = hijack(api.exec_start(self._id, tty=tty, socket=True))
+
+    def __str__(self) -> str:
+        return self._what
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        self._output.close()
+        self._socket.close()
+
+    def write(self, data: bytes) -> None:
+        """Give the command input.
+
+        Raises:
+            OSError: the command has ended.
+
+        """
+        self._socket.sendall(data)
+
+    def end_input(self) -> None:
+        """Tell the command that there is no more input."""
+        with suppress(OSError):  # it has ended by itself
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the command's terminal its size."""
+        with engine_errors(self._what):
+            self._api.exec_resize(self._id, height=rows, width=columns)
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """The command's output as it comes, piece by piece, each with its stream: STDOUT or STDERR."""
+        if self._tty:
+            while data := self._output.read1(CHUNK):
+                yield STDOUT, data
+            return
+        while len(header := self._output.read(HEADER.size)) == HEADER.size:
+            stream, length = HEADER.unpack(header)
+            yield stream, self._output.read(length)
+
+    def kill(self) -> None:
+        """Kill the command and end its output."""
+        with engine_errors(self._what):
+            pid = self._api.exec_inspect(self._id)["Pid"]
+        if pid:  # 0 before it starts
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # A child of the command may hold the output open.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def status(self) -> int:
+        """The command's exit status, once its output has ended.
+
+        Raises:
+            Internal: Docker does not know it.
+
+        """
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            with engine_errors(self._what):
+                state = self._api.exec_inspect(self._id)
+            if not state["Running"] and state["ExitCode"] is not None:
+                return int(state["ExitCode"])
+            time.sleep(0.01)
+        raise Internal(f"{self._what}: the output has ended, but the command has not.")
+
+
+def hijack(stream: Any) -> tuple[socket.socket, io.BufferedReader]:
+    """The two directions of the connection that Docker has turned into a command's input and output.
+
+    docker-py hands out the raw stream below the buffered one that it has read the answer's header from.  What came
+    right after the header is in that buffer, so output has to be read from there.
+    """
+    buffered: io.BufferedReader = stream._response.raw._fp.fp  # noqa: SLF001
+    return socket.socket(fileno=os.dup(stream.fileno())), buffered

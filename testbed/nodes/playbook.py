@@ -1,0 +1,195 @@
+"""Runs an Ansible playbook, and tells what happens while it happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal
+
+import ansible_runner
+
+from testbed.errors import Unavailable
+from testbed.paths import PLAYBOOKS
+
+CONFIGURATION = PLAYBOOKS / "ansible.cfg"
+BIN = Path(sys.executable).parent
+"""Ansible's programs are beside the interpreter, whether its virtual environment is activated or not."""
+
+Status = Literal["started", "ok", "changed", "skipped", "failed", "unreachable"]
+_STATUS: Mapping[str, Status] = {
+    "runner_on_start": "started",
+    "runner_on_ok": "ok",
+    "runner_on_skipped": "skipped",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+}
+CANCEL_POLL = 0.2
+"""Seconds between two looks at whether the run was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of one task on one node.
+
+    A task that handles a secret is `ok` whether it changed something or not: Ansible tells no more about it.
+    """
+
+    node: str
+    role: str
+    """Empty for a task that belongs to no role."""
+    task: str
+    status: Status
+    message: str = ""
+    """Why, if the task failed or the node is unreachable."""
+
+
+def run_playbook(
+    path: Path,
+    report: Callable[[Event], None],
+    *,
+    inventory: Path | None = None,
+    limit: Collection[str] | None = None,
+    become: bool = False,
+) -> None:
+    """Run a playbook on the nodes of an inventory file, all or some; without one it can only be about this host.
+
+    `report` is called in the calling thread.  An exception in it, or Ctrl-C, stops the run and reaches the caller.
+    What ansible-runner writes while it works (the whole environment, for one thing) is in a folder of our own next to
+    the inventory, and is gone afterwards.
+
+    Raises:
+        Unavailable: a task failed, a node could not be reached, or Ansible could not start; says which, where and why.
+    """
+    failures: list[Event] = []
+    output: deque[str] = deque(maxlen=20)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=inventory.parent if inventory else None) as folder:
+        arguments = {
+            "private_data_dir": folder,
+            "playbook": str(path),
+            "inventory": str(inventory) if inventory else [],
+            "limit": ",".join(sorted(limit)) if limit is not None else None,
+            "cmdline": "--become" if become else None,
+            "envvars": _environment(folder),
+            "settings": {"pexpect_timeout": CANCEL_POLL},
+            "quiet": True,
+        }
+
+        def handle(raw: Mapping[str, Any]) -> None:
+            output.append(raw.get("stdout", ""))
+            if (event := event_of(raw)) is not None:
+                report(event)
+                if event.message:
+                    failures.append(event)
+
+        status = _run(arguments, handle)
+    if status != "successful":
+        raise Unavailable(
+            "\n".join(_sentence(failure) for failure in failures) or "\n".join(filter(None, output)),
+            hint=f"to run it again by hand: {command_line(path, inventory, limit, become=become)}",
+        )
+
+
+def command_line(path: Path, inventory: Path | None, limit: Collection[str] | None, *, become: bool) -> str:
+    """The same run for a shell, whatever the user's locale, PATH and current folder are."""
+    arguments = ["env", "LC_ALL=C.UTF-8", f"ANSIBLE_CONFIG={CONFIGURATION}", str(BIN / "ansible-playbook")]
+    arguments += ["-i", str(inventory)] if inventory else []
+    arguments += ["--limit", ",".join(sorted(limit))] if limit is not None else []
+    arguments += ["--become"] if become else []
+    return shlex.join([*arguments, str(path)])
+
+
+def event_of(raw: Mapping[str, Any]) -> Event | None:
+    """What one of ansible-runner's events says about a task on a node, if it does."""
+    status = _STATUS.get(raw["event"])
+    if status is None:
+        return None
+    data = raw["event_data"]
+    result = data.get("res") or {}
+    if status == "ok" and result.get("changed"):
+        status = "changed"
+    failed = status in ("failed", "unreachable") and not data.get("ignore_errors")
+    reason = _reason(result, raw.get("stdout", "")) if failed else ""
+    return Event(data["host"], data.get("role") or "", data["task"], status, reason)
+
+
+def _reason(result: Mapping[str, Any], stdout: str) -> str:
+    """The module's message, or what a command printed.
+
+    The result of a task that handles a secret is hidden (no_log), Ansible's own sentence about the error is not.
+    """
+    printed = "\n".join(str(result.get(stream) or "").strip() for stream in ("stderr", "stdout")).strip()
+    message = str(result.get("msg") or "")
+    if printed and message in ("", "non-zero return code"):
+        return printed
+    found = re.search(r"\[ERROR\]: (?:Task failed: )?(?:Action failed: )?(.*)", stdout)
+    return message or (found[1].strip() if found else "it does not say why")
+
+
+def _sentence(event: Event) -> str:
+    task = f"{event.role} : {event.task}" if event.role else event.task
+    return f"node {event.node}: task '{task}' {event.status}: {event.message}"
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """What Ansible needs besides our own environment."""
+    return {
+        "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
+        "LC_ALL": "C.UTF-8",  # Ansible does not start where the locale is not UTF-8
+        "ANSIBLE_CONFIG": str(CONFIGURATION),
+        "ANSIBLE_HOME": folder,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+    }
+
+
+def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], None]) -> str:
+    """How the run ended, in ansible-runner's words; its events are handled here as they come.
+
+    ansible-runner works in a thread of its own, because it must not be interrupted: it would leave Ansible running.
+    """
+    cancelled = threading.Event()
+    events: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
+
+    def keep(raw: Mapping[str, Any]) -> bool:
+        events.put(raw)
+        return False  # and no file of it
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(ansible_runner.run, event_handler=keep, cancel_callback=cancelled.is_set, **arguments)
+        run.add_done_callback(lambda _: events.put(None))
+        try:
+            while (raw := events.get()) is not None:
+                handle(raw)
+        except BaseException:
+            cancelled.set()
+            wait([run])
+            _kill(f"ANSIBLE_HOME={arguments['private_data_dir']}")
+            raise
+        return str(run.result().status)
+
+
+def _kill(mark: str) -> None:
+    """End every process that has this variable in its environment.
+
+    ansible-runner kills Ansible, but not Ansible's workers: each has a session of its own.
+    """
+    found = True
+    while found:
+        found = False
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    found = True

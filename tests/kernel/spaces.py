@@ -1,0 +1,102 @@
+"""Throw-away namespaces for the tests of the kernel package, and servers in them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from testbed.kernel import namespace
+from testbed.kernel.command import run
+
+Paths = Mapping[str, str]
+TIMEOUT = 5.0
+
+
+@contextmanager
+def spaces(*names: str) -> Iterator[Paths]:
+    """Makes one namespace per name, `tb-kt<random>-<name>`, and yields where they are."""
+    prefix = f"tb-kt{secrets.token_hex(3)}-"
+    named = {name: f"{prefix}{name}" for name in names}
+    namespace.create(*named.values())
+    try:
+        yield {name: namespace.path(full) for name, full in named.items()}
+    finally:
+        namespace.delete(*named.values())
+
+
+def sh(path: str, *command: str) -> str:
+    """What a command prints inside a namespace."""
+    return namespace.inside(path, lambda: run(command))
+
+
+def ip(path: str, *command: str) -> Any:
+    """The JSON that `ip` prints inside a namespace."""
+    return json.loads(sh(path, "ip", "-json", "-details", *command) or "[]")
+
+
+@contextmanager
+def living_in(path: str) -> Iterator[int]:
+    """A process that lives in a namespace; its id."""
+    process = namespace.inside(path, lambda: subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    with process:
+        yield process.pid
+        process.kill()
+
+
+@contextmanager
+def answering(path: str, address: tuple[str, int], name: str) -> Iterator[None]:
+    """A TCP server inside a namespace that answers whatever it gets with its name, connection by connection."""
+    stack = ExitStack()
+    threads: list[threading.Thread] = []
+
+    def talk(connection: socket.socket) -> None:
+        with connection:
+            try:
+                while connection.recv(64):
+                    connection.sendall(name.encode())
+            except OSError:
+                return  # the test has cut the path
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # shut down below
+            connection.settimeout(TIMEOUT)
+            threads.append(threading.Thread(target=talk, args=(connection,)))
+            threads[-1].start()
+
+    with stack:
+        listener = stack.enter_context(namespace.socket_in(path, socket.AF_INET, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+        accepting = threading.Thread(target=serve)
+        accepting.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+        for thread in threads:
+            thread.join()
+
+
+def ask(connection: socket.socket) -> str:
+    """The name of the server at the other end."""
+    connection.sendall(b"?")
+    return connection.recv(64).decode()
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    """Waits for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)

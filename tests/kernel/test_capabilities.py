@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from testbed.capability import Capability, missing
+from testbed.kernel.capabilities import VETH, probe
+from testbed.kernel.sandbox import in_new_namespace
+from testbed.kernel.trial import Step, perform, step, trying
+
+CONFIG = Path("/proc/config.gz")
+SYMBOLS = {
+    "vxlan-gpe": "CONFIG_VXLAN",
+    "veth": "CONFIG_VETH",
+    "tun": "CONFIG_TUN",
+    "esp": "CONFIG_INET_ESP",
+    "netem": "CONFIG_NET_SCH_NETEM",
+    "tbf": "CONFIG_NET_SCH_TBF",
+    "vlan": "CONFIG_VLAN_8021Q",
+    "wireguard": "CONFIG_WIREGUARD",
+}
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Capability]:
+    return {capability.name: capability for capability in probe()}
+
+
+def network_namespace() -> str:
+    return str(Path("/proc/thread-self/ns/net").readlink())
+
+
+def test_this_host_has_what_a_testbed_needs(seen: dict[str, Capability]) -> None:
+    assert missing(seen.values()) == []
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_what_was_tried_agrees_with_the_kernels_own_configuration(seen: dict[str, Capability], name: str) -> None:
+    if not CONFIG.exists():
+        pytest.skip("this kernel does not publish its configuration")
+    lines = gzip.decompress(CONFIG.read_bytes()).decode().splitlines()
+    if f"{SYMBOLS[name]}=m" in lines:
+        pytest.skip("a module: whether it is there, only trying tells")
+    assert seen[name].present is (f"{SYMBOLS[name]}=y" in lines), seen[name].detail
+
+
+def test_everything_is_tried_within_a_second() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        probe()
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 1
+
+
+def test_a_trial_has_a_namespace_of_its_own() -> None:
+    here = network_namespace()
+    assert in_new_namespace(network_namespace) != here
+    assert network_namespace() == here
+
+
+def test_what_a_trial_makes_is_not_on_the_host() -> None:
+    def devices() -> list[str]:
+        assert perform((VETH,)).present
+        return [name for _, name in socket.if_nameindex()]
+
+    assert {"tb0", "tb1"} <= set(in_new_namespace(devices))
+    assert not {"tb0", "tb1"} & {name for _, name in socket.if_nameindex()}
+
+
+def test_trials_do_not_see_each_other() -> None:
+    look = trying(VETH)
+    assert look().present
+    assert look().present
+
+
+@pytest.mark.parametrize(
+    ("steps", "detail"),
+    [
+        ((step("ip link add tb0 type nosuch"),), "ip link add: Error: Unknown device type."),
+        ((step("no-such-program"),), "no-such-program is not installed"),
+        ((step("false"), step("echo never")), "false failed (1):"),
+    ],
+)
+def test_what_does_not_work_is_absent(steps: tuple[Step, ...], detail: str) -> None:
+    finding = trying(*steps)()
+    assert not finding.present
+    assert finding.detail == detail
+
+
+def test_the_last_steps_first_line_is_the_detail() -> None:
+    assert trying(step("echo one"), step("cat", "two\nthree\n"))().detail == "two"
+    assert trying(step("true"))().detail == "works"
+
+
+def test_an_error_in_the_namespace_comes_back() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_new_namespace(lambda: os.getpid() // 0)

@@ -1,0 +1,39 @@
+"""`@pytest.mark.needs("netem")`: a test of what this host cannot do is skipped, and the run says how many were."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+
+from testbed.capability import Capability
+from testbed.kernel.capabilities import probe
+
+SKIPPED = pytest.StashKey[Counter[str]]()
+
+
+@functools.cache
+def host() -> Mapping[str, Capability]:
+    """What this host can do, by name."""
+    return {capability.name: capability for capability in probe()}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SKIPPED] = Counter()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if name not in host():
+                pytest.fail(f"needs({name!r}): no such capability; there are {', '.join(host())}", pytrace=False)
+            if not host()[name].present:
+                item.config.stash[SKIPPED][name] += 1
+                pytest.skip(f"this host lacks {name}: {host()[name].detail}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, count in sorted(config.stash[SKIPPED].items()):
+        terminalreporter.write_line(f"skipped for want of {name}: {count}", yellow=True)
