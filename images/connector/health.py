@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 PORT = 667
 
@@ -40,8 +41,14 @@ class Health(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """A thread for each connection."""
 
+    server_name = "connector"
+    server_port = PORT
     daemon_threads = True
     request_queue_size = 128
+
+    def server_bind(self) -> None:
+        """Bind without asking a DNS server for this host's name, as `HTTPServer` does: there may be none to answer."""
+        TCPServer.server_bind(self)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - Ansible finds it by its place
 """The action `config_file`: makes a file on the node be exactly `content`, in one round trip.
 
     config_file:

@@ -39,7 +39,7 @@ def execute(
     """Run a command in a node; its output and exit status are passed through."""
     with opened(name) as (store, _):
         nodes = nodes_of(store)
-    raise typer.Exit(nodes.execute(node, command))
+    raise typer.Exit(nodes.execute(node, command[1:] if command[0] == "--" else command))
 
 
 def logs(

@@ -104,10 +104,10 @@ class _Container:
         self.nodes.put_file(LOAD_GENERATOR, _FOLDER, path, content)
 
     def execute(self, argv: Sequence[str], on_output: Callable[[bytes], None]) -> int:
-        return self.nodes.capture(LOAD_GENERATOR, argv, on_output, directory=_FOLDER)
+        return self.nodes.capture(LOAD_GENERATOR, argv, on_output=on_output, directory=_FOLDER)[0]
 
     def interrupt(self) -> None:
-        self.nodes.capture(LOAD_GENERATOR, ["pkill", "-INT", "-x", "locust"], lambda _: None)
+        self.nodes.capture(LOAD_GENERATOR, ["pkill", "-INT", "-x", "locust"])
 
     def fetch(self, path: str) -> bytes:
         return self.nodes.fetch_file(LOAD_GENERATOR, f"{_FOLDER}/{path}")

@@ -17,7 +17,8 @@ from rich.table import Table
 from testbed.control.progress import Progress, Report
 
 results = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+results.width = max(results.width, 160)  # a table is not cut: a narrow terminal wraps its lines
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -20,8 +20,8 @@ GIB = 1 << 30
 RUNTIME_MEMORY = 512 * MIB
 """Cloud Run's default limit per instance (recalled)."""
 _WEB_PORT = 80
-_VPN_PRIVILEGES = ("NET_ADMIN",)
-"""What strongSwan needs for its tun device and routes; with it the only nodes that have a capability."""
+_VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
+"""What strongSwan needs for its tun device and routes, and insists on for its ports; no other node has a capability."""
 
 
 def _variables(**values: object) -> Mapping[str, object]:

@@ -65,7 +65,10 @@ def parse(text: str) -> Dump:
 
 
 def _entry(pairs: list[tuple[str, Any]]) -> Entry:
-    """An object whose second `id` is called `encap_id`: iproute2 prints keys of a route or nexthop and of its tunnel alike."""
+    """An object whose second `id` or `dst` is called `encap_id`, `encap_dst`.
+
+    iproute2 calls these keys of a nexthop or route and those of its tunnel alike.
+    """
     entry: dict[str, Any] = {}
     for key, value in pairs:
         entry[f"encap_{key}" if key in entry else key] = value

@@ -136,12 +136,18 @@ def restore(tables: Sequence[Table], saved: Tables) -> None:
         _restore(lines)
     except CommandFailed as failure:
         _restore([line for wanted in tables for line in _previous(wanted.name, saved)])
-        number = re.search(r"line:? (\d+)", failure.stderr)
-        reason = _reason(failure.stderr)
-        if not number:
-            raise CommandFailed(f"iptables-restore failed: {reason}", failure.stderr) from failure
-        line = lines[int(number[1]) - 1]
-        raise CommandFailed(f"iptables refused `{line}`: {reason}", failure.stderr) from failure
+        raise CommandFailed(f"iptables refused {_refused(lines, failure.stderr)}", failure.stderr) from failure
+
+
+def _refused(lines: Sequence[str], stderr: str) -> str:
+    """The offending line, its table and the reason; all that iptables says if it names no line."""
+    said = " ".join(line for line in stderr.splitlines() if not line.startswith(("#", "Error occurred", "Try `")))
+    found = re.search(r"line:? (\d+)", stderr)
+    if not found:
+        return said
+    index = int(found[1]) - 1
+    table = next(line[1:] for line in reversed(lines[: index + 1]) if line.startswith("*"))
+    return f"`{lines[index]}` of table {table}: {said}"
 
 
 def _previous(name: str, saved: Tables) -> list[str]:
@@ -150,8 +156,3 @@ def _previous(name: str, saved: Tables) -> list[str]:
 
 def _restore(lines: Iterable[str]) -> None:
     run(["iptables-restore", "--counters", "--wait", "5"], "\n".join(lines) + "\n")
-
-
-def _reason(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if not line.startswith(("#", "Error occurred", "Try `"))]
-    return " ".join(lines)

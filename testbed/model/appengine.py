@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from testbed.model.base import (
     ConnectorRef,
     Constant,
-    Defaults,
     Folder,
     NetworkRef,
     Resource,
@@ -71,24 +70,23 @@ class FlexibleNetwork(Resource):
     instance_tag: Tag | None = None
 
 
+def _environment(value: Any) -> Any:
+    return "flexible" if value == "flex" else value  # as in app.yaml
+
+
 class Version(Resource):
     """A version of a service of the application."""
 
     collection: ClassVar[str] = "versions"
 
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+/versions/[^/]+$")
-    env: Literal["standard", "flexible"] = "standard"
-    runtime: str = Field("python311", pattern=r"^python(3\d*)?$")
+    env: Annotated[Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])] = "standard"
+    runtime: str = Field(default="python311", pattern=r"^python(3\d*)?$")
     entrypoint: Entrypoint = Entrypoint()
     deployment: Deployment
     env_variables: Mapping[str, str] = {}
     vpc_access_connector: VpcAccessConnector | None = None
     network: FlexibleNetwork | None = None
-
-    @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
-        """Read gcloud's short `flex`."""
-        return {**data, "env": "flexible"} if data.get("env") == "flex" else data
 
     @model_validator(mode="after")
     def _network_by_environment(self) -> Self:

@@ -1,7 +1,7 @@
-"""What all resources share: Google's field names on the outside, Python's on the inside, and references by name.
+"""What all resources share: Google's field names outside, Python's inside, and references by name.
 
-A resource is written as Google's APIs print it (`ipCidrRange`).  The spelling of gcloud's flags (`ip-cidr-range`, and the
-flag's own word where it differs from the field, as `--range`) and of its values (`private-ranges-only`) is read as well.
+A resource is written as Google's APIs print it (`ipCidrRange`).  The spelling of gcloud's flags (`ip-cidr-range`, and
+the flag's own word where it differs from the field, as `--range`) and of its values (`private-ranges-only`) is read too.
 """
 
 from __future__ import annotations
@@ -9,10 +9,22 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 COMPUTE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """Names of Compute Engine resources, 1 to 63 characters (behaviour 4.1.2)."""
@@ -34,11 +46,6 @@ def defaults(info: ValidationInfo) -> Defaults:
     return context if isinstance(context, Defaults) else Defaults(project="local")
 
 
-def _api_spelling(key: str) -> str:
-    head, *rest = key.split("-")
-    return head + "".join(part.capitalize() for part in rest)
-
-
 class Resource(BaseModel):
     """A resource, or a message inside one.  Unknown keys are errors."""
 
@@ -54,21 +61,66 @@ class Resource(BaseModel):
     def _read(cls, data: Any, info: ValidationInfo) -> Any:
         if not isinstance(data, dict):
             return data
-        spelled = {cls.gcloud.get(str(key), _api_spelling(str(key))): value for key, value in data.items()}
+        spellings = cls.spellings()
+        spelled: dict[str, Any] = {}
+        for key, value in data.items():
+            name = spellings.get(key, str(key))
+            if name in spelled:
+                raise ValueError(f"{key} is another spelling of {name}, which is given as well")
+            spelled[name] = value
         return cls.prepare(spelled, defaults(info))
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+    def spellings(cls) -> Mapping[str, str]:
+        """The keys that are read besides the API's own: flag of gcloud to API field."""
+        flags = {name.replace("_", "-"): field.alias or name for name, field in cls.model_fields.items()}
+        return {**flags, **cls.gcloud}
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:  # noqa: ARG003 - for those who override it
         """Complete the input, which has the API's field names by now, before its fields are validated."""
         return data
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow gcloud's spellings too, as patterns: an editor accepts them, and suggests the API's."""
+        reference = handler(schema)
+        body = handler.resolve_ref_schema(reference)
+        properties = body.get("properties", {})
+        flags = {flag: field for flag, field in cls.spellings().items() if flag != field}
+        if flags:
+            body["patternProperties"] = {f"^{flag}$": properties[field] for flag, field in flags.items()}
+        needed = {name: [name, *(flag for flag, field in flags.items() if field == name)] for name in body.pop("required", ())}
+        body["required"] = [name for name, keys in needed.items() if len(keys) == 1]
+        body["allOf"] = [{"anyOf": [{"required": [key]} for key in keys]} for keys in needed.values() if len(keys) > 1]
+        for empty in [key for key in ("required", "allOf") if not body[key]]:
+            del body[empty]
+        return reference
 
-def _constant(value: Any) -> Any:
-    return value.upper().replace("-", "_") if isinstance(value, str) else value
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enumerated:
+    """Annotation of an enum: reads gcloud's spelling, `private-ranges-only` for `PRIVATE_RANGES_ONLY`, and its synonyms."""
+
+    synonyms: Mapping[str, str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(schema)
+        values = made.pop("enum", None) or [made.pop("const")]
+        flags = [text.lower().replace("_", "-") for text in (*values, *self.synonyms)]
+        return {**made, "enum": list(dict.fromkeys([*values, *flags]))}
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        constant = value.upper().replace("-", "_")
+        return self.synonyms.get(constant, constant)
 
 
-Constant = BeforeValidator(_constant)
-"""Reads an enum value in gcloud's spelling: `private-ranges-only` is `PRIVATE_RANGES_ONLY`."""
+Constant = Enumerated({})
 
 
 def _compute_name(value: str) -> str:
@@ -79,7 +131,9 @@ def _compute_name(value: str) -> str:
     return value
 
 
-ComputeName = Annotated[str, AfterValidator(_compute_name)]
+ComputeName = Annotated[
+    str, AfterValidator(_compute_name), WithJsonSchema({"type": "string", "pattern": f"^{COMPUTE_NAME.pattern}$"})
+]
 
 _URL = re.compile(r"https?://[^/]+/(?:compute/)?(?:v1|beta|alpha)/")
 
@@ -129,24 +183,33 @@ def qualify(value: str, collection: str, known: Defaults) -> str:
     return "/".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """Annotation of a field that names another resource: `Annotated[str, Reference("global/networks")]`."""
+    """Annotation of a field that names a resource: `Annotated[str, Reference("global/networks")]`."""
 
-    def __new__(cls, collection: str) -> Any:
-        """Make the validator that completes the reference."""
+    collection: str
 
-        def complete(value: str, info: ValidationInfo) -> str:
-            return qualify(value, collection, defaults(info))
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._complete, handler(source))
 
-        return AfterValidator(complete)
-
-
-def _below_the_file(value: str, info: ValidationInfo) -> str:
-    return posixpath.normpath(posixpath.join(defaults(info).folder, value))
+    def _complete(self, value: str, info: ValidationInfo) -> str:
+        return qualify(value, self.collection, defaults(info))
 
 
-Folder = Annotated[str, AfterValidator(_below_the_file)]
-"""A local folder with source code; a relative path starts at the topology file."""
+@dataclass(frozen=True, slots=True)
+class SourceFolder:
+    """Annotation of a field that names a local folder; a relative path starts at the topology file."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._complete, handler(source))
+
+    @staticmethod
+    def _complete(value: str, info: ValidationInfo) -> str:
+        return posixpath.normpath(posixpath.join(defaults(info).folder, value))
+
+
+Folder = Annotated[str, SourceFolder()]
+"""A local folder with source code."""
 
 NetworkRef = Annotated[str, Reference("global/networks")]
 SubnetworkRef = Annotated[str, Reference("regions/-/subnetworks")]
@@ -191,9 +254,8 @@ class Compute(Resource):
     @classmethod
     def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
         """Fill in the scope from the defaults, as gcloud's compute/region and compute/zone do, and the self link."""
-        scope, *_ = cls.collection.split("/")
-        field = {"regions": "region", "zones": "zone"}.get(scope)
-        value = {"regions": known.region, "zones": known.zone}.get(scope)
+        field = cls._scope()
+        value = {"region": known.region, "zone": known.zone}.get(field or "")
         if field and value:
             data = {field: value, **data}
         place = last(str(data.get(field, "-"))) if field else ""
@@ -201,6 +263,19 @@ class Compute(Resource):
         project = segment(link, "projects") if link.startswith("projects/") else known.project
         name = data.get("name")
         return {**data, "selfLink": f"projects/{project}/{cls.collection.replace('-', place)}/{name}"}
+
+    @classmethod
+    def _scope(cls) -> str | None:
+        """The field that says where the resource is, unless it is global."""
+        return {"regions": "region", "zones": "zone"}.get(cls.collection.split("/")[0])
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """As for every resource; but the scope may come from the defaults."""
+        reference = super().__get_pydantic_json_schema__(schema, handler)
+        body = handler.resolve_ref_schema(reference)
+        body["required"] = [name for name in body["required"] if name != cls._scope()]
+        return reference
 
     @property
     def full_name(self) -> str:

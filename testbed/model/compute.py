@@ -58,7 +58,7 @@ class Network(Compute):
 
     auto_create_subnetworks: Literal[False] = False
     """Custom mode only in this version."""
-    mtu: int = Field(DEFAULT_MTU, ge=1300, le=8896)
+    mtu: int = Field(default=DEFAULT_MTU, ge=1300, le=8896)
     """Bytes (behaviour 4.7.3)."""
     routing_config: RoutingConfig = RoutingConfig()
     peerings: tuple[Peering, ...] = ()
@@ -66,7 +66,7 @@ class Network(Compute):
     @classmethod
     def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
         """Read gcloud's --subnet-mode."""
-        mode = data.pop("subnetMode", None)
+        mode = data.pop("subnet-mode", None)
         if mode is not None:
             data["autoCreateSubnetworks"] = mode != "custom"
         return super().prepare(data, known)
@@ -76,7 +76,7 @@ class Subnetwork(Compute):
     """A regional subnet of a network (behaviour 4.4)."""
 
     collection: ClassVar[str] = "regions/-/subnetworks"
-    gcloud = {"range": "ipCidrRange", "enable-private-ip-google-access": "privateIpGoogleAccess"}
+    gcloud: ClassVar = {"range": "ipCidrRange", "enable-private-ip-google-access": "privateIpGoogleAccess"}
 
     network: NetworkRef
     region: RegionName
@@ -102,14 +102,14 @@ class Route(Compute):
     """A static route with exactly one next hop (behaviour 4.3.4)."""
 
     collection: ClassVar[str] = "global/routes"
-    gcloud = {
+    gcloud: ClassVar = {
         "destination-range": "destRange", "next-hop-address": "nextHopIp", "next-hop-vpn-tunnel": "nextHopVpnTunnel",
         "next-hop-instance": "nextHopInstance", "next-hop-gateway": "nextHopGateway",
     }  # fmt: skip
 
     network: NetworkRef
     dest_range: Range
-    priority: int = Field(1000, ge=0, le=65535)
+    priority: int = Field(default=1000, ge=0, le=65535)
     next_hop_gateway: str | None = None
     next_hop_ip: IPv4 | None = None
     next_hop_instance: InstanceRef | None = None
@@ -145,7 +145,7 @@ class NatSubnetwork(Resource):
 class RouterNat(Resource):
     """A Cloud NAT gateway (behaviour 4.13)."""
 
-    gcloud = {"nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat"}
+    gcloud: ClassVar = {"nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat"}
 
     name: ComputeName
     nat_ip_allocate_option: Annotated[Literal["AUTO_ONLY", "MANUAL_ONLY"], Constant] = "AUTO_ONLY"
@@ -188,7 +188,7 @@ class NetworkInterface(Resource):
 
     subnetwork: SubnetworkRef
     network_ip: Annotated[IPv4 | None, Field(alias="networkIP")] = None
-    access_configs: tuple[AccessConfig, ...] = Field((), max_length=1)
+    access_configs: tuple[AccessConfig, ...] = Field(default=(), max_length=1)
 
 
 class Tags(Resource):
@@ -226,8 +226,8 @@ class Instance(Compute):
     machine_type: str = "e2-micro"
     network_interfaces: tuple[NetworkInterface, ...] = Field(min_length=1, max_length=1)
     tags: Tags = Tags()
-    service_accounts: tuple[ServiceAccount, ...] = Field((), max_length=1)
-    disks: tuple[Disk, ...] = Field((Disk(),), min_length=1, max_length=1)
+    service_accounts: tuple[ServiceAccount, ...] = Field(default=(), max_length=1)
+    disks: tuple[Disk, ...] = Field(default=(Disk(),), min_length=1, max_length=1)
 
     @property
     def region(self) -> str:

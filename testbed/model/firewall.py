@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from testbed.model.base import Compute, Constant, NetworkRef, Resource
+from testbed.model.base import Compute, Enumerated, NetworkRef, Resource
 from testbed.model.compute import Tag
 from testbed.model.ranges import Range
 
@@ -16,22 +16,24 @@ PROTOCOL_NUMBERS = {"icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "esp": 50, "ah": 
 
 WITH_PORTS = frozenset({"tcp", "udp", "sctp", "6", "17", "132"})
 LAST_PORT = 65535
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_NUMBER = re.compile(r"[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
+"""1 to 255; 0 is no protocol that a rule could be for: iptables takes it for all of them."""
 
 
 class Match(Resource):
     """A protocol and, for tcp, udp and sctp, ports or port ranges; no ports means all of them."""
 
-    ip_protocol: Annotated[str, Field(alias="IPProtocol")]
+    ip_protocol: str = Field(alias="IPProtocol")
     ports: tuple[str, ...] = ()
 
     @field_validator("ip_protocol")
     @classmethod
     def _known_protocol(cls, value: str) -> str:
         name = value.lower()
-        if name != "all" and name not in PROTOCOL_NUMBERS and not (name.isdigit() and int(name) < 256):
+        if name != "all" and name not in PROTOCOL_NUMBERS and not _NUMBER.fullmatch(name):
             raise ValueError(
-                f"must be one of {', '.join([*PROTOCOL_NUMBERS, 'all'])} or a protocol number 0-255, not {value!r}"
+                f"must be one of {', '.join([*PROTOCOL_NUMBERS, 'all'])} or a protocol number 1-255, not {value!r}"
             )
         return name
 
@@ -81,11 +83,11 @@ class Firewall(Compute):
     """One firewall rule of a network."""
 
     collection: ClassVar[str] = "global/firewalls"
-    gcloud = {"allow": "allowed", "deny": "denied"}
+    gcloud: ClassVar = {"allow": "allowed", "deny": "denied"}
 
     network: NetworkRef
-    direction: Annotated[Literal["INGRESS", "EGRESS"], Constant] = "INGRESS"
-    priority: int = Field(1000, ge=0, le=65535)
+    direction: Annotated[Literal["INGRESS", "EGRESS"], Enumerated({"IN": "INGRESS", "OUT": "EGRESS"})] = "INGRESS"
+    priority: int = Field(default=1000, ge=0, le=65535)
     allowed: tuple[Match, ...] = ()
     denied: tuple[Match, ...] = ()
     source_ranges: tuple[Range, ...] = ()

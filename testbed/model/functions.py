@@ -14,7 +14,7 @@ from testbed.model.vpcaccess import Egress
 class BuildConfig(Resource):
     """What is run: `entryPoint` of the Python module `main` in a local source folder."""
 
-    runtime: str = Field("python311", pattern=r"^python3\d+$")
+    runtime: str = Field(default="python311", pattern=r"^python3\d+$")
     """Only Python runtimes in this version; the version is that of the image `testbed/runtime`."""
     entry_point: str = Field(pattern=r"^[A-Za-z_]\w*$")
     source: Folder
@@ -23,12 +23,12 @@ class BuildConfig(Resource):
 class ServiceConfig(Resource):
     """How it is run."""
 
-    gcloud = {"egress-settings": "vpcConnectorEgressSettings"}
+    gcloud: ClassVar = {"egress-settings": "vpcConnectorEgressSettings"}
 
     environment_variables: Mapping[str, str] = {}
     vpc_connector: ConnectorRef | None = None
     vpc_connector_egress_settings: Annotated[Egress, Constant] = "PRIVATE_RANGES_ONLY"
-    min_instance_count: int = Field(0, ge=0, le=20)
+    min_instance_count: int = Field(default=0, ge=0, le=20)
 
 
 class Function(Named):

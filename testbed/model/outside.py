@@ -24,7 +24,7 @@ class PeerTunnel(Resource):
 
     peer_ip: Address
     shared_secret: str = Field(min_length=8, max_length=64, repr=False)
-    ike_version: int = Field(2, ge=1, le=2)
+    ike_version: int = Field(default=2, ge=1, le=2)
     remote_ranges: tuple[Range, ...] = Field(min_length=1)
     """Ranges behind the peer: the on-prem gateway's static routes and the tunnel's remote traffic selector."""
 

@@ -18,7 +18,7 @@ class Instance(Named):
     collection: ClassVar[str] = "locations/-/instances"
 
     tier: Annotated[Literal["BASIC"], Constant] = "BASIC"
-    memory_size_gb: int = Field(1, ge=1, le=300)
+    memory_size_gb: int = Field(default=1, ge=1, le=300)
     auth_enabled: bool = False
     authorized_network: NetworkRef
     connect_mode: Annotated[Literal["DIRECT_PEERING"], Constant] = "DIRECT_PEERING"

@@ -23,7 +23,7 @@ class EnvVar(Resource):
 class ContainerPort(Resource):
     """The port that the container listens on."""
 
-    container_port: int = Field(DEFAULT_PORT, ge=1, le=65535)
+    container_port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
     name: Literal["http1"] = "http1"
 
 
@@ -34,14 +34,14 @@ class Container(Resource):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
-    ports: tuple[ContainerPort, ...] = Field((), max_length=1)
+    ports: tuple[ContainerPort, ...] = Field(default=(), max_length=1)
 
 
 class RevisionScaling(Resource):
     """How many container instances there are.  The testbed runs `minInstanceCount` of them, and at least one."""
 
-    min_instance_count: int = Field(0, ge=0, le=20)
-    max_instance_count: int = Field(100, ge=1)
+    min_instance_count: int = Field(default=0, ge=0, le=20)
+    max_instance_count: int = Field(default=100, ge=1)
 
 
 class RevisionTemplate(Resource):

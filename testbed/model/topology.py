@@ -124,7 +124,7 @@ class Topology(Resource):
     redis: Redis = Redis()
     secretmanager: SecretManager = SecretManager()
     internet: Internet = Internet()
-    on_prem: OnPrem = Field(OnPrem())
+    on_prem: OnPrem = OnPrem()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -31,17 +31,17 @@ class Connector(Named):
     """A connector: 2 to 10 instances in a /28 that carry the traffic of serverless services into a network."""
 
     collection: ClassVar[str] = "locations/-/connectors"
-    gcloud = {"range": "ipCidrRange"}
+    gcloud: ClassVar = {"range": "ipCidrRange"}
 
     name: ConnectorRef
     network: NetworkRef | None = None
     ip_cidr_range: SubnetRange | None = None
     subnet: Subnet | None = None
     machine_type: Literal["e2-micro", "f1-micro", "e2-standard-4"] = "e2-micro"
-    min_instances: int = Field(2, ge=2, le=9)
-    max_instances: int = Field(10, ge=3, le=10)
-    min_throughput: int | None = Field(None, ge=200, le=900, multiple_of=MBPS_PER_INSTANCE)
-    max_throughput: int | None = Field(None, ge=300, le=1000, multiple_of=MBPS_PER_INSTANCE)
+    min_instances: int = Field(default=2, ge=2, le=9)
+    max_instances: int = Field(default=10, ge=3, le=10)
+    min_throughput: int | None = Field(default=None, ge=200, le=900, multiple_of=MBPS_PER_INSTANCE)
+    max_throughput: int | None = Field(default=None, ge=300, le=1000, multiple_of=MBPS_PER_INSTANCE)
 
     @classmethod
     def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:

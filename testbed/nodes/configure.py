@@ -9,6 +9,7 @@ The inventory stays in the testbed's folder, so that anyone can change a role an
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,15 @@ def configure(
     report: Callable[[Event], None],
     *,
     only: Collection[str] | None = None,
+    cancelled: threading.Event | None = None,
 ) -> None:
     """Run the role of every node that has one (of these names `only`); their containers must be running.
 
     `folder` is the testbed's state folder; `container` gives the name of a node's container; `report` is called for
-    each step of each node.  The inventory is always about all nodes.
+    each step of each node; `cancelled` stops the run from another thread.  The inventory is always about all nodes.
 
     Raises:
+        Aborted: `cancelled` was set.
         Unavailable: a node could not be configured; says which, in what task and why.
     """
     path = folder / "ansible" / "inventory.yml"
@@ -57,7 +60,8 @@ def configure(
     _write(path, yaml.dump(inventory(nodes, container), Dumper=_Dumper, sort_keys=False))
     chosen = sorted(node.name for node in nodes if node.role is not None and (only is None or node.name in only))
     if chosen:
-        run_playbook(PLAYBOOKS / "nodes.yml", report, inventory=path, limit=None if only is None else chosen)
+        limit = None if only is None else chosen
+        run_playbook(PLAYBOOKS / "nodes.yml", report, inventory=path, limit=limit, cancelled=cancelled)
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,6 +22,8 @@ SPEC = "dev.testbed.spec"
 USER = 1000
 """The user and group `testbed` of the built-in images; the owner of a workload's source."""
 WORKSPACE = PurePath("workspace")
+NO_DNS = "127.0.0.1"
+"""Nothing listens there: a name that /etc/hosts does not have fails at once, rather than after the host's time-out."""
 PROCESSES = 512
 """A limit on processes and threads, so that one node cannot exhaust the machine."""
 SYSCTLS = {
@@ -85,7 +87,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "devices": sorted(node.devices),
         "memory": node.memory,
         "hosts": dict(node.hosts),
-        "fixed": [SYSCTLS, LOG, PROCESSES],
+        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS],
     }
     secret = hashlib.sha256(key.encode()).digest()
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
@@ -103,6 +105,7 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "environment": dict(node.environment),
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",
+        "dns": [NO_DNS],
         "cap_drop": ["ALL"],
         "cap_add": list(node.capabilities),
         "security_opt": ["no-new-privileges:true"],

@@ -23,10 +23,9 @@ from docker.models.containers import Container
 from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
+from testbed.nodes import execute
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
-from testbed.nodes.execute import Execution, follow
-from testbed.nodes.passthrough import pass_through
 from testbed.nodes.tree import archive
 
 WORKERS = 8
@@ -166,20 +165,22 @@ class DockerNodes:
 
     def execute(self, name: str, argv: Sequence[str]) -> int:
         """Run a command in a node with this program's own input and output; returns its exit status."""
-        return pass_through(self._client.api, self.container(name).id, argv)
+        return execute.passed_through(self._client, self._id_of(name), argv)
 
     def capture(
         self,
         name: str,
         argv: Sequence[str],
-        on_output: Callable[[bytes], object],
         *,
+        on_output: Callable[[bytes], object] | None = None,
         directory: str | None = None,
         timeout: float | None = None,
-    ) -> int:
-        """Run a command in a node without input; its output goes to `on_output`.  Returns its exit status."""
-        with Execution(self._client.api, self.container(name).id, argv, directory=directory) as execution:
-            return follow(execution, on_output, timeout)
+    ) -> tuple[int, bytes]:
+        """Run a command in a node; returns its exit status and output (both streams, unless `on_output` takes it)."""
+        return execute.captured(self._client, self._id_of(name), argv, on_output, directory, timeout=timeout)
+
+    def _id_of(self, name: str) -> str:
+        return str(self.container(name).id)
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """What a node has written to its standard output and error."""

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import ansible_runner
 
-from testbed.errors import Unavailable
+from testbed.errors import Aborted, Unavailable
 from testbed.paths import PLAYBOOKS
 
 CONFIGURATION = PLAYBOOKS / "ansible.cfg"
@@ -62,14 +62,16 @@ def run_playbook(
     inventory: Path | None = None,
     limit: Collection[str] | None = None,
     become: bool = False,
+    cancelled: threading.Event | None = None,
 ) -> None:
     """Run a playbook on the nodes of an inventory file, all or some; without one it can only be about this host.
 
-    `report` is called in the calling thread.  An exception in it, or Ctrl-C, stops the run and reaches the caller.
-    What ansible-runner writes while it works (the whole environment, for one thing) is in a folder of our own next to
-    the inventory, and is gone afterwards.
+    `report` is called in the calling thread.  An exception in it, or Ctrl-C, stops the run and reaches the caller;
+    `cancelled` stops it from another thread.  What ansible-runner writes while it works (the whole environment, for
+    one thing) is in a folder of our own next to the inventory, and is gone afterwards.
 
     Raises:
+        Aborted: `cancelled` was set.
         Unavailable: a task failed, a node could not be reached, or Ansible could not start; says which, where and why.
     """
     failures: list[Event] = []
@@ -93,7 +95,9 @@ def run_playbook(
                 if event.message:
                     failures.append(event)
 
-        status = _run(arguments, handle)
+        status = _run(arguments, handle, cancelled or threading.Event())
+    if status == "canceled":
+        raise Aborted(f"{path.name} was stopped before its end.", hint="It is safe to run it again.")
     if status != "successful":
         raise Unavailable(
             "\n".join(_sentence(failure) for failure in failures) or "\n".join(filter(None, output)),
@@ -154,12 +158,11 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], None]) -> str:
+def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], None], cancelled: threading.Event) -> str:
     """How the run ended, in ansible-runner's words; its events are handled here as they come.
 
     ansible-runner works in a thread of its own, because it must not be interrupted: it would leave Ansible running.
     """
-    cancelled = threading.Event()
     events: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
 
     def keep(raw: Mapping[str, Any]) -> bool:
@@ -174,9 +177,11 @@ def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], Non
                 handle(raw)
         except BaseException:
             cancelled.set()
-            wait([run])
-            _kill(f"ANSIBLE_HOME={arguments['private_data_dir']}")
             raise
+        finally:
+            if cancelled.is_set():
+                wait([run])
+                _kill(f"ANSIBLE_HOME={arguments['private_data_dir']}")
         return str(run.result().status)
 
 

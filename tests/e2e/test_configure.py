@@ -72,10 +72,13 @@ class Nodes:
                 labels={"dev.testbed.name": self.testbed},
                 network_mode="none",
                 cap_drop=["ALL"],
+                cap_add=list(node.capabilities),
+                devices=[f"{device}:{device}:rwm" for device in node.devices],
                 security_opt=["no-new-privileges"],
                 init=True,
                 detach=True,
             )
+            self.containers[node.name].reload()
 
     def configure(self, *nodes: Node) -> list[Event]:
         seen: list[Event] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.errors import Unavailable
+from testbed.errors import Aborted, Unavailable
 from testbed.nodes.playbook import BIN, Event, command_line, run_playbook
 from testbed.paths import PLAYBOOKS
 
@@ -121,6 +121,14 @@ def test_an_error_of_the_reporter_stops_ansible(playbook: Callable[[str], Path])
 
     with pytest.raises(BrokenPipeError):
         run_playbook(path, fail)
+    assert gone(path)
+
+
+def test_another_thread_can_stop_it(playbook: Callable[[str], Path]) -> None:
+    path = playbook("{pause: {seconds: 60}}")
+    cancelled = threading.Event()
+    with pytest.raises(Aborted):
+        run_playbook(path, lambda _: cancelled.set(), cancelled=cancelled)
     assert gone(path)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from testbed.kernel import namespace
@@ -31,14 +31,14 @@ def spaces(*names: str) -> Iterator[Paths]:
         namespace.delete(*named.values())
 
 
-def sh(path: str, *command: str) -> str:
+def sh(path: str, command: str) -> str:
     """What a command prints inside a namespace."""
-    return namespace.inside(path, lambda: run(command))
+    return namespace.inside(path, lambda: run(command.split()))
 
 
-def ip(path: str, *command: str) -> Any:
+def ip(path: str, command: str) -> Any:
     """The JSON that `ip` prints inside a namespace."""
-    return json.loads(sh(path, "ip", "-json", "-details", *command) or "[]")
+    return json.loads(sh(path, f"ip -json -details {command}") or "[]")
 
 
 @contextmanager
@@ -53,39 +53,35 @@ def living_in(path: str) -> Iterator[int]:
 @contextmanager
 def answering(path: str, address: tuple[str, int], name: str) -> Iterator[None]:
     """A TCP server inside a namespace that answers whatever it gets with its name, connection by connection."""
-    stack = ExitStack()
+    connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
     def talk(connection: socket.socket) -> None:
-        with connection:
-            try:
-                while connection.recv(64):
-                    connection.sendall(name.encode())
-            except OSError:
-                return  # the test has cut the path
+        with connection, suppress(OSError):  # the test may cut the path
+            while connection.recv(64):
+                connection.sendall(name.encode())
 
     def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return  # shut down below
-            connection.settimeout(TIMEOUT)
-            threads.append(threading.Thread(target=talk, args=(connection,)))
-            threads[-1].start()
+        with suppress(OSError):  # the listener is shut down below
+            while True:
+                connections.append(listener.accept()[0])
+                threads.append(threading.Thread(target=talk, args=(connections[-1],)))
+                threads[-1].start()
 
-    with stack:
-        listener = stack.enter_context(namespace.socket_in(path, socket.AF_INET, socket.SOCK_STREAM))
+    with namespace.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(128)
-        accepting = threading.Thread(target=serve)
-        accepting.start()
-        yield
-        listener.shutdown(socket.SHUT_RDWR)
-        accepting.join()
-        for thread in threads:
-            thread.join()
+        threads.append(threading.Thread(target=serve))
+        threads[0].start()
+        try:
+            yield
+        finally:
+            for one in (listener, *connections):
+                with suppress(OSError):  # closed already
+                    one.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def ask(connection: socket.socket) -> str:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,10 @@ def paths() -> Iterator[Paths]:
 
 def current() -> str:
     return str(Path("/proc/thread-self/ns/net").readlink())
+
+
+def threads_and_descriptors() -> tuple[int, int]:
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_only_the_worker_thread_enters_the_namespace(paths: Paths) -> None:
@@ -46,13 +49,12 @@ def test_an_exception_inside_reaches_the_caller(paths: Paths) -> None:
 
 def test_entering_again_and_again_leaves_no_thread_and_no_descriptor(paths: Paths) -> None:
     namespace.inside(paths["a"], current)
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    before = threads_and_descriptors()
 
     for _ in range(50):
         namespace.inside(paths["a"], current)
 
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert threads_and_descriptors() == before
 
 
 def test_a_namespace_is_entered_by_the_path_of_a_process(paths: Paths) -> None:
@@ -115,21 +117,23 @@ def test_a_namespace_with_a_process_is_not_deleted(paths: Paths) -> None:
 
 
 def test_a_connection_starts_in_the_namespace(paths: Paths) -> None:
-    sh(paths["a"], "ip", "link", "set", "lo", "up")
-    with answering(paths["a"], ("127.0.0.1", 8080), "a"):
-        with namespace.connect(paths["a"], ("127.0.0.1", 8080), TIMEOUT) as connection:
-            assert ask(connection) == "a"
-            assert connection.gettimeout() == TIMEOUT
+    sh(paths["a"], "ip link set lo up")
+    with (
+        answering(paths["a"], ("127.0.0.1", 8080), "a"),
+        namespace.connect(paths["a"], ("127.0.0.1", 8080), TIMEOUT) as connection,
+    ):
+        assert ask(connection) == "a"
+        assert connection.gettimeout() == TIMEOUT
 
 
 def test_a_connection_that_is_refused_is_the_sockets_error(paths: Paths) -> None:
-    sh(paths["a"], "ip", "link", "set", "lo", "up")
+    sh(paths["a"], "ip link set lo up")
     with pytest.raises(ConnectionRefusedError):
         namespace.connect(paths["a"], ("127.0.0.1", 8080), TIMEOUT)
 
 
 def test_a_socket_stays_in_the_namespace_that_it_was_made_in(paths: Paths) -> None:
-    sh(paths["a"], "ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    sh(paths["a"], "ip address add 192.0.2.1/32 dev lo")
     with namespace.socket_in(paths["a"], socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("192.0.2.1", 0))  # an address that the host does not have
         assert one.getsockname()[0] == "192.0.2.1"

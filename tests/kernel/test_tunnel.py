@@ -63,6 +63,7 @@ def spreader(members: Sequence[int], *, buckets: int = BUCKETS) -> Namespace:
                 *(Route(f"10.8.0.{n}/32", f"p{n}") for n in range(3)),
                 Route(f"{RUNTIME}/32", "in0"),
                 Route("10.100.0.0/16", nexthop=GROUP),
+                *(Route(f"10.101.{n}.0/24", nexthop=1 + n) for n in members),
             }
         ),
         sysctls={**LOOSE, "net.ipv4.ip_forward": "1", "net.ipv4.fib_multipath_hash_policy": "1"},
@@ -122,7 +123,7 @@ def new_flow(paths: Paths) -> str:
 
 
 def test_the_tunnel_is_a_layer_3_device_that_learns_nothing(served: Paths) -> None:
-    [link] = ip(served["spreader"], "link", "show", "dev", "tun0")
+    [link] = ip(served["spreader"], "link show dev tun0")
     data = link["linkinfo"]["info_data"]
 
     assert (data["external"], data["gpe"], data["port"], data["learning"]) == (True, True, 665, False)
@@ -146,7 +147,11 @@ def test_a_new_member_gets_new_flows_and_no_running_one(served: Paths, flows: li
 
     made = apply(plan((0, 1, 2)), served)
 
-    assert [(change.verb, change.kind) for change in made] == [("add", "nexthop"), ("replace", "group")]
+    assert [(change.verb, change.kind) for change in made] == [
+        ("add", "nexthop"),
+        ("replace", "group"),
+        ("add", "route"),
+    ]
 
     def spread() -> bool:
         assert [ask(flow) for flow in flows] == before  # which keeps them busy, too
@@ -161,7 +166,11 @@ def test_only_the_flows_of_a_member_that_leaves_are_moved(served: Paths, flows: 
 
     made = apply(plan((0,)), served)
 
-    assert [(change.verb, change.kind) for change in made] == [("replace", "group"), ("delete", "nexthop")]
+    assert [(change.verb, change.kind) for change in made] == [
+        ("replace", "group"),
+        ("delete", "route"),
+        ("delete", "nexthop"),
+    ]
     for flow, name in zip(flows, before, strict=True):
         if name == "i1":
             assert ask(flow) == "i1"
@@ -174,8 +183,8 @@ def test_only_the_flows_of_a_member_that_leaves_are_moved(served: Paths, flows: 
 def test_any_change_of_routes_leaves_running_flows_alone(served: Paths, flows: list[socket.socket]) -> None:
     before = [ask(flow) for flow in flows]
 
-    for command in ("ip route add blackhole 10.101.0.0/16", "ip route flush cache"):
-        sh(served["spreader"], *command.split())
+    for command in ("ip route add blackhole 10.102.0.0/16", "ip route flush cache"):
+        sh(served["spreader"], command)
         assert [ask(flow) for flow in flows] == before
 
 
@@ -189,7 +198,7 @@ def test_a_group_of_another_size_is_made_anew_with_its_routes(served: Paths) -> 
 @pytest.mark.parametrize(
     ("command", "repaired"),
     [
-        ("ip nexthop delete id 2", {("add", "nexthop"), ("replace", "group")}),
+        ("ip nexthop delete id 2", {("add", "nexthop"), ("replace", "group"), ("add", "route")}),
         ("ip nexthop delete id 10", {("add", "group"), ("add", "route")}),
         ("ip nexthop flush", {("add", "nexthop"), ("add", "group"), ("add", "route")}),
         ("ip nexthop add id 11 blackhole", {("delete", "nexthop")}),
@@ -199,7 +208,7 @@ def test_a_group_of_another_size_is_made_anew_with_its_routes(served: Paths) -> 
     ],
 )
 def test_an_accident_is_repaired(served: Paths, command: str, repaired: set[tuple[str, str]]) -> None:
-    sh(served["spreader"], *command.split())
+    sh(served["spreader"], command)
 
     made = apply(plan((0, 1)), served)
 
@@ -217,9 +226,9 @@ def test_an_accident_is_repaired(served: Paths, command: str, repaired: set[tupl
     ],
 )
 def test_a_tunnel_that_is_not_as_planned_is_made_anew(served: Paths, tunnel: str) -> None:
-    sh(served["spreader"], "ip", "link", "delete", "tun0")
-    sh(served["spreader"], "ip", *tunnel.split())
-    sh(served["spreader"], "ip", "link", "set", "tun0", "alias", "testbed:tunnel", "up")
+    sh(served["spreader"], "ip link delete tun0")
+    sh(served["spreader"], f"ip {tunnel}")
+    sh(served["spreader"], "ip link set tun0 alias testbed:tunnel up")
 
     made = apply(plan((0, 1)), served)
 
@@ -239,5 +248,5 @@ def test_a_runtime_without_a_connector_has_neither_tunnel_nor_group(served: Path
 
     apply(replace(whole, namespaces=(bare, *whole.namespaces[1:])), served)
 
-    assert ip(served["spreader"], "nexthop", "show") == []
-    assert {link["ifname"] for link in ip(served["spreader"], "link", "show")} == {"lo", "in0", "p0", "p1", "p2"}
+    assert ip(served["spreader"], "nexthop show") == []
+    assert {link["ifname"] for link in ip(served["spreader"], "link show")} == {"lo", "in0", "p0", "p1", "p2"}

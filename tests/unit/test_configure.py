@@ -3,6 +3,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 import yaml
@@ -101,8 +102,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """The playbooks that would have been run: playbook, inventory, limit."""
     ran: list[Run] = []
 
-    def run_playbook(path: Path, _report: object, *, inventory: Path, limit: list[str] | None) -> None:
-        ran.append((path, inventory, limit))
+    def run_playbook(path: Path, _report: object, **options: Any) -> None:
+        ran.append((path, options["inventory"], options["limit"]))
 
     monkeypatch.setattr(module, "run_playbook", run_playbook)
     return ran

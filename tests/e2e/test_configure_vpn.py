@@ -1,0 +1,116 @@
+"""The role `vpn`: an IPsec tunnel between two gateways, whichever starts first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.fabric.plan import Node
+from testbed.kernel import namespace
+from testbed.kernel.command import run
+from tests.e2e.test_configure import DEADLINE, Nodes
+
+OUTER = {"cloud": "198.51.100.2", "office": "198.51.100.3"}
+INNER = {"cloud": "10.128.0.1", "office": "192.168.10.1"}
+SECRET = "shared {{ lookup('pipe', 'id') }} \"} secret"
+TUNNEL = "tunnel"
+
+
+def gateway(name: str, peer: str, local: str, remote: str, *, version: int = 2, secret: str = SECRET) -> Node:
+    tunnel = {
+        "name": TUNNEL,
+        "local_address": OUTER[name],
+        "peer_address": OUTER[peer],
+        "ike_version": version,
+        "shared_secret": secret,
+        "initiate": True,
+        "local_selectors": [local],
+        "remote_selectors": [remote],
+    }
+    return Node(
+        name=name,
+        kind="vpn-gateway",
+        image="testbed/vpn",
+        capabilities=("NET_ADMIN", "NET_BIND_SERVICE"),
+        devices=("/dev/net/tun",),
+        role="vpn",
+        variables={"tunnels": (tunnel,)},
+    )
+
+
+def pair(version: int = 2, office_secret: str = SECRET) -> tuple[Node, Node]:
+    """A cloud gateway that leaves the selectors to its peer, which IKE version 1 does not have, and its peer."""
+    here, there = ("0.0.0.0/0", "0.0.0.0/0") if version == 2 else ("10.128.0.0/20", "192.168.10.0/24")
+    cloud = gateway("cloud", "office", here, there, version=version)
+    office = gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20", version=version, secret=office_secret)
+    return cloud, office
+
+
+def inside(nodes: Nodes, name: str, *command: str) -> str:
+    container = nodes.containers[name]
+    container.reload()
+    return namespace.inside(f"/proc/{container.attrs['State']['Pid']}/ns/net", lambda: run(command))
+
+
+@pytest.fixture
+def gateways(tmp_path: Path) -> Iterator[Nodes]:
+    """The two containers, with a cable between them."""
+    made = Nodes(tmp_path)
+    try:
+        made.start(*pair())
+        pids = [str(container.attrs["State"]["Pid"]) for container in made.containers.values()]
+        run(["ip", "link", "add", "wan", "netns", pids[0], "type", "veth", "peer", "name", "wan", "netns", pids[1]])
+        for name in made.containers:
+            inside(made, name, "ip", "address", "add", f"{OUTER[name]}/24", "dev", "wan")
+            inside(made, name, "ip", "address", "add", f"{INNER[name]}/32", "dev", "lo")
+            inside(made, name, "ip", "link", "set", "wan", "up")
+        yield made
+    finally:
+        made.close()
+
+
+def answers(nodes: Nodes) -> bool:
+    """Whether the office answers the cloud through the tunnel."""
+    ping = ["ping", "-c1", "-W1", "-q", "-I", INNER["cloud"], INNER["office"]]
+    return nodes.containers["cloud"].exec_run(ping).exit_code == 0
+
+
+def comes_up(nodes: Nodes) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not answers(nodes):
+        assert time.monotonic() < deadline, nodes.run("cloud", "swanctl", "--list-sas")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_tunnel_comes_up_with_aes_gcm(gateways: Nodes, version: int) -> None:
+    gateways.configure(*pair(version))
+    comes_up(gateways)
+    associations = gateways.run("cloud", "swanctl", "--list-sas")
+    assert f"IKEv{version}" in associations
+    assert "ESP:AES_GCM_16-128" in associations
+    assert gateways.run("cloud", "stat", "-c", "%a", "/etc/swanctl/conf.d/testbed.conf") == "600"
+
+
+@pytest.mark.parametrize("first", ["cloud", "office"])
+def test_it_comes_up_whichever_gateway_is_configured_first(gateways: Nodes, first: str) -> None:
+    nodes = {node.name: node for node in pair()}
+    gateways.configure(nodes[first])
+    gateways.configure(*nodes.values())
+    comes_up(gateways)
+
+
+def test_it_comes_back_after_a_gateway_s_daemon_has_died(gateways: Nodes) -> None:
+    gateways.configure(*pair())
+    comes_up(gateways)
+    gateways.run("office", "sv", "kill", "charon")
+    comes_up(gateways)
+
+
+def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes) -> None:
+    gateways.configure(*pair(office_secret="another secret"))
+    assert not answers(gateways)
+    gateways.configure(*pair())
+    comes_up(gateways)
