@@ -15,7 +15,7 @@ from testbed.model.ranges import SERVERLESS, usable
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 
-# The halves of the serverless range: outer addresses are the runtimes' own, inner ones the sources of tunnelled packets.
+# The halves of the serverless range: outer addresses are the ends of tunnels, inner ones the runtimes' own.
 # Google says no more than the range itself (behaviour 2.1.4); the split is our choice.
 OUTER, INNER = SERVERLESS.subnets(prefixlen_diff=1)
 PER_REGION = 24
@@ -40,8 +40,14 @@ def runtime_node(workload: str, index: int) -> str:
 
 
 def inner_address(outer: str) -> str:
-    """The source address that a runtime has inside the tunnel."""
+    """The address of the runtime whose tunnels end at an outer address."""
     return str(INNER.network_address + (int(IPv4Address(outer)) - int(OUTER.network_address)))
+
+
+def inner_share(outer: str) -> str:
+    """The inner addresses that belong to a region's share of the outer ones."""
+    share = IPv4Network(outer)
+    return f"{inner_address(str(share.network_address))}/{share.prefixlen}"
 
 
 def regions(topology: Topology) -> tuple[str, ...]:

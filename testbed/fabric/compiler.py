@@ -15,6 +15,8 @@ from testbed.fabric.addressing import (
     FRONT_END,
     INTERNET,
     LOAD_GENERATOR,
+    inner_address,
+    inner_share,
     redis_host,
     regions,
     runtime_node,
@@ -188,8 +190,8 @@ class _Compiler:
     def _runtimes(self, connectors: dict[str, ConnectorEnds]) -> None:
         for name in regions(self.topology):
             share = self._address(f"serverless/{name}")
-            space = self.wiring.segment(f"serverless-{name}", loopback=str(IPv4Network(share)[1]))
-            self.regions[name] = Region(space, self.wiring, self._address(f"pool/{name}"))
+            pool = self._address(f"pool/{name}")
+            self.regions[name] = Region.begin(self.wiring, name, str(IPv4Network(share)[1]), pool)
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
@@ -245,7 +247,9 @@ class _Compiler:
             if router.network != network.full_name:
                 continue
             for nat in router.nats:
-                external = [self._address(a) for a in nat.nat_ips] or [self._address(f"{router.full_name}/nats/{nat.name}")]
+                external = [self._address(a) for a in nat.nat_ips] or [
+                    self._address(f"{router.full_name}/nats/{nat.name}")
+                ]
                 chosen = {entry.name for entry in nat.subnetworks}
                 ranges = [
                     IPv4Network(s.ip_cidr_range) for s in self.topology.compute.subnetworks
@@ -265,7 +269,9 @@ class _Compiler:
         compute = self.topology.compute
         for index, gateway in enumerate(compute.target_vpn_gateways):
             vpc = self.vpcs[gateway.network]
-            external = self._address(next(r.ip_address for r in compute.forwarding_rules if r.target == gateway.full_name))
+            external = self._address(
+                next(r.ip_address for r in compute.forwarding_rules if r.target == gateway.full_name)
+            )
             node = self.wiring.node(gateway.name, ROUTER)
             self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
             local = self._ranges(gateway.network)
@@ -296,10 +302,8 @@ class _Compiler:
         node = self.wiring.node(FRONT_END)
         self.wiring.attach(node, "internet", internet, self._address(FRONT_END), mtu=LINK_MTU)
         for name, region in self.regions.items():
-            address = self._address(f"{FRONT_END}/{name}")
-            region.front_ends.add(address)
-            share = self._address(f"serverless/{name}")
-            self.wiring.attach(node, _device(name), region.space, address, mtu=LINK_MTU, routes=[share])
+            address = inner_address(self._address(f"{FRONT_END}/{name}"))
+            region.attach_front_end(node, _device(name), address, inner_share(self._address(f"serverless/{name}")))
         flexible: dict[str, list[str]] = {}
         for workload, place in self.topology.flexible:
             flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
@@ -309,14 +313,16 @@ class _Compiler:
                 node, _device(last(network)), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )  # fmt: skip
         upstreams = {
-            w.name: [self._address(w.name if w.kind == "app-engine-flexible" else n) for n in _nodes_of(w)]
+            w.name: [self._address(w.name)]
+            if w.kind == "app-engine-flexible"
+            else [inner_address(self._address(node)) for node in _nodes_of(w)]
             for w in self.topology.workloads
         }
         self.nodes.append(node_specs.front_end(self.topology.workloads, upstreams))
 
     def _outside(self, internet: Space) -> None:
-        for name, region in self.regions.items():
-            region.connect_internet(internet, [self._address(f"pool/{name}")])
+        for region in self.regions.values():
+            region.connect_internet(internet)
         for host in self.topology.internet.hosts:
             self.wiring.attach(self.wiring.node(host.name), "eth0", internet, host.address, mtu=LINK_MTU)
             self.nodes.append(node_specs.host(host, "internet-host"))

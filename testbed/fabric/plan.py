@@ -10,7 +10,7 @@ of length 32.  Interface names obey the kernel's limit of 15 characters.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -73,6 +73,8 @@ class Nexthop:
     device: str
     encap_id: int
     encap_destination: str
+    encap_source: str | None = None
+    """The outer source address; the kernel's choice if None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,25 @@ class Plan:
 
     def with_nodes(self, present: Container[str]) -> Plan:
         """The part of the plan that can be made while only these nodes run."""
-        spaces = tuple(space for space in self.namespaces if not space.node or space.name in present)
+        spaces = [space for space in self.namespaces if not space.node or space.name in present]
         names = {space.name for space in spaces}
         veths = tuple(veth for veth in self.veths if {veth.a.namespace, veth.b.namespace} <= names)
-        return Plan(self.testbed, spaces, veths, tuple(node for node in self.nodes if node.name in present))
+        ends = (end for veth in set(self.veths) - set(veths) for end in (veth.a, veth.b))
+        missing = frozenset((end.namespace, end.interface.name) for end in ends)
+        return Plan(
+            self.testbed, tuple(_without(space, missing) for space in spaces), veths,
+            tuple(node for node in self.nodes if node.name in present),
+        )  # fmt: skip
+
+
+def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace:
+    """A namespace without what hangs on devices that are missing."""
+
+    def there(device: str | None) -> bool:
+        return (space.name, device) not in missing
+
+    return replace(
+        space,
+        neighbours=frozenset(neighbour for neighbour in space.neighbours if there(neighbour.device)),
+        routes=frozenset(route for route in space.routes if there(route.device)),
+    )

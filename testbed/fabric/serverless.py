@@ -1,4 +1,10 @@
-"""Compiles the serverless side: a region's infrastructure, runtimes with their tunnels, connector instances."""
+"""Compiles the serverless side: a region's infrastructure with the tunnels of its runtimes, and connector instances.
+
+A runtime's tunnels end in the region's namespace, not in its own: untrusted code sees no tunnel, and the nexthop group
+spreads *forwarded* packets.  (A local socket's packets may change their path when the kernel looks up its route again,
+as it does after any change; forwarded ones are hashed one by one and stay.)  A runtime has two addresses, its NIC's (the
+inner one) and that of its tunnel ends (the outer one).
+"""
 
 from __future__ import annotations
 
@@ -11,28 +17,20 @@ from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
 from testbed.fabric.vpc import INTERNET
-from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
-from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY, SERVERLESS
+from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
+from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.vpcaccess import Egress
 
 TUNNEL = "tun0"
 TUNNEL_MTU = 1460
 """Inside the tunnel a packet is as large as in the network (behaviour 2.6.4); outside it needs 36 bytes more."""
 OUTER_MTU = 1500
-GROUP = 1
 BUCKETS = 128
-IDLE_TIMER = 30
-"""Seconds without a packet after which a bucket of the nexthop group may move to a new instance (our choice)."""
+IDLE_TIMER = 60
+"""Seconds without a packet after which a bucket of a nexthop group may move to a new instance (our choice)."""
 _FIRST_TABLE = 1000
-
-
-def _tunnel(address: str | None) -> Tunnel:
-    addresses = frozenset({f"{address}/32"}) if address else frozenset[str]()
-    return Tunnel(Interface(TUNNEL, addresses, mtu=TUNNEL_MTU), TUNNEL_PORT)
-
-
-def _nexthop(identifier: int, network_identifier: int, destination: str) -> Nexthop:
-    return Nexthop(identifier, TUNNEL, network_identifier, destination)
+"""Routing tables of the networks; those of the runtimes have the numbers of their groups, which are larger."""
+_OUTER_RULE, _INNER_RULE = 1000, 1001
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,28 @@ class Runtime:
     """One container instance of a serverless workload."""
 
     node: str
-    address: str
-    """Its outer address."""
+    outer: str
+    """The address of its tunnel ends."""
     connector: str | None
     egress: Egress
+
+    @property
+    def inner(self) -> str:
+        """The address of its NIC, and so the source of what it sends through the tunnel."""
+        return inner_address(self.outer)
+
+    @property
+    def group(self) -> int:
+        """The number of its nexthop group and of its routing table."""
+        return _low(self.outer)
+
+    def hop(self, instance: str) -> int:
+        """The id of the nexthop object for a connector instance."""
+        return self.group << 16 | _low(instance)
+
+
+def _low(address: str) -> int:
+    return int(IPv4Address(address)) & 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,71 +84,103 @@ class Region:
     wiring: Wiring
     pool: str
     """The range of its dynamic pool for direct egress."""
-    front_ends: set[str] = field(default_factory=set)
+    front_ends: dict[str, str] = field(default_factory=dict)
+    """Addresses of front ends, with the device that each is attached to."""
     runtimes: list[Runtime] = field(default_factory=list)
     pairs: set[tuple[str, str]] = field(default_factory=set)
-    """Addresses that speak the tunnel with each other: a runtime's and an instance's."""
+    """Outer addresses that speak the tunnel with each other: an instance's and a runtime's."""
 
-    def connect_internet(self, internet: Space, pool: Iterable[str]) -> None:
+    @classmethod
+    def begin(cls, wiring: Wiring, name: str, address: str, pool: str) -> Region:
+        """The namespace of a region; `address` is the source of the ICMP errors that it sends."""
+        space = wiring.segment(f"serverless-{name}", loopback=address)
+        space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
+        space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
+        space.sources |= {f"{half},{TUNNEL}" for half in ANYWHERE}
+        return cls(space, wiring, pool)
+
+    def connect_internet(self, internet: Space) -> None:
         """Direct egress: from a dynamic pool address to the internet (behaviour 3.2.4)."""
         self.wiring.join(self.space, internet, mtu=OUTER_MTU)
         self.wiring.route(self.space, [DEFAULT], internet)
-        self.wiring.route(internet, pool, self.space)
+        self.wiring.route(internet, [self.pool], self.space)
 
     def connect_vpc(self, vpc: Space, share: str, connectors: Sequence[ConnectorEnds], index: int) -> None:
         """The way of the tunnels into a network and, in it, the special return path (behaviour 2.1.5, 4.3.11).
 
-        A runtime sees the network of its own connector only, by a routing table of its own: networks may use the same
-        addresses.
+        A tunnel takes the way to the network of its connector by a routing table: networks may use the same addresses.
         """
         self.wiring.join(self.space, vpc, mtu=OUTER_MTU)
         self.wiring.route(vpc, [share], self.space)
         table = _FIRST_TABLE + index
         self.wiring.route(self.space, [connector.cidr for connector in connectors], vpc, table=table)
-        by_name = {connector.name: connector for connector in connectors}
+        names = {connector.name for connector in connectors}
         for runtime in self.runtimes:
-            connector = by_name.get(runtime.connector or "")
-            if connector is not None:
-                self.space.rules.add(PolicyRule(_FIRST_TABLE, f"{runtime.address}/32", table))
-                self.pairs |= {(runtime.address, instance) for instance in connector.instances}
+            if runtime.connector in names:
+                self.space.rules.add(PolicyRule(_OUTER_RULE, f"{runtime.outer}/32", table))
 
-    def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> Space:
-        """Attach a runtime.  Its egress setting is its routing table."""
+    def attach_front_end(self, node: Space, device: str, address: str, share: str) -> None:
+        """Attach a front end, with the way to the runtimes."""
+        self.front_ends[address] = self.wiring.attach(node, device, self.space, address, mtu=OUTER_MTU, routes=[share])
+
+    def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
+        """Attach a runtime, and lay its tunnels."""
         self.runtimes.append(runtime)
-        node = self.wiring.node(runtime.node, {"net.ipv4.fib_multipath_hash_policy": "1"})
-        direct = [str(SERVERLESS)]
-        if connector is None or runtime.egress == "PRIVATE_RANGES_ONLY":
-            direct.append(DEFAULT)
+        self.wiring.attach(self.wiring.node(runtime.node), "eth0", self.space, runtime.inner, mtu=OUTER_MTU)
         if connector is not None:
-            direct.append(connector.cidr)
-        self.wiring.attach(node, "eth0", self.space, runtime.address, mtu=OUTER_MTU, routes=direct)
-        if connector is not None:
-            everything = runtime.egress == "ALL_TRAFFIC"
-            tunnelled = [DEFAULT] if everything else [str(cidr) for cidr in PRIVATE_RANGES_ONLY]
-            _runtime_tunnel(node, runtime, connector, tunnelled)
-        return node
+            self.space.loopback.add(f"{runtime.outer}/32")
+            self.pairs |= {(instance, runtime.outer) for instance in connector.instances}
+            self._tunnels(runtime, connector)
+
+    def _tunnels(self, runtime: Runtime, connector: ConnectorEnds) -> None:
+        """One nexthop per healthy instance, and a group of them in which every flow keeps its place.
+
+        The egress setting is the runtime's routing table: what it does not have goes directly to the internet.
+        """
+        space, table = self.space, runtime.group
+        hops = [
+            Nexthop(runtime.hop(address), TUNNEL, connector.identifier, address, runtime.outer)
+            for address in connector.healthy
+        ]
+        space.nexthops |= set(hops)
+        if hops:
+            space.groups.add(NexthopGroup(runtime.group, tuple(sorted(h.id for h in hops)), BUCKETS, IDLE_TIMER))
+        everything = runtime.egress == "ALL_TRAFFIC"
+        for destination in [DEFAULT] if everything else map(str, PRIVATE_RANGES_ONLY):
+            space.routes.add(
+                Route(destination, nexthop=runtime.group, table=table)
+                if hops
+                else Route(destination, kind="unreachable", table=table)
+            )
+        space.rules.add(PolicyRule(_INNER_RULE, f"{runtime.inner}/32", table))
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
         space, device = self.space, interface_name(INTERNET)
+        for runtime in self.runtimes:
+            if runtime.connector is not None:  # answers to the front end do not go through the tunnel
+                space.routes |= {Route(f"{a}/32", port, table=runtime.group) for a, port in self.front_ends.items()}
         fronts = space.set_of("hash:ip", self.front_ends)
-        runtimes = space.set_of("hash:ip", (runtime.address for runtime in self.runtimes))
+        runtimes = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes))
         internal = space.set_of("hash:net", map(str, INTERNAL))
-        both_ways = {*self.pairs, *((b, a) for a, b in self.pairs)}
-        tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{TUNNEL_PORT},{b}" for a, b in both_ways))
+        tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{TUNNEL_PORT},{b}" for a, b in self.pairs))
+        known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        # Each serverless resource communicates with its own connector only (behaviour 2.1.8).
+        inbound = (f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT",)
         forward = (
-            # Each serverless resource communicates with its own connector only (behaviour 2.1.8).
-            f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT",
-            "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            known,
             f"-p tcp -m set --match-set {fronts} src -m set --match-set {runtimes} dst -j ACCEPT",
+            f"-o {TUNNEL} -m set --match-set {runtimes} src -j ACCEPT",
             f"-o {device} -m set --match-set {runtimes} src -m set ! --match-set {internal} dst -j ACCEPT",
         )
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [
             self.wiring.anti_spoofing(space),
-            Table("filter", (Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", forward), Chain("OUTPUT", "ACCEPT"))),
+            Table("filter", (
+                Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward), Chain("OUTPUT", "ACCEPT"),
+            )),
             _source_nat(f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"),
-        ]
+        ]  # fmt: skip
 
 
 def _source_nat(rule: str) -> Table:
@@ -140,32 +188,13 @@ def _source_nat(rule: str) -> Table:
     return Table("nat", tuple(Chain(name, "ACCEPT", (rule,) if name == "POSTROUTING" else ()) for name in names))
 
 
-def _runtime_tunnel(node: Space, runtime: Runtime, connector: ConnectorEnds, destinations: Iterable[str]) -> None:
-    """The runtime's end: one nexthop per healthy instance, and a group of them in which every flow keeps its place."""
-    source = inner_address(runtime.address)
-    node.tunnels.add(_tunnel(source))
-    hops = [_nexthop(_hop_id(address), connector.identifier, address) for address in connector.healthy]
-    if not hops:
-        node.routes |= {Route(destination, kind="unreachable") for destination in destinations}
-        return
-    node.nexthops |= set(hops)
-    node.groups.add(NexthopGroup(GROUP, tuple(sorted(hop.id for hop in hops)), BUCKETS, IDLE_TIMER))
-    node.routes |= {Route(destination, nexthop=GROUP, source=source) for destination in destinations}
-
-
-def _hop_id(address: str) -> int:
-    """A nexthop object's id: any number but the group's; the address's low bits, so that it does not change."""
-    return (int(IPv4Address(address)) & 0xFFFF) + GROUP + 1
-
-
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
     """A connector instance's end: a tunnel to every runtime that uses the connector, forwarding, masquerade."""
     node.sysctls |= ROUTER
-    node.tunnels.add(_tunnel(None))
+    node.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
     for runtime in runtimes:
-        hop = _nexthop(_hop_id(runtime.address), connector.identifier, runtime.address)
-        node.nexthops.add(hop)
-        node.routes.add(Route(f"{inner_address(runtime.address)}/32", nexthop=hop.id))
+        node.nexthops.add(Nexthop(runtime.group, TUNNEL, connector.identifier, runtime.outer))
+        node.routes.add(Route(f"{runtime.inner}/32", nexthop=runtime.group))
     internal = node.set_of("hash:net", map(str, INTERNAL))
     out = f"-i {TUNNEL} -o eth0"
     known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"

@@ -24,6 +24,7 @@ def route_metric(priority: int) -> int:
     """The metric of a route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2)."""
     return 1 + priority
 
+
 COUNTED = ("flows", "sent", "received")
 """What is counted per connector instance."""
 
@@ -151,4 +152,3 @@ class Vpc:
             Chain("PREROUTING", "ACCEPT", tuple(inbound)), Chain("INPUT", "ACCEPT"), Chain("OUTPUT", "ACCEPT"),
             Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
         ))  # fmt: skip
-

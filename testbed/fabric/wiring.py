@@ -154,4 +154,3 @@ class Wiring:
 def _member(cidr: str) -> str:
     """A range as ipset prints it: a host without its prefix length."""
     return cidr.removesuffix("/32")
-

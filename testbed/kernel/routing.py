@@ -15,6 +15,8 @@ T = TypeVar("T")
 _KINDS: dict[str, RouteKind] = {"1": "unicast", "6": "blackhole", "7": "unreachable", "8": "prohibit"}
 """Route types (`RTN_*` in rtnetlink.h) that a route of ours may have."""
 
+_UNSPECIFIED = "0.0.0.0"  # noqa: S104  # how iproute2 prints an address that the kernel chooses
+
 
 @dataclass(frozen=True, slots=True)
 class Routing:
@@ -50,7 +52,14 @@ def parse(dump: Dump, *, node: bool) -> Routing:
 
 
 def _nexthop(entry: Entry) -> Nexthop:
-    return Nexthop(entry["id"], entry.get("dev", ""), entry.get("encap_id", 0), entry.get("dst", ""))
+    source = entry.get("src", _UNSPECIFIED)
+    return Nexthop(
+        entry["id"],
+        entry.get("dev", ""),
+        entry.get("encap_id", 0),
+        entry.get("dst", ""),
+        None if source == _UNSPECIFIED else source,
+    )
 
 
 def _group(entry: Entry) -> NexthopGroup:
@@ -117,7 +126,9 @@ class _Kind(Generic[T]):
 
 
 def _nexthop_text(nexthop: Nexthop) -> str:
-    return f"id {nexthop.id} encap ip id {nexthop.encap_id} dst {nexthop.encap_destination} dev {nexthop.device}"
+    source = f" src {nexthop.encap_source}" if nexthop.encap_source else ""
+    encap = f"ip id {nexthop.encap_id}{source} dst {nexthop.encap_destination}"
+    return f"id {nexthop.id} encap {encap} dev {nexthop.device}"
 
 
 def _group_text(group: NexthopGroup) -> str:

@@ -80,7 +80,9 @@ class Version(Resource):
     collection: ClassVar[str] = "versions"
 
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+/versions/[^/]+$")
-    env: Annotated[Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])] = "standard"
+    env: Annotated[
+        Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])
+    ] = "standard"
     runtime: str = Field(default="python311", pattern=r"^python(3\d*)?$")
     entrypoint: Entrypoint = Entrypoint()
     deployment: Deployment

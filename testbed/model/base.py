@@ -90,7 +90,9 @@ class Resource(BaseModel):
         flags = {flag: field for flag, field in cls.spellings().items() if flag != field}
         if flags:
             body["patternProperties"] = {f"^{flag}$": properties[field] for flag, field in flags.items()}
-        needed = {name: [name, *(flag for flag, field in flags.items() if field == name)] for name in body.pop("required", ())}
+        needed = {
+            name: [name, *(flag for flag, field in flags.items() if field == name)] for name in body.pop("required", ())
+        }
         body["required"] = [name for name, keys in needed.items() if len(keys) == 1]
         body["allOf"] = [{"anyOf": [{"required": [key]} for key in keys]} for keys in needed.values() if len(keys) > 1]
         for empty in [key for key in ("required", "allOf") if not body[key]]:
@@ -217,7 +219,8 @@ AddressRef = Annotated[str, Reference("regions/-/addresses")]
 InstanceRef = Annotated[str, Reference("zones/-/instances")]
 GatewayRef = Annotated[str, Reference("regions/-/targetVpnGateways")]
 TunnelRef = Annotated[str, Reference("regions/-/vpnTunnels")]
-ConnectorRef = Annotated[str, Reference("locations/-/connectors")]
+CONNECTOR = Reference("locations/-/connectors")
+ConnectorRef = Annotated[str, CONNECTOR]
 
 
 def short(collection: str) -> Any:

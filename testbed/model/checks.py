@@ -11,14 +11,13 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from testbed.model.base import last
+from testbed.model.base import CONNECTOR, Reference, last
 from testbed.model.ranges import usable
+from testbed.model.walk import Path, annotated
 
 if TYPE_CHECKING:
     from testbed.model.topology import Topology
     from testbed.model.vpcaccess import Connector
-
-Path = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
@@ -92,59 +91,23 @@ def _duplicate_names(topology: Topology) -> Iterator[Problem]:
             seen.add(full)
 
 
-def _references(topology: Topology) -> Iterator[tuple[Path, str, str]]:
-    """Path, kind and full name of every reference to another resource."""
-    c = topology.compute
-    for i, network in enumerate(c.networks):
-        for j, peering in enumerate(network.peerings):
-            yield ("compute", "networks", i, "peerings", j, "network"), "networks", peering.network
-    for key, resources in (
-        ("subnetworks", c.subnetworks), ("firewalls", c.firewalls), ("routes", c.routes), ("routers", c.routers),
-        ("targetVpnGateways", c.target_vpn_gateways),
-    ):  # fmt: skip
-        for i, resource in enumerate(resources):
-            yield ("compute", key, i, "network"), "networks", resource.network
-    for i, route in enumerate(c.routes):
-        if route.next_hop_instance:
-            yield ("compute", "routes", i, "nextHopInstance"), "instances", route.next_hop_instance
-        if route.next_hop_vpn_tunnel:
-            yield ("compute", "routes", i, "nextHopVpnTunnel"), "vpnTunnels", route.next_hop_vpn_tunnel
-    for i, instance in enumerate(c.instances):
-        yield (
-            ("compute", "instances", i, "networkInterfaces", 0, "subnetwork"), "subnetworks", instance.nic.subnetwork
-        )  # fmt: skip
-    for i, router in enumerate(c.routers):
-        for j, nat in enumerate(router.nats):
-            for k, address in enumerate(nat.nat_ips):
-                yield ("compute", "routers", i, "nats", j, "natIps", k), "addresses", address
-            for k, subnet in enumerate(nat.subnetworks):
-                yield ("compute", "routers", i, "nats", j, "subnetworks", k, "name"), "subnetworks", subnet.name
-    for i, rule in enumerate(c.forwarding_rules):
-        yield ("compute", "forwardingRules", i, "IPAddress"), "addresses", rule.ip_address
-        yield ("compute", "forwardingRules", i, "target"), "targetVpnGateways", rule.target
-    for i, tunnel in enumerate(c.vpn_tunnels):
-        yield ("compute", "vpnTunnels", i, "targetVpnGateway"), "targetVpnGateways", tunnel.target_vpn_gateway
+def _references(topology: Topology) -> Iterator[tuple[Path, str]]:
+    """Path and full name of every reference to another resource.
+
+    A service's connector is not among them: that one is missing is an error of the service (behaviour 1.10.5).
+    """
+    for path, reference, full in annotated(topology, Reference):
+        if reference != CONNECTOR:
+            yield path, full
     for i, connector in enumerate(topology.vpcaccess.connectors):
-        if connector.network:
-            yield ("vpcaccess", "connectors", i, "network"), "networks", connector.network
-        else:
-            subnet_name = connector_subnet(connector, topology.project)
-            yield ("vpcaccess", "connectors", i, "subnet", "name"), "subnetworks", subnet_name
-    for i, redis in enumerate(topology.redis.instances):
-        yield ("redis", "instances", i, "authorizedNetwork"), "networks", redis.authorized_network
-    for i, secret in enumerate(topology.secretmanager.secrets):
-        yield ("secretmanager", "secrets", i, "redisAuthString"), "redis", secret.redis_auth_string
-    for i, version in enumerate(topology.appengine.versions):
-        if version.network:
-            path: Path = ("appengine", "versions", i, "network")
-            yield (*path, "name"), "networks", version.network.name
-            yield (*path, "subnetworkName"), "subnetworks", version.network.subnetwork_name
+        if connector.subnet is not None:
+            yield ("vpcaccess", "connectors", i, "subnet", "name"), connector_subnet(connector, topology.project)
 
 
 def _dangling(topology: Topology) -> Iterator[Problem]:
-    """References to nothing.  A service's connector is not among them: that is an error of the service (1.10.5)."""
+    """References to nothing."""
     existing = {full for _, names in _collections(topology) for _, full in names}
-    for path, _, full in _references(topology):
+    for path, full in _references(topology):
         if full not in existing:
             yield Problem(path, f"The resource '{full}' was not found", full)
 
@@ -203,7 +166,7 @@ def _connectors(topology: Topology) -> Iterator[Problem]:
         name = connector_subnet(connector, topology.project)
         subnet = topology.subnetworks[name]
         taken[name] += 1
-        if IPv4Network(subnet.ip_cidr_range).prefixlen != 28:  # noqa: PLR2004 - the documented size
+        if IPv4Network(subnet.ip_cidr_range).prefixlen != 28:
             yield Problem(path, f"{subnet.name} is {subnet.ip_cidr_range}, not a /28 (behaviour 1.6.6)", subnet.name)
         if subnet.purpose != "PRIVATE":
             yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE (behaviour 1.6.6)")
@@ -249,8 +212,9 @@ def _node_names(topology: Topology) -> Iterator[Problem]:
     """Commands name nodes by their short names, so these are unique in a testbed."""
     names: list[tuple[str, Path]] = []
     names += [(w.id, _workload_path(topology, w.name)) for w in topology.workloads]
-    for key, items in (("instances", topology.compute.instances), ("targetVpnGateways",
-                                                                   topology.compute.target_vpn_gateways)):  # fmt: skip
+    for key, items in (
+        ("instances", topology.compute.instances), ("targetVpnGateways", topology.compute.target_vpn_gateways),
+    ):  # fmt: skip
         names += [(item.name, ("compute", key, i)) for i, item in enumerate(items)]
     names += [(r.id, ("redis", "instances", i)) for i, r in enumerate(topology.redis.instances)]
     names += [(h.name, ("internet", "hosts", i)) for i, h in enumerate(topology.internet.hosts)]

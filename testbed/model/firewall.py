@@ -37,7 +37,7 @@ class Match(Resource):
             )
         return name
 
-    @field_validator("ports", mode="before")
+    @field_validator("ports", mode="before", json_schema_input_type=tuple[str | int, ...])
     @classmethod
     def _ports_are_text(cls, value: Any) -> Any:
         return tuple(str(port) for port in value) if isinstance(value, list | tuple) else value
@@ -98,7 +98,9 @@ class Firewall(Compute):
     target_service_accounts: tuple[str, ...] = ()
     disabled: bool = False
 
-    @field_validator("allowed", "denied", mode="before")
+    @field_validator(
+        "allowed", "denied", mode="before", json_schema_input_type=tuple[Match, ...] | tuple[str, ...] | str
+    )
     @classmethod
     def _read_flags(cls, value: Any) -> Any:
         return _read_flag(value)

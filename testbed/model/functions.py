@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from testbed.model.base import ConnectorRef, Constant, Folder, Named, Resource
-from testbed.model.vpcaccess import Egress
+from testbed.model.base import ConnectorRef, Folder, Named, Resource
+from testbed.model.vpcaccess import EgressSetting
 
 
 class BuildConfig(Resource):
@@ -27,7 +27,7 @@ class ServiceConfig(Resource):
 
     environment_variables: Mapping[str, str] = {}
     vpc_connector: ConnectorRef | None = None
-    vpc_connector_egress_settings: Annotated[Egress, Constant] = "PRIVATE_RANGES_ONLY"
+    vpc_connector_egress_settings: EgressSetting = "PRIVATE_RANGES_ONLY"
     min_instance_count: int = Field(default=0, ge=0, le=20)
 
 

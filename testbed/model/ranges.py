@@ -21,8 +21,8 @@ GOOGLE_API_VIPS = _networks("199.36.153.4/30", "199.36.153.8/30")
 PRIVATE_RANGES_ONLY = RFC1918 + RFC6598 + tuple(reversed(GOOGLE_API_VIPS))
 """What egress setting private-ranges-only sends through the connector.
 
-The first five rows of the table in behaviour 3.2.2.  No text of Google's lists the exact ranges: the RFC 1918 and RFC 6598
-rows are documented in words, the two VIPs are likely.
+The first five rows of the table in behaviour 3.2.2.  No text of Google's lists the exact ranges: the RFC 1918 and
+RFC 6598 rows are documented in words, the two VIPs are likely.
 """
 
 SERVERLESS = IPv4Network("35.199.224.0/19")
@@ -49,10 +49,9 @@ LARGEST_SUBNET = 4
 
 def _range(value: str) -> str:
     try:
-        IPv4Network(value)
+        return str(IPv4Network(value))
     except ValueError as error:
         raise ValueError(f"must be an IPv4 range in CIDR notation: {error}") from None
-    return value if "/" in value else f"{value}/32"
 
 
 def _address(value: str) -> str:
@@ -71,7 +70,7 @@ def _subnet(value: str) -> str:
     for prohibited in (*PROHIBITED, SERVERLESS, *HEALTH_CHECKS):
         if network.overlaps(prohibited):
             raise ValueError(f"{value} overlaps {prohibited}, which no subnet may use (behaviour 4.4.4)")
-    return value
+    return str(network)
 
 
 Range = Annotated[str, AfterValidator(_range)]

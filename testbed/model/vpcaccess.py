@@ -6,9 +6,9 @@ import re
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from testbed.model.base import ConnectorRef, Constant, Defaults, Named, NetworkRef, Resource
+from testbed.model.base import ConnectorRef, Defaults, Enumerated, Named, NetworkRef, Resource, last
 from testbed.model.ranges import SubnetRange
 
 CONNECTOR_ID = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
@@ -52,16 +52,26 @@ class Connector(Named):
                 data.setdefault(f"{end}Instances", throughput // MBPS_PER_INSTANCE)
         return super().prepare(data, known)
 
+    @field_validator("name")
+    @classmethod
+    def _id_follows_the_pattern(cls, value: str) -> str:
+        if not re.fullmatch(CONNECTOR_ID, last(value)):
+            raise ValueError(f"Connector ID must follow the pattern {CONNECTOR_ID}")  # behaviour 1.5.1
+        return value
+
+    @field_validator("ip_cidr_range")
+    @classmethod
+    def _range_has_sixteen_addresses(cls, value: str | None) -> str | None:
+        if value is not None and IPv4Network(value).prefixlen != CONNECTOR_PREFIX:
+            raise ValueError(f"the range of a connector must be a /{CONNECTOR_PREFIX} (behaviour 1.6.1)")
+        return value
+
     @model_validator(mode="after")
-    def _rules_of_the_api(self) -> Self:
-        if not re.match(CONNECTOR_ID, self.id):
-            raise ValueError(f"Connector ID must follow the pattern {CONNECTOR_ID}")
+    def _rules_between_fields(self) -> Self:
         by_range = self.network is not None and self.ip_cidr_range is not None and self.subnet is None
         by_subnet = self.subnet is not None and self.ip_cidr_range is None and self.network is None
         if not by_range and not by_subnet:
             raise ValueError("either network and ipCidrRange, or subnet must be given (behaviour 1.2.5)")
-        if self.ip_cidr_range and IPv4Network(self.ip_cidr_range).prefixlen != CONNECTOR_PREFIX:
-            raise ValueError(f"ipCidrRange must be a /{CONNECTOR_PREFIX} (behaviour 1.6.1), not {self.ip_cidr_range}")
         if self.min_instances >= self.max_instances:
             raise ValueError(
                 f"minInstances ({self.min_instances}) must be less than maxInstances ({self.max_instances})"
@@ -88,10 +98,12 @@ class Connector(Named):
 Egress = Literal["PRIVATE_RANGES_ONLY", "ALL_TRAFFIC"]
 """The egress setting (behaviour 3.1)."""
 
+EgressSetting = Annotated[Egress, Enumerated({"ALL": "ALL_TRAFFIC"})]
+"""The same as a field: `all` is what `gcloud functions` calls it."""
+
 
 class VpcAccess(Resource):
     """Cloud Run v2's way to name a connector."""
 
     connector: ConnectorRef | None = None
-    egress: Annotated[Egress, Constant] = "PRIVATE_RANGES_ONLY"
-
+    egress: EgressSetting = "PRIVATE_RANGES_ONLY"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -19,6 +19,10 @@ class TargetVpnGateway(Compute):
     region: RegionName
 
 
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value  # a port in YAML is a number
+
+
 class ForwardingRule(Compute):
     """Sends ESP, UDP 500 and UDP 4500 of an external address to a classic VPN gateway."""
 
@@ -27,7 +31,9 @@ class ForwardingRule(Compute):
     region: RegionName
     ip_address: Annotated[AddressRef, Field(alias="IPAddress")]
     ip_protocol: Annotated[Literal["ESP", "UDP"], Constant, Field(alias="IPProtocol")]
-    port_range: Annotated[Literal["500", "4500"] | None, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v)] = None
+    port_range: Annotated[Literal["500", "4500"] | None, BeforeValidator(_text, Literal["500", "4500", 500, 4500])] = (
+        None
+    )
     target: GatewayRef
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import termios
 import threading
@@ -135,7 +134,7 @@ def raw_terminal(execution: Execution, terminal: int) -> Iterator[None]:
     before = termios.tcgetattr(terminal)
 
     def resize(_signal: int, _frame: FrameType | None) -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = os.get_terminal_size(terminal)
         execution.resize(rows, columns)
 
     handler = signal.signal(signal.SIGWINCH, resize)
