@@ -1,21 +1,21 @@
-"""Reads a topology file, and says of every error which file, line and key it is, what stands there and which rule it breaks."""
+"""Reads a topology file, and says of every error where it is (file, line, key), what is there, and the rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from testbed.errors import InvalidArgument, NotFound
-from testbed.model.base import Defaults
+from testbed.model.base import Defaults, Resource, SourceFolder, last, relative
 from testbed.model.checks import Inconsistent
 from testbed.model.topology import Topology
+from testbed.model.walk import Path as KeyPath
+from testbed.model.walk import annotated, message_in
 
-_SECRET = ("sharedSecret", "shared-secret")
 _LONGEST_VALUE = 60
 
 
@@ -76,28 +76,33 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         raise InvalidTopology(file, [Fault(file, line, "", None, f"not YAML: {error.problem}")]) from error
     except yaml.YAMLError as error:
         raise InvalidTopology(file, [Fault(file, None, "", None, f"not YAML: {error}")]) from error
-    duplicates = list(_duplicate_keys(node, file))
+    if node is None or not isinstance(data, dict):
+        rule = "a topology is a mapping with at least name and project"
+        raise InvalidTopology(file, [Fault(file, 1, "", None, rule)])
+    duplicates = list(_duplicate_keys(node, file, set()))
     if duplicates:
         raise InvalidTopology(file, duplicates)
-    if not isinstance(data, dict):
-        raise InvalidTopology(file, [Fault(file, 1, "", None, "a topology is a mapping with at least name and project")])
-    known = Defaults(*(_text(data.get(key)) for key in ("project", "region", "zone")), folder=str(folder))
+    project, region, zone = (_default(data.get(key)) for key in ("project", "region", "zone"))
     try:
-        topology = Topology.model_validate(data, context=known._replace(project=known.project or "local"))
+        topology = Topology.model_validate(data, context=Defaults(project or "local", region, zone, str(folder)))
     except ValidationError as error:
         raise InvalidTopology(file, list(_faults(error, node, file))) from None
-    missing = [w for w in topology.workloads if w.source is not None and not Path(w.source).is_dir()]
+    missing = [
+        _fault(file, node, found.path, found.value, "there is no such folder")
+        for found in annotated(topology, SourceFolder)
+        if not Path(found.value).is_dir()
+    ]
     if missing:
-        faults = [Fault(file, None, w.name, w.source, "the source folder does not exist") for w in missing]
-        raise InvalidTopology(file, faults)
+        raise InvalidTopology(file, missing)
     return topology
 
 
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str) else None
+def _default(value: object) -> str | None:
+    """A default, if it is one; if not, validation says what is wrong with it."""
+    return last(relative(value)) if isinstance(value, str) else None
 
 
-def _faults(error: ValidationError, node: yaml.Node | None, file: str) -> Iterator[Fault]:
+def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[Fault]:
     for item in error.errors(include_url=False):
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, Inconsistent):
@@ -111,25 +116,31 @@ def _faults(error: ValidationError, node: yaml.Node | None, file: str) -> Iterat
         yield _fault(file, node, item["loc"], shown, rule)
 
 
-def _fault(file: str, node: yaml.Node | None, path: tuple[str | int, ...], value: object, rule: str) -> Fault:
-    text = None if value is None or path[-1:] and path[-1] in _SECRET else repr(value)
+def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) -> Fault:
+    text = None if value is None or _is_secret(path) else repr(value)
     if text is not None and len(text) > _LONGEST_VALUE:
         text = text[: _LONGEST_VALUE - 3] + "..."
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     return Fault(file, _line(node, path), dotted, text, rule)
 
 
-def _line(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
+def _is_secret(path: KeyPath) -> bool:
+    """Whether a value is, or by a slip of the pen was meant to be, a sharedSecret."""
+    return bool(path) and "secret" in str(path[-1]).lower()
+
+
+def _line(node: yaml.Node, path: KeyPath) -> int:
     """The line of the deepest node on the path that the file has."""
-    if node is None:
-        return None
     line: int = node.start_mark.line + 1
+    kind: type[Resource] | None = Topology
     for part in path:
         child = None
         if isinstance(node, yaml.MappingNode):
+            spellings = kind.spellings() if kind else {}
             for key, value in node.value:
-                if _same_key(key.value, part):
+                if spellings.get(key.value, key.value) == str(part):
                     child, line = value, key.start_mark.line + 1
+            kind = message_in(kind, part) if kind else None
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             child = node.value[part]
             line = child.start_mark.line + 1
@@ -139,19 +150,18 @@ def _line(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
     return line
 
 
-def _same_key(written: str, part: str | int) -> bool:
-    return str(part).replace("-", "").lower() == written.replace("-", "").lower()
-
-
-def _duplicate_keys(node: yaml.Node | None, file: str) -> Iterator[Fault]:
+def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[Fault]:
     """YAML's parser lets the last of two equal keys win; here that is an error."""
+    if id(node) in visited:  # by another alias, or by itself
+        return
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
                 yield Fault(file, key.start_mark.line + 1, str(key.value), None, "the key stands twice")
             seen.add(key.value)
-            yield from _duplicate_keys(value, file)
+            yield from _duplicate_keys(value, file, visited)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _duplicate_keys(value, file)
+            yield from _duplicate_keys(value, file, visited)

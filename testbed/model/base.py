@@ -1,7 +1,8 @@
 """What all resources share: Google's field names outside, Python's inside, and references by name.
 
-A resource is written as Google's APIs print it (`ipCidrRange`).  The spelling of gcloud's flags (`ip-cidr-range`, and
-the flag's own word where it differs from the field, as `--range`) and of its values (`private-ranges-only`) is read too.
+A resource is written as Google's APIs print it (`ipCidrRange`).  The spelling of gcloud's flags is read as well
+(`ip-cidr-range`, and the flag's own word where it differs from the field's, as `range`), and that of its values
+(`private-ranges-only`).
 """
 
 from __future__ import annotations
@@ -86,23 +87,24 @@ class Resource(BaseModel):
         """Allow gcloud's spellings too, as patterns: an editor accepts them, and suggests the API's."""
         reference = handler(schema)
         body = handler.resolve_ref_schema(reference)
-        properties = body.get("properties", {})
+        properties, required = body.get("properties", {}), body.get("required", [])
+        for field in properties.values():
+            field.pop("title", None)  # it would say the key again
         flags = {flag: field for flag, field in cls.spellings().items() if flag != field}
-        if flags:
-            body["patternProperties"] = {f"^{flag}$": properties[field] for flag, field in flags.items()}
-        needed = {
-            name: [name, *(flag for flag, field in flags.items() if field == name)] for name in body.pop("required", ())
-        }
-        body["required"] = [name for name, keys in needed.items() if len(keys) == 1]
-        body["allOf"] = [{"anyOf": [{"required": [key]} for key in keys]} for keys in needed.values() if len(keys) > 1]
-        for empty in [key for key in ("required", "allOf") if not body[key]]:
-            del body[empty]
+        body["patternProperties"] = {f"^{flag}$": properties[field] for flag, field in flags.items()}
+        body["required"] = []
+        for name in required:
+            keys = [name, *(flag for flag in flags if flags[flag] == name)]
+            if len(keys) == 1:
+                body["required"].append(name)
+            else:
+                body.setdefault("allOf", []).append({"anyOf": [{"required": [key]} for key in keys]})
         return reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enumerated:
-    """Annotation of an enum: reads gcloud's spelling, `private-ranges-only` for `PRIVATE_RANGES_ONLY`, and its synonyms."""
+    """Annotation of an enum: reads gcloud's spelling, `all-traffic` for `ALL_TRAFFIC`, and its synonyms."""
 
     synonyms: Mapping[str, str]
 
@@ -111,7 +113,7 @@ class Enumerated:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         made = handler(schema)
-        values = made.pop("enum", None) or [made.pop("const")]
+        values = made["enum"] if "enum" in made else [made.pop("const")]
         flags = [text.lower().replace("_", "-") for text in (*values, *self.synonyms)]
         return {**made, "enum": list(dict.fromkeys([*values, *flags]))}
 

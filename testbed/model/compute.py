@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from testbed.model.base import (
     AddressRef,
     Compute,
     ComputeName,
     Constant,
-    Defaults,
     InstanceRef,
     NetworkRef,
     RegionName,
@@ -51,25 +50,23 @@ class RoutingConfig(Resource):
     routing_mode: Annotated[Literal["REGIONAL", "GLOBAL"], Constant] = "REGIONAL"
 
 
+def _mode(value: Any) -> Any:
+    return value != "custom" if isinstance(value, str) else value  # gcloud's --subnet-mode
+
+
 class Network(Compute):
     """A VPC network.  Legacy networks (`IPv4Range`) are not supported by Serverless VPC Access (behaviour 4.4.8)."""
 
     collection: ClassVar[str] = "global/networks"
 
-    auto_create_subnetworks: Literal[False] = False
+    gcloud: ClassVar = {"subnet-mode": "autoCreateSubnetworks"}
+
+    auto_create_subnetworks: Annotated[Literal[False], BeforeValidator(_mode, Literal[False, "custom"])] = False
     """Custom mode only in this version."""
     mtu: int = Field(default=DEFAULT_MTU, ge=1300, le=8896)
     """Bytes (behaviour 4.7.3)."""
     routing_config: RoutingConfig = RoutingConfig()
     peerings: tuple[Peering, ...] = ()
-
-    @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
-        """Read gcloud's --subnet-mode."""
-        mode = data.pop("subnet-mode", None)
-        if mode is not None:
-            data["autoCreateSubnetworks"] = mode != "custom"
-        return super().prepare(data, known)
 
 
 class Subnetwork(Compute):
@@ -102,10 +99,7 @@ class Route(Compute):
     """A static route with exactly one next hop (behaviour 4.3.4)."""
 
     collection: ClassVar[str] = "global/routes"
-    gcloud: ClassVar = {
-        "destination-range": "destRange", "next-hop-address": "nextHopIp", "next-hop-vpn-tunnel": "nextHopVpnTunnel",
-        "next-hop-instance": "nextHopInstance", "next-hop-gateway": "nextHopGateway",
-    }  # fmt: skip
+    gcloud: ClassVar = {"destination-range": "destRange", "next-hop-address": "nextHopIp"}
 
     network: NetworkRef
     dest_range: Range

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 
 def _networks(*ranges: str) -> tuple[IPv4Network, ...]:
@@ -73,9 +73,12 @@ def _subnet(value: str) -> str:
     return str(network)
 
 
-Range = Annotated[str, AfterValidator(_range)]
-Address = Annotated[str, AfterValidator(_address)]
-SubnetRange = Annotated[str, AfterValidator(_subnet)]
+_DOTTED = r"^\d+\.\d+\.\d+\.\d+"
+_RANGE_SCHEMA = WithJsonSchema({"type": "string", "pattern": rf"{_DOTTED}(/\d+)?$"})
+
+Range = Annotated[str, AfterValidator(_range), _RANGE_SCHEMA]
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": rf"{_DOTTED}$"})]
+SubnetRange = Annotated[str, AfterValidator(_subnet), _RANGE_SCHEMA]
 
 
 def usable(cidr: str) -> Iterator[IPv4Address]:

@@ -11,7 +11,7 @@ import pytest
 from testbed.fabric.plan import Node
 from testbed.kernel import namespace
 from testbed.kernel.command import run
-from tests.e2e.test_configure import DEADLINE, Nodes
+from tests.e2e.test_configure import DEADLINE, Nodes, becomes
 
 OUTER = {"cloud": "198.51.100.2", "office": "198.51.100.3"}
 INNER = {"cloud": "10.128.0.1", "office": "192.168.10.1"}
@@ -111,6 +111,7 @@ def test_it_comes_back_after_a_gateway_s_daemon_has_died(gateways: Nodes) -> Non
 
 def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes) -> None:
     gateways.configure(*pair(office_secret="another secret"))
+    becomes(lambda: gateways.containers["cloud"].logs().decode(), "AUTHENTICATION_FAILED")
     assert not answers(gateways)
     gateways.configure(*pair())
     comes_up(gateways)

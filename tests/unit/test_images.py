@@ -13,6 +13,7 @@ from docker.errors import ImageNotFound
 from testbed.errors import Internal, NotFound, Unavailable
 from testbed.nodes import debian, images
 from testbed.nodes.images import Images
+from testbed.paths import IMAGES
 
 
 class Engine:
@@ -23,10 +24,10 @@ class Engine:
         self.calls: list[str] = []
         self.built: list[tuple[str, str]] = []
         self.fails = False
-        self.api = SimpleNamespace(images=self.list, build=self.build)
+        self.api = SimpleNamespace(images=self.all, build=self.build)
         self.images = SimpleNamespace(get=self.get)
 
-    def list(self) -> list[dict[str, object]]:
+    def all(self) -> list[dict[str, object]]:
         self.calls.append("list")
         return [{"Id": identifier, "RepoTags": [tag]} for tag, identifier in self.tags.items()]
 
@@ -125,7 +126,7 @@ def test_a_dockerfile_has_to_name_its_parent(engine: Engine, folder: Path) -> No
 
 def test_every_image_of_the_project_stands_on_the_same_debian() -> None:
     project = Images(cast(docker.DockerClient, None), lambda *_: None)
-    names = sorted(path.parent.name for path in images.IMAGES.glob("*/Dockerfile"))
+    names = sorted(path.parent.name for path in IMAGES.glob("*/Dockerfile"))
     assert {"base", "runtime", "connector", "vm", "redis", "vpn", "frontend", "load"} <= set(names)
     for name in names:
         parent = f"testbed/{name}"

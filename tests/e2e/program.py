@@ -1,0 +1,94 @@
+"""The command `testbed` as its users have it: a program, run in a folder of state of its own."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from testbed.paths import EXAMPLES
+
+EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], *, within: float = 10.0, what: str = "the condition") -> T:
+    """The first true value that `look` returns; fails after `within` seconds and shows the last one."""
+    deadline = time.monotonic() + within
+    while True:
+        value = look()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come true within {within:g} s; last seen: {value!r}"
+        time.sleep(0.05)
+
+
+def example(name: str) -> dict[str, Any]:
+    """The example's topology as data that a test may change, under another name."""
+    data: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    # Every deployment has its own copy of what YAML's anchors share.
+    return copy.deepcopy(json.loads(json.dumps(data))) | {"name": name}
+
+
+@dataclass
+class Program:
+    """A testbed of a name, driven by the command line."""
+
+    name: str
+    folder: Path
+    """Where topology files of tests are written."""
+    state: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, check: bool = True, stdin: str | None = None, timeout: float = 110
+            ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Run `testbed ARGUMENTS`; its standard output and error are in the result."""
+        result = subprocess.run(
+            self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+            env=self.variables(),
+        )  # fmt: skip
+        if check:
+            assert result.returncode == 0, f"testbed {' '.join(arguments)}: {result.stdout}{result.stderr}"
+        return result
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "testbed", *arguments]
+
+    def variables(self) -> dict[str, str]:
+        """The environment of the program."""
+        return {**os.environ, "TESTBED_STATE": str(self.state), "TESTBED_NAME": self.name, **self.environment}
+
+    def json(self, *arguments: str) -> Any:
+        """The result of `testbed ARGUMENTS --json`."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def up(self, topology: dict[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`testbed up` with a topology; its relative source folders are the example's."""
+        file = self.folder / f"{self.name}.yaml"
+        text = yaml.safe_dump(topology, sort_keys=False)
+        file.write_text(text.replace(": relay\n", f": {EXAMPLES / 'relay'}\n"))
+        return self.run("up", str(file), check=check)
+
+    def invoke(self, service: str, path: str, *, check: bool = True) -> Any:
+        """The JSON body that a service answers, called from the internet."""
+        result = self.run("invoke", service, path, check=check)
+        return json.loads(result.stdout)
+
+    def execute(self, node: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node."""
+        return self.run("exec", node, "--", *command, check=check)
+
+    def down(self) -> None:
+        """`testbed down`, whatever state the testbed is in."""
+        result = self.run("down", check=False)
+        assert result.returncode in (0, 3), result.stderr
