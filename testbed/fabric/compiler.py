@@ -1,7 +1,7 @@
 """The compiler: a topology and its running state in, the desired state of the kernel and of the nodes out.
 
-Pure and deterministic: the same input gives the same plan.  One `_Compiler` method per part of the picture; each part is
-described where it belongs (`vpc`, `serverless`, `outside`), this module only puts them together.
+Pure and deterministic: the same input gives the same plan.  One `_Compiler` method per part of the picture; each part
+is described where it belongs (`vpc`, `serverless`, `node_specs`), this module only puts them together.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ from testbed.fabric.vpc import Translation, Vpc, route_metric
 from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
 from testbed.model.compute import Network, Route
-from testbed.model.firewall import Firewall
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
-from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 from testbed.model.workload import Workload
@@ -92,9 +90,9 @@ class _Compiler:
         self._connector_instances(connectors)
         self._peerings()
         self._vpn_gateways(internet)
-        self._static_routes()
         for index, network in enumerate(self.topology.compute.networks):
             self._connect(network, internet, connectors, index)
+        self._static_routes(internet)
         self._front_end(internet)
         self._outside(internet)
         for vpc in self.vpcs.values():
@@ -157,15 +155,13 @@ class _Compiler:
             self.nodes.append(node_specs.runtime(workload, workload.id, self._environment(workload)))
 
     def _redis(self) -> None:
-        """Each Redis instance has a producer network of its own, peered with the authorized network (behaviour 4.9.1)."""
+        """Each Redis instance has its own producer network, peered with its authorized network (behaviour 4.9.1)."""
         for redis in self.topology.redis.instances:
             cidr = self._address(f"{redis.full_name}/range")
             producer = Vpc.begin(self.wiring, f"vpc-redis-{redis.id}", self.vpcs[redis.authorized_network].mtu, [cidr])
             self.vpcs[redis.full_name] = producer
             producer.attach(self.wiring.node(redis.id), "eth0", Nic(redis_host(cidr)), cidr)
-            producer.rules.append(Firewall.model_validate({
-                "name": "redis", "network": f"redis-{redis.id}", "allowed": [{"IPProtocol": "tcp", "ports": [REDIS_PORT]}],
-            }))  # fmt: skip
+            producer.rules.append(managed_rules.for_redis(redis.id))
             consumer = self.vpcs[redis.authorized_network]
             consumer.peer(producer, self._ranges(redis.authorized_network), [cidr])
             self.nodes.append(node_specs.redis(redis, self.running.auth_strings.get(redis.full_name)))
@@ -253,7 +249,8 @@ class _Compiler:
                 chosen = {entry.name for entry in nat.subnetworks}
                 ranges = [
                     IPv4Network(s.ip_cidr_range) for s in self.topology.compute.subnetworks
-                    if s.network == network.full_name and s.region == router.region and (not chosen or s.full_name in chosen)
+                    if s.network == network.full_name and s.region == router.region
+                    and (not chosen or s.full_name in chosen)
                 ]  # fmt: skip
                 if not chosen:  # a connector's hidden subnet is in all subnets, but cannot be named (behaviour 3.3.3)
                     ranges += [
@@ -280,7 +277,7 @@ class _Compiler:
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             self.nodes.append(node_specs.cloud_vpn(gateway.name, external, tunnels))
 
-    def _static_routes(self) -> None:
+    def _static_routes(self, internet: Space) -> None:
         tunnels = {tunnel.full_name: tunnel for tunnel in self.topology.compute.vpn_tunnels}
         instances = {instance.full_name: instance for instance in self.topology.compute.instances}
         for route in self.topology.compute.routes:
@@ -292,25 +289,29 @@ class _Compiler:
                 _route_via(space, route, node=instances[route.next_hop_instance].name)
             elif route.next_hop_ip:
                 _route_via(space, route, address=route.next_hop_ip)
+            elif route.next_hop_gateway:
+                self.wiring.route(space, [route.dest_range], internet, metric=route_metric(route.priority))
 
     # -- the outside ----------------------------------------------------------------------------------------------
 
     def _front_end(self, internet: Space) -> None:
-        """The front end has one foot on the internet and one in each region (and in each network with flexible instances)."""
+        """The front end has a foot on the internet and one in each region and each network with flexible instances."""
         if not self.topology.workloads:
             return
         node = self.wiring.node(FRONT_END)
         self.wiring.attach(node, "internet", internet, self._address(FRONT_END), mtu=LINK_MTU)
         for name, region in self.regions.items():
             address = inner_address(self._address(f"{FRONT_END}/{name}"))
-            region.attach_front_end(node, _device(name), address, inner_share(self._address(f"serverless/{name}")))
+            region.attach_front_end(
+                node, interface_name(region.space.name), address, inner_share(self._address(f"serverless/{name}"))
+            )
         flexible: dict[str, list[str]] = {}
         for workload, place in self.topology.flexible:
             flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
         for network, targets in flexible.items():
             google = self.wiring.spaces[google_segment(network)]
             self.wiring.attach(
-                node, _device(last(network)), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
+                node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )  # fmt: skip
         upstreams = {
             w.name: [self._address(w.name)]
@@ -355,16 +356,12 @@ def _in(address: str, cidr: IPv4Network) -> bool:
     return IPv4Network(address).subnet_of(cidr)
 
 
-def _device(name: str) -> str:
-    return interface_name(name)
-
-
 def _via(destination: str, device: str, gateway: str, metric: int = 0) -> PlanRoute:
     return PlanRoute(destination, device, gateway, metric=metric)
 
 
 def _route_via(space: Space, route: Route, *, node: str | None = None, address: str | None = None) -> None:
-    """A static route to a NIC, found by its node or its address.  An address that no NIC has: dropped (behaviour 4.3.8)."""
+    """A static route to a NIC, found by its node or its address.  What no NIC has is dropped (behaviour 4.3.8)."""
     device = interface_name(node) if node else None
     for neighbour in space.neighbours:
         if neighbour.device == device or neighbour.address == address:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from testbed.fabric.plan import Chain
 from testbed.fabric.wiring import Space
-from testbed.model.firewall import Firewall, Match
+from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
 
 EGRESS, INGRESS = "egress", "ingress"
 IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
@@ -21,8 +21,13 @@ IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
 _EVERYTHING = "0.0.0.0/0"
 _PORTS_PER_RULE = 15
 """What the multiport match takes; a range counts as two."""
-_NUMBERED = {"6": "tcp", "17": "udp", "132": "sctp", "1": "icmp", "50": "esp", "51": "ah"}
-"""Protocols that iptables prints by name even if they were given by number."""
+_NAMES = {
+    1: "icmp", 2: "igmp", 4: "ipencap", 6: "tcp", 17: "udp", 41: "ipv6", 46: "rsvp", 47: "gre", 50: "esp", 51: "ah",
+    58: "ipv6-icmp", 88: "eigrp", 89: "ospf", 94: "ipip", 103: "pim", 112: "vrrp", 115: "l2tp", 132: "sctp",
+    136: "udplite", 137: "mpls-in-ip",
+}  # fmt: skip
+"""Protocols that iptables prints by name even if given by number: the current ones of Debian's /etc/protocols.  Its `ipip`
+is not Google's, which is number 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def _targets(rule: Firewall, nics: Sequence[Nic], space: Space, side: str) -> It
 
 
 def _sources(rule: Firewall, nics: Sequence[Nic]) -> tuple[str, ...]:
-    """Source ranges, and the addresses of NICs with a source tag or account: either will do (behaviour 4.1.10, 4.1.11)."""
+    """Source ranges, and addresses of NICs with a source tag or account: either will do (behaviour 4.1.10, 4.1.11)."""
     tags, accounts = set(rule.source_tags), set(rule.source_service_accounts)
     tagged = {f"{nic.address}/32" for nic in nics if tags & nic.tags or accounts & nic.service_accounts}
     if (tags or accounts) and not rule.source_ranges and not tagged:
@@ -97,7 +102,8 @@ def _protocols(match: Match) -> Iterator[list[str]]:
     if match.ip_protocol == "all":
         yield []
         return
-    protocol = _NUMBERED.get(match.ip_protocol, match.ip_protocol)
+    number = PROTOCOL_NUMBERS.get(match.ip_protocol) or int(match.ip_protocol)
+    protocol = _NAMES.get(number, number)
     if not match.ports:
         yield [f"-p {protocol}"]
         return
@@ -110,9 +116,9 @@ def _portions(ports: Sequence[str]) -> Iterator[list[str]]:
     portion: list[str] = []
     used = 0
     for port in ports:
-        low, dash, high = port.partition("-")
-        text = f"{int(low)}:{int(high)}" if dash else str(int(low))
-        cost = 2 if dash else 1
+        low, *rest = (int(number) for number in port.split("-"))
+        high = rest[0] if rest else low
+        text, cost = (f"{low}:{high}", 2) if high > low else (f"{low}", 1)
         if used + cost > _PORTS_PER_RULE:
             yield portion
             portion, used = [], 0

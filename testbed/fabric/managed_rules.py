@@ -1,4 +1,4 @@
-"""Firewall rules that Google makes by itself: for connectors, and for App Engine's flexible environment."""
+"""Firewall rules that Google makes by itself: for connectors, Redis instances and App Engine's flexible environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from testbed.model.firewall import Firewall, Match
 from testbed.model.ranges import HEALTH_CHECKS, SERVERLESS
+from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.vpcaccess import Connector
 
 TUNNEL_PORT = 665
@@ -26,7 +27,7 @@ _ALL = (Match(IPProtocol="tcp"), Match(IPProtocol="udp"), Match(IPProtocol="icmp
 
 def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Firewall]:
     """The six rules that exist as long as the connector does (behaviour 2.2.2, 2.2.7)."""
-    universal, unique = connector.network_tags
+    _, unique = connector.network_tags
     infrastructure = (str(SERVERLESS),)
     probes = tuple(map(str, HEALTH_CHECKS))
 
@@ -41,6 +42,14 @@ def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Fir
     yield rule("egrfw", denied=_OTHER_PORTS, **outbound)
     yield rule("sbntfw", priority=1000, allowed=_ALL, sourceRanges=(cidr,))
     yield rule("tagfw", priority=1000, allowed=_ALL, sourceTags=(unique,))
+
+
+def for_redis(instance: str) -> Firewall:
+    """Redis answers on its port only (behaviour 4.9.5)."""
+    return Firewall.model_validate({
+        "name": "redis", "network": f"redis-{instance}",
+        "allowed": (Match(IPProtocol="tcp", ports=(str(REDIS_PORT),)),),
+    })  # fmt: skip
 
 
 def for_flexible(service: str, network: str, tag: str, port: int) -> Firewall:

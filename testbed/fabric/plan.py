@@ -21,8 +21,8 @@ LOOPBACK = "lo"
 class Interface:
     """One network device inside one namespace.
 
-    `mac` and `mtu` are None for devices whose values are the kernel's business (the loopback device; a layer-3 tunnel has
-    no MAC address).
+    `mac` and `mtu` are None for devices whose values are the kernel's business (the loopback device; a layer-3 tunnel
+    has no MAC address).
     """
 
     name: str
@@ -94,7 +94,7 @@ MAIN_TABLE = 254
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route.  A unicast route has a device (and perhaps a gateway, taken as on-link), or a nexthop object's id."""
+    """One IPv4 route.  A unicast one has a device (and perhaps a gateway, taken as on-link) or a nexthop object's id."""
 
     destination: str
     device: str | None = None
@@ -116,6 +116,9 @@ class PolicyRule:
     table: int
 
 
+SetType = Literal["hash:ip", "hash:net", "hash:net,iface", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
+
+
 @dataclass(frozen=True, slots=True)
 class IpSet:
     """An ipset.  The name is derived from the content, so a set never changes: new content is a new set.
@@ -124,7 +127,7 @@ class IpSet:
     """
 
     name: str
-    type: Literal["hash:ip", "hash:net", "hash:net,iface", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
+    type: SetType
     members: frozenset[str]
     counters: bool = False
 

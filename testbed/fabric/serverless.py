@@ -2,8 +2,8 @@
 
 A runtime's tunnels end in the region's namespace, not in its own: untrusted code sees no tunnel, and the nexthop group
 spreads *forwarded* packets.  (A local socket's packets may change their path when the kernel looks up its route again,
-as it does after any change; forwarded ones are hashed one by one and stay.)  A runtime has two addresses, its NIC's (the
-inner one) and that of its tunnel ends (the outer one).
+as it does after any change; forwarded ones are hashed one by one and stay.)  A runtime has two addresses, its NIC's
+(the inner one) and that of its tunnel ends (the outer one).
 """
 
 from __future__ import annotations

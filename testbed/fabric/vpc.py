@@ -66,13 +66,11 @@ class Vpc:
         return cls(space, wiring, mtu)
 
     def attach(
-        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None, routes: Iterable[str] = (DEFAULT,)
+        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None
     ) -> None:  # fmt: skip
         """Attach a NIC of a subnet: its next hop is the subnet's gateway address."""
         self.nics.append(nic)
-        self.wiring.attach(
-            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes
-        )
+        self.wiring.attach(node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)))
 
     def connect_internet(self, internet: Space) -> None:
         """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
@@ -82,16 +80,14 @@ class Vpc:
         self.wiring.route(internet, external, self.space)
 
     def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
-        """Exchange subnet routes with another network (behaviour 4.5.2).  Firewall rules stay on their side (4.1.18)."""
+        """Exchange subnet routes with another network (behaviour 4.5.2), but no firewall rules (4.1.18)."""
         self.wiring.join(self.space, other.space, mtu=max(self.mtu, other.mtu))
         self.wiring.route(self.space, theirs, other.space)
         self.wiring.route(other.space, mine, self.space)
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
-        space = self.space
-        tables = [self.wiring.anti_spoofing(space), self._filter(), self._mangle(), self._nat()]
-        space.tables += tables
+        self.space.tables += [self.wiring.anti_spoofing(self.space), self._filter(), self._mangle(), self._nat()]
 
     def _filter(self) -> Table:
         space = self.space
@@ -102,13 +98,14 @@ class Vpc:
             "-m conntrack --ctstate INVALID -j DROP",
             f"-m set --match-set {nics} src -j {EGRESS}",
             f"-m set --match-set {nics} dst -j {INGRESS}",
-            # From here on the receiver is no NIC of this network; so the sender must be one: nothing is transitive (4.5.4).
+            # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
             *self._to_internet(space),
             "-j ACCEPT",
         ]
         return Table("filter", (
-            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), Chain("OUTPUT", "ACCEPT"), egress, ingress,
+            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), Chain("OUTPUT", "ACCEPT"),
+            egress, ingress,
         ))  # fmt: skip
 
     def _to_internet(self, space: Space) -> Sequence[str]:

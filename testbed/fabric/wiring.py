@@ -1,7 +1,7 @@
 """Assembles namespaces from a few primitives: attach a node to a segment, join two segments.
 
-A *segment* is a routed namespace of ours: the internet, a VPC network, a region's serverless infrastructure, a site.  A node
-is attached by a veth pair with a /32 address; neither side resolves addresses, because every neighbour is known.
+A *segment* is a routed namespace of ours: the internet, a VPC network, a region's serverless infrastructure, a site.
+A node is attached by a veth pair with a /32 address; neither side resolves addresses, because every neighbour is known.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from testbed.fabric.plan import (
     NexthopGroup,
     PolicyRule,
     Route,
+    SetType,
     Table,
     Tunnel,
     Veth,
@@ -65,13 +66,11 @@ class Space:
     sources: set[str] = field(default_factory=set)
     """Which source addresses may come in by which device: `10.128.0.2,vm`, the members of the anti-spoofing set."""
 
-    def set_of(
-        self, kind: str, members: Iterable[str], *, counters: bool = False, purpose: str = ""
-    ) -> str:  # fmt: skip
+    def set_of(self, kind: SetType, members: Iterable[str], *, counters: bool = False, purpose: str = "") -> str:
         """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set."""
         content = frozenset(members)
         name = set_name(kind, content, counters=counters, purpose=purpose)
-        self.sets.add(IpSet(name, kind, content, counters))  # type: ignore[arg-type]
+        self.sets.add(IpSet(name, kind, content, counters))
         return name
 
     def frozen(self) -> Namespace:
@@ -108,7 +107,7 @@ class Wiring:
     ) -> str:  # fmt: skip
         """Give a node a NIC on a segment, and `routes` through it.
 
-        `sources` are the ranges that may be the source of what comes in from the NIC; the node's own address if not given.
+        `sources` are the ranges that may be the source of what comes in from the NIC; if not given, its own address is.
         Returns the name of the segment's device.
         """
         port = interface_name(node.name)
@@ -136,7 +135,7 @@ class Wiring:
     def route(
         self, segment: Space, destinations: Iterable[str], to: Space, *, metric: int = 0, table: int = MAIN_TABLE
     ) -> None:  # fmt: skip
-        """Send what a segment has for some ranges to the segment it is joined to, which may use them as sources back."""
+        """Send what a segment has for some ranges to one that it is joined to, which may use them as sources back."""
         port = interface_name(to.name)
         via = next(n.address for n in segment.neighbours if n.device == port)
         for destination in destinations:

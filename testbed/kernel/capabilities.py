@@ -119,13 +119,6 @@ PROBES: tuple[Probe, ...] = (
         kernel("CONFIG_NF_NAT, CONFIG_NETFILTER_XT_TARGET_MASQUERADE", "xt_MASQUERADE"),
     ),
     Probe(
-        "tcpmss",
-        "required",
-        trying(rule("mangle", "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu")),
-        "TCP would stall where the path's MTU is smaller than the sender's",
-        kernel("CONFIG_NETFILTER_XT_TARGET_TCPMSS", "xt_TCPMSS"),
-    ),
-    Probe(
         "tun",
         "optional",
         trying(step("ip tuntap add dev tb0 mode tun")),
@@ -139,39 +132,9 @@ PROBES: tuple[Probe, ...] = (
         "IPsec runs in user space over a TUN device: VPN tunnels work, but are slower",
         kernel("CONFIG_INET_ESP, CONFIG_CRYPTO_GCM", "esp4"),
     ),
-    Probe(
-        "netem",
-        "optional",
-        trying(step("tc qdisc add dev lo root netem delay 10ms")),
-        "no delay, jitter or loss between regions",
-        kernel("CONFIG_NET_SCH_NETEM", "sch_netem"),
-    ),
-    Probe(
-        "tbf",
-        "optional",
-        trying(step("tc qdisc add dev lo root tbf rate 100mbit burst 64kb latency 50ms")),
-        "no throughput limits: every machine type is as fast as the host",
-        kernel("CONFIG_NET_SCH_TBF", "sch_tbf"),
-    ),
-    Probe(
-        "vlan",
-        "optional",
-        trying(VETH, step("ip link add link tb0 name tb0.2 type vlan id 2")),
-        "Interconnect attachments are plain links, without 802.1Q tags",
-        kernel("CONFIG_VLAN_8021Q", "8021q"),
-    ),
-    Probe(
-        "wireguard",
-        "optional",
-        trying(step("ip link add tb0 type wireguard")),
-        "nothing: VPN tunnels are IPsec",
-        kernel("CONFIG_WIREGUARD", "wireguard"),
-    ),
     Probe("ip(8)", "required", on_path("ip"), NO_TESTBED, "apt install iproute2"),
-    Probe("tc(8)", "optional", on_path("tc"), "no throughput limits, no delay", "apt install iproute2"),
     Probe("iptables-restore(8)", "required", on_path("iptables-restore"), NO_TESTBED, "apt install iptables"),
     Probe("ipset(8)", "required", on_path("ipset"), NO_TESTBED, "apt install ipset"),
-    Probe("nft(8)", "optional", on_path("nft"), "no view of the rules in nftables' words", "apt install nftables"),
 )
 
 

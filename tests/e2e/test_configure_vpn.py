@@ -111,7 +111,7 @@ def test_it_comes_back_after_a_gateway_s_daemon_has_died(gateways: Nodes) -> Non
 
 def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes) -> None:
     gateways.configure(*pair(office_secret="another secret"))
-    becomes(lambda: gateways.containers["cloud"].logs().decode(), "AUTHENTICATION_FAILED")
+    becomes(lambda: gateways.containers["cloud"].logs().decode(), "N(AUTH_FAILED)")
     assert not answers(gateways)
     gateways.configure(*pair())
     comes_up(gateways)

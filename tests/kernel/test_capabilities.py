@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,6 @@ SYMBOLS = {
     "veth": "CONFIG_VETH",
     "tun": "CONFIG_TUN",
     "esp": "CONFIG_INET_ESP",
-    "netem": "CONFIG_NET_SCH_NETEM",
-    "tbf": "CONFIG_NET_SCH_TBF",
-    "vlan": "CONFIG_VLAN_8021Q",
-    "wireguard": "CONFIG_WIREGUARD",
 }
 
 
@@ -47,15 +42,6 @@ def test_what_was_tried_agrees_with_the_kernels_own_configuration(seen: dict[str
     if f"{SYMBOLS[name]}=m" in lines:
         pytest.skip("a module: whether it is there, only trying tells")
     assert seen[name].present is (f"{SYMBOLS[name]}=y" in lines), seen[name].detail
-
-
-def test_everything_is_tried_within_a_second() -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        probe()
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(3)) < 1
 
 
 def test_a_trial_has_a_namespace_of_its_own() -> None:
