@@ -17,7 +17,6 @@ from testbed.cli.output import Json, errors, print_json, results
 from testbed.control.lock import held
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store
-from testbed.fabric.addressing import FRONT_END, LOAD_GENERATOR
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
@@ -25,6 +24,7 @@ from testbed.load.request import LoadRequest, Service
 from testbed.load.result import Progress, summary
 from testbed.load.run import run
 from testbed.load.traffic import instance_traffic
+from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect

@@ -7,8 +7,8 @@ from typing import Any
 
 from testbed.control.store import Store
 from testbed.load.traffic import instance_traffic
-from testbed.fabric.addressing import FRONT_END
 from testbed.model.base import last
+from testbed.model.names import FRONT_END
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
 

@@ -20,12 +20,14 @@ from testbed.control.progress import Progress, Report, silent
 from testbed.control.store import Store
 from testbed.errors import FailedPrecondition, TestbedError
 from testbed.fabric.addressing import allocate
-from testbed.fabric.compiler import compile_topology, google_segment
+from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply
 from testbed.kernel.change import Change
+from testbed.model.base import last
+from testbed.model.names import google_segment
 from testbed.model.topology import Topology
 from testbed.nodes.configure import configure
 from testbed.nodes.docker import DockerNodes, RunningNode
@@ -200,7 +202,7 @@ class Reconciler:
         """One round of health checks.  Returns whether any instance's health changed (it is written down then)."""
         instances = self.store.instances
         paths = {
-            c.name: namespace.path(host_name(topology.name, google_segment(topology.connector_network(c))))
+            c.name: namespace.path(host_name(topology.name, google_segment(last(topology.connector_network(c)))))
             for c in topology.vpcaccess.connectors
         }
         ended = {i.name for i in instances if i.name in self._pids and not Path(f"/proc/{self._pids[i.name]}").exists()}

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.errors import ResourceExhausted
+from testbed.errors import FailedPrecondition, ResourceExhausted
 from testbed.fabric.running import ConnectorInstance
+from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node, runtime_node
 from testbed.model.ranges import SERVERLESS, usable
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
@@ -30,14 +31,6 @@ INTERNET = IPv4Network("203.0.113.0/24")
 PRODUCER_POOL = IPv4Network("10.255.0.0/16")
 """Where a Redis instance's /29 is taken from if none was asked for (our choice; Google picks one: behaviour 4.9.2)."""
 
-FRONT_END = "front-end"
-LOAD_GENERATOR = "load"
-
-
-def runtime_node(workload: str, index: int) -> str:
-    """The node name of one container instance of a workload: the workload's own for the first."""
-    return workload if index == 0 else f"{workload}-{index + 1}"
-
 
 def inner_address(outer: str) -> str:
     """The address of the runtime whose tunnels end at an outer address."""
@@ -50,16 +43,11 @@ def inner_share(outer: str) -> str:
     return f"{inner_address(str(share.network_address))}/{share.prefixlen}"
 
 
-def regions(topology: Topology) -> tuple[str, ...]:
-    """The regions that have serverless workloads or connectors."""
-    names = {w.region for w in topology.workloads if w.kind != "app-engine-flexible"}
-    return tuple(sorted(names | {c.region for c in topology.vpcaccess.connectors}))
-
-
 def allocate(topology: Topology, previous: Mapping[str, str]) -> dict[str, str]:
     """Every address that the topology leaves open, keyed by what it is for.
 
     Raises:
+        FailedPrecondition: if the topology gives an address to something that something else has by now.
         ResourceExhausted: if a range has no address left.
     """
     shares = _resolve(_region_requests(topology), previous)
@@ -77,92 +65,129 @@ def next_instance(
     taken = {instance.address for instance in present if instance.connector == connector.name}
     for address in usable(cidr):
         if str(address) not in taken:
-            return ConnectorInstance(f"{connector.id}-{serial:04d}", connector.name, str(address))
+            return ConnectorInstance(connector_node(connector.id, serial), connector.name, str(address))
     raise ResourceExhausted(f"connector {connector.id} has no address left in {cidr}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """An address (or range) that something needs."""
+    """An address, or a range, that something needs."""
 
     key: str
     pool: str
     """What the address must be unique in: a network, or a kind of pool."""
-    candidates: Iterable[str] = ()
+    within: IPv4Network
+    """Where it is taken from unless it is given."""
     given: str | None = None
     """The address that the topology gives."""
+    prefix: int = 32
+    """Prefix length of what is needed: an address, or a range."""
+    avoid: tuple[IPv4Network, ...] = ()
+    """Ranges that it must not overlap."""
+
+    def candidates(self) -> Iterator[str]:
+        """What would do, in order."""
+        if self.prefix == 32:
+            return map(str, usable(str(self.within)))
+        return (str(cidr) for cidr in self.within.subnets(new_prefix=self.prefix) if self._is_free(cidr))
+
+    def takes(self, value: str) -> bool:
+        """Whether what was given out before is still of the right kind: a subnet may have been changed."""
+        network = IPv4Network(value)
+        return network.subnet_of(self.within) and network.prefixlen == self.prefix and self._is_free(network)
+
+    def _is_free(self, cidr: IPv4Network) -> bool:
+        return not any(cidr.overlaps(other) for other in self.avoid)
 
 
 def _resolve(requests: Iterable[_Request], previous: Mapping[str, str]) -> dict[str, str]:
     """Answer requests: what is given, else what was given out before, else the first free candidate."""
     asked = list(requests)
-    found = {r.key: value for r in asked if (value := r.given or previous.get(r.key)) is not None}
-    taken = {(r.pool, found[r.key]) for r in asked if r.key in found}
+    found = {request.key: request.given for request in asked if request.given is not None}
+    taken = {(request.pool, found[request.key]): request.key for request in asked if request.key in found}
     for request in asked:
-        if request.key in found:
+        value = previous.get(request.key)
+        if request.key in found or value is None or not request.takes(value):
             continue
-        value = next((c for c in request.candidates if (request.pool, c) not in taken), None)
-        if value is None:
-            raise ResourceExhausted(f"no address is left for {request.key}")
+        if (request.pool, value) in taken:
+            raise FailedPrecondition(
+                f"IP '{value}' is already being used by another resource: {request.key}",
+                hint=f"give {taken[request.pool, value]} another address",
+            )
         found[request.key] = value
-        taken.add((request.pool, value))
+        taken[request.pool, value] = request.key
+    for request in asked:
+        if request.key not in found:
+            value = next((c for c in request.candidates() if (request.pool, c) not in taken), None)
+            if value is None:
+                raise ResourceExhausted(f"no address is left in {request.within} for {request.key}")
+            found[request.key] = value
+            taken[request.pool, value] = request.key
     return found
 
 
-def _hosts(cidr: str | IPv4Network) -> Iterator[str]:
-    return (str(address) for address in usable(str(cidr)))
-
-
 def _region_requests(topology: Topology) -> Iterator[_Request]:
-    for region in regions(topology):
-        yield _Request(f"serverless/{region}", "outer", map(str, OUTER.subnets(new_prefix=PER_REGION)))
-        yield _Request(f"pool/{region}", "direct", map(str, DIRECT_EGRESS_POOL.subnets(new_prefix=29)))
+    for region in topology.serverless_regions:
+        yield _Request(f"serverless/{region}", "outer", OUTER, prefix=PER_REGION)
+        yield _Request(f"pool/{region}", "direct", DIRECT_EGRESS_POOL, prefix=29)
 
 
 def _host_requests(topology: Topology, shares: Mapping[str, str]) -> Iterator[_Request]:
-    yield _Request(FRONT_END, "external", _hosts(EXTERNAL_POOL))
-    yield _Request(LOAD_GENERATOR, "internet", _hosts(INTERNET))
-    for region in regions(topology):
-        share = shares[f"serverless/{region}"]
-        yield _Request(f"{FRONT_END}/{region}", region, _hosts(share))
+    for region in topology.serverless_regions:
+        share = IPv4Network(shares[f"serverless/{region}"])
+        yield _Request(f"{FRONT_END}/{region}", region, share)
         for workload in topology.workloads:
             if workload.region == region and workload.kind != "app-engine-flexible":
                 for index in range(workload.instances):
-                    yield _Request(runtime_node(workload.id, index), region, _hosts(share))
+                    yield _Request(runtime_node(workload.id, index), region, share)
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
+    in_use = tuple(IPv4Network(cidr) for cidr in _ranges(topology))
     for redis in topology.redis.instances:
-        ranges = map(str, PRODUCER_POOL.subnets(new_prefix=29))
-        yield _Request(f"{redis.full_name}/range", "producer", ranges, redis.reserved_ip_range)
+        given = redis.reserved_ip_range
+        yield _Request(f"{redis.full_name}/range", "producer", PRODUCER_POOL, given, prefix=29, avoid=in_use)
+
+
+def _ranges(topology: Topology) -> Iterator[str]:
+    """Every range that is in use somewhere."""
+    yield from (subnet.ip_cidr_range for subnet in topology.compute.subnetworks)
+    yield from map(topology.connector_range, topology.vpcaccess.connectors)
+    yield from (redis.reserved_ip_range for redis in topology.redis.instances if redis.reserved_ip_range)
+    yield from (site.range for site in topology.on_prem.sites)
 
 
 def _vpc_requests(topology: Topology) -> Iterator[_Request]:
     """Internal addresses in subnets."""
     for instance in topology.compute.instances:
         subnet = topology.subnetworks[instance.nic.subnetwork]
-        yield _Request(
-            instance.full_name, subnet.network, _hosts(subnet.ip_cidr_range), given=instance.nic.network_ip
-        )  # fmt: skip
+        within = IPv4Network(subnet.ip_cidr_range)
+        yield _Request(instance.full_name, subnet.network, within, instance.nic.network_ip)
     for workload, version in topology.flexible:
         subnet = topology.subnetworks[version.subnetwork_name]
-        yield _Request(workload.name, subnet.network, _hosts(subnet.ip_cidr_range))
+        yield _Request(workload.name, subnet.network, IPv4Network(subnet.ip_cidr_range))
 
 
 def _external_requests(topology: Topology) -> Iterator[_Request]:
-    """External addresses; hosts outside the cloud keep theirs out of the pool."""
+    """Addresses on the internet."""
+
+    def request(key: str, given: str | None = None, within: IPv4Network = EXTERNAL_POOL) -> _Request:
+        return _Request(key, "internet", within, given)
+
+    yield request(FRONT_END)
+    yield request(LOAD_GENERATOR, within=INTERNET)
     for host in topology.internet.hosts:
-        yield _Request(f"internet/{host.name}", "internet", given=host.address)
+        yield request(f"internet/{host.name}", host.address)
     for site in topology.on_prem.sites:
-        yield _Request(f"site/{site.name}", "internet", given=site.gateway.external_address)
+        yield request(f"site/{site.name}", site.gateway.external_address)
     for address in topology.compute.addresses:
-        yield _Request(address.full_name, "external", _hosts(EXTERNAL_POOL), address.address)
+        yield request(address.full_name, address.address)
     for instance in topology.compute.instances:
         for access in instance.nic.access_configs:
-            yield _Request(f"{instance.full_name}/external", "external", _hosts(EXTERNAL_POOL), access.nat_ip)
+            yield request(f"{instance.full_name}/external", access.nat_ip)
     for router in topology.compute.routers:
         for nat in router.nats:
             if nat.nat_ip_allocate_option == "AUTO_ONLY":
-                yield _Request(f"{router.full_name}/nats/{nat.name}", "external", _hosts(EXTERNAL_POOL))
+                yield request(f"{router.full_name}/nats/{nat.name}")
 
 
 def redis_host(cidr: str) -> str:

@@ -11,28 +11,30 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from testbed.fabric import managed_rules, node_specs
-from testbed.fabric.addressing import (
-    FRONT_END,
-    INTERNET,
-    LOAD_GENERATOR,
-    inner_address,
-    inner_share,
-    redis_host,
-    regions,
-    runtime_node,
-)
+from testbed.fabric.addressing import INTERNET as INTERNET_RANGE
+from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Node, Plan, Table
 from testbed.fabric.plan import Route as PlanRoute
 from testbed.fabric.running import Running
 from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
-from testbed.fabric.vpc import INTERNET as INTERNET_SEGMENT
 from testbed.fabric.vpc import Translation, Vpc, route_metric
 from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
 from testbed.model.compute import Network, Route
+from testbed.model.names import (
+    FRONT_END,
+    INTERNET,
+    LOAD_GENERATOR,
+    google_segment,
+    producer_segment,
+    runtime_node,
+    site_segment,
+    vpc_segment,
+)
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
+from testbed.model.ranges import gateway as gateway_address
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 from testbed.model.workload import Workload
@@ -53,16 +55,6 @@ def compile_topology(topology: Topology, running: Running) -> Plan:
     return _Compiler(topology, running).plan()
 
 
-def vpc_segment(network: str) -> str:
-    """The namespace of a network."""
-    return f"vpc-{last(network)}"
-
-
-def google_segment(network: str) -> str:
-    """The namespace from which Google's health checks and front ends reach into a network."""
-    return f"google-{last(network)}"
-
-
 def connector_addresses(cidr: str) -> tuple[str, ...]:
     """Every address that an instance of a connector can have: what its counters are kept for."""
     return tuple(str(address) for address in usable(cidr))
@@ -79,7 +71,7 @@ class _Compiler:
 
     def plan(self) -> Plan:
         """Put the parts together, inside out."""
-        internet = self.wiring.segment(INTERNET_SEGMENT, loopback=str(INTERNET[1]))
+        internet = self.wiring.segment(INTERNET, loopback=str(INTERNET_RANGE[1]))
         connectors = {c.name: self._ends(c, i) for i, c in enumerate(self.topology.vpcaccess.connectors)}
         for network in self.topology.compute.networks:
             self._network(network)
@@ -158,7 +150,9 @@ class _Compiler:
         """Each Redis instance has its own producer network, peered with its authorized network (behaviour 4.9.1)."""
         for redis in self.topology.redis.instances:
             cidr = self._address(f"{redis.full_name}/range")
-            producer = Vpc.begin(self.wiring, f"vpc-redis-{redis.id}", self.vpcs[redis.authorized_network].mtu, [cidr])
+            producer = Vpc.begin(
+                self.wiring, producer_segment(redis.id), self.vpcs[redis.authorized_network].mtu, [cidr]
+            )
             self.vpcs[redis.full_name] = producer
             producer.attach(self.wiring.node(redis.id), "eth0", Nic(redis_host(cidr)), cidr)
             producer.rules.append(managed_rules.for_redis(redis.id))
@@ -184,7 +178,7 @@ class _Compiler:
         )  # fmt: skip
 
     def _runtimes(self, connectors: dict[str, ConnectorEnds]) -> None:
-        for name in regions(self.topology):
+        for name in self.topology.serverless_regions:
             share = self._address(f"serverless/{name}")
             pool = self._address(f"pool/{name}")
             self.regions[name] = Region.begin(self.wiring, name, str(IPv4Network(share)[1]), pool)
@@ -272,6 +266,8 @@ class _Compiler:
             node = self.wiring.node(gateway.name, ROUTER)
             self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
             local = self._ranges(gateway.network)
+            # User-space ESP takes a policy only with a local address in its selector: the subnets' own gateway addresses.
+            node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
             inside = f"169.254.2.{index + 1}"
             self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, sources=ANYWHERE)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
@@ -309,7 +305,7 @@ class _Compiler:
         for workload, place in self.topology.flexible:
             flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
         for network, targets in flexible.items():
-            google = self.wiring.spaces[google_segment(network)]
+            google = self.wiring.spaces[google_segment(last(network))]
             self.wiring.attach(
                 node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )  # fmt: skip
@@ -333,7 +329,7 @@ class _Compiler:
             names = {w.host: self._address(FRONT_END) for w in self.topology.workloads}
             self.nodes.append(node_specs.load_generator(names))
         for site in self.topology.on_prem.sites:
-            segment = self.wiring.segment(f"site-{site.name}")
+            segment = self.wiring.segment(site_segment(site.name))
             gateway = self.wiring.node(site.gateway.name, ROUTER)
             self.wiring.attach(gateway, "internet", internet, site.gateway.external_address, mtu=LINK_MTU)
             port = self.wiring.attach(

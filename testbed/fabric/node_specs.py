@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from testbed.fabric.addressing import FRONT_END, LOAD_GENERATOR
 from testbed.fabric.plan import Node
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.compute import Instance
+from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.outside import Host, Site
 from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.redis import Instance as RedisInstance
@@ -99,11 +99,11 @@ def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
 
 
 def site_gateway(site: Site) -> Node:
-    """The VPN gateway of an on-prem site."""
+    """The VPN gateway of an on-prem site.  It initiates as well: whichever side is configured last brings the tunnel up."""
     return _vpn(site.gateway.name, "on-prem-gateway", [
         {
             "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,
-            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": False,
+            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
             "local_selectors": [site.range], "remote_selectors": list(tunnel.remote_ranges),
         }
         for index, tunnel in enumerate(site.gateway.tunnels)

@@ -16,8 +16,8 @@ from testbed.fabric.addressing import INNER, OUTER, inner_address
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
-from testbed.fabric.vpc import INTERNET
 from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
+from testbed.model.names import INTERNET, serverless_segment
 from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.vpcaccess import Egress
 
@@ -93,7 +93,7 @@ class Region:
     @classmethod
     def begin(cls, wiring: Wiring, name: str, address: str, pool: str) -> Region:
         """The namespace of a region; `address` is the source of the ICMP errors that it sends."""
-        space = wiring.segment(f"serverless-{name}", loopback=address)
+        space = wiring.segment(serverless_segment(name), loopback=address)
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
         space.sources |= {f"{half},{TUNNEL}" for half in ANYWHERE}

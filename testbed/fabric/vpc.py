@@ -11,9 +11,9 @@ from testbed.fabric.plan import Chain, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.compute import DEFAULT_MTU
 from testbed.model.firewall import Firewall
+from testbed.model.names import INTERNET
 from testbed.model.ranges import INTERNAL, METADATA_SERVER, SERVERLESS, gateway
 
-INTERNET = "internet"
 DEFAULT_PRIORITY = 1000
 """The priority of the system-generated default route (behaviour 4.3.3, recalled)."""
 _LAST_RESORT = 1 << 20

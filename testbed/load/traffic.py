@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from testbed.control.store import Store
-from testbed.fabric.compiler import connector_addresses, vpc_segment
+from testbed.fabric.compiler import connector_addresses
 from testbed.fabric.naming import host_name
 from testbed.fabric.vpc import counting_set
 from testbed.kernel import namespace
 from testbed.kernel.firewall import members
 from testbed.load.result import InstanceTraffic
 from testbed.model.base import last
+from testbed.model.names import vpc_segment
 from testbed.model.topology import Topology
 
 
@@ -24,7 +25,7 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     names = {instance.address: instance.name for instance in store.instances}
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
-        path = namespace.path(host_name(store.name, vpc_segment(topology.connector_network(connector))))
+        path = namespace.path(host_name(store.name, vpc_segment(last(topology.connector_network(connector)))))
         addresses = connector_addresses(topology.connector_range(connector))
         flows, sent, received = (members(path, counting_set(addresses, what)) for what in ("flows", "sent", "received"))
         for address in addresses:

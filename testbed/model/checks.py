@@ -6,11 +6,12 @@ Each check yields problems with the path of the value at fault, so that the file
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from testbed.model import names
 from testbed.model.base import CONNECTOR, Reference, last
 from testbed.model.ranges import usable
 from testbed.model.walk import Path, annotated
@@ -55,12 +56,13 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _instances(topology)
         yield from _connectors(topology)
         yield from _workloads(topology)
-        yield from _node_names(topology)
+        yield from _unique_names(topology)
+        yield from _external_addresses(topology)
         yield from _vpn(topology)
 
 
-def _collections(topology: Topology) -> Iterator[tuple[Path, Iterable[tuple[str, str]]]]:
-    """Path of each collection, and (short, full) names of its resources."""
+def _collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
+    """Path of each collection, and the full names of its resources."""
     c = topology.compute
     compute = {
         "networks": c.networks, "subnetworks": c.subnetworks, "firewalls": c.firewalls, "routes": c.routes,
@@ -69,7 +71,7 @@ def _collections(topology: Topology) -> Iterator[tuple[Path, Iterable[tuple[str,
         "vpnTunnels": c.vpn_tunnels,
     }  # fmt: skip
     for key, resources in compute.items():
-        yield ("compute", key), [(r.name, r.full_name) for r in resources]
+        yield ("compute", key), [r.full_name for r in resources]
     named = {
         ("vpcaccess", "connectors"): topology.vpcaccess.connectors,
         ("run", "services"): topology.run.services,
@@ -77,15 +79,15 @@ def _collections(topology: Topology) -> Iterator[tuple[Path, Iterable[tuple[str,
         ("redis", "instances"): topology.redis.instances,
     }
     for path, items in named.items():
-        yield path, [(r.id, r.full_name) for r in items]
-    yield ("appengine", "versions"), [(v.id, v.full_name) for v in topology.appengine.versions]
-    yield ("secretmanager", "secrets"), [(last(s.name), s.full_name) for s in topology.secretmanager.secrets]
+        yield path, [r.full_name for r in items]
+    yield ("appengine", "versions"), [v.full_name for v in topology.appengine.versions]
+    yield ("secretmanager", "secrets"), [s.full_name for s in topology.secretmanager.secrets]
 
 
 def _duplicate_names(topology: Topology) -> Iterator[Problem]:
-    for path, names in _collections(topology):
+    for path, full_names in _collections(topology):
         seen: set[str] = set()
-        for index, (_, full) in enumerate(names):
+        for index, full in enumerate(full_names):
             if full in seen:
                 yield Problem((*path, index, "name"), f"The resource '{full}' already exists", last(full))
             seen.add(full)
@@ -106,7 +108,7 @@ def _references(topology: Topology) -> Iterator[tuple[Path, str]]:
 
 def _dangling(topology: Topology) -> Iterator[Problem]:
     """References to nothing."""
-    existing = {full for _, names in _collections(topology) for _, full in names}
+    existing = {full for _, full_names in _collections(topology) for full in full_names}
     for path, full in _references(topology):
         if full not in existing:
             yield Problem(path, f"The resource '{full}' was not found", full)
@@ -201,31 +203,77 @@ def _secret(value: str) -> tuple[str, str]:
 
 
 def _workload_path(topology: Topology, name: str) -> Path:
-    for path, names in _collections(topology):
-        for index, (_, full) in enumerate(names):
-            if full == name:
-                return (*path, index)
-    return ()
+    return next((*path, full_names.index(name)) for path, full_names in _collections(topology) if name in full_names)
 
 
-def _node_names(topology: Topology) -> Iterator[Problem]:
-    """Commands name nodes by their short names, so these are unique in a testbed."""
-    names: list[tuple[str, Path]] = []
-    names += [(w.id, _workload_path(topology, w.name)) for w in topology.workloads]
-    for key, items in (
-        ("instances", topology.compute.instances), ("targetVpnGateways", topology.compute.target_vpn_gateways),
-    ):  # fmt: skip
-        names += [(item.name, ("compute", key, i)) for i, item in enumerate(items)]
-    names += [(r.id, ("redis", "instances", i)) for i, r in enumerate(topology.redis.instances)]
-    names += [(h.name, ("internet", "hosts", i)) for i, h in enumerate(topology.internet.hosts)]
-    for i, site in enumerate(topology.on_prem.sites):
-        names.append((site.gateway.name, ("onPrem", "sites", i, "gateway")))
-        names += [(h.name, ("onPrem", "sites", i, "hosts", j)) for j, h in enumerate(site.hosts)]
-    seen: set[str] = {"front-end", "load"}
-    for name, path in names:
-        if name in seen:
-            yield Problem((*path, "name"), f"the name {name!r} is taken by another node of this testbed", name)
+def _unique_names(topology: Topology) -> Iterator[Problem]:
+    """Commands name nodes by their short names, so these are unique in a testbed, and no segment's."""
+    connectors: set[str] = set()
+    for i, connector in enumerate(topology.vpcaccess.connectors):
+        if connector.id in connectors:
+            path: Path = ("vpcaccess", "connectors", i, "name")
+            yield Problem(path, "another connector of this testbed has this id (in another region)", connector.id)
+        connectors.add(connector.id)
+    seen = set(names.RESERVED)
+    for name, path in _names(topology):
+        head, _, serial = name.rpartition("-")
+        if name in seen or (head in connectors and serial.isdigit()):
+            yield Problem(path, f"the name {name!r} is taken by another part of this testbed", name)
         seen.add(name)
+
+
+def _names(topology: Topology) -> Iterator[tuple[str, Path]]:
+    """The names of all segments and nodes, but those of connector instances."""
+    for i, network in enumerate(topology.compute.networks):
+        yield names.vpc_segment(network.name), ("compute", "networks", i, "name")
+        yield names.google_segment(network.name), ("compute", "networks", i, "name")
+    for region in topology.serverless_regions:
+        yield names.serverless_segment(region), ()
+    for workload in topology.workloads:
+        for index in range(workload.instances):
+            yield names.runtime_node(workload.id, index), (*_workload_path(topology, workload.name), "name")
+    for i, instance in enumerate(topology.compute.instances):
+        yield instance.name, ("compute", "instances", i, "name")
+    for i, gateway in enumerate(topology.compute.target_vpn_gateways):
+        yield gateway.name, ("compute", "targetVpnGateways", i, "name")
+    for i, redis in enumerate(topology.redis.instances):
+        yield names.producer_segment(redis.id), ("redis", "instances", i, "name")
+        yield redis.id, ("redis", "instances", i, "name")
+    for i, host in enumerate(topology.internet.hosts):
+        yield host.name, ("internet", "hosts", i, "name")
+    for i, site in enumerate(topology.on_prem.sites):
+        place: Path = ("onPrem", "sites", i)
+        yield names.site_segment(site.name), (*place, "name")
+        yield site.gateway.name, (*place, "gateway", "name")
+        for j, host in enumerate(site.hosts):
+            yield host.name, (*place, "hosts", j, "name")
+
+
+def _external_addresses(topology: Topology) -> Iterator[Problem]:
+    """Addresses on the internet are unique; an instance may have a reserved one."""
+    c = topology.compute
+    given: list[tuple[Path, str | None]] = []
+    given += [(("compute", "addresses", i, "address"), a.address) for i, a in enumerate(c.addresses)]
+    given += [(("internet", "hosts", i, "address"), h.address) for i, h in enumerate(topology.internet.hosts)]
+    given += [
+        (("onPrem", "sites", i, "gateway", "externalAddress"), s.gateway.external_address)
+        for i, s in enumerate(topology.on_prem.sites)
+    ]
+    reserved = {a.address for a in c.addresses}
+    used_by_instances: set[str] = set()
+    for i, instance in enumerate(c.instances):
+        for access in instance.nic.access_configs:
+            path: Path = ("compute", "instances", i, "networkInterfaces", 0, "accessConfigs", 0, "natIP")
+            if access.nat_ip not in reserved or access.nat_ip in used_by_instances:
+                given.append((path, access.nat_ip))
+            elif access.nat_ip:
+                used_by_instances.add(access.nat_ip)
+    seen: set[str] = set()
+    for path, address in given:
+        if address in seen:
+            yield Problem(path, f"IP '{address}' is already being used by another resource.", address)
+        elif address:
+            seen.add(address)
 
 
 def _vpn(topology: Topology) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -53,6 +53,8 @@ class Site(Resource):
         network = IPv4Network(self.range)
         inside = {self.gateway.name: self.gateway.internal_address, **{h.name: h.address for h in self.hosts}}
         for name, address in inside.items():
-            if IPv4Network(address).network_address not in network:
+            if IPv4Address(address) not in network:
                 raise ValueError(f"{name} has the address {address}, which is not in the site's range {self.range}")
+        if len({*inside.values()}) < len(self.hosts) + 1:
+            raise ValueError("two machines of the site have the same address, or the same name")
         return self

@@ -153,6 +153,12 @@ class Topology(Resource):
                 yield from_version(version, self.appengine.application)
 
     @cached_property
+    def serverless_regions(self) -> tuple[str, ...]:
+        """The regions that have connectors, or workloads that are not in a network."""
+        names = {w.region for w in self.workloads if w.kind != "app-engine-flexible"}
+        return tuple(sorted(names | {c.region for c in self.vpcaccess.connectors}))
+
+    @cached_property
     def subnetworks(self) -> Mapping[str, Subnetwork]:
         """Subnetworks by full name."""
         return {subnet.full_name: subnet for subnet in self.compute.subnetworks}

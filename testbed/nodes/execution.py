@@ -56,7 +56,11 @@ class Execution:
         with engine_errors(self._what):
             made = api.exec_create(container, list(argv), stdin=stdin, tty=tty, environment=terminal, workdir=directory)
             self._id = str(made["Id"])
-            self._socket, self._output = hijack(api.exec_start(self._id, tty=tty, socket=True))
+            # Types and documentation of docker-py say `socket`; what it hands out is a stream that is read-only.
+            stream: Any = api.exec_start(self._id, tty=tty, socket=True)
+        self._response = stream._response  # noqa: SLF001
+        self._output = buffered(self._response)
+        self._socket = socket.socket(fileno=os.dup(stream.fileno()))
 
     def __str__(self) -> str:
         return self._what
@@ -69,8 +73,8 @@ class Execution:
     ) -> None:
         if kind is not None:
             self.kill()
-        self._output.close()
         self._socket.close()
+        self._response.close()
 
     def write(self, data: bytes) -> None:
         """Give the command input.
@@ -129,11 +133,11 @@ class Execution:
         raise Internal(f"{self._what}: the output has ended, but the command has not.")
 
 
-def hijack(stream: Any) -> tuple[socket.socket, io.BufferedReader]:
-    """The two directions of the connection that Docker has turned into a command's input and output.
+def buffered(response: Any) -> io.BufferedReader:
+    """The stream that docker-py has read an answer's header from.
 
-    docker-py hands out the raw stream below the buffered one that it has read the answer's header from.  What came
-    right after the header is in that buffer, so output has to be read from there.
+    docker-py hands out the raw stream below it.  What came right after the header is in this one's buffer, so output
+    has to be read from here.
     """
-    buffered: io.BufferedReader = stream._response.raw._fp.fp  # noqa: SLF001
-    return socket.socket(fileno=os.dup(stream.fileno())), buffered
+    stream: io.BufferedReader = response.raw._fp.fp  # noqa: SLF001
+    return stream

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from testbed.nodes.execute import passed_through
 from tests.e2e.nodes import Testbed, testbed, until
 
 IDLE = Node(name="idle", kind="vm", image="testbed/runtime", command=("sleep", "infinity"))
-DATA = random.Random(1).randbytes(1 << 20)
+DATA = os.urandom(1 << 20)
 
 
 @pytest.fixture(scope="module")
