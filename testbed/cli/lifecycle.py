@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,7 +67,8 @@ def up(
         images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
         outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
         controller.ensure_controller(store.name, store.folder)
-        _show(store, topology, outcome, json=json)
+        rows = list(connector_rows(store, topology))
+    _show(topology, outcome, rows, json=json)
     if outcome.failed:
         names = ", ".join(sorted(outcome.failed))
         raise Internal(
@@ -76,22 +77,22 @@ def up(
         )
 
 
-def _show(store: Store, topology: Topology, outcome: Outcome, *, json: bool) -> None:
+def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], *, json: bool) -> None:
     if json:
         print_json({
-            "name": store.name, "changed": outcome.changed, "started": outcome.started, "stopped": outcome.stopped,
+            "name": topology.name, "changed": outcome.changed, "started": outcome.started, "stopped": outcome.stopped,
             "kernelChanges": len(outcome.changes), "configured": outcome.configured,
             "failed": outcome.failed,
         })  # fmt: skip
         return
     if not outcome.changed:
-        results.print(f"testbed [bold]{store.name}[/] is as its topology says; nothing was changed")
+        results.print(f"testbed [bold]{topology.name}[/] is as its topology says; nothing was changed")
         return
     results.print(
-        f"testbed [bold]{store.name}[/] is up: {len(outcome.started)} nodes started,"
+        f"testbed [bold]{topology.name}[/] is up: {len(outcome.started)} nodes started,"
         f" {len(outcome.stopped)} stopped, {len(outcome.changes)} changes in the kernel"
     )
-    for row in connector_rows(store, topology):
+    for row in connectors:
         results.print(f"  connector {row['name']}: {row['state']}, {row['healthy']} of {row['instances']} instances healthy")
     _suggest(topology)
 

@@ -23,6 +23,7 @@ from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
+from testbed.fabric.running import Running
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply
 from testbed.kernel.change import Change
@@ -70,6 +71,7 @@ class Reconciler:
         """
         outcome = Outcome()
         store = self.store
+        self._check_images(topology)
         store.complete = False
         self._prepare(topology)
         self._instances(topology)
@@ -107,6 +109,12 @@ class Reconciler:
             else namespace.path(host_name(plan.testbed, space.name))
             for space in plan.namespaces
         }
+
+    def _check_images(self, topology: Topology) -> None:
+        """Build or find the images before anything is changed: a wrong name is the user's commonest mistake."""
+        running = self.store.running
+        preview = Running(allocate(topology, running.addresses), (), running.auth_strings)
+        self.images.ensure({node.image for node in compile_topology(topology, preview).nodes})
 
     # -- state before making --------------------------------------------------------------------------------------
 
@@ -188,6 +196,7 @@ class Reconciler:
                     lambda event: self.report(Progress("configuration", f"{event.node}: {event.task}")), only=changed,
                 )  # fmt: skip
                 store.set_configured({name: digests[name] for name in changed})
+                self.report(Progress("configuration", f"{len(changed)} nodes", len(changed), len(changed)))
         return changed
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
