@@ -9,7 +9,7 @@ import typer
 
 from testbed import __version__
 from testbed.cli import access, check, inspect, lifecycle, loading
-from testbed.cli.output import errors
+from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
 app = typer.Typer(
@@ -26,9 +26,9 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+def _version(value: bool) -> None:
     if value:
-        print(f"testbed {__version__}")
+        results.print(f"testbed {__version__}")
         raise typer.Exit
 
 
@@ -50,7 +50,7 @@ def main() -> None:
             errors.print(f"[bold]hint:[/] {error.hint}", highlight=False)
         status = error.exit_status
     except typer.TyperException as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # all that are raised have it, the base class does not
         status = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         errors.print("interrupted")

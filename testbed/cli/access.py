@@ -13,9 +13,8 @@ from testbed.cli.output import Json, errors, print_json
 from testbed.control.store import Store
 from testbed.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
 from testbed.fabric.naming import host_name
-from testbed.fabric.vpc import INTERNET
 from testbed.kernel import namespace
-from testbed.model.names import FRONT_END
+from testbed.model.names import FRONT_END, INTERNET
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
 

@@ -59,7 +59,7 @@ def up(
     client = connect()
     with (
         progress(quiet=json) as report,
-        held(folder_of(topology.name), patience=PATIENCE, waiting=lambda text: errors.print(text)),
+        held(folder_of(topology.name), patience=PATIENCE, waiting=errors.print),
         Store.open(topology.name, create=True) as store,
     ):
         transitions.check(store.topology, topology)
@@ -73,7 +73,7 @@ def up(
         names = ", ".join(sorted(outcome.failed))
         raise Internal(
             f"{names}: Operation failed: {next(iter(outcome.failed.values()))}",
-            hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)? `testbed status`",
+            hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?",
         )
 
 
@@ -93,7 +93,8 @@ def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]]
         f" {len(outcome.stopped)} stopped, {len(outcome.changes)} changes in the kernel"
     )
     for row in connectors:
-        results.print(f"  connector {row['name']}: {row['state']}, {row['healthy']} of {row['instances']} instances healthy")
+        healthy = f"{row['healthy']} of {row['instances']} instances healthy"
+        results.print(f"  connector {row['name']}: {row['state']}, {healthy}")
     _suggest(topology)
 
 
@@ -120,9 +121,12 @@ def down(name: Name = None, json: Json = False) -> None:
     folder = folder_of(target)
     if not folder.is_dir():
         raise NotFound(f"there is no testbed {target!r}")
-    with progress(quiet=json) as report, held(folder, patience=PATIENCE, waiting=lambda text: errors.print(text)):
-        with Store.open(target) as store:
-            removed = tear_down(store, nodes_of(store), report)
+    with (
+        progress(quiet=json) as report,
+        held(folder, patience=PATIENCE, waiting=errors.print),
+        Store.open(target) as store,
+    ):
+        removed = tear_down(store, nodes_of(store), report)
     if json:
         print_json({"name": target, "removed": removed})
     else:

@@ -143,6 +143,3 @@ def _serve(generator: _Container, request: LoadRequest, port: int) -> None:
         generator, request, scenarios=LOADTESTS, connect=open_page, port=port,
         on_ready=lambda url: errors.print(f"Locust's page: {url} (Ctrl-C ends it)"),
     )  # fmt: skip
-
-
-

@@ -1,4 +1,4 @@
-"""Which instances each connector should have (behaviour 1.9, 2.6.3).  Pure decisions; the reconciler carries them out."""
+"""Which instances each connector should have (behaviour 1.9, 2.6.3): pure decisions; the reconciler carries them out."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ def additions(
 
 
 def replacements(
-    topology: Topology, present: Sequence[ConnectorInstance], gone: Iterable[ConnectorInstance], serial: Callable[[str], int]
-) -> Iterator[ConnectorInstance]:  # fmt: skip
-    """A new instance for each that is given up, at an address that no other has (the old ones' are not used again yet)."""
+    topology: Topology,
+    present: Sequence[ConnectorInstance],
+    gone: Iterable[ConnectorInstance],
+    serial: Callable[[str], int],
+) -> Iterator[ConnectorInstance]:
+    """A new instance for each that is given up, at an address that no other has (not even the one that is given up)."""
     known = {connector.name: connector for connector in topology.vpcaccess.connectors}
     taken = list(present)
     for instance in gone:
@@ -64,8 +67,8 @@ class _Attempts:
 class Replacer:
     """Decides when an unhealthy instance is given up for a new one.
 
-    The first replacement is made at once.  If it does not get healthy either, the reason is probably not the instance (a
-    firewall rule, say), and further ones are made at growing intervals.
+    The first replacement is made at once.  If it does not get healthy either, the reason is probably not the instance
+    (a firewall rule, say), and further ones are made at growing intervals.
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,9 @@ _POLL = 0.05
 
 
 @contextmanager
-def held(folder: Path, file: str = WRITER, *, patience: float = 0, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def held(
+    folder: Path, file: str = WRITER, *, patience: float = 0, waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Hold a lock in a testbed's folder; it ends with the process, however that ends.
 
     `patience` is how long to wait for another holder, in seconds; `waiting` is told once who that is.

@@ -31,7 +31,9 @@ from testbed.model.base import last
 from testbed.model.names import google_segment
 from testbed.model.topology import Topology
 from testbed.nodes.configure import configure
-from testbed.nodes.docker import DockerNodes, RunningNode
+from testbed.nodes.container import RunningNode
+from testbed.nodes.container import RunningNode
+from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
 
 
@@ -82,10 +84,10 @@ class Reconciler:
         with ThreadPoolExecutor(1) as pool:
             configured = pool.submit(self._configure, plan.nodes, running)
             outcome.changes += self._wire(plan, running)
-            self._await_health(topology, plan, running, outcome, configured)
+            self._await_health(topology, running, outcome, configured)
             outcome.configured = configured.result()
         self._remove_stale_namespaces(plan)
-        store.complete = not outcome.failed
+        store.complete = True
         return outcome
 
     def rewire(self, topology: Topology) -> None:
@@ -154,7 +156,11 @@ class Reconciler:
         present = self.nodes.running()
         wanted = {node.name: node for node in plan.nodes}
         hashes = {name: self.nodes.spec_hash(node, images[node.image]) for name, node in wanted.items()}
-        kept = {name for name, node in present.items() if name in wanted and (node.state, node.spec) == ("running", hashes[name])}
+        kept = {
+            name
+            for name, node in present.items()
+            if name in wanted and (node.state, node.spec) == ("running", hashes[name])
+        }
         stopped = sorted(set(present) - kept)
         if stopped:
             self.nodes.stop_all(stopped)
@@ -184,7 +190,7 @@ class Reconciler:
         return changes
 
     def _configure(self, nodes: Iterable[Node], running: Mapping[str, RunningNode]) -> list[str]:
-        """Run the roles of nodes whose variables or container have changed.  Runs in a thread: it opens its own store."""
+        """Run the roles of nodes whose variables or container have changed.  In a thread: it opens a store of its own."""
         roles = [node for node in nodes if node.role]
         digests = {node.name: _digest(node, running[node.name]) for node in roles}
         with Store.open(self.store.name) as store:
@@ -221,28 +227,36 @@ class Reconciler:
         return bool(changed)
 
     def _await_health(
-        self, topology: Topology, plan: Plan, running: Mapping[str, RunningNode], outcome: Outcome, other: Future[object]
-    ) -> None:  # fmt: skip
-        """Wait until every instance is healthy; a connector with none that is goes to ERROR (behaviour 1.7.5)."""
+        self,
+        topology: Topology,
+        running: Mapping[str, RunningNode],
+        outcome: Outcome,
+        other: Future[list[str]],
+    ) -> None:
+        """Wait for new instances; a new connector none of whose instances gets healthy goes to ERROR (behaviour 1.7.5)."""
         deadline = time.monotonic() + connectors.PATIENCE
         while True:
             if self.probe(topology):
                 outcome.changes += self._wire(compile_topology(topology, self.store.running), running)
-            waiting = [i for i in self.store.instances if i.health != "healthy"]
-            total = len(self.store.instances)
-            self.report(Progress("connectors", f"{total - len(waiting)} of {total} instances healthy",
-                                 total - len(waiting), total))  # fmt: skip
+            instances = self.store.instances
+            waiting = [i for i in instances if i.health == "starting"]
+            ready = len(instances) - len(waiting)
+            self.report(Progress("connectors", f"{ready} of {len(instances)} instances ready", ready, len(instances)))
             failed = other.done() and isinstance(other.exception(), TestbedError)
             if not waiting or failed or time.monotonic() > deadline:
                 break
             time.sleep(INTERVAL / 5)
+        states = self.store.connector_states()
         for connector in topology.vpcaccess.connectors:
-            healthy = any(i.health == "healthy" for i in self.store.instances if i.connector == connector.name)
-            self.store.set_connector_state(
-                connector.name, "READY" if healthy else "ERROR", "" if healthy else connectors.HEALTH_FAILURE
-            )
-            if not healthy:
+            mine = [i for i in self.store.instances if i.connector == connector.name]
+            if any(i.health == "healthy" for i in mine):
+                self.store.set_connector_state(connector.name, "READY")
+            elif states[connector.name][0] == "CREATING" and not failed:
+                self.store.set_connector_state(connector.name, "ERROR", connectors.HEALTH_FAILURE)
+                self.store.remove_instances(i.name for i in mine)
                 outcome.failed[connector.name] = connectors.HEALTH_FAILURE
+        if outcome.failed:
+            self.rewire(topology)
 
 
 def _digest(node: Node, running: RunningNode) -> str:

@@ -266,7 +266,7 @@ class _Compiler:
             node = self.wiring.node(gateway.name, ROUTER)
             self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
             local = self._ranges(gateway.network)
-            # User-space ESP takes a policy only with a local address in its selector: the subnets' own gateway addresses.
+            # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
             inside = f"169.254.2.{index + 1}"
             self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, sources=ANYWHERE)

@@ -26,8 +26,9 @@ _NAMES = {
     58: "ipv6-icmp", 88: "eigrp", 89: "ospf", 94: "ipip", 103: "pim", 112: "vrrp", 115: "l2tp", 132: "sctp",
     136: "udplite", 137: "mpls-in-ip",
 }  # fmt: skip
-"""Protocols that iptables prints by name even if given by number: the current ones of Debian's /etc/protocols.  Its `ipip`
-is not Google's, which is number 4."""
+"""Protocols that iptables prints by name even if given by number: the current ones of Debian's /etc/protocols.
+
+Its `ipip` is not Google's, which is number 4."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ MAIN_TABLE = 254
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route.  A unicast one has a device (and perhaps a gateway, taken as on-link) or a nexthop object's id."""
+    """One IPv4 route.  A unicast one has a device (and maybe a gateway, taken as on-link), or a nexthop object's id."""
 
     destination: str
     device: str | None = None
