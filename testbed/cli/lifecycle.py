@@ -149,6 +149,3 @@ def serve(name: Name = None) -> None:
     except TestbedError as error:
         logging.getLogger("testbed").error("%s", error.message)  # noqa: TRY400 - the reason is enough
         raise
-
-
-

@@ -31,7 +31,8 @@ def print_json(value: object) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
     """A plain table in gcloud's manner: capital heads, no lines."""
-    made = Table(title=title, title_justify="left", title_style="bold cyan", header_style="bold", box=None, pad_edge=False)
+    made = Table(title=title, title_justify="left", title_style="bold cyan", header_style="bold", box=None)
+    made.pad_edge = False
     for column in columns:
         made.add_column(column.upper(), no_wrap=True)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Which instances each connector should have (behaviour 1.9, 2.6.3): pure decisions; the reconciler carries them out."""
+"""Which instances each connector should have (behaviour 1.9, 2.6.3): pure decisions, which the reconciler makes."""
 
 from __future__ import annotations
 
@@ -77,16 +77,25 @@ class Replacer:
 
     def given_up(self, instances: Iterable[ConnectorInstance], now: float) -> list[ConnectorInstance]:
         """The instances to replace now; `now` is a monotonic time in seconds."""
-        result = []
+        groups: dict[str, list[ConnectorInstance]] = {}
         for instance in instances:
-            attempts = self._attempts.setdefault(instance.connector, _Attempts())
-            since = self._since.setdefault(instance.name, now)
-            if instance.health == "healthy":
-                attempts.pause, attempts.next = FIRST_PAUSE, 0.0
-            elif (instance.health == "unhealthy" or now - since > PATIENCE) and now >= attempts.next:
-                result.append(instance)
-        for connector in {instance.connector for instance in result}:
-            attempts = self._attempts[connector]
-            attempts.next = now + attempts.pause
-            attempts.pause = min(attempts.pause * 2, LONGEST_PAUSE)
-        return result
+            groups.setdefault(instance.connector, []).append(instance)
+        self._since = {i.name: self._since.get(i.name, now) for group in groups.values() for i in group}
+        self._attempts = {name: self._attempts.get(name, _Attempts()) for name in groups}
+        return [
+            instance for name, group in groups.items() for instance in self._of_one(group, self._attempts[name], now)
+        ]
+
+    def _of_one(self, group: list[ConnectorInstance], attempts: _Attempts, now: float) -> list[ConnectorInstance]:
+        """The instances of one connector to replace now."""
+        if all(instance.health == "healthy" for instance in group):
+            attempts.pause, attempts.next = FIRST_PAUSE, 0.0
+        failed = [i for i in group if i.health == "unhealthy" or (i.health == "starting" and self._late(i, now))]
+        if not failed or now < attempts.next:
+            return []
+        attempts.next = now + attempts.pause
+        attempts.pause = min(attempts.pause * 2, LONGEST_PAUSE)
+        return failed
+
+    def _late(self, instance: ConnectorInstance, now: float) -> bool:
+        return now - self._since[instance.name] > PATIENCE

@@ -1,6 +1,6 @@
 """Health checks of connector instances: real HTTP requests through the network's firewall (behaviour 2.1.6, 2.1.7).
 
-A probe is sent from the namespace in which Google's health checkers live, so the user's rules decide whether it arrives.
+A probe is sent from the namespace in which Google's health checkers live: the user's rules decide whether it arrives.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes a testbed what its topology says, from whatever it is now.  Running it again is always safe.
 
-The order: write down, then make.  Namespaces, images and containers first, then the wiring (one `kernel.apply`), then the
-configuration of nodes by Ansible, and at last the health of the connectors.  Whoever calls it holds the testbed's lock.
+The order: write down, then make.  Namespaces, images and containers first, then the wiring (one `kernel.apply`), then
+the configuration of nodes by Ansible, and at last the health of the connectors.  The caller holds the testbed's lock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from testbed.model.base import last
 from testbed.model.names import google_segment
 from testbed.model.topology import Topology
 from testbed.nodes.configure import configure
-from testbed.nodes.container import RunningNode
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
@@ -190,7 +189,7 @@ class Reconciler:
         return changes
 
     def _configure(self, nodes: Iterable[Node], running: Mapping[str, RunningNode]) -> list[str]:
-        """Run the roles of nodes whose variables or container have changed.  In a thread: it opens a store of its own."""
+        """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
         roles = [node for node in nodes if node.role]
         digests = {node.name: _digest(node, running[node.name]) for node in roles}
         with Store.open(self.store.name) as store:
@@ -233,7 +232,7 @@ class Reconciler:
         outcome: Outcome,
         other: Future[list[str]],
     ) -> None:
-        """Wait for new instances; a new connector none of whose instances gets healthy goes to ERROR (behaviour 1.7.5)."""
+        """Wait for new instances; a new connector without a healthy instance goes to ERROR (behaviour 1.7.5)."""
         deadline = time.monotonic() + connectors.PATIENCE
         while True:
             if self.probe(topology):

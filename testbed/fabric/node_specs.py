@@ -99,7 +99,7 @@ def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
 
 
 def site_gateway(site: Site) -> Node:
-    """The VPN gateway of an on-prem site.  It initiates as well: whichever side is configured last brings up the tunnel."""
+    """The VPN gateway of an on-prem site.  It initiates too: the side that is configured last brings up the tunnel."""
     return _vpn(site.gateway.name, "on-prem-gateway", [
         {
             "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,

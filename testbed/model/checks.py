@@ -224,11 +224,7 @@ def _unique_names(topology: Topology) -> Iterator[Problem]:
 
 def _names(topology: Topology) -> Iterator[tuple[str, Path]]:
     """The names of all segments and nodes, but those of connector instances."""
-    for i, network in enumerate(topology.compute.networks):
-        yield names.vpc_segment(network.name), ("compute", "networks", i, "name")
-        yield names.google_segment(network.name), ("compute", "networks", i, "name")
-    for region in topology.serverless_regions:
-        yield names.serverless_segment(region), ()
+    yield from _segment_names(topology)
     for workload in topology.workloads:
         for index in range(workload.instances):
             yield names.runtime_node(workload.id, index), (*_workload_path(topology, workload.name), "name")
@@ -237,16 +233,25 @@ def _names(topology: Topology) -> Iterator[tuple[str, Path]]:
     for i, gateway in enumerate(topology.compute.target_vpn_gateways):
         yield gateway.name, ("compute", "targetVpnGateways", i, "name")
     for i, redis in enumerate(topology.redis.instances):
-        yield names.producer_segment(redis.id), ("redis", "instances", i, "name")
         yield redis.id, ("redis", "instances", i, "name")
     for i, host in enumerate(topology.internet.hosts):
         yield host.name, ("internet", "hosts", i, "name")
     for i, site in enumerate(topology.on_prem.sites):
-        place: Path = ("onPrem", "sites", i)
-        yield names.site_segment(site.name), (*place, "name")
-        yield site.gateway.name, (*place, "gateway", "name")
+        yield site.gateway.name, ("onPrem", "sites", i, "gateway", "name")
         for j, host in enumerate(site.hosts):
-            yield host.name, (*place, "hosts", j, "name")
+            yield host.name, ("onPrem", "sites", i, "hosts", j, "name")
+
+
+def _segment_names(topology: Topology) -> Iterator[tuple[str, Path]]:
+    for i, network in enumerate(topology.compute.networks):
+        yield names.vpc_segment(network.name), ("compute", "networks", i, "name")
+        yield names.google_segment(network.name), ("compute", "networks", i, "name")
+    for i, redis in enumerate(topology.redis.instances):
+        yield names.producer_segment(redis.id), ("redis", "instances", i, "name")
+    for i, site in enumerate(topology.on_prem.sites):
+        yield names.site_segment(site.name), ("onPrem", "sites", i, "name")
+    for region in topology.serverless_regions:
+        yield names.serverless_segment(region), ("region",)
 
 
 def _external_addresses(topology: Topology) -> Iterator[Problem]:
