@@ -72,18 +72,24 @@ def doctor(
     if json:
         print_json({"ready": not lacking, "capabilities": [asdict(capability) for capability in found]})
     else:
-        _show(found)
+        if not prepare:
+            _table(found)
+        _explain(found)
     if lacking:
         names = ", ".join(capability.name for capability in lacking)
         raise Unimplemented(f"this machine lacks what every testbed needs: {names}", hint="testbed doctor --prepare")
 
 
-def _show(found: list[Capability]) -> None:
+def _table(found: list[Capability]) -> None:
     def row(capability: Capability) -> tuple[str, str, str]:
         mark = "[green]yes[/]" if capability.present else ("[red]NO[/]" if capability.need == "required" else "no")
         return capability.name, mark, capability.detail
 
     results.print(table(["capability", "present", "seen"], map(row, found)))
+
+
+def _explain(found: list[Capability]) -> None:
+    """What the machine lacks."""
     for capability in found:
         if not capability.present:
-            results.print(f"\n[bold]{capability.name}[/]: {capability.cost}\n  [dim]{capability.remedy}[/]")
+            results.print(f"[bold]no {capability.name}:[/] {capability.cost}\n  [dim]{capability.remedy}[/]")
