@@ -17,6 +17,7 @@ from testbed.model.walk import Path as KeyPath
 from testbed.model.walk import annotated, message_in
 
 _LONGEST_VALUE = 60
+_TEXT = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def parse(text: str, file: str, folder: Path) -> Topology:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise InvalidTopology(file, [Fault(file, line, "", None, f"not YAML: {error.problem}")]) from error
-    except yaml.YAMLError as error:
-        raise InvalidTopology(file, [Fault(file, None, "", None, f"not YAML: {error}")]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InvalidTopology(file, [Fault(file, line, "", None, f"not YAML: {error.reason}")]) from error
     if node is None or not isinstance(data, dict):
         rule = "a topology is a mapping with at least name and project"
         raise InvalidTopology(file, [Fault(file, 1, "", None, rule)])
@@ -117,11 +119,14 @@ def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[Faul
 
 
 def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) -> Fault:
-    text = None if value is None or _is_secret(path) else repr(value)
+    line, found = _find(node, path)
+    text = None if value is None else repr(value)
+    if isinstance(found, yaml.ScalarNode):  # what is written, rather than what it was completed to
+        text = repr(found.value) if found.tag == _TEXT else found.value
     if text is not None and len(text) > _LONGEST_VALUE:
         text = text[: _LONGEST_VALUE - 3] + "..."
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    return Fault(file, _line(node, path), dotted, text, rule)
+    return Fault(file, line, dotted, None if _is_secret(path) else text, rule)
 
 
 def _is_secret(path: KeyPath) -> bool:
@@ -129,8 +134,8 @@ def _is_secret(path: KeyPath) -> bool:
     return bool(path) and "secret" in str(path[-1]).lower()
 
 
-def _line(node: yaml.Node, path: KeyPath) -> int:
-    """The line of the deepest node on the path that the file has."""
+def _find(node: yaml.Node, path: KeyPath) -> tuple[int, yaml.Node | None]:
+    """The line of the deepest node on the path that the file has, and the node itself if that is the whole path."""
     line: int = node.start_mark.line + 1
     kind: type[Resource] | None = Topology
     for part in path:
@@ -145,9 +150,9 @@ def _line(node: yaml.Node, path: KeyPath) -> int:
             child = node.value[part]
             line = child.start_mark.line + 1
         if child is None:
-            return line
+            return line, None
         node = child
-    return line
+    return line, node
 
 
 def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from testbed.errors import ResourceExhausted
 from testbed.fabric.addressing import next_instance
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.topology import Topology
@@ -41,15 +42,21 @@ def replacements(
     present: Sequence[ConnectorInstance],
     gone: Iterable[ConnectorInstance],
     serial: Callable[[str], int],
-) -> Iterator[ConnectorInstance]:
-    """A new instance for each that is given up, at an address that no other has (not even the one that is given up)."""
+) -> Iterator[tuple[ConnectorInstance, ConnectorInstance]]:
+    """Each instance that is given up, and a new one at an address that none has (not even those that are given up).
+
+    Where the /28 has not enough addresses for that, the rest has to wait until the first are gone.
+    """
     known = {connector.name: connector for connector in topology.vpcaccess.connectors}
     taken = list(present)
     for instance in gone:
         connector = known[instance.connector]
-        new = next_instance(connector, topology.connector_range(connector), taken, serial(connector.name))
+        try:
+            new = next_instance(connector, topology.connector_range(connector), taken, serial(connector.name))
+        except ResourceExhausted:
+            continue
         taken.append(new)
-        yield new
+        yield instance, new
 
 
 def deleted(topology: Topology, known: Iterable[str]) -> list[str]:

@@ -69,11 +69,11 @@ def watch(reconciler: Reconciler, replacer: connectors.Replacer) -> None:
     gone = replacer.given_up(store.instances, time.monotonic())
     if gone:
         with store.transaction():
-            new = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
-            store.remove_instances(instance.name for instance in gone)
-            store.add_instances(new)
-        for old, fresh in zip(gone, new, strict=True):
-            log.info("%s (%s) is replaced by %s (%s)", old.name, old.address, fresh.name, fresh.address)
+            pairs = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
+            store.remove_instances(old.name for old, _ in pairs)
+            store.add_instances(new for _, new in pairs)
+        for old, new in pairs:
+            log.info("%s (%s) is replaced by %s (%s)", old.name, old.address, new.name, new.address)
     if changed or gone:
         reconciler.rewire(topology)
 

@@ -1,4 +1,8 @@
-"""One writer at a time: commands and the controller take a testbed's lock before they change anything."""
+"""One writer at a time: commands and the controller take a testbed's lock before they change anything.
+
+A lock is a file in the testbed's folder.  It ends with its holder, however that ends; a file that still names its
+holder was left by one that did not come to its end.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +13,95 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from testbed.errors import Unavailable
+from testbed.errors import NotFound, Unavailable
+from testbed.kernel import descendants
 
 WRITER = "lock"
 CONTROLLER = "controller.lock"
+LOAD = "load.lock"
+STARTING = 0
+"""The holder of a lock that has not written its number down yet."""
 _POLL = 0.05
+_SHORT = 1.0
+"""Seconds of waiting that nobody needs to be told about: the controller has the lock for some of every second."""
+
+Waiting = Callable[[str], None]
+
+
+@contextmanager
+def writing(
+    folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
+) -> Iterator[None]:
+    """Hold the lock of a testbed's writer.  What a predecessor that was killed has left running is ended first.
+
+    Raises:
+        NotFound: if there is no such testbed and `create` is false.
+        Unavailable: if somebody else holds it for longer than `patience`.
+    """
+    with held(folder, WRITER, create=create, patience=patience, waiting=waiting) as cut_short:
+        if cut_short:
+            descendants.end(descendants.WORK, str(folder))
+        descendants.mark(str(folder))
+        yield
 
 
 @contextmanager
 def held(
-    folder: Path, file: str = WRITER, *, patience: float = 0, waiting: Callable[[str], None] | None = None
-) -> Iterator[None]:
-    """Hold a lock in a testbed's folder; it ends with the process, however that ends.
+    folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
+) -> Iterator[bool]:
+    """Hold a lock; yields whether its last holder did not come to its end.
 
     `patience` is how long to wait for another holder, in seconds; `waiting` is told once who that is.
 
     Raises:
+        NotFound: if the folder is not there and `create` is false.
         Unavailable: if somebody else holds it for longer.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = take(folder, file, create=create, patience=patience, waiting=waiting)
     try:
-        _take(descriptor, folder, patience, waiting)
+        cut_short = bool(_text(descriptor))
+        sign(descriptor)
+        yield cut_short
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path, patience: float, waiting: Callable[[str], None] | None) -> None:
-    deadline = time.monotonic() + patience
-    told = False
+def take(
+    folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
+) -> int:  # fmt: skip
+    """Take a lock; whoever has the descriptor, or inherits it, holds it.  Raises as `held` does."""
+    began, told = time.monotonic(), False
     while True:
+        descriptor = _open(folder, file, create=create)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, folder / file):
+                return descriptor
+            os.close(descriptor)  # a `down` removed the file while we waited for it
+            continue
         except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode() or "unknown"
-            if time.monotonic() >= deadline:
-                raise Unavailable(
-                    f"another command (pid {holder}) is working on testbed {folder.name!r}", hint="wait, or end it"
-                ) from None
-            if waiting and not told:
-                waiting(f"waiting for another command (pid {holder}) that works on this testbed")
-                told = True
-            time.sleep(_POLL)
-        else:
-            return
+            holder = _text(descriptor) or "unknown"
+            os.close(descriptor)
+        waited = time.monotonic() - began
+        if waited >= patience:
+            raise Unavailable(
+                f"another command (pid {holder}) is working on testbed {folder.name!r}", hint="wait, or end it"
+            )
+        if waiting and not told and waited > _SHORT:
+            waiting(f"waiting for another command (pid {holder}) that works on this testbed")
+            told = True
+        time.sleep(_POLL)
+
+
+def sign(descriptor: int) -> None:
+    """Write down that this process holds the lock."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def holder(folder: Path, file: str) -> int | None:
-    """The process that holds a lock, None if nobody does."""
+    """The process that holds a lock (perhaps STARTING), None if nobody does."""
     try:
         descriptor = os.open(folder / file, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -67,8 +109,30 @@ def holder(folder: Path, file: str) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(descriptor, 32, 0).decode()
-        return int(text) if text.isdigit() else None
+        text = _text(descriptor)
+        return int(text) if text.isdigit() else STARTING
     finally:
         os.close(descriptor)
     return None
+
+
+def _open(folder: Path, file: str, *, create: bool) -> int:
+    while True:
+        if create:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return os.open(folder / file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # a `down` may remove the folder between two lines of ours
+            if not create:
+                raise NotFound(f"there is no testbed {folder.name!r}", hint="testbed up FILE starts one") from None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _text(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode()

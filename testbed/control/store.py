@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.errors import NotFound
+from testbed.errors import InvalidArgument, NotFound
 from testbed.fabric.running import ConnectorInstance, Health, Running
-from testbed.model.base import Defaults
-from testbed.model.topology import Topology
+from testbed.model.base import COMPUTE_NAME, Defaults
+from testbed.model.topology import MAX_NAME, Topology
 from testbed.paths import state_root
 
 Kind = Literal["container", "namespace"]
 
-_FILE = "state.db"
+FILES = ("state.db-shm", "state.db-wal", "state.db")
+"""SQLite's, in the folder of a testbed; the testbed exists as long as the last one does."""
+_FILE = FILES[-1]
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));
@@ -34,11 +36,21 @@ _SCHEMA = """
                                            serial INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
                                           health TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
 """
 
 
 def folder_of(name: str) -> Path:
-    """The state folder of a testbed."""
+    """The state folder of a testbed.
+
+    Raises:
+        InvalidArgument: if no testbed can be called that.
+    """
+    if len(name) > MAX_NAME or not COMPUTE_NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"{name!r} is not the name of a testbed: it has at most {MAX_NAME} lower-case letters, digits and hyphens,"
+            " and begins with a letter"
+        )
     return state_root() / name
 
 
@@ -78,7 +90,8 @@ class Store:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
             store = cls(name, connection)
-            connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
+            if store._fact("id") is None:  # a look must not wait for a writer
+                connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
             yield store
         finally:
             connection.close()
@@ -94,10 +107,10 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
-    def destroy(self) -> None:
-        """Forget everything: the testbed is gone."""
-        for suffix in ("", "-wal", "-shm"):
-            (self.folder / f"{_FILE}{suffix}").unlink(missing_ok=True)
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever asked for, so that nothing can have been made."""
+        return self._fact("topology") is None
 
     # -- facts ----------------------------------------------------------------------------------------------------
 
@@ -210,9 +223,11 @@ class Store:
         self._db.executemany("UPDATE instances SET health = ? WHERE name = ?", rows)
 
     def next_serial(self, connector: str) -> int:
-        """A number that no instance of the connector has had."""
+        """A number that no instance has: connectors of two regions may have the same short name."""
         self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, 'CREATING', '', 0)", (connector,))
-        self._db.execute("UPDATE connectors SET serial = serial + 1 WHERE name = ?", (connector,))
+        self._db.execute(
+            "UPDATE connectors SET serial = (SELECT max(serial) + 1 FROM connectors) WHERE name = ?", (connector,)
+        )
         return int(self._db.execute("SELECT serial FROM connectors WHERE name = ?", (connector,)).fetchone()[0])
 
     def connector_states(self) -> dict[str, tuple[str, str]]:
@@ -229,6 +244,16 @@ class Store:
         rows = [(name,) for name in connectors]
         self._db.executemany("DELETE FROM instances WHERE connector = ?", rows)
         self._db.executemany("DELETE FROM connectors WHERE name = ?", rows)
+
+    def set_processes(self, pids: Mapping[str, int]) -> None:
+        """Write down the first process of each node, by its id on the host."""
+        with self.transaction():
+            self._db.execute("DELETE FROM processes")
+            self._db.executemany("INSERT INTO processes VALUES (?, ?)", pids.items())
+
+    def processes(self) -> dict[str, int]:
+        """The first process of each node."""
+        return dict(self._db.execute("SELECT node, pid FROM processes"))
 
     # -- configuration --------------------------------------------------------------------------------------------
 

@@ -179,8 +179,10 @@ def _connectors(topology: Topology) -> Iterator[Problem]:
 def _workloads(topology: Topology) -> Iterator[Problem]:
     connectors = {c.name: c for c in topology.vpcaccess.connectors}
     secrets = {s.name for s in topology.secretmanager.secrets}
+    paths = {found.path[:3]: found.path for found in annotated(topology, Reference) if found.mark == CONNECTOR}
     for workload in topology.workloads:
-        path = _workload_path(topology, workload.name)
+        place = _workload_path(topology, workload.name)
+        path = paths.get(place, place)
         if workload.connector and workload.connector not in connectors:
             message = (
                 f"VPC connector {workload.connector} does not exist, or Cloud Run does not have permission to use it."
@@ -194,7 +196,7 @@ def _workloads(topology: Topology) -> Iterator[Problem]:
             yield Problem(path, message, workload.connector)
         for value in workload.environment.values():
             if value.startswith("sm://") and "projects/{}/secrets/{}".format(*_secret(value)) not in secrets:
-                yield Problem(path, f"the secret {value} is not declared (secretmanager.secrets)", value)
+                yield Problem(place, f"the secret {value} is not declared (secretmanager.secrets)", value)
 
 
 def _secret(value: str) -> tuple[str, str]:

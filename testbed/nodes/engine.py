@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from testbed.errors import Internal, PermissionDenied, TestbedError, Unavailable
+from testbed.errors import FailedPrecondition, Internal, PermissionDenied, TestbedError, Unavailable
 
 DEADLINE = 60
 """Seconds for one answer, or one part of it."""
@@ -24,17 +25,23 @@ def engine_errors(what: str) -> Iterator[None]:
     Raises:
         Unavailable: the engine does not answer, or failed itself (HTTP 5xx).
         PermissionDenied: this user may not use the engine.
+        FailedPrecondition: the container's state forbids it (HTTP 409).
         Internal: the engine refused what the testbed asked for.
 
     """
     try:
         yield
     except APIError as error:
-        failed = error.response is not None and error.response.status_code >= requests.codes.server_error
-        kind = Unavailable if failed else Internal
-        raise kind(f"{what}: Docker says: {error.explanation or error}") from error
+        raise meaning(error)(f"{what}: Docker says: {error.explanation or error}") from error
     except (DockerException, requests.RequestException) as error:
         raise unreachable(what, error) from error
+
+
+def meaning(error: APIError) -> type[TestbedError]:
+    """What kind of error an answer of the engine is."""
+    if error.status_code == HTTPStatus.CONFLICT:
+        return FailedPrecondition
+    return Unavailable if error.is_server_error() else Internal
 
 
 def unreachable(what: str, error: Exception) -> TestbedError:

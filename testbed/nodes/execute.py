@@ -124,6 +124,7 @@ def feeding(execution: Execution, stdin: int) -> Iterator[None]:
         yield
     finally:
         os.close(woken)
+        execution.end_input()  # the thread may be stuck with input that nobody reads
         thread.join()
         os.close(wake)
 

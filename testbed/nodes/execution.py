@@ -56,11 +56,12 @@ class Execution:
         with engine_errors(self._what):
             made = api.exec_create(container, list(argv), stdin=stdin, tty=tty, environment=terminal, workdir=directory)
             self._id = str(made["Id"])
-            # Types and documentation of docker-py say `socket`; what it hands out is a stream that is read-only.
+            # Not a socket, whatever the parameter is called: a stream that can only be read.
             stream: Any = api.exec_start(self._id, tty=tty, socket=True)
         self._response = stream._response  # noqa: SLF001
         self._output = buffered(self._response)
-        self._socket = socket.socket(fileno=os.dup(stream.fileno()))
+        self._socket: socket.socket = stream._sock  # noqa: SLF001
+        self._socket.settimeout(None)  # a command may be silent for as long as it likes
 
     def __str__(self) -> str:
         return self._what
@@ -73,7 +74,6 @@ class Execution:
     ) -> None:
         if kind is not None:
             self.kill()
-        self._socket.close()
         self._response.close()
 
     def write(self, data: bytes) -> None:

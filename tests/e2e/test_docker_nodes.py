@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import pty
+import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from testbed.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from testbed.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, NotFound
 from testbed.fabric.plan import Node
 from testbed.nodes.execute import passed_through
-from tests.e2e.nodes import Testbed, testbed, until
+from tests.e2e.nodes import DEADLINE, Testbed, testbed, until
 
 IDLE = Node(name="idle", kind="vm", image="testbed/runtime", command=("sleep", "infinity"))
 DATA = os.urandom(1 << 20)
@@ -117,7 +119,7 @@ def test_testbeds_do_not_see_each_other(shared: Testbed, bed: Testbed) -> None:
 
 
 def test_another_ones_container_is_left_alone(bed: Testbed) -> None:
-    other = bed.client.containers.create("testbed/debian:bookworm", name=f"tb-{bed.name}-idle")
+    other = bed.client.containers.create("testbed/debian:bookworm", ["true"], name=f"tb-{bed.name}-idle")
     try:
         with pytest.raises(AlreadyExists, match=f"tb-{bed.name}-idle"):
             bed.start(IDLE)
@@ -146,9 +148,12 @@ def test_stopping_what_is_not_there_is_no_error(bed: Testbed) -> None:
     assert bed.nodes.running() == {}
 
 
-def test_a_node_that_ends_at_once_is_an_error(bed: Testbed) -> None:
-    with pytest.raises((Unavailable, FailedPrecondition), match="nosuchcommand"):
-        bed.start(Node(name="bad", kind="vm", image="testbed/base", command=("nosuchcommand",)))
+def test_a_node_that_has_ended_is_still_known(bed: Testbed) -> None:
+    script = "until [ -e /tmp/go ]; do sleep 0.05; done; echo I gave up; exit 3"
+    bed.start(Node(name="bad", kind="vm", image="testbed/base", command=("sh", "-c", script)))
+    bed.run("bad", "touch", "/tmp/go")  # noqa: S108 - in the container
+    until(lambda: bed.nodes.running()["bad"].state == "exited", "it goes on")
+    assert b"".join(bed.nodes.logs("bad")) == b"I gave up\n"
 
 
 def test_a_command_in_a_node_that_has_ended(bed: Testbed) -> None:
@@ -199,17 +204,25 @@ def test_no_byte_of_the_first_output_is_lost(shared: Testbed) -> None:
 
 def test_a_terminal_is_given_to_a_command(shared: Testbed) -> None:
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (33, 99))
+    seen = bytearray()
+
+    def person() -> None:
+        while b"name?" not in seen:
+            seen.extend(os.read(ours, 1000))
+        os.write(ours, b"word\r")
+
+    typing = threading.Thread(target=person, daemon=True)
+    typing.start()
+    script = "test -t 0 && echo name? && read name && echo got:$name && stty size && exit 5"
     container = str(shared.nodes.container("idle").id)
+    before = termios.tcgetattr(theirs)
     try:
-        os.write(ours, b"word\n")
-        status = passed_through(
-            shared.client,
-            container,
-            ["sh", "-c", "test -t 0 && read a && echo got:$a && exit 5"],
-            (theirs, theirs, theirs),
-        )
-        assert status == 5
-        assert b"got:word\r\n" in os.read(ours, 1000)
+        assert passed_through(shared.client, container, ["sh", "-c", script], (theirs, theirs, theirs)) == 5
+        typing.join(DEADLINE)
+        seen.extend(os.read(ours, 1000))
+        assert b"got:word\r\n33 99\r\n" in seen
+        assert termios.tcgetattr(theirs) == before
     finally:
         os.close(ours)
         os.close(theirs)
