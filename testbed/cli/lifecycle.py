@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
@@ -15,12 +18,13 @@ from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, errors, print_json, progress, results
 from testbed.cli.view import connector_rows
 from testbed.control import controller, transitions
-from testbed.control.lock import held
-from testbed.control.progress import Progress
+from testbed.control.background import CONTENTION, ensure_controller
+from testbed.control.lock import CONTROLLER, held, sign, writing
+from testbed.control.progress import Progress, Report
 from testbed.control.reconciler import Outcome, Reconciler
-from testbed.control.store import Store, folder_of
-from testbed.control.teardown import tear_down
-from testbed.errors import Internal, NotFound, TestbedError
+from testbed.control.store import Store, exists, folder_of
+from testbed.control.teardown import clear, discarded_unless_begun, tear_down
+from testbed.errors import Aborted, Internal, NotFound
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
@@ -53,20 +57,21 @@ def up(
     """Make a testbed what its topology file says; a second time changes nothing."""
     require_root()
     path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else EXAMPLE)
-    topology = load(path)
-    if name is not None:
-        topology = Topology.model_validate({**topology.model_dump(by_alias=True, exclude_defaults=True), "name": name})
+    topology = _named(load(path), name)
     client = connect()
+    folder = folder_of(topology.name)
     with (
         progress(quiet=json) as report,
-        held(folder_of(topology.name), patience=PATIENCE, waiting=errors.print),
+        stoppable(topology.name),
+        writing(folder, create=True, patience=PATIENCE, waiting=errors.print),
+        discarded_unless_begun(topology.name),
         Store.open(topology.name, create=True) as store,
     ):
         transitions.check(store.topology, topology)
         store.source = str(path.resolve())
         images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
         outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
-        controller.ensure_controller(store.name, store.folder)
+        ensure_controller(store.name, store.folder)
         rows = list(connector_rows(store, topology))
     _show(topology, outcome, rows, json=json)
     if outcome.failed:
@@ -75,6 +80,30 @@ def up(
             f"{names}: Operation failed: {next(iter(outcome.failed.values()))}",
             hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?",
         )
+
+
+@contextmanager
+def stoppable(name: str) -> Iterator[None]:
+    """Say what Ctrl-C leaves behind, and what to do about it.
+
+    Raises:
+        Aborted: on Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Aborted(
+            f"interrupted: testbed {name!r} may be half-made",
+            hint=f"`testbed up` goes on from here, `testbed down --name {name}` removes it",
+        ) from None
+
+
+def _named(topology: Topology, name: str | None) -> Topology:
+    """The topology under another name, if one was given."""
+    if name is None:
+        return topology
+    folder_of(name)  # refuses what cannot be a name
+    return Topology.model_validate({**topology.model_dump(by_alias=True, exclude_defaults=True), "name": name})
 
 
 def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], *, json: bool) -> None:
@@ -119,21 +148,30 @@ def down(name: Name = None, json: Json = False) -> None:
     require_root()
     target = chosen(name)
     folder = folder_of(target)
-    if not folder.is_dir():
-        raise NotFound(f"there is no testbed {target!r}")
     with (
         progress(quiet=json) as report,
-        held(folder, patience=PATIENCE, waiting=errors.print),
-        Store.open(target) as store,
+        stoppable(target),
+        writing(folder, patience=PATIENCE, waiting=errors.print),
     ):
-        removed = tear_down(store, nodes_of(store), report)
+        removed = _removed(target, report) if exists(target) else None
+        clear(folder)
+    if removed is None:
+        raise NotFound(f"there is no testbed {target!r}")
     if json:
         print_json({"name": target, "removed": removed})
     else:
         results.print(f"testbed [bold]{target}[/] is down: {len(removed)} containers and namespaces removed")
 
 
-def serve(name: Name = None) -> None:
+def _removed(name: str, report: Report) -> list[str]:
+    with Store.open(name) as store:
+        return tear_down(store, nodes_of(store), report)
+
+
+def serve(
+    name: Name = None,
+    lock: Annotated[int | None, typer.Option(hidden=True, help="The lock that `up` hands over: a descriptor.")] = None,
+) -> None:
     """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
 
     `up` starts this in the background; run it yourself where background processes do not survive, in a container say.
@@ -144,8 +182,11 @@ def serve(name: Name = None) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        controller.serve(chosen(name), stop)
-    except TestbedError as error:
-        logging.getLogger("testbed").error("%s", error.message)  # noqa: TRY400 - the reason is enough
-        raise
+    target = chosen(name)
+    if lock is None:
+        with held(folder_of(target), CONTROLLER, create=True, patience=CONTENTION):
+            controller.serve(target, stop, wait=True)
+    else:
+        os.set_inheritable(lock, False)
+        sign(lock)
+        controller.serve(target, stop, wait=False)

@@ -14,9 +14,9 @@ from rich.live import Live
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, errors, print_json, results
-from testbed.control.lock import held
+from testbed.control.lock import LOAD, held, writing
 from testbed.control.reconciler import Reconciler
-from testbed.control.store import Store
+from testbed.control.store import Store, exists, folder_of
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
@@ -53,7 +53,7 @@ def load(
     """Put load on the services; fails if a request failed."""
     with opened(name) as (store, topology):
         request = _request(store, topology, scenario, users, spawn_rate, _seconds(duration))
-        with _generator(store, topology) as generator:
+        with _generator(store) as generator:
             if ui:
                 _serve(generator, request, port)
                 return
@@ -114,23 +114,30 @@ class _Container:
 
 
 @contextmanager
-def _generator(store: Store, topology: Topology) -> Iterator[_Container]:
-    """Put the load generator on the internet segment for as long as it is needed."""
-    client = connect()
-    nodes = nodes_of(store)
-    images = Images(client, lambda image, line: errors.print(f"{image}: {line}", markup=False))
-    reconciler = Reconciler(store, nodes, images)
-    _set(store, topology, reconciler, present=True)
-    try:
-        yield _Container(nodes)
-    finally:
-        _set(store, topology, reconciler, present=False)
+def _generator(store: Store) -> Iterator[_Container]:
+    """Put the load generator on the internet segment for as long as it is needed.
+
+    Raises:
+        Unavailable: if another load is running on this testbed.
+    """
+    with held(store.folder, LOAD):
+        try:
+            _set(store.name, store.id, present=True)
+            yield _Container(nodes_of(store))
+        finally:
+            _set(store.name, store.id, present=False)
 
 
-def _set(store: Store, topology: Topology, reconciler: Reconciler, *, present: bool) -> None:
-    with held(store.folder, patience=PATIENCE):
-        store.load_generator = present
-        reconciler.rewire(topology)
+def _set(name: str, identity: str, *, present: bool) -> None:
+    """Add or remove the load generator; if the testbed has gone meanwhile, its successor is left alone."""
+    if not exists(name):
+        return
+    with writing(folder_of(name), patience=PATIENCE), Store.open(name) as store:
+        topology = store.topology
+        if store.id == identity and topology is not None:
+            store.load_generator = present
+            images = Images(connect(), lambda image, line: errors.print(f"{image}: {line}", markup=False))
+            Reconciler(store, nodes_of(store), images).rewire(topology)
 
 
 def _serve(generator: _Container, request: LoadRequest, port: int) -> None:

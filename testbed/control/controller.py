@@ -1,101 +1,111 @@
 """The controller of a running testbed: checks the health of connector instances and replaces those that fail.
 
-`testbed up` starts one per testbed in the background; `testbed serve` runs it in the foreground.
+`testbed up` starts one per testbed in the background (`testbed.control.background`); `testbed serve` runs it in the
+foreground.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from threading import Event
 
+import docker
+
 from testbed.control import connectors
-from testbed.control.health import INTERVAL
-from testbed.control.lock import CONTROLLER, held, holder
+from testbed.control.health import INTERVAL, ended
+from testbed.control.lock import writing
 from testbed.control.reconciler import Reconciler
-from testbed.control.store import Store, folder_of
-from testbed.errors import NotFound, TestbedError, Unavailable
+from testbed.control.store import Store, exists, folder_of
+from testbed.errors import TestbedError
+from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 
 log = logging.getLogger("testbed.controller")
-_START_DEADLINE = 5.0
-LOG = "controller.log"
+LOOK = 0.05
+"""Seconds between two looks at whether an instance's process is still there."""
 
 
-def serve(name: str, stop: Event) -> None:
-    """Watch over a testbed until `stop` is set.  While no such testbed runs, wait for one.
-
-    Raises:
-        Unavailable: if another controller watches over it already.
-    """
-    with held(folder_of(name), CONTROLLER):
-        client = connect()
-        replacer = connectors.Replacer()
-        reconciler: Reconciler | None = None
-        watched = ""
-        while not stop.wait(INTERVAL):
-            try:
-                with held(folder_of(name)), Store.open(name) as store:
-                    if reconciler is None or watched != store.id:
-                        watched = store.id
-                        nodes = DockerNodes(name, watched, client)
-                        reconciler = Reconciler(store, nodes, Images(client, lambda *_: None))
-                    reconciler.store = store
-                    if store.complete:
-                        watch(reconciler, replacer)
-            except (NotFound, Unavailable):
-                continue  # no testbed, or a command is at work on it
-            except TestbedError as error:
-                log.error("%s", error.message)  # noqa: TRY400 - a condition of the testbed, not a defect
+def serve(name: str, stop: Event, *, wait: bool) -> None:
+    """Watch over a testbed until `stop` is set; where there is none, `wait` for one, or end."""
+    watch = Watch(name, connect())
+    said = ""
+    while not stop.is_set() and (wait or exists(name)):
+        try:
+            if exists(name):
+                with writing(folder_of(name)), Store.open(name) as store:
+                    watch.round(store)
+            said = ""
+        except TestbedError as error:  # a command is at work on it, or it is not as it should be
+            if error.message != said:
+                log.info("%s", error.message)
+            said = error.message
+        watch.rest(stop)
     log.info("ended")
 
 
-def watch(reconciler: Reconciler, replacer: connectors.Replacer) -> None:
-    """One round: probe, route new flows to healthy instances only, replace what is given up."""
-    store = reconciler.store
-    topology = store.topology
-    if topology is None:
-        return
-    changed = reconciler.probe(topology)
-    if changed:
-        for instance in store.instances:
-            log.info("%s (%s) is %s", instance.name, instance.address, instance.health)
-    gone = replacer.given_up(store.instances, time.monotonic())
-    if gone:
+class Watch:
+    """One testbed at a time, which is whatever has the name now."""
+
+    def __init__(self, name: str, client: docker.DockerClient) -> None:
+        self._name = name
+        self._client = client
+        self._id = ""
+        self._replacer = connectors.Replacer()
+        self._reconciler: Reconciler | None = None
+        self._behind = False
+        """Whether the last change did not come to its end."""
+        self._processes: Mapping[str, int] = {}
+        """The instances' processes that ran at the end of the last round."""
+
+    def round(self, store: Store) -> None:
+        """Probe; give new flows to healthy instances only; replace those that are given up."""
+        self._processes = {}
+        topology = store.topology
+        if not store.complete or topology is None:
+            return
+        reconciler = self._of(store)
+        changed = reconciler.probe(topology)
+        if changed:
+            for instance in store.instances:
+                log.info("%s (%s) is %s", instance.name, instance.address, instance.health)
+        replaced = self._replace(reconciler, topology)
+        names = {instance.name for instance in store.instances}
+        if changed or replaced or self._behind or not names <= store.processes().keys():
+            self._behind = True
+            reconciler.rewire(topology)
+            self._behind = False
+        running = {name: pid for name, pid in store.processes().items() if name in names}
+        self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
+
+    def rest(self, stop: Event) -> None:
+        """Until the next round is due, which it is at once when an instance's process has ended."""
+        deadline = time.monotonic() + INTERVAL
+        while not stop.wait(LOOK) and time.monotonic() < deadline and not ended(self._processes):
+            pass
+
+    def _of(self, store: Store) -> Reconciler:
+        if self._reconciler is None or store.id != self._id:
+            self._id = store.id
+            self._replacer, self._behind = connectors.Replacer(), False
+            nodes = DockerNodes(self._name, store.id, self._client)
+            self._reconciler = Reconciler(store, nodes, Images(self._client, lambda *_: None))
+        self._reconciler.store = store
+        return self._reconciler
+
+    def _replace(self, reconciler: Reconciler, topology: Topology) -> bool:
+        """Put new instances in the place of those that are given up."""
+        store = reconciler.store
+        gone = self._replacer.given_up(store.instances, time.monotonic())
+        if not gone:
+            return False
         with store.transaction():
             pairs = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
             store.remove_instances(old.name for old, _ in pairs)
             store.add_instances(new for _, new in pairs)
         for old, new in pairs:
             log.info("%s (%s) is replaced by %s (%s)", old.name, old.address, new.name, new.address)
-    if changed or gone:
-        reconciler.rewire(topology)
-
-
-def ensure_controller(name: str, folder: Path) -> int:
-    """Start a controller in the background unless one runs; returns its process id.
-
-    Raises:
-        Unavailable: if it does not start; the message has the end of its log.
-    """
-    present = holder(folder, CONTROLLER)
-    if present is not None:
-        return present
-    with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "testbed", "serve", "--name", name],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
-        )  # fmt: skip
-    deadline = time.monotonic() + _START_DEADLINE
-    while time.monotonic() < deadline and child.poll() is None:
-        if holder(folder, CONTROLLER) == child.pid:
-            return child.pid
-        time.sleep(0.02)
-    child.kill()
-    raise Unavailable(f"the controller did not start: {(folder / LOG).read_text()[-500:]}")
+        return bool(pairs)

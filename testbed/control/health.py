@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from socket import socket
 
 from testbed.fabric.managed_rules import HEALTH_PORT
@@ -21,6 +22,11 @@ TIMEOUT = 1.0
 FAILURES = 2
 """Failed probes in a row that make an instance unhealthy.  One success makes it healthy."""
 _OK = 200
+
+
+def ended(processes: Mapping[str, int]) -> set[str]:
+    """Those whose process on this host does not exist any more."""
+    return {name for name, pid in processes.items() if not Path(f"/proc/{pid}").exists()}
 
 
 class _Connection(HTTPConnection):

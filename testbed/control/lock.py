@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from testbed import descendants
 from testbed.errors import NotFound, Unavailable
-from testbed.kernel import descendants
 
 WRITER = "lock"
 CONTROLLER = "controller.lock"

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from testbed.control import connectors
-from testbed.control.health import INTERVAL, HealthChecker
+from testbed.control.health import INTERVAL, HealthChecker, ended
+from testbed.control.lock import LOAD, holder
 from testbed.control.progress import Progress, Report, silent
 from testbed.control.store import Store
-from testbed.errors import FailedPrecondition, TestbedError
+from testbed.errors import AlreadyExists, TestbedError
 from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.fabric.running import Running
 from testbed.kernel import namespace
-from testbed.kernel.apply import apply
+from testbed.kernel.apply import apply, reroute
 from testbed.kernel.change import Change
 from testbed.model.base import last
-from testbed.model.names import google_segment
+from testbed.model.names import google_segment, serverless_segment
 from testbed.model.topology import Topology
 from testbed.nodes.configure import configure
 from testbed.nodes.container import RunningNode
@@ -62,7 +63,6 @@ class Reconciler:
         self.images = images
         self.report = report
         self.health = HealthChecker()
-        self._pids: dict[str, int] = {}
 
     def converge(self, topology: Topology) -> Outcome:
         """Make everything as the topology says, and wait until the connectors are healthy.
@@ -72,35 +72,39 @@ class Reconciler:
         """
         outcome = Outcome()
         store = self.store
-        self._check_images(topology)
+        self._check(topology)
         store.complete = False
         self._prepare(topology)
         self._instances(topology)
-        plan = compile_topology(topology, store.running)
+        plan = self._plan(topology)
         self._make_namespaces(plan)
         images = self.images.ensure({node.image for node in plan.nodes})
-        running = self._start_nodes(plan, images, outcome)
-        with ThreadPoolExecutor(1) as pool:
-            configured = pool.submit(self._configure, plan.nodes, running)
-            outcome.changes += self._wire(plan, running)
-            self._await_health(topology, running, outcome, configured)
-            outcome.configured = configured.result()
+        present = self.nodes.running()
+        running = self._start_nodes(plan, present, self._as_planned(plan, present, images), images, outcome)
+        self._finish(topology, running, outcome)
         self._remove_stale_namespaces(plan)
         store.complete = True
         return outcome
 
     def rewire(self, topology: Topology) -> None:
-        """Make nodes and kernel what the running state says; the nodes that are there already come first.
+        """Make nodes and kernel what the running state says, as quickly as possible.
 
-        So new flows leave a failed connector instance before its replacement has started.
+        First new flows leave a failed connector instance, then the nodes that are there are wired, then what is missing
+        is started.  A node that runs is left as it is.
         """
-        plan = compile_topology(topology, self.store.running)
-        images = self.images.ensure({node.image for node in plan.nodes})
-        present = {name: node for name, node in self.nodes.running().items() if node.state == "running"}
-        self._wire(plan.with_nodes(present), present)
-        running = self._start_nodes(plan, images, Outcome())
-        if set(running) - set(present):
-            self._wire(plan, running)
+        plan = self._plan(topology)
+        self._reroute(topology, plan)
+        present = self.nodes.running()
+        kept = {name: node for name, node in present.items() if node.state == "running"}
+        self._wire(plan.with_nodes(kept), kept)
+        images = self.images.ensure({node.image for node in plan.nodes if node.name not in kept})
+        outcome = Outcome()
+        running = self._start_nodes(plan, present, kept, images, outcome)
+        if outcome.started:
+            self._wire(self._plan(topology), running)
+
+    def _plan(self, topology: Topology) -> Plan:
+        return compile_topology(topology, self.store.running)
 
     def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
         """Where each namespace of a plan is found."""
@@ -111,17 +115,32 @@ class Reconciler:
             for space in plan.namespaces
         }
 
-    def _check_images(self, topology: Topology) -> None:
-        """Build or find the images before anything is changed: a wrong name is the user's commonest mistake."""
+    # -- before anything is changed -------------------------------------------------------------------------------
+
+    def _check(self, topology: Topology) -> None:
+        """Find or build the images (a wrong name is a user's commonest mistake); see that nothing is in the way.
+
+        Raises:
+            AlreadyExists: if somebody else's namespace or container has a name that is needed.
+        """
         running = self.store.running
-        preview = Running(allocate(topology, running.addresses), (), running.auth_strings)
-        self.images.ensure({node.image for node in compile_topology(topology, preview).nodes})
+        preview = compile_topology(
+            topology, Running(allocate(topology, running.addresses), (), running.auth_strings)
+        )  # fmt: skip
+        self.images.ensure({node.image for node in preview.nodes})
+        for name in sorted(set(namespace.names()) & _segments(preview) - self.store.recorded("namespace")):
+            raise AlreadyExists(
+                f"a network namespace {name} exists that this testbed did not make",
+                hint=f"remove it (ip netns delete {name}), or give the testbed another name",
+            )
+        self.nodes.check_names(node.name for node in preview.nodes)
 
     # -- state before making --------------------------------------------------------------------------------------
 
     def _prepare(self, topology: Topology) -> None:
         store = self.store
         store.topology = topology
+        store.load_generator = holder(store.folder, LOAD) is not None  # a load that was killed leaves its generator
         store.ensure_auth_strings(redis.full_name for redis in topology.redis.instances if redis.auth_enabled)
         store.set_addresses(allocate(topology, store.running.addresses))
 
@@ -137,40 +156,41 @@ class Reconciler:
     # -- making ---------------------------------------------------------------------------------------------------
 
     def _make_namespaces(self, plan: Plan) -> None:
-        wanted = [host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node]
-        there = set(namespace.names())
-        foreign = (there & set(wanted)) - self.store.recorded("namespace")
-        if foreign:
-            raise FailedPrecondition(
-                f"the network namespace {min(foreign)} exists, but this testbed did not make it",
-                hint="remove it, or give the testbed another name",
-            )
-        missing = [name for name in wanted if name not in there]
+        wanted = _segments(plan)
+        namespace.delete(*namespace.unfinished(*wanted))
+        missing = sorted(wanted - set(namespace.names()))
         self.store.record("namespace", *missing)
         namespace.create(*missing)
         self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
 
-    def _start_nodes(self, plan: Plan, images: Mapping[str, str], outcome: Outcome) -> dict[str, RunningNode]:
-        """Stop what is not wanted or not as wanted, start what is missing."""
-        present = self.nodes.running()
+    def _as_planned(
+        self, plan: Plan, present: Mapping[str, RunningNode], images: Mapping[str, str]
+    ) -> dict[str, RunningNode]:  # fmt: skip
+        """The nodes that run, and are made of what the plan says."""
+        hashes = {node.name: self.nodes.spec_hash(node, images[node.image]) for node in plan.nodes}
+        return {
+            name: node for name, node in present.items() if (node.state, node.spec) == ("running", hashes.get(name))
+        }  # fmt: skip
+
+    def _start_nodes(
+        self, plan: Plan, present: Mapping[str, RunningNode], kept: Mapping[str, RunningNode],
+        images: Mapping[str, str], outcome: Outcome,
+    ) -> dict[str, RunningNode]:  # fmt: skip
+        """Stop what is not planned or not to be kept, start what is missing; all nodes of the plan run then."""
         wanted = {node.name: node for node in plan.nodes}
-        hashes = {name: self.nodes.spec_hash(node, images[node.image]) for name, node in wanted.items()}
-        kept = {
-            name
-            for name, node in present.items()
-            if name in wanted and (node.state, node.spec) == ("running", hashes[name])
-        }
-        stopped = sorted(set(present) - kept)
-        if stopped:
-            self.nodes.stop_all(stopped)
-            self.store.strike("container", *(host_name(plan.testbed, name) for name in set(stopped) - set(wanted)))
-        missing = [node for name, node in wanted.items() if name not in kept]
+        running = {name: node for name, node in kept.items() if name in wanted}
+        stopped = sorted(present.keys() - running.keys())
+        unwanted = [name for name in stopped if name not in wanted]
+        self.nodes.stop_all(stopped)
+        self.store.strike("container", *(host_name(plan.testbed, name) for name in unwanted))
+        missing = [node for name, node in wanted.items() if name not in running]
         self.store.record("container", *(host_name(plan.testbed, node.name) for node in missing))
+        self.store.set_health({node.name: "starting" for node in missing})
         started = self._start(missing, images)
+        running |= started
+        self.store.set_processes({name: node.pid for name, node in running.items()})
         outcome.started += sorted(started)
-        outcome.stopped += [name for name in stopped if name not in wanted]
-        running = {name: present[name] for name in kept} | started
-        self._pids = {name: node.pid for name, node in running.items()}
+        outcome.stopped += unwanted
         return running
 
     def _start(self, missing: Sequence[Node], images: Mapping[str, str]) -> dict[str, RunningNode]:
@@ -188,7 +208,30 @@ class Reconciler:
         self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
         return changes
 
-    def _configure(self, nodes: Iterable[Node], running: Mapping[str, RunningNode]) -> list[str]:
+    def _reroute(self, topology: Topology, plan: Plan) -> None:
+        """Give new flows to healthy connector instances only: the part of the wiring that cannot wait."""
+        segments = {serverless_segment(region) for region in topology.serverless_regions}
+        for space in plan.namespaces:
+            if space.name in segments:
+                reroute(space, namespace.path(host_name(plan.testbed, space.name)))
+
+    def _finish(self, topology: Topology, running: Mapping[str, RunningNode], outcome: Outcome) -> None:
+        """Wire and configure the nodes, side by side, and wait for health."""
+        plan = self._plan(topology)  # an instance that was started again has to get healthy first
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            configured = pool.submit(self._configure, plan.nodes, running, stop)
+            try:
+                outcome.changes += self._wire(plan, running)
+                self._await_health(topology, running, outcome, configured)
+                outcome.configured = configured.result()
+            except BaseException:
+                stop.set()  # or Ansible would go on to its end, and keep us waiting
+                raise
+
+    def _configure(
+        self, nodes: Iterable[Node], running: Mapping[str, RunningNode], stop: threading.Event
+    ) -> list[str]:  # fmt: skip
         """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
         roles = [node for node in nodes if node.role]
         digests = {node.name: _digest(node, running[node.name]) for node in roles}
@@ -199,14 +242,14 @@ class Reconciler:
                 configure(
                     store.folder, roles, lambda name: host_name(store.name, name),
                     lambda event: self.report(Progress("configuration", f"{event.node}: {event.task}")), only=changed,
+                    cancelled=stop,
                 )  # fmt: skip
                 store.set_configured({name: digests[name] for name in changed})
                 self.report(Progress("configuration", f"{len(changed)} nodes", len(changed), len(changed)))
         return changed
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
-        wanted = {host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node}
-        stale = self.store.recorded("namespace") - wanted
+        stale = self.store.recorded("namespace") - _segments(plan)
         namespace.delete(*sorted(stale))
         self.store.strike("namespace", *stale)
 
@@ -219,8 +262,7 @@ class Reconciler:
             c.name: namespace.path(host_name(topology.name, google_segment(last(topology.connector_network(c)))))
             for c in topology.vpcaccess.connectors
         }
-        ended = {i.name for i in instances if i.name in self._pids and not Path(f"/proc/{self._pids[i.name]}").exists()}
-        found = self.health.round(instances, paths, ended)
+        found = self.health.round(instances, paths, ended(self.store.processes()))
         changed = {i.name: found[i.name] for i in instances if found[i.name] != i.health}
         self.store.set_health(changed)
         return bool(changed)
@@ -236,7 +278,7 @@ class Reconciler:
         deadline = time.monotonic() + connectors.PATIENCE
         while True:
             if self.probe(topology):
-                outcome.changes += self._wire(compile_topology(topology, self.store.running), running)
+                outcome.changes += self._wire(self._plan(topology), running)
             instances = self.store.instances
             waiting = [i for i in instances if i.health == "starting"]
             ready = len(instances) - len(waiting)
@@ -256,6 +298,11 @@ class Reconciler:
                 outcome.failed[connector.name] = connectors.HEALTH_FAILURE
         if outcome.failed:
             self.rewire(topology)
+
+
+def _segments(plan: Plan) -> set[str]:
+    """The names on the host of the namespaces that are ours to make."""
+    return {host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node}
 
 
 def _digest(node: Node, running: RunningNode) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.errors import InvalidArgument, NotFound
+from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.running import ConnectorInstance, Health, Running
 from testbed.model.base import COMPUTE_NAME, Defaults
 from testbed.model.topology import MAX_NAME, Topology
@@ -60,6 +60,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"*/{_FILE}")) if root.is_dir() else []
 
 
+def exists(name: str) -> bool:
+    """Whether there is a testbed of this name, finished or not."""
+    return (folder_of(name) / _FILE).exists()
+
+
 class Store:
     """The state of one testbed."""
 
@@ -75,13 +80,14 @@ class Store:
 
         Raises:
             NotFound: if there is no testbed of that name and `create` is false.
+            Unavailable: if the file cannot be read or written.
         """
         folder = folder_of(name)
         file = folder / _FILE
         if create:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        elif not file.exists():
+        elif not exists(name):
             running = ", ".join(names()) or "none"
             raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
         connection = sqlite3.connect(file, timeout=10, isolation_level=None)
@@ -93,6 +99,8 @@ class Store:
             if store._fact("id") is None:  # a look must not wait for a writer
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
             yield store
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"the state of testbed {name!r} ({file}): {error}") from error
         finally:
             connection.close()
 
@@ -108,9 +116,9 @@ class Store:
         self._db.execute("COMMIT")
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was ever asked for, so that nothing can have been made."""
-        return self._fact("topology") is None
+    def begun(self) -> bool:
+        """Whether a topology was ever asked for; if not, nothing has been made."""
+        return self._fact("topology") is not None
 
     # -- facts ----------------------------------------------------------------------------------------------------
 

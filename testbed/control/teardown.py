@@ -1,16 +1,19 @@
-"""Takes a testbed down: everything in its journal, and nothing else."""
+"""Takes a testbed down: everything that is its own, and nothing else."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from testbed.control.lock import CONTROLLER, holder
+from testbed.control.lock import CONTROLLER, STARTING, WRITER, holder
 from testbed.control.progress import Progress, Report
-from testbed.control.store import Store
+from testbed.control.store import FILES, Store, exists, folder_of
 from testbed.errors import DeadlineExceeded
 from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
@@ -20,31 +23,46 @@ KEPT = "loads"
 """The folder with the reports of load tests: results outlive the testbed."""
 _POLITE = 5.0
 """Seconds that the controller has to end by itself."""
+_POLL = 0.02
 
 
 def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
-    """Remove the testbed; returns what was removed, by its name on the host.
+    """Remove the testbed; returns what was removed, by its name on the host.  Its folder is still there: `clear`.
 
     Raises:
-        FailedPrecondition: if a foreign process lives in one of its namespaces; the rest has been removed then.
+        FailedPrecondition: if a foreign process lives in one of its namespaces; the containers have been removed then.
     """
     stop_controller(store.folder)
-    containers = sorted(store.recorded("container"))
-    prefix = host_name(store.name, "")
-    report(Progress("containers", f"removing {len(containers)}", 0, len(containers)))
-    present = {host_name(store.name, name) for name in nodes.running()}
-    nodes.stop_all([name.removeprefix(prefix) for name in sorted(present)])
-    store.strike("container", *containers)
+    removed = _remove_containers(store, nodes, report)
     spaces = sorted(store.recorded("namespace"))
     report(Progress("namespaces", f"removing {len(spaces)}", 0, len(spaces)))
     there = set(namespace.names())
     namespace.delete(*spaces)
+    # Docker goes on with what an `up` has asked for, killed or not: what has come into being meanwhile goes, too.
+    late = _remove_containers(store, nodes, report)
+    store.strike("container", *store.recorded("container"))
     store.strike("namespace", *spaces)
-    removed = [*sorted(present), *(name for name in spaces if name in there)]
-    folder = store.folder
-    store.destroy()
-    _clear(folder)
-    return removed
+    return [*removed, *late, *(name for name in spaces if name in there)]
+
+
+@contextmanager
+def discarded_unless_begun(name: str) -> Iterator[None]:
+    """What fails before anything was asked for leaves no trace.  The testbed's lock is held."""
+    try:
+        yield
+    finally:
+        if exists(name):
+            with Store.open(name) as store:
+                begun = store.begun
+            if not begun:
+                clear(folder_of(name))
+
+
+def _remove_containers(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
+    present = sorted(nodes.running())
+    report(Progress("containers", f"removing {len(present)}", 0, len(present)))
+    nodes.stop_all(present)
+    return [host_name(store.name, name) for name in present]
 
 
 def stop_controller(folder: Path) -> None:
@@ -53,30 +71,46 @@ def stop_controller(folder: Path) -> None:
     Raises:
         DeadlineExceeded: if it does not end.
     """
-    pid = holder(folder, CONTROLLER)
-    if pid is None:
-        return
+    pid = None
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
+        told: set[int] = set()
         deadline = time.monotonic() + _POLITE
         while time.monotonic() < deadline:
-            if holder(folder, CONTROLLER) is None:
+            pid = holder(folder, CONTROLLER)
+            if pid is None:
                 return
-            time.sleep(0.02)
+            if pid != STARTING and pid not in told:
+                told.add(pid)
+                _signal(pid, number)
+            time.sleep(_POLL)
     raise DeadlineExceeded(f"the controller of testbed {folder.name!r} (pid {pid}) does not end")
 
 
-def _clear(folder: Path) -> None:
-    """Remove what is in the folder but the reports, and the folder itself if there are none."""
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it has ended since
+
+
+def clear(folder: Path) -> None:
+    """Remove a testbed's folder, whose lock is held; the reports of load tests are kept.
+
+    The state goes after everything else, so that a `down` that is killed can be repeated.  The lock goes last: whoever
+    waits for it begins anew.
+    """
+    last = (*FILES, WRITER)
     for entry in folder.iterdir():
-        if entry.name == KEPT:
+        if entry.name in (*last, KEPT):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    if not any(folder.iterdir()):
+    for name in last:
+        (folder / name).unlink(missing_ok=True)
+    try:
         folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:  # reports, or the lock of one that begins anew
+            raise

@@ -17,8 +17,8 @@ def interface_name(name: str) -> str:
     """A device name for `name`: the name itself where it fits, else its head and a digest of the whole."""
     if len(name) <= IFNAMSIZ:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:5]
-    return f"{name[: IFNAMSIZ - 6]}-{digest}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:7]
+    return f"{name[: IFNAMSIZ - 8]}-{digest}"
 
 
 def set_name(kind: str, members: frozenset[str], *, counters: bool = False, purpose: str = "") -> str:

@@ -9,13 +9,11 @@ from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
-from testbed.model.compute import DEFAULT_MTU
+from testbed.model.compute import DEFAULT_MTU, DEFAULT_ROUTE_PRIORITY
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
 from testbed.model.ranges import INTERNAL, METADATA_SERVER, SERVERLESS, gateway
 
-DEFAULT_PRIORITY = 1000
-"""The priority of the system-generated default route (behaviour 4.3.3, recalled)."""
 _LAST_RESORT = 1 << 20
 """A metric behind every route of a user."""
 
@@ -75,7 +73,7 @@ class Vpc:
     def connect_internet(self, internet: Space) -> None:
         """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
         self.wiring.join(self.space, internet, mtu=1500)
-        self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_PRIORITY))
+        self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
         external = [f"{address}/32" for translation in self.translations for address in translation.external]
         self.wiring.route(internet, external, self.space)
 

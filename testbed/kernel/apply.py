@@ -78,6 +78,21 @@ def apply(plan: Plan, paths: Mapping[str, str], report: Callable[[Change], None]
     return made
 
 
+def reroute(space: Namespace, path: str) -> None:
+    """Makes only the neighbours, nexthops, routes and rules of one namespace as planned: quicker than `apply`.
+
+    Raises:
+        NotFound: the namespace does not exist.
+        CommandFailed: the kernel refused something.
+    """
+
+    def act() -> None:
+        actual = routing.parse(iproute.show(), node=space.node)
+        iproute.batch(list(routing.steps(space.name, routing.wanted(space), actual)))
+
+    inside(path, act)
+
+
 def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, State]:
     return _each({space.name: partial(_state, space) for space in spaces}, paths)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from testbed.errors import Internal, Unimplemented
 
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"}
+"""What a program sees differently from us."""
 
 
 class CommandFailed(Internal):
@@ -26,8 +27,9 @@ def run(arguments: Sequence[str], text: str = "") -> str:
         Unimplemented: the program is not installed.
         CommandFailed: its exit status was not 0.
     """
+    environment = os.environ | _ENVIRONMENT
     try:
-        done = subprocess.run(arguments, input=text, capture_output=True, text=True, env=_ENVIRONMENT, check=False)
+        done = subprocess.run(arguments, input=text, capture_output=True, text=True, env=environment, check=False)
     except FileNotFoundError as error:
         raise Unimplemented(f"{arguments[0]} is not installed", hint="apt install iproute2 iptables ipset") from error
     if done.returncode:

@@ -36,6 +36,12 @@ def names(prefix: str = "") -> list[str]:
     return sorted(entry.name for entry in _RUN.glob("*") if entry.name.startswith(prefix))
 
 
+def unfinished(*made: str) -> list[str]:
+    """Those of these names that no namespace is behind: whoever made them was killed between the file and the mount."""
+    files = [_RUN / name for name in made]
+    return [file.name for file in files if file.exists() and not os.path.ismount(file)]  # Path.is_mount is for folders
+
+
 def create(*new: str) -> None:
     """Makes named namespaces.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from testbed.model import names
 from testbed.model.base import CONNECTOR, Reference, last
+from testbed.model.compute import DEFAULT_ROUTE_PRIORITY
 from testbed.model.ranges import usable
 from testbed.model.walk import Path, annotated
 
@@ -53,6 +54,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
     yield from dangling
     if not duplicates and not dangling:  # the rest looks resources up by name
         yield from _overlaps(topology)
+        yield from _routes(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
         yield from _workloads(topology)
@@ -138,6 +140,24 @@ def _overlaps(topology: Topology) -> Iterator[Problem]:
         together = net_a == net_b or ((net_a, net_b) in peers and (net_b, net_a) in peers)
         if together and range_a.overlaps(range_b):
             yield Problem(path, f"the range {range_b} of {owner_b} overlaps {range_a} of {owner_a}", str(range_b))
+
+
+def _routes(topology: Topology) -> Iterator[Problem]:
+    """Subnet routes cannot be overridden; several routes for one thing would be ECMP (behaviour 4.3.5)."""
+    ranges = list(_ranges(topology))
+    seen = {(n.full_name, "0.0.0.0/0", DEFAULT_ROUTE_PRIORITY): "nextHopGateway" for n in topology.compute.networks}
+    for i, route in enumerate(topology.compute.routes):
+        path: Path = ("compute", "routes", i, "destRange")
+        for _, network, cidr, owner in ranges:
+            if network == route.network and IPv4Network(route.dest_range).subnet_of(cidr):
+                yield Problem(path, f"no route may lead into {cidr} of {owner} (behaviour 4.3.5)", route.dest_range)
+        place = (route.network, route.dest_range, route.priority)
+        kind = "nextHopGateway" if route.next_hop_gateway else f"route {i}"
+        if seen.setdefault(place, kind) != kind:
+            message = (
+                f"there is another route of priority {route.priority}; the testbed does not spread flows over routes"
+            )
+            yield Problem(path, message, route.dest_range)
 
 
 def _instances(topology: Topology) -> Iterator[Problem]:

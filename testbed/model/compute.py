@@ -93,6 +93,8 @@ class Address(Compute):
 
 
 DEFAULT_INTERNET_GATEWAY = "default-internet-gateway"
+DEFAULT_ROUTE_PRIORITY = 1000
+"""Of the system-generated default route (behaviour 4.3.3, recalled), and of routes that say none."""
 
 
 class Route(Compute):
@@ -103,7 +105,7 @@ class Route(Compute):
 
     network: NetworkRef
     dest_range: Range
-    priority: int = Field(default=1000, ge=0, le=65535)
+    priority: int = Field(default=DEFAULT_ROUTE_PRIORITY, ge=0, le=65535)
     next_hop_gateway: str | None = None
     next_hop_ip: IPv4 | None = None
     next_hop_instance: InstanceRef | None = None

@@ -9,6 +9,7 @@ The inventory stays in the testbed's folder, so that anyone can change a role an
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 
 from testbed.errors import Internal
 from testbed.fabric.plan import Node
-from testbed.nodes.playbook import Event, run_playbook
+from testbed.nodes.playbook import RUN, Event, run_playbook
 from testbed.paths import PLAYBOOKS
 
 ROLES = ("vpn", "redis", "web", "frontend")
@@ -57,6 +58,8 @@ def configure(
     """
     path = folder / "ansible" / "inventory.yml"
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    for left in path.parent.glob(f"{RUN}*"):  # by a run that was killed
+        shutil.rmtree(left)
     _write(path, yaml.dump(inventory(nodes, container), Dumper=_Dumper, sort_keys=False))
     chosen = sorted(node.name for node in nodes if node.role is not None and (only is None or node.name in only))
     if chosen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +30,10 @@ from testbed.nodes.tree import archive
 
 WORKERS = 8
 """Containers that are started or removed at a time."""
-
-
+PATIENCE = 20.0
+"""Seconds in which Docker has to finish what an earlier run has asked for."""
 _CONFLICT = 409
+_POLL = 0.05
 
 
 class DockerNodes:
@@ -100,26 +101,49 @@ class DockerNodes:
             raise Unavailable(f"node {node.name} ended as soon as it was started: {output or 'no output'}")
         return started
 
-    def _create(self, node: Node, image: str, name: str) -> Container:
-        try:
-            return self._client.containers.create(
-                **creation(self.testbed, self._id, node, image, self.spec_hash(node, image))
-            )
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise
-            return self._replace(node, image, name, error)
+    def check_names(self, nodes: Iterable[str]) -> None:
+        """See that nobody else has a container of these nodes' names.
 
-    def _replace(self, node: Node, image: str, name: str, conflict: APIError) -> Container:
-        """A container has the name: if it is ours (left by a run that was killed), make it anew."""
-        present = self._client.containers.get(name)
-        if present.labels.get(ID) != self._id:
-            raise AlreadyExists(
-                f"a container {name} exists that this testbed did not make",
-                hint=f"remove it (docker rm {name}), or give the testbed another name",
-            ) from conflict
-        present.remove(force=True, v=True)
-        return self._create(node, image, name)
+        Raises:
+            AlreadyExists: somebody has.
+        """
+        with engine_errors("Listing containers"):
+            listed = self._client.api.containers(all=True)
+        foreign = {
+            name.removeprefix("/") for item in listed for name in item["Names"] if not self._is_ours(item["Labels"])
+        }
+        for node in nodes:
+            if (name := host_name(self.testbed, node)) in foreign:
+                raise _in_the_way(name)
+
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
+        return labels.get(ID) == self._id
+
+    def _create(self, node: Node, image: str, name: str) -> Container:
+        """The container of a node; one that an earlier run of this testbed has left is removed.
+
+        A run that was killed may have asked for it a moment ago: then Docker has the name before there is a container.
+        """
+        made = creation(self.testbed, self._id, node, image, self.spec_hash(node, image))
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._client.containers.create(**made)
+            except APIError as error:
+                if error.status_code != _CONFLICT or time.monotonic() > deadline:
+                    raise
+            self._make_way(name)
+
+    def _make_way(self, name: str) -> None:
+        """Remove the container that has the name of one of ours, if it is ours."""
+        try:
+            present = self._client.containers.get(name)
+        except NoContainer:
+            time.sleep(_POLL)
+            return
+        if not self._is_ours(present.labels):
+            raise _in_the_way(name)
+        _remove(present)
 
     def stop_all(self, names: Sequence[str]) -> None:
         """Kill and remove nodes side by side; one that is gone is no error."""
@@ -131,15 +155,7 @@ class DockerNodes:
         if container is None:
             return
         with engine_errors(f"Removing {name}"):
-            try:
-                container.remove(force=True, v=True)
-            except NoContainer:
-                return
-            except APIError as error:
-                if error.status_code != _CONFLICT:  # "removal is already in progress"
-                    raise
-                with suppress(NoContainer):
-                    container.wait(condition="removed")
+            _remove(container)
 
     def _find(self, name: str) -> Container | None:
         with engine_errors(f"Looking for {name}"):
@@ -147,7 +163,7 @@ class DockerNodes:
                 container = self._client.containers.get(host_name(self.testbed, name))
             except NoContainer:
                 return None
-        return container if container.labels.get(ID) == self._id else None
+        return container if self._is_ours(container.labels) else None
 
     def container(self, name: str) -> Container:
         """The container of a node.
@@ -214,3 +230,23 @@ class DockerNodes:
                 member = archive.next()
                 file = archive.extractfile(member) if member else None
                 return file.read() if file else b""
+
+
+def _in_the_way(name: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"a container {name} exists that this testbed did not make",
+        hint=f"remove it (docker rm {name}), or give the testbed another name",
+    )
+
+
+def _remove(container: Container) -> None:
+    """Kill and remove a container, or wait until whoever is removing it has done so."""
+    try:
+        container.remove(force=True, v=True)
+    except NoContainer:
+        return
+    except APIError as error:
+        if error.status_code != _CONFLICT:
+            raise
+        with suppress(NoContainer):
+            container.wait(condition="removed")

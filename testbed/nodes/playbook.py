@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import sys
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,6 +18,7 @@ from typing import Any, Literal
 
 import ansible_runner
 
+from testbed import descendants
 from testbed.errors import Aborted, Unavailable
 from testbed.paths import PLAYBOOKS
 
@@ -35,6 +34,9 @@ _STATUS: Mapping[str, Status] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+RUN = "run-"
+"""How the names of the folders begin that a run works in."""
+_HOME = "ANSIBLE_HOME"
 CANCEL_POLL = 0.2
 """Seconds between two looks at whether the run was cancelled."""
 
@@ -76,7 +78,7 @@ def run_playbook(
     """
     failures: list[Event] = []
     output: deque[str] = deque(maxlen=20)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=inventory.parent if inventory else None) as folder:
+    with tempfile.TemporaryDirectory(prefix=RUN, dir=inventory.parent if inventory else None) as folder:
         arguments = {
             "private_data_dir": folder,
             "playbook": str(path),
@@ -152,7 +154,7 @@ def _environment(folder: str) -> dict[str, str]:
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
         "LC_ALL": "C.UTF-8",  # Ansible does not start where the locale is not UTF-8
         "ANSIBLE_CONFIG": str(CONFIGURATION),
-        "ANSIBLE_HOME": folder,
+        _HOME: folder,
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
     }
@@ -181,20 +183,6 @@ def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], Non
         finally:
             if cancelled.is_set():
                 wait([run])
-                _kill(f"ANSIBLE_HOME={arguments['private_data_dir']}")
+                # ansible-runner kills Ansible, but not Ansible's workers: each has a session of its own.
+                descendants.end(_HOME, arguments["private_data_dir"])
         return str(run.result().status)
-
-
-def _kill(mark: str) -> None:
-    """End every process that has this variable in its environment.
-
-    ansible-runner kills Ansible, but not Ansible's workers: each has a session of its own.
-    """
-    found = True
-    while found:
-        found = False
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended, or is another user's
-                if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)
-                    found = True

@@ -39,6 +39,15 @@ def example(name: str) -> dict[str, Any]:
     return copy.deepcopy(json.loads(json.dumps(data))) | {"name": name}
 
 
+def _absolute(value: Any, key: str = "") -> Any:
+    """The topology with source folders that do not depend on where its file is."""
+    if isinstance(value, dict):
+        return {inner: _absolute(item, inner) for inner, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
+    return str(EXAMPLES / value) if key in ("sourceLocation", "source", "sourceUrl") else value
+
+
 @dataclass
 class Program:
     """A testbed of a name, driven by the command line."""
@@ -75,8 +84,7 @@ class Program:
     def up(self, topology: dict[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`testbed up` with a topology; its relative source folders are the example's."""
         file = self.folder / f"{self.name}.yaml"
-        text = yaml.safe_dump(topology, sort_keys=False)
-        file.write_text(text.replace(": relay\n", f": {EXAMPLES / 'relay'}\n"))
+        file.write_text(yaml.safe_dump(_absolute(topology), sort_keys=False))
         return self.run("up", str(file), check=check)
 
     def invoke(self, service: str, path: str, *, check: bool = True) -> Any:

@@ -13,6 +13,7 @@ from testbed.fabric.addressing import (
     DIRECT_EGRESS_POOL,
     EXTERNAL_POOL,
     INNER,
+    INTERNET,
     OUTER,
     allocate,
     inner_address,
@@ -136,6 +137,12 @@ def test_serverless_addresses_are_in_the_documented_range() -> None:  # behaviou
     assert len(set(inner)) == 3
     assert IPv4Address(inner[0]) in IPv4Network(inner_share(found["serverless/us-central1"]))
     assert all(half.subnet_of(SERVERLESS) for half in (OUTER, INNER))
+
+
+def test_the_testbeds_own_machines_on_the_internet_are_in_different_ranges() -> None:
+    found = allocate(small(), {})
+    assert IPv4Address(found["front-end"]) in EXTERNAL_POOL
+    assert IPv4Address(found["load"]) in INTERNET
 
 
 def test_direct_egress_has_a_pool_of_its_own() -> None:  # behaviour 3.2.4

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.fabric.firewall import Nic, chains, order
@@ -171,6 +171,7 @@ ADDRESSES = st.sampled_from([*(nic.address for nic in NICS), "192.0.2.7", "172.1
 PACKETS = st.builds(Packet, ADDRESSES, ADDRESSES, st.sampled_from([1, 4, 6, 17, 47, 94]), PORT)
 
 
+@settings(max_examples=300)
 @given(st.lists(any_rule(), max_size=6), PACKETS, st.sampled_from(["INGRESS", "EGRESS"]))
 def test_iptables_decides_what_is_documented(rules: list[Firewall], packet: Packet, direction: str) -> None:
     assert decided(rules, packet, direction) == documented(rules, packet, direction)
@@ -247,6 +248,17 @@ def test_a_range_of_one_port_is_a_port() -> None:
 def test_protocols_are_written_as_iptables_prints_them(protocol: str, printed: str) -> None:
     """Otherwise what is read back would never be equal to what is wanted."""
     assert lines(rule(allow=[protocol])) == [f"{printed}-m comment --comment r -j ACCEPT"]
+
+
+def test_targets_are_receivers_of_ingress_and_senders_of_egress() -> None:  # behaviour 4.1.12, 4.1.16
+    for direction, source, destination in (
+        ("INGRESS", "192.0.2.7", "10.0.0.2"),
+        ("EGRESS", "10.0.0.2", "192.0.2.7"),
+    ):
+        rules = [rule(direction=direction, targetTags=["web"], deny=["tcp"], priority=1)]
+        rules.append(rule("rest", direction=direction, allow=["all"]))
+        assert not decided(rules, Packet(source, destination, 6), direction)
+        assert decided(rules, Packet(destination, source, 6), direction)
 
 
 def test_a_source_tag_that_nobody_has_matches_nothing() -> None:  # behaviour 4.1.11

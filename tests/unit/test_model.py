@@ -297,6 +297,39 @@ def test_ranges_of_one_network_do_not_overlap(cidr: str) -> None:  # behaviour 4
     assert [line.split(" ")[0] for line in found] == ["compute.subnetworks.1.ipCidrRange:"]
 
 
+@pytest.mark.parametrize("cidr", ["10.128.0.0/20", "10.128.4.0/24", "10.8.0.0/28", "10.8.0.4"])
+def test_no_route_leads_into_a_subnet(cidr: str) -> None:  # behaviour 4.3.5
+    given = compute(instances=[vm("a")], routes=[{**ROUTE, "destRange": cidr, "nextHopInstance": "a"}])
+    (found,) = problems(compute=given)
+    assert found.startswith("compute.routes.0.destRange: no route may lead into 10.")
+
+
+def test_a_route_may_contain_a_subnet() -> None:  # behaviour 4.3.5: the subnet route is the more specific one
+    given = compute(instances=[vm("a")], routes=[{**ROUTE, "destRange": "10.0.0.0/8", "nextHopInstance": "a"}])
+    assert len(small(compute=given).compute.routes) == 1
+
+
+@pytest.mark.parametrize(
+    ("cidr", "hops", "accepted"),
+    [
+        ("10.9.0.0/16", [{"nextHopInstance": "a"}, {"nextHopInstance": "b"}], False),
+        ("10.9.0.0/16", [{"nextHopInstance": "a"}, {"nextHopInstance": "b", "priority": 999}], True),
+        ("0.0.0.0/0", [{"nextHopInstance": "a"}], False),
+        ("0.0.0.0/0", [{"nextHopInstance": "a", "priority": 900}], True),
+        ("0.0.0.0/0", [{"nextHopGateway": "default-internet-gateway"}], True),
+    ],
+)
+def test_flows_are_not_spread_over_routes(cidr: str, hops: list[dict[str, Any]], accepted: bool) -> None:
+    """Our choice: Google would (behaviour 4.3.5).  The default route is there already (behaviour 4.3.3)."""
+    routes = [{**ROUTE, "name": f"r{i}", "destRange": cidr, **hop} for i, hop in enumerate(hops)]
+    given = compute(instances=[vm("a"), vm("b")], routes=routes)
+    if accepted:
+        assert len(small(compute=given).compute.routes) == len(hops)
+    else:
+        (found,) = problems(compute=given)
+        assert "the testbed does not spread flows over routes" in found
+
+
 def test_a_connectors_range_overlaps_no_subnet() -> None:  # behaviour 1.6.3
     (found,) = problems(vpcaccess={"connectors": [connector(cidr="10.128.0.16/28")]})
     where, rule = found.split(": ")

@@ -1,0 +1,15 @@
+"""What is installed to check the code is what runs in the images."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_locust_is_checked_in_the_version_that_runs() -> None:
+    image = (ROOT / "images" / "load" / "requirements.txt").read_text().split()
+    (pinned,) = (line for line in image if line.startswith("locust=="))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert pinned in project["optional-dependencies"]["dev"]
