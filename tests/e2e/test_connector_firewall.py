@@ -1,0 +1,67 @@
+"""What the user's firewall can do to the connector itself: cut the tunnel, or the health checks (behaviour 2.2.4, 1.7.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.program import Program, eventually, example
+from tests.e2e.readers import health, hits, seen
+
+VM = "http://10.128.0.2/"
+PROBERS = ["35.191.0.0/16", "130.211.0.0/22"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _put_back(demo: Program) -> Iterator[None]:
+    yield
+    demo.up(example(demo.name))
+    eventually(lambda: set(health(demo)) == {"healthy"}, within=60, what="healthy instances")
+
+
+def _denying(name: str, ranges: list[str], priority: int) -> dict[str, Any]:
+    topology = example(name)
+    topology["compute"]["firewalls"].append({
+        "name": "cut", "network": "vpc", "priority": priority, "deny": ["all"], "sourceRanges": ranges,
+    })  # fmt: skip
+    return topology
+
+
+@pytest.mark.parametrize(("priority", "passes"), [(99, False), (101, True)])
+def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority: int, passes: bool) -> None:  # noqa: FBT001
+    """Behaviour 2.2.4: a rule beats the automatic ones below priority 100 only."""
+    demo.up(_denying(demo.name, ["35.199.224.0/19"], priority))
+    before = hits(demo, "vpc-vpc")["cut"]
+    assert (seen(demo, "hello-run", VM, timeout=1) is not None) is passes
+    assert (hits(demo, "vpc-vpc")["cut"] > before) is not passes
+
+
+def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> None:
+    """Instances that no probe reaches are unhealthy and get no new flows; without the rule they are healthy again."""
+    demo.up(_denying(demo.name, PROBERS, 99))
+    eventually(lambda: "healthy" not in health(demo), within=20, what="no healthy instance")
+    assert seen(demo, "hello-run", VM, timeout=1) is None
+    assert demo.json("status")["connectors"][0]["state"] == "READY"
+    demo.up(example(demo.name))
+    eventually(lambda: set(health(demo)) == {"healthy"}, within=60, what="healthy instances")
+    assert seen(demo, "hello-run", VM) is not None
+
+
+def test_a_create_under_such_a_rule_fails_with_googles_text(demo: Program) -> None:
+    """Behaviour 1.7.5 (code 13, state ERROR), 1.7.7; the rest of the testbed is as it should be."""
+    topology = _denying(demo.name, PROBERS, 99)
+    topology["vpcaccess"]["connectors"].append(
+        {"name": "c3", "network": "vpc", "ipCidrRange": "10.8.3.0/28", "minInstances": 2, "maxInstances": 3}
+    )
+    result = demo.up(topology, check=False)
+    assert result.returncode == 70
+    assert "VPC Access connector failed to get healthy" in result.stderr
+    states = {row["name"]: row["state"] for row in demo.json("status")["connectors"]}
+    assert states == {"c1": "READY", "c3": "ERROR"}
+
+    topology["compute"]["firewalls"].pop()
+    demo.up(topology)
+    states = {row["name"]: row["state"] for row in demo.json("status")["connectors"]}
+    assert states == {"c1": "READY", "c3": "READY"}

@@ -1,0 +1,107 @@
+"""The VPC firewall between VMs, and between a connector and a VM (behaviour 2.2, 2.4, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.program import Program, example
+from tests.e2e.readers import hits, reaches, seen
+
+VM, QUIET_VM = "http://10.128.0.2/", "http://10.132.0.2/"
+"""vm-us, which the example's rule opens to VMs, and vm-europe, which no rule opens."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _put_back(demo: Program) -> Iterator[None]:
+    yield
+    demo.up(example(demo.name))
+
+
+def _with_rule(testbed: Program, **rule: Any) -> None:
+    topology = example(testbed.name)
+    topology["compute"]["firewalls"].append({"name": "under-test", "network": "vpc", **rule})
+    testbed.up(topology)
+
+
+def test_a_vm_without_an_allow_rule_is_unreachable_from_a_vm(demo: Program) -> None:
+    """Behaviour 4.1.7: the implied deny; its counter moves."""
+    before = hits(demo, "vpc-vpc")["implied-deny-ingress"]
+    assert not reaches(demo, "vm-us", QUIET_VM)
+    assert hits(demo, "vpc-vpc")["implied-deny-ingress"] > before
+    assert reaches(demo, "vm-europe", VM)
+
+
+def test_the_automatic_rule_lets_the_connector_in(demo: Program) -> None:
+    """Behaviour 2.2.2: by the connector's range; the counter names the rule."""
+    before = hits(demo, "vpc-vpc")["aet-uscentral1-c1-sbntfw"]
+    assert seen(demo, "hello-run", QUIET_VM) is not None
+    assert hits(demo, "vpc-vpc")["aet-uscentral1-c1-sbntfw"] > before
+
+
+@pytest.mark.parametrize(("priority", "passes"), [(999, False), (1000, False), (1001, True)])
+def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool) -> None:  # noqa: FBT001
+    """Behaviour 2.2.5: below 1000 it beats the automatic rules, at 1000 deny wins the tie, above it comes too late."""
+    _with_rule(demo, priority=priority, deny=["all"], sourceTags=["vpc-connector"])
+    before = hits(demo, "vpc-vpc")["under-test"]
+    assert (seen(demo, "hello-run", VM, timeout=1) is not None) is passes
+    assert (hits(demo, "vpc-vpc")["under-test"] > before) is not passes
+
+
+def test_disabled_rules_do_not_exist(demo: Program) -> None:
+    """Behaviour 4.1.14."""
+    _with_rule(demo, priority=1, deny=["all"], disabled=True)
+    assert seen(demo, "hello-run", VM) is not None
+    assert "under-test" not in hits(demo, "vpc-vpc")
+
+
+def test_egress_of_the_connector_can_be_denied(demo: Program) -> None:
+    """Behaviour 2.5.3: a deny for the tag as target, an allow of lower number for one range."""
+    topology = example(demo.name)
+    tag = {"network": "vpc", "direction": "EGRESS", "targetTags": ["vpc-connector-us-central1-c1"]}
+    topology["compute"]["firewalls"] += [
+        {"name": "deny-out", "priority": 50, "deny": ["all"], "destinationRanges": ["10.0.0.0/8"], **tag},
+        {"name": "allow-out", "priority": 40, "allow": ["tcp:80"], "destinationRanges": ["10.132.0.0/20"], **tag},
+    ]
+    demo.up(topology)
+    assert seen(demo, "hello-run", VM, timeout=1) is None
+    assert seen(demo, "hello-run", QUIET_VM) is not None
+    assert hits(demo, "vpc-vpc")["deny-out"] > 0
+
+
+def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program) -> None:
+    """Behaviour 2.4.1: a deny for c2's tag leaves c1 alone.  Behaviour 2.2.7: without c2, its rules are gone."""
+    topology = example(demo.name)
+    second = {"name": "c2", "network": "vpc", "ipCidrRange": "10.8.1.0/28", "minInstances": 2, "maxInstances": 3}
+    topology["vpcaccess"]["connectors"].append(second)
+    service = topology["cloudfunctions"]["functions"][0]["serviceConfig"]
+    service["vpcConnector"] = "c2"
+    demo.up(topology)
+    source = seen(demo, "hello-function", VM)
+    assert source is not None
+    assert source.startswith("10.8.1.")
+
+    deny = {"name": "only-c2", "network": "vpc", "priority": 900, "deny": ["all"],
+            "sourceTags": ["vpc-connector-us-central1-c2"]}  # fmt: skip
+    topology["compute"]["firewalls"].append(deny)
+    demo.up(topology)
+    assert seen(demo, "hello-function", VM, timeout=1) is None
+    assert seen(demo, "hello-run", VM) is not None
+    assert "aet-uscentral1-c2-tagfw" in hits(demo, "vpc-vpc")
+
+    demo.up(example(demo.name))
+    assert not [rule for rule in hits(demo, "vpc-vpc") if "-c2-" in rule]
+    assert [rule for rule in hits(demo, "vpc-vpc") if "-c1-" in rule]
+    assert seen(demo, "hello-function", VM) is not None
+
+
+def test_a_peered_network_filters_for_itself(demo: Program) -> None:
+    """Behaviour 4.1.18, 4.5.6: without the peer's own rule the connector's traffic ends there."""
+    topology = example(demo.name)
+    topology["compute"]["firewalls"] = [r for r in topology["compute"]["firewalls"] if r["network"] == "vpc"]
+    demo.up(topology)
+    before = hits(demo, "vpc-partner")["implied-deny-ingress"]
+    assert seen(demo, "hello-run", "http://10.200.0.2/", timeout=1) is None
+    assert hits(demo, "vpc-partner")["implied-deny-ingress"] > before

@@ -1,0 +1,52 @@
+"""TCP, UDP and ICMP as in the documentation's table (behaviour 3.7), in both egress settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.program import Program, example
+from tests.e2e.readers import hits, instances
+
+VM, INTERNET_HOST = "10.128.0.2", "203.0.113.10"
+
+
+@pytest.fixture(scope="module", params=["private-ranges-only", "all-traffic"])
+def setting(demo: Program, request: pytest.FixtureRequest) -> Iterator[str]:
+    topology = example(demo.name)
+    topology["run"]["services"][0]["template"]["vpcAccess"]["egress"] = request.param
+    topology["compute"]["firewalls"].append({"name": "allow-icmp", "network": "vpc", "priority": 1, "allow": ["icmp"]})
+    demo.up(topology)
+    yield str(request.param)
+    demo.up(example(demo.name))
+
+
+def test_tcp(demo: Program, setting: str) -> None:
+    answer = demo.invoke("hello-run", f"/tcp?host={VM}&port=7&line=hello")
+    assert answer["answers"][0].split()[0] in instances(demo).values(), setting
+
+
+def test_udp(demo: Program, setting: str) -> None:
+    answer = demo.invoke("hello-run", f"/udp?host={VM}&port=7&data=hello")
+    assert answer["answer"].split()[0] in instances(demo).values(), setting
+
+
+def test_icmp_to_an_internal_address_is_not_supported(demo: Program, setting: str) -> None:
+    """The firewall would allow it (the rule above, and behaviour 3.7.1); the connector does not carry it."""
+    before = hits(demo, "vpc-vpc")["allow-icmp"]
+    assert demo.invoke("hello-run", f"/ping?host={VM}")["alive"] is False, setting
+    assert hits(demo, "vpc-vpc")["allow-icmp"] == before
+    assert demo.execute("vm-europe", "ping", "-c1", "-W2", VM).returncode == 0  # from a VM it is
+    assert hits(demo, "vpc-vpc")["allow-icmp"] > before
+
+
+def test_icmp_to_an_external_address_is_supported(demo: Program, setting: str) -> None:
+    assert demo.invoke("hello-run", f"/ping?host={INTERNET_HOST}")["alive"] is True, setting
+
+
+def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
+    """Behaviour 3.7, 4.1.9: ICMP errors that belong to a flow pass; here "port unreachable"."""
+    body = demo.invoke("hello-run", f"/udp?host={VM}&port=9", check=False)
+    assert body["error"]["status"] == 502, (setting, body)
+    assert "refused" in body["error"]["message"].lower()
