@@ -8,7 +8,7 @@ import sys
 import typer
 
 from testbed import __version__
-from testbed.cli import access, check, inspect, lifecycle, loading
+from testbed.cli import access, check, configuration, inspect, lifecycle, loading
 from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (lifecycle, inspect, access, loading, check):
+for module in (lifecycle, inspect, access, configuration, loading, check):
     module.register(app)
 
 _INTERRUPTED = 130

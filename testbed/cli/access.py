@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.output import Json, errors, print_json
 from testbed.control.store import Store
@@ -20,6 +21,10 @@ from testbed.model.workload import Workload
 
 HTTP_ERROR = 400
 
+Node = Annotated[
+    str, typer.Argument(help="A node, as `testbed status` lists them.", autocompletion=complete.nodes)
+]  # fmt: skip
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -31,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def execute(
-    node: Annotated[str, typer.Argument(help="A node, as `testbed status` lists them.")],
+    node: Node,
     command: Annotated[list[str], typer.Argument(help="The command, after --.")],
     name: Name = None,
 ) -> None:
@@ -42,7 +47,7 @@ def execute(
 
 
 def logs(
-    node: Annotated[str, typer.Argument(help="A node, as `testbed status` lists them.")],
+    node: Node,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", help="Only so many last lines.")] = None,
     name: Name = None,
@@ -56,7 +61,10 @@ def logs(
 
 
 def invoke(
-    service: Annotated[str, typer.Argument(help="A serverless service, as `testbed status` lists them.")],
+    service: Annotated[
+        str,
+        typer.Argument(help="A serverless service, as `testbed status` lists them.", autocompletion=complete.services),
+    ],
     path: Annotated[str, typer.Argument(help="Path and query, as /vm?path=/.")] = "/",
     method: Annotated[str | None, typer.Option("--request", "-X", help="GET, or POST if there is data.")] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", help="The request's body.")] = None,

@@ -9,21 +9,17 @@ from typing import Annotated
 
 import typer
 
+from testbed.cli import complete
 from testbed.control.store import Store, names
 from testbed.errors import InvalidArgument, NotFound, PermissionDenied
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 
-
-def _complete(incomplete: str) -> list[str]:
-    return [name for name in names() if name.startswith(incomplete)]
-
-
 Name = Annotated[
     str | None,
     typer.Option(
-        "--name", "-n", envvar="TESTBED_NAME", autocompletion=_complete,
+        "--name", "-n", envvar="TESTBED_NAME", autocompletion=complete.testbeds,
         help="The testbed; not needed while only one runs.",
     ),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from testbed.cli.context import Name, nodes_of, opened
+from testbed.cli.context import Name, nodes_of, opened, require_root
 from testbed.cli.output import Json, print_json, results, table
 from testbed.cli.view import connector_rows, instance_rows, service_rows
 from testbed.control.lock import CONTROLLER, holder
@@ -80,6 +80,7 @@ def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dic
 
 def ls(json: Json = False) -> None:
     """List the testbeds of this machine."""
+    require_root()
     rows: list[dict[str, Any]] = []
     for name in names():
         with Store.open(name) as store:

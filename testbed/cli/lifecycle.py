@@ -18,8 +18,8 @@ from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, errors, print_json, progress, results
 from testbed.cli.view import connector_rows
 from testbed.control import controller, transitions
-from testbed.control.background import CONTENTION, ensure_controller
-from testbed.control.lock import CONTROLLER, held, sign, writing
+from testbed.control.background import ensure_controller
+from testbed.control.lock import sign, writing
 from testbed.control.progress import Progress, Report
 from testbed.control.reconciler import Outcome, Reconciler
 from testbed.control.store import Store, exists, folder_of
@@ -174,7 +174,8 @@ def serve(
 ) -> None:
     """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
 
-    `up` starts this in the background; run it yourself where background processes do not survive, in a container say.
+    `up` starts this in the background; run it yourself, under a supervisor, where background processes do not survive.
+    It waits for a testbed of the name, and for the next one.  `down` may end it.
     """
     require_root()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
@@ -184,9 +185,8 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     target = chosen(name)
     if lock is None:
-        with held(folder_of(target), CONTROLLER, create=True, patience=CONTENTION):
-            controller.serve(target, stop, wait=True)
+        controller.serve_always(target, stop)
     else:
         os.set_inheritable(lock, False)
         sign(lock)
-        controller.serve(target, stop, wait=False)
+        controller.serve(target, stop)

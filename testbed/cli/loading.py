@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, errors, print_json, results
@@ -41,7 +42,12 @@ def register(app: typer.Typer) -> None:
 
 
 def load(
-    scenario: Annotated[str, typer.Argument(help="A scenario of loadtests/, or the path of a Locust file.")] = "mixed",
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            help="A scenario of loadtests/, or the path of a Locust file.", autocompletion=complete.load_scenarios
+        ),
+    ] = "mixed",
     users: Annotated[int, typer.Option("--users", "-u", help="Simulated users.")] = 20,
     spawn_rate: Annotated[float, typer.Option("--spawn-rate", "-r", help="Users that begin per second.")] = 10.0,
     duration: Annotated[str, typer.Option("--duration", "-t", help="How long, as 30, 30s or 2m.")] = "30s",

@@ -13,14 +13,12 @@ import time
 from pathlib import Path
 
 from testbed import descendants
-from testbed.control.lock import CONTROLLER, STARTING, holder, take
+from testbed.control.lock import CONTENTION, CONTROLLER, STARTING, holder, take
 from testbed.errors import Unavailable
 
 LOG = "controller.log"
 _DEADLINE = 20.0
 _POLL = 0.02
-CONTENTION = 1.0
-"""Seconds: whoever looks at a lock (`lock.holder`) has it for a moment."""
 
 
 def ensure_controller(name: str, folder: Path) -> int:

@@ -1,7 +1,7 @@
 """The controller of a running testbed: checks the health of connector instances and replaces those that fail.
 
 `testbed up` starts one per testbed in the background (`testbed.control.background`); `testbed serve` runs it in the
-foreground.
+foreground, one testbed of that name after the other.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import docker
 
 from testbed.control import connectors
 from testbed.control.health import INTERVAL, ended
-from testbed.control.lock import writing
+from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store, exists, folder_of
-from testbed.errors import TestbedError
+from testbed.errors import NotFound, TestbedError, Unavailable
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
@@ -29,22 +29,43 @@ LOOK = 0.05
 """Seconds between two looks at whether an instance's process is still there."""
 
 
-def serve(name: str, stop: Event, *, wait: bool) -> None:
-    """Watch over a testbed until `stop` is set; where there is none, `wait` for one, or end."""
+def serve(name: str, stop: Event) -> None:
+    """Watch over a testbed until it is gone or `stop` is set.  The caller has the controller's lock."""
     watch = Watch(name, connect())
     said = ""
-    while not stop.is_set() and (wait or exists(name)):
+    while not stop.is_set() and exists(name):
         try:
-            if exists(name):
-                with writing(folder_of(name)), Store.open(name) as store:
-                    watch.round(store)
+            with writing(folder_of(name)), Store.open(name) as store:
+                watch.round(store)
             said = ""
         except TestbedError as error:  # a command is at work on it, or it is not as it should be
-            if error.message != said:
-                log.info("%s", error.message)
-            said = error.message
+            said = _news(error.message, said)
         watch.rest(stop)
     log.info("ended")
+
+
+def serve_always(name: str, stop: Event) -> None:
+    """Watch over whatever testbed has a name, one after the other, until `stop` is set.
+
+    While there is none, or another controller watches over it, wait: without a trace, for its folder may be going.
+    """
+    said = _news(f"waiting for testbed {name!r}", "")
+    while not stop.wait(INTERVAL):
+        if exists(name):
+            try:
+                with held(folder_of(name), CONTROLLER, patience=CONTENTION):
+                    log.info("begun")
+                    serve(name, stop)
+                said = ""
+            except (NotFound, Unavailable) as error:
+                said = _news(error.message, said)
+
+
+def _news(message: str, said: str) -> str:
+    """Log a message, unless it is what was said last."""
+    if message != said:
+        log.info("%s", message)
+    return message
 
 
 class Watch:

@@ -21,6 +21,8 @@ CONTROLLER = "controller.lock"
 LOAD = "load.lock"
 STARTING = 0
 """The holder of a lock that has not written its number down yet."""
+CONTENTION = 1.0
+"""Seconds: whoever looks at a lock (`holder`) has it for a moment."""
 _POLL = 0.05
 _SHORT = 1.0
 """Seconds of waiting that nobody needs to be told about: the controller has the lock for some of every second."""

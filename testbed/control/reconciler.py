@@ -6,15 +6,14 @@ the configuration of nodes by Ansible, and at last the health of the connectors.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from testbed.control import connectors
+from testbed.control.configuration import run_roles
 from testbed.control.health import INTERVAL, HealthChecker, ended
 from testbed.control.lock import LOAD, holder
 from testbed.control.progress import Progress, Report, silent
@@ -31,7 +30,6 @@ from testbed.kernel.change import Change
 from testbed.model.base import last
 from testbed.model.names import google_segment, serverless_segment
 from testbed.model.topology import Topology
-from testbed.nodes.configure import configure
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
@@ -230,23 +228,11 @@ class Reconciler:
                 raise
 
     def _configure(
-        self, nodes: Iterable[Node], running: Mapping[str, RunningNode], stop: threading.Event
+        self, nodes: Sequence[Node], running: Mapping[str, RunningNode], stop: threading.Event
     ) -> list[str]:  # fmt: skip
         """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
-        roles = [node for node in nodes if node.role]
-        digests = {node.name: _digest(node, running[node.name]) for node in roles}
         with Store.open(self.store.name) as store:
-            before = store.configured()
-            changed = [name for name, digest in digests.items() if before.get(name) != digest]
-            if changed:
-                configure(
-                    store.folder, roles, lambda name: host_name(store.name, name),
-                    lambda event: self.report(Progress("configuration", f"{event.node}: {event.task}")), only=changed,
-                    cancelled=stop,
-                )  # fmt: skip
-                store.set_configured({name: digests[name] for name in changed})
-                self.report(Progress("configuration", f"{len(changed)} nodes", len(changed), len(changed)))
-        return changed
+            return run_roles(store, nodes, running, self.report, stop=stop)
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
         stale = self.store.recorded("namespace") - _segments(plan)
@@ -303,9 +289,3 @@ class Reconciler:
 def _segments(plan: Plan) -> set[str]:
     """The names on the host of the namespaces that are ours to make."""
     return {host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node}
-
-
-def _digest(node: Node, running: RunningNode) -> str:
-    """What a role was run with, and on which container."""
-    text = json.dumps([node.role, dict(node.variables), running.container], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -45,12 +45,14 @@ def configure(
     report: Callable[[Event], None],
     *,
     only: Collection[str] | None = None,
+    unfinished: Collection[str] = (),
     cancelled: threading.Event | None = None,
 ) -> None:
     """Run the role of every node that has one (of these names `only`); their containers must be running.
 
     `folder` is the testbed's state folder; `container` gives the name of a node's container; `report` is called for
     each step of each node; `cancelled` stops the run from another thread.  The inventory is always about all nodes.
+    A node is `unfinished` if an earlier run did not come to its end: its services may not have read their files yet.
 
     Raises:
         Aborted: `cancelled` was set.
@@ -60,7 +62,7 @@ def configure(
     path.parent.mkdir(mode=0o700, exist_ok=True)
     for left in path.parent.glob(f"{RUN}*"):  # by a run that was killed
         shutil.rmtree(left)
-    _write(path, yaml.dump(inventory(nodes, container), Dumper=_Dumper, sort_keys=False))
+    _write(path, yaml.dump(inventory(nodes, container, unfinished), Dumper=_Dumper, sort_keys=False))
     chosen = sorted(node.name for node in nodes if node.role is not None and (only is None or node.name in only))
     if chosen:
         limit = None if only is None else chosen
@@ -76,7 +78,9 @@ def _write(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def inventory(nodes: Iterable[Node], container: Callable[[str], str]) -> dict[str, Any]:
+def inventory(
+    nodes: Iterable[Node], container: Callable[[str], str], unfinished: Collection[str] = ()
+) -> dict[str, Any]:  # fmt: skip
     """Ansible's inventory: for each role a group of the nodes that have it.
 
     A group is called `role_ROLE`, because a group must not be called like a host and a node may well be called `redis`.
@@ -91,7 +95,8 @@ def inventory(nodes: Iterable[Node], container: Callable[[str], str]) -> dict[st
             continue
         if node.role not in groups:
             raise Internal(f"node {node.name} has the role {node.role}; there are {', '.join(ROLES)}")
-        groups[node.role][node.name] = {"ansible_host": container(node.name), node.role: _plain(node.variables)}
+        host = {"ansible_host": container(node.name), node.role: _plain(node.variables)}
+        groups[node.role][node.name] = host | ({"unfinished": True} if node.name in unfinished else {})
     return {
         "all": {
             "vars": {

@@ -60,7 +60,8 @@ def bootstrap(client: docker.DockerClient, reason: str) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="testbed-debian-") as folder:
         root = f"{folder}/root.tar"
-        command = ["mmdebstrap", "--variant=minbase", *SMALL, RELEASE, root]
+        # In a mount namespace of its own, so that what it mounts is gone even if it is killed.
+        command = ["unshare", "--mount", "--", "mmdebstrap", "--variant=minbase", *SMALL, RELEASE, root]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise Unavailable(

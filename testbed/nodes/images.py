@@ -25,6 +25,7 @@ from testbed.errors import Internal, NotFound, Unavailable
 from testbed.nodes import debian, tree, wheels
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.registry import pull
+from testbed.nodes.scratch import temporary_files_in
 from testbed.paths import IMAGES, state_root
 
 PREFIX = "testbed/"
@@ -132,7 +133,8 @@ class Images:
             except BlockingIOError:
                 self._report(name, "waiting for another testbed that builds images")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            with temporary_files_in(state_root() / "build"):
+                yield
 
     def _build(self, name: str) -> None:
         """Build an image, after those it stands on; one that is there is left as it is."""

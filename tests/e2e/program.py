@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -36,7 +35,7 @@ def example(name: str) -> dict[str, Any]:
     """The example's topology as data that a test may change, under another name."""
     data: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     # Every deployment has its own copy of what YAML's anchors share.
-    return copy.deepcopy(json.loads(json.dumps(data))) | {"name": name}
+    return {**json.loads(json.dumps(data)), "name": name}
 
 
 def _absolute(value: Any, key: str = "") -> Any:

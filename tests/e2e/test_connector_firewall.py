@@ -1,4 +1,4 @@
-"""What the user's firewall can do to the connector itself: cut the tunnel, or the health checks (behaviour 2.2.4, 1.7.5)."""
+"""What the user's firewall can do to a connector: cut the tunnel, or the health checks (behaviour 2.2.4, 1.7.5)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,22 @@ def _denying(name: str, ranges: list[str], priority: int) -> dict[str, Any]:
     return topology
 
 
+def _connector(name: str, cidr: str) -> dict[str, Any]:
+    return {"name": name, "network": "vpc", "ipCidrRange": cidr, "minInstances": 2, "maxInstances": 3}
+
+
 @pytest.mark.parametrize(("priority", "passes"), [(99, False), (101, True)])
-def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority: int, passes: bool) -> None:  # noqa: FBT001
-    """Behaviour 2.2.4: a rule beats the automatic ones below priority 100 only."""
-    demo.up(_denying(demo.name, ["35.199.224.0/19"], priority))
+def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority: int, passes: bool) -> None:
+    """Behaviour 2.2.4: a rule beats the automatic ones below priority 100 only.
+
+    The connector is made under the rule: a tunnel that has been used is an established connection, which goes on.
+    """
+    topology = _denying(demo.name, ["35.199.224.0/19"], priority)
+    topology["vpcaccess"]["connectors"].append(_connector("c2", "10.8.2.0/28"))
+    topology["cloudfunctions"]["functions"][0]["serviceConfig"]["vpcConnector"] = "c2"
+    demo.up(topology)
     before = hits(demo, "vpc-vpc")["cut"]
-    assert (seen(demo, "hello-run", VM, timeout=1) is not None) is passes
+    assert (seen(demo, "hello-function", VM, timeout=1) is not None) is passes
     assert (hits(demo, "vpc-vpc")["cut"] > before) is not passes
 
 
@@ -52,9 +62,7 @@ def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> 
 def test_a_create_under_such_a_rule_fails_with_googles_text(demo: Program) -> None:
     """Behaviour 1.7.5 (code 13, state ERROR), 1.7.7; the rest of the testbed is as it should be."""
     topology = _denying(demo.name, PROBERS, 99)
-    topology["vpcaccess"]["connectors"].append(
-        {"name": "c3", "network": "vpc", "ipCidrRange": "10.8.3.0/28", "minInstances": 2, "maxInstances": 3}
-    )
+    topology["vpcaccess"]["connectors"].append(_connector("c3", "10.8.3.0/28"))
     result = demo.up(topology, check=False)
     assert result.returncode == 70
     assert "VPC Access connector failed to get healthy" in result.stderr

@@ -42,7 +42,7 @@ def test_the_automatic_rule_lets_the_connector_in(demo: Program) -> None:
 
 
 @pytest.mark.parametrize(("priority", "passes"), [(999, False), (1000, False), (1001, True)])
-def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool) -> None:  # noqa: FBT001
+def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool) -> None:
     """Behaviour 2.2.5: below 1000 it beats the automatic rules, at 1000 deny wins the tie, above it comes too late."""
     _with_rule(demo, priority=priority, deny=["all"], sourceTags=["vpc-connector"])
     before = hits(demo, "vpc-vpc")["under-test"]
@@ -82,6 +82,7 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     source = seen(demo, "hello-function", VM)
     assert source is not None
     assert source.startswith("10.8.1.")
+    assert seen(demo, "hello-function", QUIET_VM) is not None
 
     deny = {"name": "only-c2", "network": "vpc", "priority": 900, "deny": ["all"],
             "sourceTags": ["vpc-connector-us-central1-c2"]}  # fmt: skip
@@ -91,10 +92,16 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     assert seen(demo, "hello-run", VM) is not None
     assert "aet-uscentral1-c2-tagfw" in hits(demo, "vpc-vpc")
 
-    demo.up(example(demo.name))
+    topology = example(demo.name)
+    topology["compute"]["subnetworks"].append({"name": "heirs", "network": "vpc", "ipCidrRange": "10.8.1.0/28"})
+    heir = {"name": "heir", "networkInterfaces": [{"subnetwork": "heirs", "networkIP": source}],
+            "tags": {"items": ["vpc-connector-us-central1-c2"]}}  # fmt: skip
+    topology["compute"]["instances"].append(heir)
+    demo.up(topology)
     assert not [rule for rule in hits(demo, "vpc-vpc") if "-c2-" in rule]
     assert [rule for rule in hits(demo, "vpc-vpc") if "-c1-" in rule]
-    assert seen(demo, "hello-function", VM) is not None
+    assert not reaches(demo, "heir", QUIET_VM)  # with an address and the tag of c2's, but without its rules
+    assert seen(demo, "hello-function", QUIET_VM) is not None
 
 
 def test_a_peered_network_filters_for_itself(demo: Program) -> None:

@@ -50,3 +50,9 @@ def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
     body = demo.invoke("hello-run", f"/udp?host={VM}&port=9", check=False)
     assert body["error"]["status"] == 502, (setting, body)
     assert "refused" in body["error"]["message"].lower()
+
+
+def test_errors_of_tcp_flows_come_back(demo: Program, setting: str) -> None:
+    """Behaviour 4.10.7: segments too large for the VPN get through, after "fragmentation needed" from its gateway."""
+    answer = demo.invoke("hello-run", f"/tcp?host=192.168.10.10&port=7&line={'x' * 3000}")
+    assert answer["answers"][0].split()[0] in instances(demo).values(), setting

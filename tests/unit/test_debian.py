@@ -58,7 +58,7 @@ def test_without_a_registry_it_is_made_from_packages(
     engine = Engine()
     assert any("no such host" in line for line in engine.make())
     assert engine.imported == [debian.NAME]
-    assert commands[0][:2] == ["mmdebstrap", "--variant=minbase"]
+    assert commands[0][:5] == ["unshare", "--mount", "--", "mmdebstrap", "--variant=minbase"]
 
 
 def test_without_either_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

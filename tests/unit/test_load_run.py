@@ -158,7 +158,7 @@ def test_a_load_without_failures(generator: Process, front_end: str, tmp_path: P
     readings = iter([[InstanceTraffic("c1-0", "10.8.0.2", 1, 10)], [InstanceTraffic("c1-0", "10.8.0.2", 4, 90)]])
     result, folder = run(
         generator,
-        request_for(front_end, "run", "fn", duration=2),
+        request_for(front_end, "run", "fn", duration=4),
         scenarios=SCENARIOS,
         loads=tmp_path / "loads",
         counters=lambda: next(readings),

@@ -1,0 +1,65 @@
+"""Shell completion, as a shell asks for it: names come from the stored state, and nobody else is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from testbed.cli import app
+from testbed.control.store import Store
+from tests.unit.topologies import example
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two testbeds: the example, and one that is called `other` and has not come far."""
+    monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    monkeypatch.delenv("TESTBED_NAME", raising=False)
+    with Store.open("demo", create=True) as store:
+        store.topology = example()
+        store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
+    with Store.open("other", create=True):
+        pass
+
+
+def offered(*words: str) -> list[str]:
+    variables = {
+        "_TESTBED_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["testbed", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    result = CliRunner().invoke(app, env=variables, prog_name="testbed")
+    assert result.exit_code == 0, result.output
+    return result.stdout.split()
+
+
+def test_names_of_testbeds() -> None:
+    assert offered("status", "--name", "d") == ["demo"]
+
+
+@pytest.mark.parametrize("command", ["exec", "logs", "configure"])
+def test_nodes(command: str) -> None:
+    assert offered(command, "--name", "demo", "vm-") == ["vm-europe", "vm-us"]
+
+
+def test_services() -> None:
+    assert offered("invoke", "--name", "demo", "hello-f") == ["hello-flexible", "hello-function"]
+
+
+def test_the_environment_names_the_testbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_NAME", "demo")
+    assert offered("exec", "c1") == ["c1-0001"]
+
+
+def test_scenarios() -> None:
+    assert offered("load", "vm") == ["vm_reads"]
+
+
+def test_nothing_of_a_testbed_that_was_not_named_or_is_not_there() -> None:
+    assert offered("exec", "vm-") == []
+    assert offered("exec", "--name", "none", "vm-") == []
+    assert offered("exec", "--name", "No_Name", "vm-") == []
+    assert offered("invoke", "--name", "other", "hello") == []
