@@ -9,6 +9,8 @@ import pytest
 
 FOLDER = Path(__file__).parent
 MARKERS = {"kernel": ("kernel",), "e2e": ("kernel", "docker")}
+FIRST_BUILD = 900
+"""Seconds that an end-to-end test may take: on a new machine the first one builds all images."""
 DESELECTED = pytest.StashKey[int]()
 
 
@@ -22,6 +24,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for marker in MARKERS.get(layer(item.path), ()):
             item.add_marker(marker)
+        if layer(item.path) == "e2e" and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(FIRST_BUILD))
     if os.geteuid() == 0:
         return
     without_root = [item for item in items if item.get_closest_marker("kernel") is None]

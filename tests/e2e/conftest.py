@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from testbed.nodes.engine import connect
+from testbed.nodes.images import Images
+from testbed.paths import IMAGES
 from tests.e2e.program import Program, example
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images() -> None:
+    """Build what is not built yet; on a new machine that takes minutes, and no test should be blamed for them."""
+    names = [f"testbed/{folder.name}" for folder in IMAGES.iterdir()]
+    Images(connect(), lambda *_: None).ensure(names)
 
 
 def _program(folder: Path, prefix: str) -> Program:

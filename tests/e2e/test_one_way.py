@@ -14,18 +14,20 @@ from tests.e2e.readers import hits, instances, seen
 VM, VM_EUROPE = "10.128.0.2", "10.132.0.2"
 CONNECT = """
 import socket, sys
-def tried(kind, host, port):
+from concurrent.futures import ThreadPoolExecutor
+def tried(attempt):
+    kind, (host, port) = attempt
     with socket.socket(socket.AF_INET, kind) as s:
-        s.settimeout(0.5)
+        s.settimeout(1)
         try:
             s.connect((host, int(port)))
             s.send(b"x")
             return f"answered: {s.recv(99)}" if kind == socket.SOCK_DGRAM else "connected"
         except OSError as error:
             return str(error)
-for target in sys.argv[1:]:
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        print(tried(kind, *target.split(":")))
+targets = [target.split(":") for target in sys.argv[1:]]
+with ThreadPoolExecutor() as pool:
+    print(*pool.map(tried, [(k, t) for t in targets for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]), sep="\\n")
 """
 """Tries each HOST:PORT by TCP and by UDP, and prints what happened."""
 SILENCE = "timed out"

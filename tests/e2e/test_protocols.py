@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.capture import arriving, node_path
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, instances
 
@@ -54,5 +57,11 @@ def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
 
 def test_errors_of_tcp_flows_come_back(demo: Program, setting: str) -> None:
     """Behaviour 4.10.7: segments too large for the VPN get through, after "fragmentation needed" from its gateway."""
-    answer = demo.invoke("hello-run", f"/tcp?host=192.168.10.10&port=7&line={'x' * 3000}")
+    runtime = node_path(demo, "hello-run")
+    # A path MTU that is known already would need no error.
+    subprocess.run(["nsenter", f"--net={runtime}", "ip", "route", "flush", "cache"], check=True)
+    with arriving(runtime) as so_far:
+        answer = demo.invoke("hello-run", f"/tcp?host=192.168.10.10&port=7&line={'x' * 3000}")
+        errors = {packet.source for packet in so_far() if packet.protocol == socket.IPPROTO_ICMP}
+    assert [source for source in errors if not source.startswith("35.199.")], errors  # from beyond the connector
     assert answer["answers"][0].split()[0] in instances(demo).values(), setting

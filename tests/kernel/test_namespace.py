@@ -99,6 +99,7 @@ def test_deleting_twice_is_no_error(paths: Paths) -> None:
 def test_what_a_killed_create_left_is_deleted() -> None:
     name = "tb-kt-unmounted"
     Path(namespace.path(name)).touch()  # the kill came between the file and the mount
+    assert namespace.unfinished(name, "tb-kt-nosuch") == [name]
 
     namespace.delete(name)
 
@@ -107,6 +108,7 @@ def test_what_a_killed_create_left_is_deleted() -> None:
 
 def test_a_namespace_with_a_process_is_not_deleted(paths: Paths) -> None:
     empty, used = (Path(paths[name]).name for name in "ab")
+    assert namespace.unfinished(empty, used) == []
     with living_in(paths["b"]) as pid:
         assert namespace.processes(paths["b"]) == [pid]
         with pytest.raises(FailedPrecondition, match=rf"{used} is in use by {pid} \(cat\)"):

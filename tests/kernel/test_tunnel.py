@@ -10,12 +10,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Nexthop, NexthopGroup, Plan, Route, Tunnel, Veth
 from testbed.kernel import namespace
-from testbed.kernel.apply import apply, difference
+from testbed.kernel.apply import apply, difference, reroute
 from testbed.kernel.change import Change
 from tests.kernel.spaces import TIMEOUT, Paths, answering, ask, ip, sh, spaces, until
 
@@ -116,6 +117,10 @@ def flows(served: Paths) -> Iterator[list[socket.socket]]:
         yield [stack.enter_context(namespace.connect(served["runtime"], SERVICE, TIMEOUT)) for _ in range(FLOWS)]
 
 
+def namespace_of(plan: Plan, name: str) -> Namespace:
+    return next(space for space in plan.namespaces if space.name == name)
+
+
 def new_flow(paths: Paths) -> str:
     """The instance that a new connection goes to."""
     with namespace.connect(paths["runtime"], SERVICE, TIMEOUT) as connection:
@@ -178,6 +183,16 @@ def test_only_the_flows_of_a_member_that_leaves_are_moved(served: Paths, flows: 
             with pytest.raises(ConnectionResetError):
                 ask(flow)
     assert {new_flow(served) for _ in range(5)} == {"i1"}
+
+
+def test_rerouting_one_namespace_is_all_that_a_new_flow_needs(served: Paths, flows: list[socket.socket]) -> None:
+    before = [ask(flow) for flow in flows]
+    namespace.delete(Path(served["i2"]).name)  # it is dead, and nothing that needs it could be applied
+
+    reroute(namespace_of(plan((0,)), "spreader"), served["spreader"])
+
+    assert {new_flow(served) for _ in range(5)} == {"i1"}
+    assert [ask(flow) for flow, name in zip(flows, before, strict=True) if name == "i1"] == ["i1"] * before.count("i1")
 
 
 def test_any_change_of_routes_leaves_running_flows_alone(served: Paths, flows: list[socket.socket]) -> None:

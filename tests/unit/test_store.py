@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from testbed.control.lock import WRITER, writing
+from testbed.control.store import Store, exists, folder_of, names
+from testbed.control.teardown import clear, discarded_unless_begun
+from testbed.errors import InvalidArgument, NotFound, Unavailable
+from tests.unit.topologies import small
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
+    monkeypatch.setenv("TESTBED_WORK", "")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "..", "../etc", "a/b", "/etc", "-a", "A", "a_b", "a" * 21, "a\n"])
+def test_a_name_that_is_none_reaches_no_folder(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not the name of a testbed"):
+        folder_of(name)
+
+
+def test_what_is_not_there_is_not_made_by_looking(state: Path) -> None:
+    with pytest.raises(NotFound, match="'bed'"), Store.open("bed"):
+        pass
+    assert list(state.iterdir()) == []
+
+
+def test_secrets_are_their_owner_s_alone(state: Path) -> None:
+    with Store.open("bed", create=True):
+        files = [state / "bed", *(state / "bed").iterdir()]
+        assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in files)
+
+
+def test_a_file_that_was_only_just_made_is_a_testbed(state: Path) -> None:
+    """What a kill between two lines of `open` leaves."""
+    (state / "bed").mkdir()
+    (state / "bed" / "state.db").touch()
+    assert names() == ["bed"]
+    with Store.open("bed") as store:
+        assert not store.begun
+        assert store.recorded("container") == set()
+        identity = store.id
+    with Store.open("bed") as store:
+        assert store.id == identity
+
+
+def test_a_look_does_not_wait_for_a_writer() -> None:
+    with Store.open("bed", create=True) as writer, writer.transaction():
+        writer.record("container", "tb-bed-a")
+        with Store.open("bed") as reader:
+            assert reader.recorded("container") == set()
+
+
+def test_a_file_that_is_no_state_is_said(state: Path) -> None:
+    (state / "bed").mkdir()
+    (state / "bed" / "state.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(Unavailable, match=r"the state of testbed 'bed' .*state\.db"), Store.open("bed"):
+        pass
+
+
+def test_processes_are_replaced_as_a_whole() -> None:
+    with Store.open("bed", create=True) as store:
+        store.set_processes({"a": 1, "b": 2})
+        store.set_processes({"b": 3})
+        assert store.processes() == {"b": 3}
+
+
+def up(*, begin: bool) -> None:
+    """A command that fails, before or after it has written down what was asked for."""
+    with (
+        writing(folder_of("bed"), create=True),
+        discarded_unless_begun("bed"),
+        Store.open("bed", create=True) as store,
+    ):
+        if begin:
+            store.topology = small()
+        raise NotFound("something")
+
+
+def test_what_fails_before_anything_was_asked_for_leaves_no_trace(state: Path) -> None:
+    with pytest.raises(NotFound):
+        up(begin=False)
+    assert list(state.iterdir()) == []
+
+
+def test_what_fails_later_stays(state: Path) -> None:
+    with pytest.raises(NotFound):
+        up(begin=True)
+    assert names() == ["bed"]
+    assert {path.name for path in (state / "bed").iterdir()} == {WRITER, "state.db"}
+
+
+def test_reports_are_kept_and_everything_else_goes(state: Path) -> None:
+    folder = state / "bed"
+    report = folder / "loads" / "one" / "report.html"
+    for path in (report, folder / "ansible" / "run-1" / "env", folder / "controller.log"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "link").symlink_to(report.parent)
+    with Store.open("bed", create=True):
+        pass
+    with writing(folder):
+        clear(folder)
+    assert [path for path in state.rglob("*") if not path.is_dir()] == [report]
+    assert not exists("bed")
+    report.unlink()
+    report.parent.rmdir()
