@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
@@ -41,6 +42,9 @@ def options(
 
 def main() -> None:
     """Run the command; an error becomes a short text on stderr and the exit status of its class."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) lets a signal be ignored
+            signal.signal(number, signal.default_int_handler)  # as orderly an end as Ctrl-C
     try:
         status = app(standalone_mode=False)
     except TestbedError as error:

@@ -131,7 +131,7 @@ class _Compiler:
             if instance.nic.access_configs:
                 external = self._address(f"{instance.full_name}/external")
                 vpc.translations.append(
-                    Translation(instance.name, frozenset({nic.address}), (external,), one_to_one=True)
+                    Translation(instance.name, frozenset({nic.address}), external, one_to_one=True)
                 )  # fmt: skip
             self.nodes.append(node_specs.vm(instance))
 
@@ -237,9 +237,7 @@ class _Compiler:
             if router.network != network.full_name:
                 continue
             for nat in router.nats:
-                external = [self._address(a) for a in nat.nat_ips] or [
-                    self._address(f"{router.full_name}/nats/{nat.name}")
-                ]
+                external = self._address(nat.nat_ips[0] if nat.nat_ips else f"{router.full_name}/nats/{nat.name}")
                 chosen = {entry.name for entry in nat.subnetworks}
                 ranges = [
                     IPv4Network(s.ip_cidr_range) for s in self.topology.compute.subnetworks
@@ -253,7 +251,7 @@ class _Compiler:
                     ]  # fmt: skip
                 taken = {s for t in vpc.translations if t.one_to_one for s in t.sources}
                 sources = {nic.address for nic in vpc.nics if any(_in(nic.address, cidr) for cidr in ranges)} - taken
-                vpc.translations.append(Translation(nat.name, frozenset(sources), tuple(external)))
+                vpc.translations.append(Translation(nat.name, frozenset(sources), external))
 
     def _vpn_gateways(self, internet: Space) -> None:
         """A gateway is a router with one foot on the internet and one in the network."""

@@ -38,7 +38,7 @@ class Translation:
 
     name: str
     sources: frozenset[str]
-    external: tuple[str, ...]
+    external: str
     one_to_one: bool = False
 
 
@@ -74,7 +74,7 @@ class Vpc:
         """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
         self.wiring.join(self.space, internet, mtu=1500)
         self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
-        external = [f"{address}/32" for translation in self.translations for address in translation.external]
+        external = [f"{translation.external}/32" for translation in self.translations]
         self.wiring.route(internet, external, self.space)
 
     def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
@@ -134,15 +134,16 @@ class Vpc:
     def _nat(self) -> Table:
         device = interface_name(INTERNET)
         inbound = [
-            f"-d {t.external[0]}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {source}"
+            f"-d {t.external}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {source}"
             for t in self.translations if t.one_to_one for source in t.sources
         ]  # fmt: skip
         outbound = []
         for translation in sorted(self.translations, key=lambda t: not t.one_to_one):
             sources = self.space.set_of("hash:ip", translation.sources, purpose=translation.name)
-            to = " ".join(f"--to-source {address}" for address in translation.external[:1])
             comment = f"-m comment --comment {translation.name}"
-            outbound.append(f"-o {device} -m set --match-set {sources} src {comment} -j SNAT {to}")
+            outbound.append(
+                f"-o {device} -m set --match-set {sources} src {comment} -j SNAT --to-source {translation.external}"
+            )
         return Table("nat", (
             Chain("PREROUTING", "ACCEPT", tuple(inbound)), Chain("INPUT", "ACCEPT"), Chain("OUTPUT", "ACCEPT"),
             Chain("POSTROUTING", "ACCEPT", tuple(outbound)),

@@ -145,7 +145,8 @@ class RouterNat(Resource):
 
     name: ComputeName
     nat_ip_allocate_option: Annotated[Literal["AUTO_ONLY", "MANUAL_ONLY"], Constant] = "AUTO_ONLY"
-    nat_ips: tuple[AddressRef, ...] = ()
+    nat_ips: tuple[AddressRef, ...] = Field((), max_length=1)
+    """One address at most in this version."""
     source_subnetwork_ip_ranges_to_nat: Annotated[
         Literal["ALL_SUBNETWORKS_ALL_IP_RANGES", "ALL_SUBNETWORKS_ALL_PRIMARY_IP_RANGES", "LIST_OF_SUBNETWORKS"],
         Constant,

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +145,20 @@ def test_two_ups_at_once_then_down_twice(fresh: Program) -> None:
         assert [path for path in (fresh.state / fresh.name).rglob("*") if path.is_file()] == [report]
 
 
-@pytest.mark.parametrize("everybody", [True, False], ids=["the terminal's Ctrl-C", "SIGINT to the program alone"])
-def test_ctrl_c_is_answered_at_once_and_down_cleans(fresh: Program, everybody: bool) -> None:
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)],
+    ids=["a terminal's Ctrl-C", "SIGTERM to the program alone"],
+)
+def test_ctrl_c_is_answered_at_once_and_down_cleans(
+    fresh: Program, send: Callable[[int, int], None], number: signal.Signals
+) -> None:  # fmt: skip
     topology = file(fresh, small(fresh.name))
     for phase in ("nodes", "configuration"):
         process = start(fresh, "up", topology)
         assert process.stdout
         assert any(line.startswith(phase) for line in process.stdout), f"there was no phase {phase}"
-        (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
+        send(process.pid, number)
         said, _ = process.communicate(timeout=10)
         assert process.returncode == INTERRUPTED, said
         assert f"interrupted: testbed '{fresh.name}'" in said

@@ -60,6 +60,13 @@ def test_no_group_can_be_called_like_a_node() -> None:
     assert all("_" in group for group in inventory([], container)["all"]["children"])
 
 
+def test_the_inventory_says_whose_last_run_was_cut_short() -> None:
+    groups = inventory([GATEWAY, CACHE], container, {CACHE.name})["all"]["children"]
+    hosts = {name: variables for group in groups.values() for name, variables in group["hosts"].items()}
+    assert hosts[CACHE.name]["unfinished"] is True
+    assert "unfinished" not in hosts[GATEWAY.name]
+
+
 def test_the_inventory_does_not_depend_on_the_order_of_the_nodes() -> None:
     assert inventory([GATEWAY, CACHE], container) == inventory([CACHE, GATEWAY], container)
 
@@ -139,6 +146,15 @@ def test_only_the_chosen_nodes_are_configured(
     configure(tmp_path, nodes, container, ignore, only=only)
     assert [limit for _, _, limit in runs] == limits
     assert len((tmp_path / "ansible" / "inventory.yml").read_text()) > 0
+
+
+@pytest.mark.usefixtures("runs")
+def test_folders_that_a_killed_run_has_left_go(tmp_path: Path) -> None:
+    left = tmp_path / "ansible" / "run-abc" / "env" / "envvars"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    configure(tmp_path, [CACHE], container, ignore)
+    assert [path.name for path in (tmp_path / "ansible").iterdir()] == ["inventory.yml"]
 
 
 def test_only_we_can_read_the_inventory(written: Path) -> None:
