@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from testbed.errors import Internal, NotFound
 from testbed.fabric.plan import Namespace, Plan
-from testbed.kernel import firewall, iproute, links, routing, sysctl
+from testbed.kernel import firewall, links, netlink, routing, routing_messages, sysctl
 from testbed.kernel.change import Change, Step
 from testbed.kernel.namespace import inside
 
@@ -26,7 +26,7 @@ class State:
     """What one namespace is like."""
 
     links: links.Links
-    routing: routing.Routing
+    routing: routing_messages.Routing
     firewall: firewall.Firewall
     sysctls: Mapping[str, str]
 
@@ -56,8 +56,8 @@ def apply(plan: Plan, paths: Mapping[str, str], report: Callable[[Change], None]
 
     Raises:
         NotFound: a namespace does not exist.
-        CommandFailed: the kernel refused something; what was done before stays, and calling again goes on from there.
-        Internal: what the kernel says it has keeps differing from the plan.
+        Internal: the kernel refused something (what was done before stays, and calling again goes on from there), or
+            what it says it has keeps differing from the plan.
     """
     made: list[Change] = []
     states = _read(plan.namespaces, paths)
@@ -83,12 +83,12 @@ def reroute(space: Namespace, path: str) -> None:
 
     Raises:
         NotFound: the namespace does not exist.
-        CommandFailed: the kernel refused something.
+        Internal: the kernel refused something.
     """
 
     def act() -> None:
-        actual = routing.parse(iproute.show(), node=space.node)
-        iproute.batch(list(routing.steps(space.name, routing.wanted(space), actual)))
+        actual = routing_messages.parse(netlink.read(), node=space.node)
+        netlink.perform([*routing.steps(space.name, routing_messages.wanted(space), actual)])
 
     inside(path, act)
 
@@ -99,10 +99,10 @@ def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, St
 
 def _state(space: Namespace) -> State:
     """The state of the calling thread's namespace, as far as the plan for it manages it."""
-    dump = iproute.show()
+    dump = netlink.read()
     return State(
-        links.parse(dump.addresses),
-        routing.parse(dump, node=space.node),
+        links.parse(dump.links, dump.addresses),
+        routing_messages.parse(dump, node=space.node),
         firewall.read(space),
         sysctl.read([*sysctl.IMPLIED, *space.sysctls]),
     )
@@ -122,16 +122,16 @@ def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, State]) -
         late = {key: value for key, value in values.items() if sysctl.of_device(key)}
         early = {key: value for key, value in values.items() if key not in late}
         update = firewall.Update(space, state.firewall)
-        steps = [*wiring.adjust[name], *routing.steps(name, routing.wanted(space), state.routing)]
+        steps = [*wiring.adjust[name], *routing.steps(name, routing_messages.wanted(space), state.routing)]
         guard[name] = [*_sysctl_tasks(name, early), *([Task(update.changes, update.make)] if update.changes else [])]
-        finish[name] = [*_ip_tasks(steps), *_sysctl_tasks(name, late)]
-    remove = {name: _ip_tasks(steps) for name, steps in wiring.remove.items()}
-    make = {name: _ip_tasks(steps) for name, steps in wiring.make.items()}
+        finish[name] = [*_netlink_tasks(steps), *_sysctl_tasks(name, late)]
+    remove = {name: _netlink_tasks(steps) for name, steps in wiring.remove.items()}
+    make = {name: _netlink_tasks(steps) for name, steps in wiring.make.items()}
     return [{name: tasks for name, tasks in phase.items() if tasks} for phase in (guard, remove, make, finish)]
 
 
-def _ip_tasks(steps: Sequence[Step]) -> list[Task]:
-    return [Task([step.change for step in steps if step.change], partial(iproute.batch, steps))] if steps else []
+def _netlink_tasks(steps: Sequence[Step]) -> list[Task]:
+    return [Task([step.change for step in steps if step.reported], partial(netlink.perform, steps))] if steps else []
 
 
 def _sysctl_tasks(namespace: str, values: Mapping[str, str]) -> list[Task]:

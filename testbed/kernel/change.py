@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +24,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One line of `ip -batch` input, and the change that it makes (None: it completes the change of another step)."""
+class Request:
+    """A request to the kernel, in pyroute2's words, but with the names of devices for their numbers."""
 
-    command: str
-    change: Change | None = None
+    subject: Literal["link", "addr", "neigh", "nexthop", "route", "rule"]
+    command: Literal["add", "set", "replace", "delete"]
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A request and what it changes."""
+
+    request: Request
+    change: Change
+    reported: bool = True
+    """False if it only completes the change of another step."""

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from testbed.fabric.plan import LOOPBACK, End, Interface, Plan, Tunnel, Veth
-from testbed.kernel.change import Change, Step
-from testbed.kernel.iproute import Entry
+from testbed.kernel.change import Change, Request, Step
+from testbed.kernel.netlink import Message
 
 _MARK = "testbed:"
 _TUNNEL = f"{_MARK}tunnel"
 _LOOPBACK_ADDRESS = "127.0.0.1/8"
+_ETHERNET = 1  # ARPHRD_ETHER
+_UP = 1  # IFF_UP
+_MODES = ("collect_metadata", "gpe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +40,28 @@ Links = Mapping[str, Link]
 """The devices of one namespace by name."""
 
 
-def parse(entries: Iterable[Entry]) -> Links:
-    """Reads the entries of `ip address show`."""
-    return {entry["ifname"]: _link(entry) for entry in entries}
+def parse(links: Iterable[Message], addresses: Iterable[Message]) -> Links:
+    """Reads a dump's links and addresses."""
+    of_device = defaultdict[int, set[str]](set)
+    for address in addresses:
+        of_device[address["index"]].add(f"{address.get('local')}/{address['prefixlen']}")
+    return {link.get("ifname"): _link(link, of_device[link["index"]]) for link in links}
 
 
-def _link(entry: Entry) -> Link:
-    info = entry.get("linkinfo", {})
-    data = info.get("info_data", {})
-    interface = Interface(
-        entry["ifname"],
-        frozenset(f"{a['local']}/{a['prefixlen']}" for a in entry["addr_info"] if a.get("family") == "inet"),
-        entry.get("address"),
-        entry["mtu"],
-    )
-    gpe = data.get("external") and data.get("gpe")
+def _link(link: Message, addresses: Iterable[str]) -> Link:
+    kind = link.get(("linkinfo", "kind"), "")
+    tunnel = kind == "vxlan" and all(link.get(("linkinfo", "data", f"vxlan_{mode}")) for mode in _MODES)
     return Link(
-        interface,
-        info.get("info_kind", ""),
-        entry.get("ifalias", ""),
-        "UP" in entry["flags"],
-        data["port"] if gpe else None,
+        Interface(
+            link.get("ifname"),
+            frozenset(addresses),
+            link.get("address") if link["ifi_type"] == _ETHERNET else None,
+            link.get("mtu"),
+        ),
+        kind,
+        link.get("ifalias", ""),
+        bool(link["flags"] & _UP),
+        link.get(("linkinfo", "data", "vxlan_port")) if tunnel else None,
     )
 
 
@@ -76,7 +81,8 @@ def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> W
 
     def discard(namespace: str, name: str) -> None:
         link = kept[namespace].pop(name)
-        remove[namespace].append(Step(f"link delete {name}", Change(namespace, "delete", link.kind or "link", name)))
+        change = Change(namespace, "delete", link.kind or "link", name)
+        remove[namespace].append(Step(Request("link", "delete", {"ifname": name}), change))
 
     for namespace, name in _stale(plan, actual):
         discard(namespace, name)
@@ -137,45 +143,50 @@ def _by_name(tunnels: Iterable[Tunnel]) -> list[Tunnel]:
 
 def _make_veth(veth: Veth, paths: Mapping[str, str]) -> Step:
     a, b = veth.a, veth.b
-    command = (
-        f"link add {_properties(a.interface)} type veth peer name {_properties(b.interface)} netns {paths[b.namespace]}"
-    )
-    what = f"{a.interface.name} -- {b.namespace}/{b.interface.name}"
-    return Step(command, Change(a.namespace, "add", "veth", what))
+    peer = {**_properties(b.interface), "net_ns_fd": paths[b.namespace]}
+    request = Request("link", "add", {**_properties(a.interface), "kind": "veth", "peer": peer})
+    return Step(request, Change(a.namespace, "add", "veth", f"{a.interface.name} -- {b.namespace}/{b.interface.name}"))
 
 
 def _make_tunnel(namespace: str, tunnel: Tunnel) -> Step:
-    command = f"link add {_properties(tunnel.interface)} type vxlan external gpe dstport {tunnel.port}"
-    return Step(command, Change(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})"))
+    modes = {f"vxlan_{mode}": True for mode in _MODES}
+    values = {**_properties(tunnel.interface), "kind": "vxlan", "vxlan_port": tunnel.port, "vxlan_learning": 0, **modes}
+    change = Change(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})")
+    return Step(Request("link", "add", values), change)
 
 
-def _properties(interface: Interface) -> str:
-    mac = f" address {interface.mac}" if interface.mac else ""
-    mtu = f" mtu {interface.mtu}" if interface.mtu else ""
-    return f"{interface.name}{mac}{mtu}"
+def _properties(interface: Interface) -> dict[str, object]:
+    values = {"ifname": interface.name, "address": interface.mac, "mtu": interface.mtu}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _adjust(namespace: str, wanted: Interface, alias: str, link: Link | None) -> Iterator[Step]:
     """The steps for one device.  `link` is None if it is just being made: alias, state and addresses are missing."""
-    name = wanted.name
+
+    def setting(what: str, values: Mapping[str, object], *, reported: bool = True) -> Step:
+        change = Change(namespace, "replace", "link", f"{wanted.name}: {what}")
+        return Step(Request("link", "set", {"ifname": wanted.name, **values}), change, reported)
+
     if link is None:
-        yield Step(f"link set dev {name} alias {alias} up")
+        yield setting(f"up, alias {alias}", {"ifalias": alias, "state": "up"}, reported=False)
         actual = frozenset[str]()
     else:
         actual = link.interface.addresses
-        for key, value, now in (
+        for name, value, now in (
             ("address", wanted.mac, link.interface.mac),
             ("mtu", wanted.mtu, link.interface.mtu),
         ):
             if value is not None and value != now:
-                change = Change(namespace, "replace", "link", f"{name}: {key} {now} -> {value}")
-                yield Step(f"link set dev {name} {key} {value}", change)
+                yield setting(f"{name} {now} -> {value}", {name: value})
         if not link.up:
-            yield Step(f"link set dev {name} up", Change(namespace, "replace", "link", f"{name}: down -> up"))
+            yield setting("down -> up", {"state": "up"})
     for address in sorted(actual - wanted.addresses):
-        change = Change(namespace, "delete", "address", f"{address} of {name}")
-        yield Step(f"address delete {address} dev {name}", change)
+        yield _address(namespace, wanted.name, "delete", address)
     for address in sorted(wanted.addresses - actual):
         if address != _LOOPBACK_ADDRESS:  # the kernel adds it when the device comes up
-            change = Change(namespace, "add", "address", f"{address} on {name}")
-            yield Step(f"address add {address} dev {name}", change)
+            yield _address(namespace, wanted.name, "add", address)
+
+
+def _address(namespace: str, device: str, verb: Literal["add", "delete"], address: str) -> Step:
+    change = Change(namespace, verb, "address", f"{address} {'on' if verb == 'add' else 'of'} {device}")
+    return Step(Request("addr", verb, {"index": device, "address": address}), change)

@@ -11,18 +11,19 @@ import ctypes
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
-from testbed.kernel.command import CommandFailed, run
+from testbed.kernel.sandbox import CLONE_NEWNET, in_new_namespace
 
 T = TypeVar("T")
 
 _RUN = Path("/run/netns")
-_CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -49,15 +50,20 @@ def create(*new: str) -> None:
         AlreadyExists: there is one of that name; those before it in the arguments were made.
         PermissionDenied: the caller is not root.
     """
-    try:
-        run(["ip", "-batch", "-"], "".join(f"netns add {name}\n" for name in new))
-    except CommandFailed as failure:
-        reason = f"network namespace: {failure.stderr.splitlines()[0]}"
-        if "File exists" in reason:
-            raise AlreadyExists(reason) from failure
-        if os.geteuid() != 0:
-            raise PermissionDenied(reason, hint="run as root") from failure
-        raise
+    for name in new:
+        try:
+            in_new_namespace(partial(_name, name))
+        except FileExistsError as error:
+            raise AlreadyExists(f"network namespace {name} exists") from error
+        except PermissionError as error:
+            raise PermissionDenied(f"network namespace {name}: {error.strerror}", hint="run as root") from error
+
+
+def _name(name: str) -> None:
+    """Names the namespace of the calling thread; pyroute2's own `create` would start a process for that."""
+    from pyroute2 import netns  # noqa: PLC0415  # see kernel.netlink
+
+    netns.attach(name, threading.get_native_id(), _libc)
 
 
 def delete(*old: str) -> None:
@@ -66,13 +72,16 @@ def delete(*old: str) -> None:
     Raises:
         FailedPrecondition: processes live in one, and would keep it alive without a name.  Nothing was removed.
     """
+    from pyroute2 import netns  # noqa: PLC0415  # see kernel.netlink
+
     there = [name for name in old if (_RUN / name).exists()]
     inhabited = _inhabitants([_RUN / name for name in there])
     for name, processes in zip(there, inhabited, strict=True):
         if processes:
             listed = ", ".join(f"{pid} ({_program(pid)})" for pid in processes)
             raise FailedPrecondition(f"network namespace {name} is in use by {listed}", hint="end these processes")
-    run(["ip", "-batch", "-"], "".join(f"netns delete {name}\n" for name in there))
+    for name in there:
+        netns.remove(name, _libc)
 
 
 def processes(path: str) -> list[int]:
@@ -152,7 +161,7 @@ def _enter(path: str) -> None:
     except PermissionError as error:
         raise PermissionDenied(f"network namespace {path} may not be opened", hint="run as root") from error
     try:
-        if _libc.setns(descriptor, _CLONE_NEWNET) == 0:
+        if _libc.setns(descriptor, CLONE_NEWNET) == 0:
             return
         number = ctypes.get_errno()
     finally:

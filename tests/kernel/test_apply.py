@@ -23,7 +23,6 @@ from testbed.fabric.plan import (
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
 from testbed.kernel.change import Change
-from testbed.kernel.command import CommandFailed
 from tests.kernel.spaces import TIMEOUT, Paths, answering, ask, ip, sh, spaces
 
 GATEWAY = "169.254.1.1"
@@ -356,20 +355,30 @@ def test_a_namespace_without_a_path_is_not_found(paths: Paths) -> None:
         apply(PLAN, {"router": paths["router"]})
 
 
-def test_a_refused_command_is_shown_with_the_kernels_reason(paths: Paths) -> None:
-    left = replace(namespace_of(PLAN, "left"), routes=frozenset({Route("10.9.0.0/16", "eth7")}))
+@pytest.mark.parametrize(
+    ("route", "reason"),
+    [
+        (Route("10.9.0.0/16", "eth7"), r"10\.9\.0\.0/16 dev eth7 table 254 was refused: no interface with this name"),
+        (Route("10.9.0.1/16", "eth0"), r"10\.9\.0\.1/16 dev eth0 .* refused: .*Invalid prefix for given prefix length"),
+        (Route("10.9.0.0/16", nexthop=7), r"10\.9\.0\.0/16 nhid 7 .* refused: .*Nexthop id does not exist"),
+    ],
+)
+def test_a_refusal_tells_where_what_and_why(paths: Paths, route: Route, reason: str) -> None:
+    left = replace(namespace_of(PLAN, "left"), routes=frozenset({route}))
 
-    with pytest.raises(CommandFailed, match=r"`ip route replace 10.9.0.0/16 dev eth7 .*Cannot find device \"eth7\""):
+    with pytest.raises(Internal, match=f"left: add route {reason}"):
         apply(with_namespace(PLAN, left), paths)
 
     apply(PLAN, paths)  # goes on from there
     assert answers(paths)
 
 
-def test_what_the_kernel_takes_but_prints_differently_is_a_defect(paths: Paths) -> None:
-    left = replace(namespace_of(PLAN, "left"), routes=frozenset({Route("010.0.0.0/16", "eth0")}))
+def test_what_the_kernel_takes_but_tells_differently_is_a_defect(paths: Paths) -> None:
+    left = replace(
+        namespace_of(PLAN, "left"), neighbours=frozenset({Neighbour("10.0.0.9", "02:00:00:00:00:AB", "eth0")})
+    )
 
-    with pytest.raises(Internal, match=r"does not take the plan.*010\.0\.0\.0/16"):
+    with pytest.raises(Internal, match=r"does not take the plan.*02:00:00:00:00:AB"):
         apply(with_namespace(PLAN, left), paths)
 
 

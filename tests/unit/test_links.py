@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+import pytest
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from testbed.fabric.plan import End, Interface, Namespace, Plan, Tunnel, Veth
 from testbed.kernel import links
-from testbed.kernel.change import Step
+from testbed.kernel.change import Request, Step
 from testbed.kernel.links import Link, Links, Wiring
+from testbed.kernel.netlink import Message
+from tests.unit.messages import decoded
 
 PATHS = {"vpc": "/run/netns/tb-t-vpc", "vm": "/proc/123/ns/net"}
 VPC_END = End("vpc", Interface("vm", frozenset({"169.254.1.1/32"}), "02:00:00:00:00:01", 1460))
@@ -31,40 +38,42 @@ def wire(vpc: Links, vm: Links, plan: Plan = PLAN) -> Wiring:
     return links.wire(plan, {"vpc": vpc, "vm": vm}, PATHS)
 
 
-def commands(steps: list[Step]) -> list[str]:
-    return [step.command for step in steps]
+def requests(steps: list[Step]) -> list[Request]:
+    return [step.request for step in steps]
 
 
 def nothing(wiring: Wiring) -> bool:
     return not any(steps for phase in (wiring.remove, wiring.make, wiring.adjust) for steps in phase.values())
 
 
+def device(data: Mapping[str, object], **values: object) -> Message:
+    attributes = [("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", {"attrs": [*data.items()]})]
+    return decoded(ifinfmsg, index=7, ifname="tun0", mtu=1410, linkinfo={"attrs": attributes}, **values)
+
+
 def test_a_device_is_read() -> None:
-    entry = {
-        "ifname": "tun0",
-        "flags": ["POINTOPOINT", "NOARP", "UP", "LOWER_UP"],
-        "mtu": 1410,
-        "ifalias": "testbed:tunnel",
-        "linkinfo": {"info_kind": "vxlan", "info_data": {"external": True, "gpe": True, "port": 665}},
-        "addr_info": [
-            {"family": "inet", "local": "10.0.0.1", "prefixlen": 32},
-            {"family": "inet6", "local": "fe80::1", "prefixlen": 64},
-        ],
-    }
+    data = {"IFLA_VXLAN_PORT": 665, "IFLA_VXLAN_COLLECT_METADATA": 1, "IFLA_VXLAN_GPE": True}
+    link = device(data, ifi_type=0xFFFE, flags=1, ifalias="testbed:tunnel")
+    addresses = [
+        decoded(ifaddrmsg, index=7, prefixlen=32, local="10.0.0.1"),
+        decoded(ifaddrmsg, index=8, prefixlen=32, local="10.0.0.2"),
+    ]
     expected = Link(Interface("tun0", frozenset({"10.0.0.1/32"}), None, 1410), "vxlan", "testbed:tunnel", True, 665)
 
-    assert links.parse([entry]) == {"tun0": expected}
+    assert links.parse([link], addresses) == {"tun0": expected}
+
+
+@pytest.mark.parametrize(("kind", "mac"), [(1, "02:00:00:00:00:01"), (768, None)])
+def test_only_the_address_of_an_ethernet_device_is_a_mac(kind: int, mac: str | None) -> None:
+    link = device({}, ifi_type=kind, address="02:00:00:00:00:01")
+
+    assert links.parse([link], [])["tun0"].interface.mac == mac
 
 
 def test_a_plain_vxlan_device_is_not_taken_for_a_tunnel() -> None:
-    entry = {
-        "ifname": "tun0",
-        "flags": [],
-        "mtu": 1410,
-        "linkinfo": {"info_kind": "vxlan", "info_data": {"id": 7, "port": 665}},
-        "addr_info": [],
-    }
-    assert links.parse([entry])["tun0"].port is None
+    plain = {"IFLA_VXLAN_PORT": 665, "IFLA_VXLAN_ID": 7, "IFLA_VXLAN_COLLECT_METADATA": 0}
+
+    assert links.parse([device(plain)], [])["tun0"].port is None
 
 
 def test_what_is_there_needs_nothing() -> None:
@@ -74,35 +83,38 @@ def test_what_is_there_needs_nothing() -> None:
 def test_a_veth_is_made_from_one_end_into_the_other_namespace() -> None:
     wiring = wire(there(), there(TUN))
 
-    [command] = commands(wiring.make["vpc"])
-    assert command == (
-        "link add vm address 02:00:00:00:00:01 mtu 1460 type veth "
-        "peer name eth0 address 02:00:00:00:00:02 mtu 1460 netns /proc/123/ns/net"
+    [request] = requests(wiring.make["vpc"])
+    peer = {"ifname": "eth0", "address": "02:00:00:00:00:02", "mtu": 1460, "net_ns_fd": "/proc/123/ns/net"}
+    assert request == Request(
+        "link", "add", {"ifname": "vm", "address": "02:00:00:00:00:01", "mtu": 1460, "kind": "veth", "peer": peer}
     )
-    assert commands(wiring.adjust["vm"]) == [
-        "link set dev eth0 alias testbed:vpc/vm up",
-        "address add 10.0.0.2/32 dev eth0",
+    assert requests(wiring.adjust["vm"]) == [
+        Request("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"}),
+        Request("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
     ]
+    assert [step.reported for step in wiring.adjust["vm"]] == [False, True]
 
 
 def test_a_tunnel_is_made() -> None:
     wiring = wire(there(VPC_SIDE), there(VM_SIDE))
 
-    assert commands(wiring.make["vm"]) == ["link add tun0 mtu 1410 type vxlan external gpe dstport 665"]
+    [request] = requests(wiring.make["vm"])
+    assert (request.subject, request.command, request.values["kind"]) == ("link", "add", "vxlan")
+    assert request.values["vxlan_port"] == 665
 
 
 def test_half_a_veth_is_removed_and_made_anew() -> None:
     wiring = wire(there(VPC_SIDE), there(TUN))
 
-    assert commands(wiring.remove["vpc"]) == ["link delete vm"]
+    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "vm"})]
     assert len(wiring.make["vpc"]) == 1
 
 
 def test_a_veth_to_another_place_is_removed_at_both_ends() -> None:
     wiring = wire(there(replace(VPC_SIDE, alias="testbed:other/eth0")), there(VM_SIDE, TUN))
 
-    assert commands(wiring.remove["vpc"]) == ["link delete vm"]
-    assert commands(wiring.remove["vm"]) == ["link delete eth0"]
+    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "vm"})]
+    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "eth0"})]
     assert len(wiring.make["vpc"]) == 1
 
 
@@ -111,8 +123,8 @@ def test_unknown_veths_go_from_our_namespaces_and_only_ours_from_a_nodes() -> No
     former = Link(Interface("y"), "veth", "testbed:gone/z")
     wiring = wire(there(VPC_SIDE, stranger), there(VM_SIDE, TUN, stranger, former))
 
-    assert commands(wiring.remove["vpc"]) == ["link delete x"]
-    assert commands(wiring.remove["vm"]) == ["link delete y"]
+    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "x"})]
+    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "y"})]
 
 
 def test_devices_of_other_kinds_are_left_alone() -> None:
@@ -124,8 +136,8 @@ def test_only_what_differs_is_adjusted() -> None:
     wiring = wire(there(VPC_SIDE), there(drifted, TUN))
 
     assert not wiring.remove
-    assert commands(wiring.adjust["vm"]) == [
-        "link set dev eth0 mtu 1460",
-        "address delete 10.0.0.3/32 dev eth0",
-        "address add 10.0.0.2/32 dev eth0",
+    assert requests(wiring.adjust["vm"]) == [
+        Request("link", "set", {"ifname": "eth0", "mtu": 1460}),
+        Request("addr", "delete", {"index": "eth0", "address": "10.0.0.3/32"}),
+        Request("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
     ]
