@@ -47,7 +47,7 @@ def throughput(path: Path, seconds: float) -> float:
 
 def latency(path: Path, seconds: float) -> float:
     """The median time of a round trip of one byte, in seconds."""
-    with _connected(path) as (client, server), _process(partial(_echo, server), 0):
+    with _connected(path) as (client, server), _process(partial(_echo, server, client), 0):
         server.close()
         _use(1)
         times = []
@@ -67,7 +67,8 @@ def _send(client: socket.socket, seconds: float) -> None:
         client.sendall(data)
 
 
-def _echo(server: socket.socket) -> None:
+def _echo(server: socket.socket, client: socket.socket) -> None:
+    client.close()  # this process has a copy of both; the end of the other one's is the end of the connection
     while byte := server.recv(1):
         server.sendall(byte)
 
