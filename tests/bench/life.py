@@ -63,8 +63,8 @@ def repeat(bed: Program, times: Times, repeats: int) -> None:
 def images(folder: Path) -> float:
     """Seconds to build all images with nothing that could be used again but the base image.
 
-    The builds are those of a copy with one more label, which every image inherits: so no layer is known, and what was built
-    can be found and removed.
+    The builds are those of a copy with one more label, which every image inherits: so no layer is known, and what was
+    built can be found and removed.
     """
     value = secrets.token_hex(4)
     copy = shutil.copytree(IMAGES, folder / "images")
@@ -77,7 +77,7 @@ def images(folder: Path) -> float:
     finally:
         while found := client.images.list(filters={"label": f"{_LABEL}={value}"}):
             for image in found:
-                client.images.remove(image.id, force=True)
+                client.images.remove(str(image.id), force=True)
         client.close()
 
 
