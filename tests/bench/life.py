@@ -50,13 +50,11 @@ def program(folder: Path) -> Iterator[Program]:
 def repeat(bed: Program, times: Times, repeats: int) -> None:
     """Bring the example up and down several times; at the end it is up."""
     topology = example(bed.name)
-    for repetition in range(repeats):
+    for _ in range(repeats):
         times.up.append(taken(lambda: bed.up(topology)))
         times.unchanged.append(taken(lambda: bed.up(topology)))
-        if repetition == 0:
-            times.nodes = len(bed.json("status")["nodes"])
-        else:
-            times.down.append(taken(lambda: bed.run("down")))
+        times.nodes = len(bed.json("status")["nodes"])
+        times.down.append(taken(lambda: bed.run("down")))
     bed.up(topology)
 
 
