@@ -17,7 +17,7 @@ from tests.e2e.program import Program, example
 @pytest.fixture(scope="session", autouse=True)
 def _images() -> None:
     """Build what is not built yet; on a new machine that takes minutes, and no test should be blamed for them."""
-    names = [f"testbed/{folder.name}" for folder in IMAGES.iterdir()]
+    names = [f"testbed/{file.parent.name}" for file in IMAGES.glob("*/Dockerfile")]
     Images(connect(), lambda *_: None).ensure(names)
 
 

@@ -78,7 +78,7 @@ def docker_setup() -> str:
     Images(client, lambda *_: None).ensure(built_in)
     _ensure_base(client)
     client.close()
-    wheels.download(PROJECT / "requirements.txt", WHEELS)
+    wheels.download(IMAGES / "testbed.requirements.txt", WHEELS)
     _share_namespaces()
     return "up --build --detach"
 

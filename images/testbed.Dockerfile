@@ -6,11 +6,11 @@ RUN apt-get update -qq \
         ca-certificates conntrack iproute2 ipset iptables procps python3-venv unzip \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 # Packages that are in build/wheels are taken from there: where a build cannot reach the package index, somebody else does.
-COPY requirements.txt build/wheel[s] /tmp/wheels/
+COPY images/testbed.requirements.txt build/wheel[s] /tmp/wheels/
 # Of the package `ansible` only the collection that reaches into containers is needed: 3 MB of 470.
 RUN cd /tmp/wheels && python3 -m venv /opt/venv && PATH=/opt/venv/bin:$PATH \
- && { ls ./*.whl >/dev/null 2>&1 || pip download -q --no-deps --only-binary=:all: -r requirements.txt; } \
- && grep -v '^ansible==' requirements.txt | pip install -q --no-deps --no-index --find-links . -r /dev/stdin \
+ && { ls ./*.whl >/dev/null 2>&1 || pip download -q --no-deps --only-binary=:all: -r testbed.requirements.txt; } \
+ && grep -v '^ansible==' testbed.requirements.txt | pip install -q --no-deps --no-index --find-links . -r /dev/stdin \
  && unzip -q './ansible-[0-9]*.whl' 'ansible_collections/community/docker/*' \
         'ansible_collections/community/library_inventory_filtering_v1/*' -d /opt/venv/lib/python3.11/site-packages \
  && rm -r /tmp/wheels
