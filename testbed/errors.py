@@ -10,6 +10,7 @@
     |- Unavailable          something needed is not running; try again       (exit 8)
     |- DeadlineExceeded     it did not become true in time                   (exit 9)
     |- Unimplemented        this machine or this version cannot do it        (exit 10)
+    |- Unauthenticated      the caller is not who it says it is              (exit 11)
     |- Aborted              stopped on request                               (exit 130)
     `- Internal             a defect of the testbed                          (exit 70)
 
@@ -30,10 +31,12 @@ class TestbedError(Exception):
     """The canonical name of the code in `google.rpc.Code`."""
     exit_status: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, reason: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.reason = reason
+        """Google's word for the cause where a status has several, as `resourceInUseByAnotherResource`."""
 
 
 class InvalidArgument(TestbedError):
@@ -97,6 +100,13 @@ class Unimplemented(TestbedError):
 
     status = "UNIMPLEMENTED"
     exit_status = 10
+
+
+class Unauthenticated(TestbedError):
+    """The caller is not who it says it is: a token or a signature that does not hold."""
+
+    status = "UNAUTHENTICATED"
+    exit_status = 11
 
 
 class Aborted(TestbedError):

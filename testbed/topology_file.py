@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from testbed.errors import InvalidArgument, NotFound
 from testbed.model.base import Defaults, Resource, SourceFolder, last, relative
-from testbed.model.checks import Inconsistent
+from testbed.model.checks import Inconsistent, omissions
 from testbed.model.topology import Topology
 from testbed.model.walk import Path as KeyPath
 from testbed.model.walk import annotated, message_in
@@ -94,8 +94,9 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         for found in annotated(topology, SourceFolder)
         if not Path(found.value).is_dir()
     ]
-    if missing:
-        raise InvalidTopology(file, missing)
+    omitted = [_fault(file, node, problem.path, problem.value, problem.message) for problem in omissions(topology)]
+    if missing or omitted:
+        raise InvalidTopology(file, [*omitted, *missing])
     return topology
 
 

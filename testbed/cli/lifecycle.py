@@ -14,12 +14,14 @@ from typing import Annotated, Any
 
 import typer
 
+from testbed.api.server import PORT, Server
 from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, errors, print_json, progress, results
 from testbed.cli.view import connector_rows
 from testbed.control import controller, transitions
 from testbed.control.background import ensure_controller
 from testbed.control.lock import sign, writing
+from testbed.control.plane import ControlPlane
 from testbed.control.progress import Progress, Report
 from testbed.control.reconciler import Outcome, Reconciler
 from testbed.control.store import Store, exists, folder_of
@@ -170,6 +172,7 @@ def _removed(name: str, report: Report) -> list[str]:
 
 def serve(
     name: Name = None,
+    port: Annotated[int | None, typer.Option(help=f"Where the API listens on 127.0.0.1; {PORT} if it is free.")] = None,
     lock: Annotated[int | None, typer.Option(hidden=True, help="The lock that `up` hands over: a descriptor.")] = None,
 ) -> None:
     """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
@@ -184,9 +187,13 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     target = chosen(name)
+    images = Images(connect(), lambda *_: None)
+
+    def serving(plane: ControlPlane) -> Server:
+        return Server(plane, images, port=port or plane.store.port or PORT)
+
     if lock is None:
-        controller.serve_always(target, stop)
+        controller.serve_always(target, stop, serving)
     else:
         os.set_inheritable(lock, False)
-        sign(lock)
-        controller.serve(target, stop)
+        controller.serve(target, stop, serving, lambda: sign(lock))

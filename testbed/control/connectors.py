@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from testbed.errors import ResourceExhausted
+from testbed.errors import ResourceExhausted, TestbedError
 from testbed.fabric.addressing import next_instance
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.topology import Topology
@@ -15,6 +15,11 @@ HEALTH_FAILURE = (
     " policies and recreate."
 )
 """What a create ends with if the instances do not get healthy (code 13, behaviour 1.7.5)."""
+RANGE_CONFLICT = (
+    "Operation failed: Invalid IP CIDR range was provided. It conflicts with an existing subnetwork. Please delete the"
+    " connector manually."
+)
+"""What a create ends with whose range is not free (code 3, behaviour 1.6.9)."""
 PATIENCE = 10.0
 """Seconds in which an instance has to get healthy (Google takes 4 to 6 minutes: behaviour 1.7.4)."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
@@ -57,6 +62,11 @@ def replacements(
             continue
         taken.append(new)
         yield instance, new
+
+
+def refusal(error: TestbedError) -> str:
+    """What an operation on a connector says of an error."""
+    return RANGE_CONFLICT if "overlaps" in error.message else f"Operation failed: {error.message}"
 
 
 def deleted(topology: Topology, known: Iterable[str]) -> list[str]:

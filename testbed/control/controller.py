@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from threading import Event
 
 import docker
 
 from testbed.control import connectors
+from testbed.control.executor import Executor
 from testbed.control.health import INTERVAL, ended
 from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
+from testbed.control.plane import ControlPlane, topology_of
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store, exists, folder_of
 from testbed.errors import NotFound, TestbedError, Unavailable
@@ -29,22 +32,35 @@ LOOK = 0.05
 """Seconds between two looks at whether an instance's process is still there."""
 
 
-def serve(name: str, stop: Event) -> None:
-    """Watch over a testbed until it is gone or `stop` is set.  The caller has the controller's lock."""
-    watch = Watch(name, connect())
-    said = ""
-    while not stop.is_set() and exists(name):
-        try:
-            with writing(folder_of(name)), Store.open(name) as store:
-                watch.round(store)
+Serving = Callable[[ControlPlane], AbstractContextManager[object]]
+"""What makes a control plane reachable; the layer above knows how."""
+
+
+def serve(name: str, stop: Event, serving: Serving, started: Callable[[], None] = lambda: None) -> None:
+    """Watch over a testbed, and serve its control plane, until it is gone or `stop` is set.
+
+    The caller has the controller's lock.  `started` is called when calls can be taken.
+    """
+    wake = Event()
+    with Store.open(name) as store, Store.open(name) as shared:
+        plane = ControlPlane(shared, wake=wake.set)
+        watch = Watch(name, connect(), Executor(plane.ended), wake)
+        with serving(plane):
+            started()
             said = ""
-        except TestbedError as error:  # a command is at work on it, or it is not as it should be
-            said = _news(error.message, said)
-        watch.rest(stop)
+            while not stop.is_set() and exists(name):
+                wake.clear()
+                try:
+                    with writing(folder_of(name)):
+                        watch.round(store)
+                    said = ""
+                except TestbedError as error:  # a command is at work on it, or it is not as it should be
+                    said = _news(error.message, said)
+                watch.rest(stop)
     log.info("ended")
 
 
-def serve_always(name: str, stop: Event) -> None:
+def serve_always(name: str, stop: Event, serving: Serving) -> None:
     """Watch over whatever testbed has a name, one after the other, until `stop` is set.
 
     While there is none, or another controller watches over it, wait: without a trace, for its folder may be going.
@@ -55,7 +71,7 @@ def serve_always(name: str, stop: Event) -> None:
             try:
                 with held(folder_of(name), CONTROLLER, patience=CONTENTION):
                     log.info("begun")
-                    serve(name, stop)
+                    serve(name, stop, serving)
                 said = ""
             except (NotFound, Unavailable) as error:
                 said = _news(error.message, said)
@@ -71,9 +87,11 @@ def _news(message: str, said: str) -> str:
 class Watch:
     """One testbed at a time, which is whatever has the name now."""
 
-    def __init__(self, name: str, client: docker.DockerClient) -> None:
+    def __init__(self, name: str, client: docker.DockerClient, executor: Executor, wake: Event) -> None:
         self._name = name
         self._client = client
+        self._executor = executor
+        self._wake = wake
         self._id = ""
         self._replacer = connectors.Replacer()
         self._reconciler: Reconciler | None = None
@@ -83,12 +101,13 @@ class Watch:
         """The instances' processes that ran at the end of the last round."""
 
     def round(self, store: Store) -> None:
-        """Probe; give new flows to healthy instances only; replace those that are given up."""
+        """Carry out what was accepted; probe; give new flows to healthy instances only; replace those given up."""
         self._processes = {}
-        topology = store.topology
-        if not store.complete or topology is None:
+        if not store.complete:
             return
         reconciler = self._of(store)
+        self._executor.round(store, reconciler)
+        topology = topology_of(store)
         changed = reconciler.probe(topology)
         if changed:
             for instance in store.instances:
@@ -103,10 +122,11 @@ class Watch:
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
 
     def rest(self, stop: Event) -> None:
-        """Until the next round is due, which it is at once when an instance's process has ended."""
+        """Until the next round is due: at once, when something was accepted or an instance's process has ended."""
         deadline = time.monotonic() + INTERVAL
-        while not stop.wait(LOOK) and time.monotonic() < deadline and not ended(self._processes):
-            pass
+        while not stop.is_set() and time.monotonic() < deadline and not ended(self._processes):
+            if self._wake.wait(LOOK):
+                return
 
     def _of(self, store: Store) -> Reconciler:
         if self._reconciler is None or store.id != self._id:

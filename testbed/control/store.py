@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from testbed.control import operations, resources
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.running import ConnectorInstance, Health, Running
-from testbed.model.base import COMPUTE_NAME, Defaults
+from testbed.model.base import COMPUTE_NAME
 from testbed.model.topology import MAX_NAME, Topology
 from testbed.paths import state_root
 
@@ -38,6 +39,7 @@ _SCHEMA = """
                                           health TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
 """
+_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA
 
 
 def folder_of(name: str) -> Path:
@@ -72,11 +74,13 @@ class Store:
         self.name = name
         self.folder = folder_of(name)
         self._db = connection
+        self.resources = resources.Resources(connection)
+        self.operations = operations.Operations(connection)
 
     @classmethod
     @contextmanager
     def open(cls, name: str, *, create: bool = False) -> Iterator[Store]:
-        """Open the state of a testbed, for one thread.
+        """Open the state of a testbed.  Whoever shares it between threads keeps them apart.
 
         Raises:
             NotFound: if there is no testbed of that name and `create` is false.
@@ -90,11 +94,11 @@ class Store:
         elif not exists(name):
             running = ", ".join(names()) or "none"
             raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
-        connection = sqlite3.connect(file, timeout=10, isolation_level=None)
+        connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            connection.executescript(_TABLES)
             store = cls(name, connection)
             if store._fact("id") is None:  # a look must not wait for a writer
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
@@ -136,17 +140,42 @@ class Store:
 
     @property
     def topology(self) -> Topology | None:
-        """The topology that the testbed was last asked to be."""
-        text = self._fact("topology")
-        if text is None:
-            return None
-        data = json.loads(text)
-        known = Defaults(data["project"], data.get("region"), data.get("zone"))
-        return Topology.model_validate(data, context=known)
+        """The topology that is in effect, or should be: what was asked for, but for operations under way."""
+        general = self.general
+        return self.resources.effective(general) if general else None
 
     @topology.setter
     def topology(self, topology: Topology) -> None:
-        self._set_fact("topology", topology.model_dump_json(by_alias=True, exclude_defaults=True))
+        general = topology.model_dump(mode="json", by_alias=True, include={"name", "project", "region", "zone"})
+        with self.transaction():
+            self._set_fact("topology", json.dumps(general))
+            self.resources.replace_all(topology)
+
+    @property
+    def general(self) -> dict[str, Any]:
+        """What a topology says of itself: its name, its project, its default region and zone.  Empty at first."""
+        text = self._fact("topology")
+        return json.loads(text) if text else {}
+
+    @property
+    def port(self) -> int:
+        """The port on loopback at which the control plane was last served; 0 if it never was."""
+        return int(self._fact("port") or 0)
+
+    @port.setter
+    def port(self, value: int) -> None:
+        self._set_fact("port", str(value))
+
+    @property
+    def revision(self) -> int:
+        """Counts the times that something changed nodes or kernel: whoever remembers what it made sees others."""
+        return int(self._fact("revision") or 0)
+
+    def begin_revision(self) -> int:
+        """Count once more, before anything is changed."""
+        revision = self.revision + 1
+        self._set_fact("revision", str(revision))
+        return revision
 
     @property
     def source(self) -> str:

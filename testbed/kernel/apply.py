@@ -93,6 +93,24 @@ def reroute(space: Namespace, path: str) -> None:
     inside(path, act)
 
 
+def adjust(space: Namespace, path: str) -> None:
+    """Makes firewall and routing of one namespace as planned, in this order; its devices are as planned already.
+
+    Raises:
+        NotFound: the namespace does not exist.
+        Internal: the kernel refused something.
+    """
+
+    def act() -> None:
+        update = firewall.Update(space, firewall.read(space))
+        if update.changes:
+            update.make()
+        actual = routing_messages.parse(netlink.read(), node=space.node)
+        netlink.perform([*routing.steps(space.name, routing_messages.wanted(space), actual)])
+
+    inside(path, act)
+
+
 def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, State]:
     return _each({space.name: partial(_state, space) for space in spaces}, paths)
 

@@ -39,6 +39,8 @@ class Defaults(NamedTuple):
     zone: str | None = None
     folder: str = "."
     """Where relative paths of source folders start: the folder of the topology file."""
+    lenient: bool = False
+    """Whether keys that the model has no field for are passed over (an API's may have no effect on packets)."""
 
 
 def defaults(info: ValidationInfo) -> Defaults:
@@ -69,7 +71,11 @@ class Resource(BaseModel):
             if name in spelled:
                 raise ValueError(f"{key} is another spelling of {name}, which is given as well")
             spelled[name] = value
-        return cls.prepare(spelled, defaults(info))
+        known = defaults(info)
+        if known.lenient:
+            fields = {field.alias or name for name, field in cls.model_fields.items()}
+            spelled = {name: value for name, value in spelled.items() if name in fields}
+        return cls.prepare(spelled, known)
 
     @classmethod
     def spellings(cls) -> Mapping[str, str]:
@@ -192,6 +198,8 @@ class Reference:
     """Annotation of a field that names a resource: `Annotated[str, Reference("global/networks")]`."""
 
     collection: str
+    required: bool = True
+    """Whether what it names has to exist."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_after_validator_function(self._complete, handler(source))
@@ -221,7 +229,11 @@ AddressRef = Annotated[str, Reference("regions/-/addresses")]
 InstanceRef = Annotated[str, Reference("zones/-/instances")]
 GatewayRef = Annotated[str, Reference("regions/-/targetVpnGateways")]
 TunnelRef = Annotated[str, Reference("regions/-/vpnTunnels")]
-CONNECTOR = Reference("locations/-/connectors")
+CONNECTOR = Reference("locations/-/connectors", required=False)
+"""Of a service: that the connector is missing is the service's own trouble (behaviour 1.10.5)."""
+PEER = Reference("global/networks", required=False)
+"""Of one side of a peering: it is inactive as long as the other is missing (behaviour 4.5.1)."""
+PeerRef = Annotated[str, PEER]
 ConnectorRef = Annotated[str, CONNECTOR]
 
 

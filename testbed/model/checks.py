@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from testbed.model import names
-from testbed.model.base import CONNECTOR, Reference, last
+from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.compute import DEFAULT_ROUTE_PRIORITY
 from testbed.model.ranges import usable
 from testbed.model.walk import Path, annotated
@@ -28,6 +28,8 @@ class Problem(NamedTuple):
     path: Path
     message: str
     value: object = None
+    status: Literal["INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"] = "INVALID_ARGUMENT"
+    """As what Google refuses it: the name of a `google.rpc.Code`."""
 
 
 class Inconsistent(ValueError):  # noqa: N818 - read as a state, as pydantic's own ValidationError wraps it
@@ -38,16 +40,16 @@ class Inconsistent(ValueError):  # noqa: N818 - read as a state, as pydantic's o
         self.problems = problems
 
 
-def connector_subnet(connector: Connector, project: str) -> str:
-    """The full name of the subnet that a connector was given."""
+def connector_subnet(connector: Connector) -> str:
+    """The full name of the subnet that a connector was given; its project is the connector's (behaviour 1.2.4)."""
     if connector.subnet is None:
         raise ValueError(f"{connector.name} has a range of its own, not a subnet")
-    owner = connector.subnet.project_id or project
+    owner = connector.subnet.project_id or segment(connector.name, "projects")
     return f"projects/{owner}/regions/{connector.region}/subnetworks/{last(connector.subnet.name)}"
 
 
 def problems(topology: Topology) -> Iterator[Problem]:
-    """Every rule that the topology breaks."""
+    """Every rule that the topology breaks, whose resources Google would not let come into being so."""
     duplicates = list(_duplicate_names(topology))
     yield from duplicates
     dangling = list(_dangling(topology))
@@ -57,13 +59,22 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _routes(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
-        yield from _workloads(topology)
         yield from _unique_names(topology)
         yield from _external_addresses(topology)
-        yield from _vpn(topology)
 
 
-def _collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
+def omissions(topology: Topology) -> Iterator[Problem]:
+    """What a valid topology lacks to be a whole one.
+
+    Made one after the other, resources may be in such a state (a gateway without forwarding rules yet, a service whose
+    connector was deleted: behaviour 1.10.2); in a file that describes everything it is a mistake.
+    """
+    yield from _peers(topology)
+    yield from _workloads(topology)
+    yield from _vpn(topology)
+
+
+def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     """Path of each collection, and the full names of its resources."""
     c = topology.compute
     compute = {
@@ -87,33 +98,31 @@ def _collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _duplicate_names(topology: Topology) -> Iterator[Problem]:
-    for path, full_names in _collections(topology):
+    for path, full_names in collections(topology):
         seen: set[str] = set()
         for index, full in enumerate(full_names):
             if full in seen:
-                yield Problem((*path, index, "name"), f"The resource '{full}' already exists", last(full))
+                message = f"The resource '{full}' already exists"
+                yield Problem((*path, index, "name"), message, last(full), "ALREADY_EXISTS")
             seen.add(full)
 
 
 def _references(topology: Topology) -> Iterator[tuple[Path, str]]:
-    """Path and full name of every reference to another resource.
-
-    A service's connector is not among them: that one is missing is an error of the service (behaviour 1.10.5).
-    """
+    """Path and full name of every reference to another resource that has to be there."""
     for path, reference, full in annotated(topology, Reference):
-        if reference != CONNECTOR:
+        if reference.required:
             yield path, full
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if connector.subnet is not None:
-            yield ("vpcaccess", "connectors", i, "subnet", "name"), connector_subnet(connector, topology.project)
+            yield ("vpcaccess", "connectors", i, "subnet", "name"), connector_subnet(connector)
 
 
 def _dangling(topology: Topology) -> Iterator[Problem]:
     """References to nothing."""
-    existing = {full for _, full_names in _collections(topology) for full in full_names}
+    existing = {full for _, full_names in collections(topology) for full in full_names}
     for path, full in _references(topology):
         if full not in existing:
-            yield Problem(path, f"The resource '{full}' was not found", full)
+            yield Problem(path, f"The resource '{full}' was not found", full, "NOT_FOUND")
 
 
 def _ranges(topology: Topology) -> Iterator[tuple[Path, str, IPv4Network, str]]:
@@ -185,7 +194,7 @@ def _connectors(topology: Topology) -> Iterator[Problem]:
         if connector.subnet is None:
             continue
         path: Path = ("vpcaccess", "connectors", i, "subnet", "name")
-        name = connector_subnet(connector, topology.project)
+        name = connector_subnet(connector)
         subnet = topology.subnetworks[name]
         taken[name] += 1
         if IPv4Network(subnet.ip_cidr_range).prefixlen != 28:
@@ -194,6 +203,13 @@ def _connectors(topology: Topology) -> Iterator[Problem]:
             yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE (behaviour 1.6.6)")
         if taken[name] > 1:
             yield Problem(path, f"{subnet.name} is used by something else as well (behaviour 1.6.6)", subnet.name)
+
+
+def _peers(topology: Topology) -> Iterator[Problem]:
+    existing = {network.full_name for network in topology.compute.networks}
+    for path, reference, full in annotated(topology, Reference):
+        if reference == PEER and full not in existing:
+            yield Problem(path, f"The resource '{full}' was not found", full, "NOT_FOUND")
 
 
 def _workloads(topology: Topology) -> Iterator[Problem]:
@@ -225,7 +241,7 @@ def _secret(value: str) -> tuple[str, str]:
 
 
 def _workload_path(topology: Topology, name: str) -> Path:
-    return next((*path, full_names.index(name)) for path, full_names in _collections(topology) if name in full_names)
+    return next((*path, full_names.index(name)) for path, full_names in collections(topology) if name in full_names)
 
 
 def _unique_names(topology: Topology) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from testbed.model.base import (
     Constant,
     InstanceRef,
     NetworkRef,
+    PeerRef,
     RegionName,
     Resource,
     SubnetworkRef,
@@ -39,7 +40,7 @@ class Peering(Resource):
     """One side of a VPC Network Peering (behaviour 4.5)."""
 
     name: ComputeName
-    network: NetworkRef
+    network: PeerRef
     exchange_subnet_routes: Literal[True] = True
     """Subnet routes with private ranges are always exchanged (behaviour 4.5.2)."""
 

@@ -178,4 +178,4 @@ class Topology(Resource):
         return connector.ip_cidr_range or self._subnet_of(connector).ip_cidr_range
 
     def _subnet_of(self, connector: Connector) -> Subnetwork:
-        return self.subnetworks[checks.connector_subnet(connector, self.project)]
+        return self.subnetworks[checks.connector_subnet(connector)]

@@ -81,6 +81,10 @@ class Images:
             self._references[name] = f"{name}:{hashlib.sha256(content.encode()).hexdigest()[:TAG_LENGTH]}"
         return self._references[name]
 
+    def knows(self, name: str) -> bool:
+        """Whether an image is built in, or the local engine has it."""
+        return self._built_in(name) or self._id(name) is not None
+
     def _source(self, name: str) -> Path:
         return self._folder / name.removeprefix(PREFIX)
 

@@ -1,0 +1,135 @@
+"""From a request to its answer, whatever way it came: REST and gRPC both end here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.api import messages
+from testbed.api.audit import AuditLog
+from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, handler_of
+from testbed.api.discovery import Json, Match, Method, Router, document
+from testbed.api.masks import camel
+from testbed.api.schema import Reader
+from testbed.control.operations import Operation
+from testbed.control.plane import ControlPlane
+from testbed.errors import InvalidArgument, NotFound, TestbedError, Unimplemented
+
+WINDOW = 1.0
+"""Seconds that a caller is kept waiting, if that spares him the first poll: most operations are done by then.
+
+Google's clients poll for the first time after a second (google-api-core)."""
+_THREADS = 16
+_STANDARD = frozenset({"$.xgafv", "access_token", "alt", "$alt", "callback", "fields", "key", "oauth_token", "userIp",
+                       "prettyPrint", "quotaUser", "upload_protocol", "uploadType", "$prettyPrint", "$userProject",
+                       "$req", "$outputDefaults", "$unique", "userProject"})  # fmt: skip
+"""Query parameters that every method takes (google.api.HttpRule's system parameters)."""
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Finds methods, reads what they are called with, runs their handlers and prints their answers."""
+
+    plane: ControlPlane
+    images: ImageCatalog
+    audit: AuditLog
+    router: Router = field(default_factory=Router)
+    window: float = WINDOW
+    _readers: dict[str, Reader] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
+
+    def find(self, verb: str, path: str, api: str | None) -> Match:
+        """The method of a request.
+
+        Raises:
+            NotFound: no API that is served has such a path.
+        """
+        if match := self.router.find(verb, path, api):
+            return match
+        allowed = ", ".join(sorted(self.router.verbs(path)))
+        known = f"; this path takes {allowed}" if allowed else ""
+        raise NotFound(f"Method not found: {verb} /{path}{known}.", reason="notFound")
+
+    async def dispatch(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
+    ) -> Json:  # fmt: skip
+        """Answer a request.
+
+        Raises:
+            TestbedError: Google would refuse it, or the testbed cannot do it.
+        """
+        method = match.method
+        handler = handler_of(method)
+        try:
+            if handler is None:
+                raise Unimplemented(f"The testbed does not implement {method.id} ({method.api}).")
+            call = self._call(match, query, body, principal, endpoint)
+            answer = await self._run(self._invoke, handler, call)
+            result = await self._printed(call, answer) if isinstance(answer, Operation) else answer
+        except TestbedError as error:
+            self.audit.write(method, match.parameters, principal, error)
+            raise
+        self.audit.write(method, match.parameters, principal, None)
+        return result
+
+    async def _run(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def _invoke(self, handler: Handler, call: Call) -> Answer:
+        if call.method.verb == "GET":
+            return handler(call)
+        with self.plane.transaction():
+            if call.request and (known := self.plane.store.operations.of_request(call.request)):
+                return known
+            return handler(call)
+
+    async def _printed(self, call: Call, operation: Operation) -> Json:
+        """An operation, after it has had a moment to end."""
+        await self.wait(operation.id, self.window)
+        printer = PRINTERS[call.method.api]
+        result: Json = await self._run(lambda: printer(self.plane, self.plane.operation(operation.id)))
+        return result
+
+    async def wait(self, operation: str, seconds: float) -> None:
+        """Until an operation is done, but no longer than this."""
+        future = asyncio.wrap_future(self.plane.when_done(operation))
+        await asyncio.wait({future}, timeout=seconds)
+
+    def _call(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+    ) -> Call:  # fmt: skip
+        method = match.method
+        given, repeated = _query(method, query)
+        read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
+        return Call(
+            plane=self.plane, images=self.images, method=method, parameters={**given, **match.parameters},
+            repeated=repeated, body=read, principal=principal, endpoint=endpoint,
+        )  # fmt: skip
+
+    def _reader(self, api: str) -> Reader:
+        if api not in self._readers:
+            self._readers[api] = Reader(document(api), messages.enums(api))
+        return self._readers[api]
+
+
+def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, str], Mapping[str, tuple[str, ...]]]:
+    """The query's parameters, of which the method's document knows.
+
+    Raises:
+        InvalidArgument: it does not know one.
+    """
+    last: dict[str, str] = {}
+    every: dict[str, tuple[str, ...]] = {}
+    for key, value in query:
+        name = key if key in method.parameters else camel(key)
+        if name not in method.parameters and key not in _STANDARD:
+            raise InvalidArgument(
+                f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter. Field '{key}'"
+                " could not be found in request message."
+            )
+        last[name] = value
+        every[name] = (*every.get(name, ()), value)
+    return last, every

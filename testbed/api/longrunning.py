@@ -1,0 +1,57 @@
+"""`google.longrunning.Operation`: how most APIs print what takes time (AIP-151)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from testbed.api.discovery import Json
+from testbed.control.operations import Operation
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+
+_TYPE = "type.googleapis.com/"
+EMPTY = "google.protobuf.Empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongRunning:
+    """The operations of one version of an API."""
+
+    metadata_type: str
+    """The message type of `metadata`: `google.cloud.vpcaccess.v1.OperationMetadata`."""
+    metadata: Callable[[Operation], Json]
+    """Its fields.  Clients parse them strictly: one that the type has not is an error of theirs."""
+    response_type: str
+    """The message type of the resource that an operation is about."""
+    view: Callable[[ControlPlane, Record], Json]
+    """The resource, as this version prints it."""
+    parent: Callable[[Operation], str] = lambda operation: "/".join(operation.target.split("/")[:4])
+    """What an operation's name begins with: `projects/P/locations/L`."""
+
+    def __call__(self, plane: ControlPlane, operation: Operation) -> Json:
+        """The operation as it is now."""
+        result: Json = {
+            "name": self.name(operation), "done": operation.done,
+            "metadata": {"@type": _TYPE + self.metadata_type, **self.metadata(operation)},
+        }  # fmt: skip
+        if operation.error:
+            result["error"] = operation.error
+        elif operation.done:
+            result["response"] = self._response(plane, operation)
+        return result
+
+    def name(self, operation: Operation) -> str:
+        """The operation's full name."""
+        parent = self.parent(operation)
+        return f"{parent}/operations/{operation.id}" if parent else f"operations/{operation.id}"
+
+    def _response(self, plane: ControlPlane, operation: Operation) -> Json:
+        if operation.result is not None:
+            return operation.result
+        body = next((c.body for c in operation.changes if c.name == operation.target), None)
+        if body is None:
+            return {"@type": _TYPE + EMPTY}
+        record = plane.find(operation.kind, operation.target)
+        found = record or Record(operation.kind, operation.target, body, effective=body)
+        return {"@type": _TYPE + self.response_type, **self.view(plane, found)}

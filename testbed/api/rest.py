@@ -1,0 +1,167 @@
+"""REST: an ASGI application that reads HTTP requests, and prints answers and errors as Google's servers do.
+
+It is local and trusts its callers no further than that: a foreign `Host` (DNS rebinding), a request from a page in a
+browser (CSRF) and a body over the limit are refused before anything is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from testbed.api import errors, raw
+from testbed.api.discovery import Json
+from testbed.api.dispatch import Dispatcher
+from testbed.api.hosts import api_of, is_served, without_port
+from testbed.api.rpc import Principal
+from testbed.errors import Internal, InvalidArgument, NotFound, PermissionDenied, TestbedError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LIMIT = 10 << 20
+"""Bytes that the body of a call may have (Google's own limit is of this size)."""
+UPLOAD_LIMIT = 512 << 20
+"""Bytes that an upload of source code may have (Cloud Functions takes 512 MB)."""
+log = logging.getLogger("testbed.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's head."""
+
+    verb: str
+    path: str
+    """Without the leading slash, decoded."""
+    query: list[tuple[str, str]]
+    headers: dict[str, str]
+    host: str
+
+
+class Rest:
+    """The application."""
+
+    def __init__(self, dispatcher: Dispatcher, principal: Principal, uploads: raw.Uploads) -> None:
+        self._dispatcher = dispatcher
+        self._principal = principal
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = _request(scope)
+        api = api_of(request.host) or ""
+        try:
+            status, headers, body = await self._answer(request, receive)
+        except TestbedError as error:
+            status, headers, body = errors.http_status(error), {}, _dump(errors.envelope(error, self._named(request)))
+        except Exception:
+            log.exception("%s /%s of %s", request.verb, request.path, api)
+            internal = Internal("Internal error encountered.", hint="the controller's log says more")
+            status, headers, body = 500, {}, _dump(errors.envelope(internal, self._named(request)))
+        if status == raw.TOO_LARGE:
+            headers = {**headers, "connection": "close"}
+        await _send(send, status, headers, body)
+
+    async def _answer(self, request: Request, receive: Receive) -> raw.Response:
+        _guard(request)
+        if special := raw.find(request.verb, request.path):
+            body = await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT)
+            return special.serve(raw.RawCall(request.verb, request.path, dict(request.query), request.headers, body),
+                                 self._uploads)  # fmt: skip
+        principal = self._principal(request.headers.get("authorization"))
+        match = self._dispatcher.find(request.verb, request.path, self._api(request))
+        text = await _body(receive, LIMIT)
+        result = await self._dispatcher.dispatch(
+            match, request.query, _parsed(text), principal=principal, endpoint=f"http://{request.host}"
+        )
+        return 200, {}, _dump(result)
+
+    def _api(self, request: Request) -> str | None:
+        """The API that the host means.
+
+        Raises:
+            NotFound: none of those that are served.
+        """
+        api = api_of(request.host)
+        if api is not None and not self._dispatcher.router.named(api):
+            raise NotFound(f"The testbed does not serve {without_port(request.host)}.")
+        return api
+
+    def _named(self, request: Request) -> str:
+        """The API that an error is printed for."""
+        match = self._dispatcher.router.find(request.verb, request.path, api_of(request.host))
+        found = match.method.api.split(".")[0] if match else api_of(request.host)
+        return found or ("compute" if request.path.startswith("compute/") else "")
+
+
+def _request(scope: Scope) -> Request:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    target = scope.get("raw_path") or scope["path"].encode()
+    parts = urlsplit(target.decode("latin-1"))
+    host = parts.netloc or headers.get("host", "")  # absolute form: as a proxy is asked (RFC 9112, 3.2.2)
+    path = parts.path.lstrip("/")
+    first, _, rest = path.partition("/")
+    if first.endswith(".googleapis.com"):  # an endpoint override that says which API is meant
+        host, path = first, rest
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Request(scope["method"], unquote(path), query, headers, host)
+
+
+def _guard(request: Request) -> None:
+    """Refuse what no client of Google's sends.
+
+    Raises:
+        PermissionDenied: the host is not ours, or a browser sends it for some page.
+    """
+    if not is_served(request.host) or not is_served(request.headers.get("host", request.host)):
+        raise PermissionDenied(f"The testbed does not answer for the host {request.host!r}.")
+    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise PermissionDenied("The testbed does not answer requests that a web page makes.")
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        InvalidArgument: it is too large (413).
+    """
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise InvalidArgument("The caller hung up.")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise InvalidArgument(f"Request is too large: the limit is {limit} bytes.", reason="uploadTooLarge")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _parsed(text: bytes) -> object:
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"Invalid JSON payload received. {error}") from None
+
+
+def _dump(value: Json) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
+    given = {"content-type": "application/json; charset=UTF-8", "content-length": str(len(body)), **headers}
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

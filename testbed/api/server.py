@@ -1,0 +1,166 @@
+"""The server of one testbed's control plane: the door on loopback, and behind it REST and gRPC on sockets of their own.
+
+It runs in a thread beside the controller, which carries out what it accepts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+import uvicorn
+
+from testbed.api import certificates, services
+from testbed.api.audit import AuditLog
+from testbed.api.call import ImageCatalog
+from testbed.api.dispatch import Dispatcher
+from testbed.api.door import Door
+from testbed.api.hosts import is_served
+from testbed.api.identity import Identity
+from testbed.api.keys import SqliteKeys
+from testbed.api.listener import listen
+from testbed.api.raw import Uploads
+from testbed.api.rest import Rest
+from testbed.api.rpc import Bridge
+from testbed.control.plane import ControlPlane
+from testbed.errors import Unavailable
+
+PORT = 7667
+"""Where a testbed's control plane listens if the port is free; else at the next one that is (our choice)."""
+KEYS = "keys.db"
+UPLOADS = "uploads"
+_GRACE = 2.0
+_PATIENCE = 30.0
+log = logging.getLogger("testbed.api")
+
+
+class Server:
+    """Serves a control plane as long as the context lasts."""
+
+    def __init__(self, plane: ControlPlane, images: ImageCatalog, *, port: int = PORT) -> None:
+        self._plane = plane
+        self._images = images
+        self._preferred = port
+        self._started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+        self._stack = ExitStack()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self.port = 0
+        """Where it listens, on 127.0.0.1."""
+
+    def __enter__(self) -> Self:
+        """Begin to serve.
+
+        Raises:
+            Unavailable: no port is free, or a socket cannot be made.
+        """
+        listener = listen(self._preferred)
+        self.port = listener.getsockname()[1]
+        self._stack.enter_context(listener)
+        self._listener = listener
+        self._thread.start()
+        try:
+            self._started.result(_PATIENCE)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._plane.store.port = self.port
+        log.info("the API is at http://127.0.0.1:%d", self.port)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop serving; calls that are being answered get a moment."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_PATIENCE)
+        self._stack.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # a boundary: the thread's end has to be told to whoever waits for its beginning
+            if self._started.done():
+                log.exception("the API has ended")
+            else:
+                self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        folder = self._plane.store.folder
+        with SqliteKeys.open(folder / KEYS) as keys:
+            identity = Identity(keys)
+            services.register_all()
+            dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder))
+            uploads = Uploads(folder / UPLOADS, self._plane, identity)
+
+            def principal(header: str | None) -> str:
+                return identity.principal(header, time.time())
+
+            rest = _Rest(uvicorn.Config(
+                Rest(dispatcher, principal, uploads), fd=_listening(folder / "rest.sock", self._stack).fileno(),
+                http="h11", ws="none", lifespan="off", log_config=None, access_log=False, interface="asgi3",
+                timeout_graceful_shutdown=int(_GRACE), h11_max_incomplete_event_size=1 << 16,
+            ))  # fmt: skip
+            rpc = grpc.aio.server()
+            rpc.add_generic_rpc_handlers((Bridge(dispatcher, principal),))
+            rpc.add_insecure_port(f"unix:{_free(folder / 'grpc.sock')}")
+            await rpc.start()
+            files = certificates.ensure(folder, self._plane.store.name)
+            certificates.bundle(files, folder)
+            door = Door(
+                folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
+            )
+            tasks = [asyncio.create_task(rest.serve()), asyncio.create_task(door.serve(self._listener))]
+            try:
+                await rest.ready.wait()
+                self._started.set_result(None)
+                await self._stop.wait()
+            finally:
+                tasks[1].cancel()
+                rest.should_exit = True
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await rpc.stop(_GRACE)
+
+
+class _Rest(uvicorn.Server):
+    """A server that says when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _free(path: Path) -> Path:
+    """A path for a socket, at which a server that was killed may have left its own.
+
+    Raises:
+        Unavailable: no socket can be there.
+    """
+    if len(str(path).encode()) > 107:  # sun_path, unix(7)
+        raise Unavailable(f"{path} is too long for a socket", hint="set TESTBED_STATE to a folder with a shorter path")
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _listening(path: Path, stack: ExitStack) -> socket.socket:
+    made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    made.bind(str(_free(path)))
+    made.listen(1024)
+    return made

@@ -1,0 +1,335 @@
+"""What all of Compute Engine's collections have in common: insert, get, list, aggregatedList, patch, update, delete.
+
+A module declares its `Collection`, and with it all of these methods that the discovery document has are served.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from testbed.api import filters, listing, masks
+from testbed.api.call import HANDLERS, Answer, Call
+from testbed.api.clock import compute_timestamp
+from testbed.api.discovery import Json, document
+from testbed.api.services.compute.names import fingerprint, numeric_id, url
+from testbed.control.operations import Change, Operation
+from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.control.resources import Record
+from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.model.base import COMPUTE_NAME, Reference, last, qualify, relative
+from testbed.model.kinds import KINDS
+from testbed.model.places import REGIONS, zones
+from testbed.model.walk import annotated
+
+API = "compute.v1"
+_PLACES = {"regions": "region", "zones": "zone"}
+
+
+def nothing(body: Json, _: Call) -> Json:
+    """A body that needs no completion."""
+    return body
+
+
+def no_more(_: ControlPlane, __: Record) -> Json:
+    """A resource of which there is no more to say."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """One collection: `Collection(name="firewalls", singular="firewall", scope="global")`."""
+
+    name: str
+    singular: str
+    """The name of the path parameter, and of the resource in `kind`."""
+    scope: str
+    """`global`, `regions` or `zones`."""
+    complete: Callable[[Json, Call], Json] = nothing
+    """Fills in what Google fills in when a body is inserted or changed, and refuses what no model does."""
+    view: Callable[[ControlPlane, Record], Json] = no_more
+    """What the server says of a resource besides what all have."""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Fields that name other resources, with their collections, of kinds that no model knows."""
+    immutable: frozenset[str] = frozenset()
+    """Fields that a patch or an update may not change."""
+    fingerprinted: bool = False
+    """Whether the resource has a fingerprint, which an update must name."""
+    message: str = ""
+    """The word in `kind`, where it is not the singular."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of its resources in the store."""
+        return f"compute.{self.name}"
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def parent(self, call: Call) -> str:
+        """The relative name of the collection that a call is about: `projects/P/global/firewalls`."""
+        return f"projects/{call.text('project')}/{self.place(call)}/{self.name}"
+
+    def place(self, call: Call) -> str:
+        """The scope that a call is in: `global`, `regions/R`, `zones/Z`.
+
+        Raises:
+            InvalidArgument: Google has no such region or zone.
+        """
+        if self.scope == "global":
+            return "global"
+        place = call.text(_PLACES[self.scope])
+        known = REGIONS if self.scope == "regions" else zones(place.rpartition("-")[0])
+        if place not in known or place.rpartition("-")[0] not in {place.rpartition("-")[0], *REGIONS}:
+            raise InvalidArgument(
+                f"Invalid value for field '{_PLACES[self.scope]}': '{place}'. Unknown {self.scope[:-1]}."
+            )
+        return f"{self.scope}/{place}"
+
+    def record(self, call: Call, name: str = "") -> Record:
+        """The resource that a call names.
+
+        Raises:
+            NotFound: there is none.
+        """
+        full = f"{self.parent(call)}/{name or call.text(self.singular)}"
+        found = call.plane.find(self.kind, full)
+        if found is None and call.text(self.singular).isdigit():
+            found = next(
+                (r for r in call.plane.list(self.kind) if numeric_id(r.name) == call.text(self.singular)), None
+            )
+        if found is None:
+            raise NotFound(f"The resource '{full}' was not found", reason="notFound")
+        return found
+
+    # -- bodies ---------------------------------------------------------------------------------------------------
+
+    def resolved(self, call: Call, body: Json, name: str) -> Json:
+        """A body with all references complete, valid for packets.
+
+        Raises:
+            InvalidResource: it is not.
+        """
+        place = self.place(call)
+        scope = _PLACES.get(self.scope)
+        region = place.rpartition("/")[2] if self.scope == "regions" else None
+        zone = place.rpartition("/")[2] if self.scope == "zones" else None
+        known = call.scope(call.text("project"), region=region or (zone and zone.rpartition("-")[0]), zone=zone)
+        whole = {**body, "name": last(name), "selfLink": name}
+        if scope:
+            whole[scope] = place.rpartition("/")[2]
+        whole = call.plane.resolve(self.kind, whole, known)
+        for key, collection in self.references.items():
+            _rewrite(whole, key.split("."), lambda text, to=collection: qualify(text, to, known))  # type: ignore[misc]
+        return whole
+
+    def operation(self, call: Call, target: str, changes: tuple[Change, ...], verb: str) -> Operation:
+        """An operation of a call."""
+        facts = {"scope": self.place(call), "type": verb}
+        return call.operation(self.kind, target, changes=changes, facts=facts)
+
+    def submit(self, call: Call, record: Record, body: Json, verb: str) -> Operation:
+        """Accept a new body of a resource that is there."""
+        name = record.name
+        resolved = self.resolved(call, body, name)
+        return call.plane.submit(self.operation(call, name, (Change(self.kind, name, resolved),), verb))
+
+    def printed(self, plane: ControlPlane, record: Record) -> Json:
+        """A resource as the API prints it."""
+        body = copy.deepcopy(record.body)
+        if self.kind in KINDS:
+            for found in annotated(_model(plane, record), Reference):
+                _rewrite(body, [str(part) for part in found.path], url)
+        for key in self.references:
+            _rewrite(body, key.split("."), url)
+        result: Json = {
+            "kind": f"compute#{self.message or self.singular}", "id": numeric_id(f"{record.name}#{record.number}"),
+            "creationTimestamp": compute_timestamp(record.created), **body, "name": last(record.name),
+            "selfLink": url(record.name),
+        }  # fmt: skip
+        if scope := _PLACES.get(self.scope):
+            parts = record.name.split("/")
+            result[scope] = url("/".join(parts[:4]))
+        if self.fingerprinted:
+            result["fingerprint"] = self.fingerprint(record)
+        return {**result, **self.view(plane, record)}
+
+    def fingerprint(self, record: Record) -> str:
+        """The fingerprint of a resource as it is now."""
+        return fingerprint(record.name, record.number, record.generation)
+
+    def register(self) -> Collection:
+        """Serve all methods that the discovery document has and that need no code of their own."""
+        actions: Mapping[str, Callable[[Call], Answer]] = {
+            "insert": partial(insert, self), "get": partial(get, self), "list": partial(list_, self),
+            "aggregatedList": partial(aggregated, self), "delete": partial(delete, self),
+            "patch": partial(patch, self), "update": partial(update, self),
+        }  # fmt: skip
+        for method in document(API).methods:
+            if method.collection == f"compute.{self.name}" and method.action in actions:
+                HANDLERS.setdefault((API, f"{self.name}.{method.action}"), actions[method.action])
+        return self
+
+
+def insert(collection: Collection, call: Call) -> Answer:
+    """Make a resource.
+
+    Raises:
+        InvalidArgument, AlreadyExists: as Google refuses it.
+    """
+    name = call.body.get("name", "")
+    if not COMPUTE_NAME.fullmatch(name):
+        rule = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
+        raise InvalidResource(("name",), name, rule)
+    full = f"{collection.parent(call)}/{name}"
+    if call.plane.find(collection.kind, full):
+        raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
+    body = collection.resolved(call, collection.complete(call.body, call), full)
+    changes = (Change(collection.kind, full, body),)
+    return call.plane.submit(collection.operation(call, full, changes, "insert"))
+
+
+def get(collection: Collection, call: Call) -> Json:
+    """One resource."""
+    return collection.printed(call.plane, collection.record(call))
+
+
+def list_(collection: Collection, call: Call) -> Json:
+    """The resources of a scope."""
+    parent = collection.parent(call)
+    found = [collection.printed(call.plane, record) for record in call.plane.list(collection.kind, f"{parent}/")]
+    page = _page(call, found, parent)
+    answer: Json = {
+        "kind": f"compute#{collection.message or collection.singular}List", "id": parent, "selfLink": url(parent),
+    }  # fmt: skip
+    if page.items:
+        answer["items"] = list(page.items)
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+def aggregated(collection: Collection, call: Call) -> Json:
+    """The resources of all scopes of a project, by scope."""
+    project = call.text("project")
+    prefix = f"projects/{project}/"
+    records = [r for r in call.plane.list(collection.kind, prefix) if r.name.split("/")[-2] == collection.name]
+    printed = [{**collection.printed(call.plane, record), _KEY: record.name} for record in records]
+    page = _page(call, printed, prefix, key=lambda item: str(item[_KEY]))
+    items: dict[str, Any] = {}
+    for item in page.items:
+        shown = {key: value for key, value in item.items() if key != _KEY}
+        scope = "/".join(str(item[_KEY]).split("/")[2:-2])
+        items.setdefault(scope, {collection.name: []})[collection.name].append(shown)
+    for scope in _empty_scopes(collection) if not call.text("filter") else ():
+        items.setdefault(scope, {"warning": {
+            "code": "NO_RESULTS_ON_PAGE", "message": f"There are no results for scope '{scope}' on this page.",
+            "data": [{"key": "scope", "value": scope}],
+        }})  # fmt: skip
+    answer: Json = {
+        "kind": f"compute#{collection.message or collection.singular}AggregatedList",
+        "id": f"projects/{project}/aggregated/{collection.name}", "items": items,
+        "selfLink": url(f"projects/{project}/aggregated/{collection.name}"),
+    }  # fmt: skip
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+_KEY = "\0name"
+"""Where a printed resource carries its full name while it is paged."""
+
+
+def delete(collection: Collection, call: Call) -> Answer:
+    """Delete a resource that nothing else uses."""
+    record = collection.record(call)
+    if record.pending:
+        raise _busy(record)
+    changes = (Change(collection.kind, record.name, None),)
+    return call.plane.submit(collection.operation(call, record.name, changes, "delete"))
+
+
+def patch(collection: Collection, call: Call) -> Answer:
+    """Merge a body into a resource (RFC 7396)."""
+    record = collection.record(call)
+    return changed(collection, call, record, masks.merge(record.body, call.body), "patch")
+
+
+def update(collection: Collection, call: Call) -> Answer:
+    """Put a body in the place of a resource's own; fields that were not sent stay only if they cannot be changed."""
+    record = collection.record(call)
+    kept = {key: value for key, value in record.body.items() if key in {"name", "selfLink", "network", "description"}}
+    return changed(collection, call, record, {**kept, **call.body}, "update")
+
+
+def changed(collection: Collection, call: Call, record: Record, body: Json, verb: str) -> Operation:
+    """Accept a changed body, if it changes only what may be changed.
+
+    Raises:
+        InvalidArgument: it changes what cannot be.
+        FailedPrecondition: the fingerprint is not that of the resource as it is, or an operation is under way.
+    """
+    if record.pending:
+        raise _busy(record)
+    given = body.pop("fingerprint", None)
+    if collection.fingerprinted and given is not None and given != collection.fingerprint(record):
+        raise FailedPrecondition("Supplied fingerprint does not match current metadata fingerprint.", reason=_CONDITION)
+    completed = collection.complete(body, call)
+    for key in collection.immutable:
+        if _comparable(completed.get(key)) != _comparable(record.body.get(key)):
+            raise InvalidResource((key,), completed.get(key), f"{key} cannot be changed.")
+    return collection.submit(call, record, completed, verb)
+
+
+_CONDITION = "conditionNotMet"
+
+
+def _busy(record: Record) -> FailedPrecondition:
+    return FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+
+
+def _comparable(value: object) -> object:
+    return last(relative(value)) if isinstance(value, str) else value
+
+
+def _page(call: Call, items: list[Json], parent: str, **options: Any) -> listing.Page:
+    return listing.page(
+        items, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")), collection=parent, rules=listing.COMPUTE, **options,
+    )  # fmt: skip
+
+
+def _empty_scopes(collection: Collection) -> Iterator[str]:
+    if collection.scope == "global":
+        yield "global"
+        return
+    for region in REGIONS:
+        yield from [f"regions/{region}"] if collection.scope == "regions" else [f"zones/{z}" for z in zones(region)]
+
+
+def _model(plane: ControlPlane, record: Record) -> Any:
+    from testbed.control.resources import model  # noqa: PLC0415
+
+    return model(record.kind, record.body, plane.general)
+
+
+def _rewrite(body: Any, path: list[str], change: Callable[[str], str]) -> None:
+    """Change the text, or the texts of a list, that a path leads to, if it is there; lists on the way are walked."""
+    if isinstance(body, list):
+        if path and path[0].isdigit():
+            index = int(path[0])
+            if len(path) == 1:
+                body[index] = change(body[index])
+            else:
+                _rewrite(body[index], path[1:], change)
+            return
+        for item in body:
+            _rewrite(item, path, change)
+        return
+    if not isinstance(body, dict) or path[0] not in body:
+        return
+    value = body[path[0]]
+    if len(path) > 1:
+        _rewrite(value, path[1:], change)
+    elif isinstance(value, str):
+        body[path[0]] = change(value)
+    elif isinstance(value, list):
+        body[path[0]] = [change(item) if isinstance(item, str) else item for item in value]

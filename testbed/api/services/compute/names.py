@@ -1,0 +1,24 @@
+"""Links, numbers and scopes of Compute Engine's resources."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+ROOT = "https://www.googleapis.com/compute/v1/"
+"""What links begin with, whichever way the caller came: clients compare and follow them."""
+
+
+def url(name: str) -> str:
+    """The link of a resource by its relative name."""
+    return name if name.startswith("https://") else ROOT + name
+
+
+def numeric_id(name: str) -> str:
+    """A number for a resource, as text; the same as long as the name is (Google's are random)."""
+    return str(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1)
+
+
+def fingerprint(*values: object) -> str:
+    """A fingerprint of what a resource says, in base64 as Google's."""
+    return base64.b64encode(hashlib.sha256(repr(values).encode()).digest()[:9]).decode()

@@ -1,0 +1,108 @@
+"""`compute#operation`: how Compute Engine prints what takes time, and the methods that read and await it."""
+
+from __future__ import annotations
+
+from testbed.api import filters, listing
+from testbed.api.call import PRINTERS, Answer, Call, serves
+from testbed.api.clock import compute_timestamp
+from testbed.api.discovery import Json
+from testbed.api.services.compute.names import numeric_id, url
+from testbed.control.executor import CODES
+from testbed.control.operations import Operation
+from testbed.control.plane import ControlPlane
+from testbed.errors import NotFound
+
+API = "compute.v1"
+SCOPES = {"globalOperations": "global", "regionOperations": "regions", "zoneOperations": "zones"}
+_HTTP = {3: 400, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 12: 501, 14: 503}
+_NAMES = {number: name for name, number in CODES.items()}
+
+
+def printed(_: ControlPlane, operation: Operation) -> Json:
+    """An operation; its facts say in which scope it is."""
+    scope = str(operation.facts["scope"])
+    project = operation.target.split("/")[1]
+    link = url(f"projects/{project}/{scope}/operations/{operation.id}")
+    result: Json = {
+        "kind": "compute#operation", "id": numeric_id(operation.id), "name": operation.id,
+        "operationType": operation.facts["type"], "targetLink": url(operation.target),
+        "targetId": numeric_id(operation.target), "status": "DONE" if operation.done else "RUNNING",
+        "user": operation.principal, "progress": 100 if operation.done else 0,
+        "insertTime": compute_timestamp(operation.accepted), "startTime": compute_timestamp(operation.accepted),
+        "selfLink": link,
+    }  # fmt: skip
+    kind, name = scope.split("/") if "/" in scope else (scope, "")
+    if name:
+        result[kind.removesuffix("s")] = url(f"projects/{project}/{scope}")
+    if operation.request:
+        result["clientOperationId"] = operation.request.rpartition("/")[2]
+    if operation.ended:
+        result["endTime"] = compute_timestamp(operation.ended)
+    if operation.error:
+        number = operation.error["code"]
+        status = _HTTP.get(number, 500)
+        result["error"] = {
+            "errors": [{"code": _NAMES.get(number, "UNKNOWN"), "message": operation.error["message"]}]
+        }  # fmt: skip
+        result["httpErrorStatusCode"] = status
+        result["httpErrorMessage"] = _PHRASES.get(status, "INTERNAL SERVER ERROR")
+    return result
+
+
+_PHRASES = {
+    400: "BAD REQUEST", 403: "FORBIDDEN", 404: "NOT FOUND", 409: "CONFLICT", 429: "TOO MANY REQUESTS",
+    501: "NOT IMPLEMENTED", 503: "SERVICE UNAVAILABLE",
+}  # fmt: skip
+PRINTERS[API] = printed
+
+
+@serves(API, "globalOperations.get", "regionOperations.get", "zoneOperations.get")
+def get(call: Call) -> Json:
+    """One operation of a scope."""
+    return printed(call.plane, _operation(call))
+
+
+@serves(API, "globalOperations.wait", "regionOperations.wait", "zoneOperations.wait")
+def wait(call: Call) -> Answer:
+    """One operation, after it has had a while to end ("for approximately the 2 minutes": the dispatcher's window)."""
+    return _operation(call)
+
+
+@serves(API, "globalOperations.list", "regionOperations.list", "zoneOperations.list")
+def list_(call: Call) -> Json:
+    """The operations of a scope."""
+    found = [printed(call.plane, one) for one in call.plane.operations() if _is_in(one, call)]
+    page = listing.page(
+        found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")), collection=_scope(call), rules=listing.COMPUTE,
+    )  # fmt: skip
+    answer: Json = {"kind": "compute#operationList", "id": _scope(call), "items": list(page.items)}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+def _scope(call: Call) -> str:
+    collection = SCOPES[call.method.collection.rpartition(".")[2]]
+    place = call.text(collection.removesuffix("s"))
+    return f"projects/{call.text('project')}/{collection}" + (f"/{place}" if place else "")
+
+
+def _is_in(operation: Operation, call: Call) -> bool:
+    if operation.api != API:
+        return False
+    return f"projects/{operation.target.split('/')[1]}/{operation.facts['scope']}" == _scope(call)
+
+
+def _operation(call: Call) -> Operation:
+    """The operation that a call names.
+
+    Raises:
+        NotFound: there is none of that name in that scope.
+    """
+    name = call.text("operation")
+    try:
+        operation = call.plane.operation(name)
+    except NotFound:
+        operation = None
+    if operation is None or not _is_in(operation, call):
+        raise NotFound(f"The resource '{_scope(call)}/operations/{name}' was not found", reason="notFound")
+    return operation

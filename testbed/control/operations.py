@@ -1,0 +1,156 @@
+"""Operations: changes that were accepted, and what has become of them.  A table of the testbed's store.
+
+Whatever is accepted stands here before the caller is told so, with all that is needed to carry it out: a controller
+that starts anew goes on from here.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+State = Literal["queued", "settling", "done"]
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS operations (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, api TEXT NOT NULL, method TEXT NOT NULL,
+        kind TEXT NOT NULL, target TEXT NOT NULL, principal TEXT NOT NULL, changes TEXT NOT NULL, facts TEXT NOT NULL,
+        request TEXT, accepted REAL NOT NULL, due REAL NOT NULL, applied REAL, ended REAL, state TEXT NOT NULL,
+        error TEXT, result TEXT);
+    CREATE UNIQUE INDEX IF NOT EXISTS requests ON operations (request) WHERE request IS NOT NULL;
+"""
+KEPT = 10_000
+"""Operations that are remembered; of more, the oldest finished ones are forgotten (our choice)."""
+_COLUMNS = (
+    "number, id, api, method, kind, target, principal, changes, facts, request, accepted, due, applied, ended, state,"
+    " error, result"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A resource that gets a new body, or (None) is deleted."""
+
+    kind: str
+    name: str
+    body: Json | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One accepted call that takes time."""
+
+    api: str
+    """The version of the API: `compute.v1`."""
+    method: str
+    """The method's id: `compute.firewalls.insert`."""
+    kind: str
+    target: str
+    """The resource that it is about, as `kind` and full name."""
+    principal: str = ""
+    changes: tuple[Change, ...] = ()
+    facts: Json = field(default_factory=dict)
+    """What its API needs to print it."""
+    request: str | None = None
+    """The caller's `requestId`, with what makes it unique: the same request again is the same operation."""
+    id: str = ""
+    number: int = 0
+    accepted: float = 0.0
+    """Seconds since 1970, as all times here."""
+    due: float = 0.0
+    """When it may take effect, at the earliest: with --operation-delay, later than it was accepted."""
+    applied: float | None = None
+    ended: float | None = None
+    state: State = "queued"
+    error: Json | None = None
+    """A `google.rpc.Status`."""
+    result: Json | None = None
+    """What its API answers as the response, where that is not the target."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has come to its end, good or bad."""
+        return self.state == "done"
+
+
+def new_id(now: float) -> str:
+    """An id in the shape of Google's (behaviour 1.7.3)."""
+    digits = secrets.token_hex(14)
+    return f"operation-{int(now * 1000)}-{digits[:13]}-{digits[13:21]}-{digits[20:28]}"
+
+
+class Operations:
+    """The table of operations."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def add(self, operation: Operation, *, delay: float = 0.0) -> Operation:
+        """Write down an operation that is accepted now and due after `delay` seconds."""
+        now = time.time()
+        changes = [[change.kind, change.name, change.body] for change in operation.changes]
+        name = operation.id or new_id(now)
+        self._db.execute(
+            "INSERT INTO operations (id, api, method, kind, target, principal, changes, facts, request, accepted, due,"
+            " state, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+            (
+                name, operation.api, operation.method, operation.kind, operation.target, operation.principal,
+                json.dumps(changes), json.dumps(operation.facts), operation.request, now, now + delay,
+                operation.result and json.dumps(operation.result),
+            ),
+        )  # fmt: skip
+        self._db.execute(
+            "DELETE FROM operations WHERE state = 'done' AND number <= (SELECT max(number) FROM operations) - ?",
+            (KEPT,),
+        )
+        return self._only("id = ?", name)
+
+    def get(self, name: str) -> Operation | None:
+        """An operation by its id."""
+        return next(self._where("id = ?", name), None)
+
+    def of_request(self, request: str) -> Operation | None:
+        """The operation that a request led to."""
+        return next(self._where("request = ?", request), None)
+
+    def all(self) -> list[Operation]:
+        """All operations, the oldest first."""
+        return list(self._where("1 = ?", 1))
+
+    def open(self) -> list[Operation]:
+        """Those that are not done, in the order in which they were accepted."""
+        return list(self._where("state != ?", "done"))
+
+    def settle(self, operations: Iterable[Operation]) -> None:
+        """Write down that operations have been applied, and are waited for."""
+        now = time.time()
+        rows = [(now, one.id) for one in operations]
+        self._db.executemany("UPDATE operations SET state = 'settling', applied = ? WHERE id = ?", rows)
+
+    def end(self, operation: Operation, error: Json | None = None) -> None:
+        """Write down that an operation is over."""
+        self._db.execute(
+            "UPDATE operations SET state = 'done', ended = ?, error = ? WHERE id = ?",
+            (time.time(), error and json.dumps(error), operation.id),
+        )
+
+    def _only(self, condition: str, value: object) -> Operation:
+        return next(self._where(condition, value))
+
+    def _where(self, condition: str, value: object) -> Iterator[Operation]:
+        query = f"SELECT {_COLUMNS} FROM operations WHERE {condition} ORDER BY number"  # noqa: S608 - our own words
+        for row in self._db.execute(query, (value,)).fetchall():
+            (number, name, api, method, kind, target, principal, changes, facts, request, accepted, due, applied,
+             ended, state, error, result) = row  # fmt: skip
+            yield Operation(
+                api=api, method=method, kind=kind, target=target, principal=principal,
+                changes=tuple(Change(*change) for change in json.loads(changes)), facts=json.loads(facts),
+                request=request, id=name, number=number, accepted=accepted, due=due, applied=applied, ended=ended,
+                state=state, error=error and json.loads(error), result=result and json.loads(result),
+            )  # fmt: skip

@@ -1,0 +1,193 @@
+"""The control plane without nodes and kernel: everything else is as in a running testbed.
+
+What a plan would need is compiled and then left alone; connector instances get healthy at once, unless told otherwise.
+Every answer is checked against its method's schema in the discovery document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import pytest
+
+from testbed.api import services
+from testbed.api.audit import AuditLog
+from testbed.api.discovery import Json, document
+from testbed.api.dispatch import Dispatcher
+from testbed.api.identity import OWNER, Identity
+from testbed.api.keys import SqliteKeys
+from testbed.api.raw import Uploads
+from testbed.api.rest import Rest
+from testbed.api.schema import faults_in
+from testbed.control import connectors
+from testbed.control.executor import Executor
+from testbed.control.plane import ControlPlane
+from testbed.control.reconciler import Reconciler
+from testbed.control.store import Store
+from testbed.fabric.addressing import allocate
+from testbed.fabric.compiler import compile_topology
+from testbed.fabric.plan import Plan
+from testbed.model.topology import Topology
+
+HOST = "127.0.0.1:7667"
+PROJECT = "demo"
+
+
+class Refused(Exception):  # noqa: N818 - what a server does
+    """An answer of 400 and above."""
+
+    def __init__(self, status: int, body: Json) -> None:
+        error = body["error"]
+        super().__init__(f"{status}: {error['message']}")
+        self.code = status
+        self.error = error
+        self.message = str(error["message"])
+        self.status = str(error.get("status", ""))
+
+
+@dataclass
+class Images:
+    """Which images there are."""
+
+    known: set[str] = field(default_factory=lambda: {"testbed/vm", "testbed/runtime", "testbed/redis"})
+
+    def knows(self, name: str) -> bool:
+        return name in self.known
+
+
+class Compiling:
+    """In the reconciler's place: compiles what would be made, and keeps the last plan."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.plan: Plan | None = None
+        self.healthy = True
+        self.failure: Exception | None = None
+
+    def advance(self, topology: Topology) -> None:
+        if self.failure is not None:
+            raise self.failure
+        store = self._store
+        store.ensure_auth_strings(redis.full_name for redis in topology.redis.instances if redis.auth_enabled)
+        store.set_addresses(allocate(topology, store.running.addresses))
+        store.forget_connectors(connectors.deleted(topology, store.connector_states()))
+        with store.transaction():
+            store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
+        if self.healthy:
+            store.set_health({instance.name: "healthy" for instance in store.instances})
+        self.plan = compile_topology(topology, store.running)
+
+
+class Api:
+    """A control plane, and how to call it."""
+
+    def __init__(self, store: Store, shared: Store, keys: SqliteKeys) -> None:
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self.store = store
+        self.plane = ControlPlane(shared, wake=self._wake.set)
+        self.kernel = Compiling(store)
+        self.images = Images()
+        self.identity = Identity(keys)
+        services.register_all()
+        self.audit = AuditLog(shared.folder)
+        dispatcher = Dispatcher(self.plane, self.images, self.audit, window=5.0)
+        uploads = Uploads(shared.folder / "uploads", self.plane, self.identity)
+        self.rest = Rest(dispatcher, self._principal, uploads)
+        self.dispatcher = dispatcher
+        self._executor = Executor(self.plane.ended)
+        self._thread = threading.Thread(target=self._execute)
+
+    def _principal(self, header: str | None) -> str:
+        return self.identity.principal(header, 0.0) if header else OWNER
+
+    def _execute(self) -> None:
+        while not self._stop.is_set():
+            if self._wake.wait(0.02):
+                self._wake.clear()
+            self._executor.round(self.store, cast(Reconciler, self.kernel))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def get(self, path: str, **query: Any) -> Json:
+        return self.call("GET", path, **query)
+
+    def post(self, path: str, body: Json | None = None, **query: Any) -> Json:
+        return self.call("POST", path, body, **query)
+
+    def patch(self, path: str, body: Json, **query: Any) -> Json:
+        return self.call("PATCH", path, body, **query)
+
+    def put(self, path: str, body: Json, **query: Any) -> Json:
+        return self.call("PUT", path, body, **query)
+
+    def delete(self, path: str, **query: Any) -> Json:
+        return self.call("DELETE", path, **query)
+
+    def call(self, verb: str, path: str, body: Json | None = None, host: str = HOST, **query: Any) -> Json:
+        """Call a method: `api.get("v1/projects/demo/locations")`.  An operation has had time to end.
+
+        Raises:
+            Refused: the answer is an error.
+        """
+        text = b"" if body is None else json.dumps(body).encode()
+        status, answer = self.send(verb, path, text, host=host, query=urlencode(query, doseq=True))
+        value: Json = json.loads(answer) if answer.strip() else {}
+        if status >= 400:
+            raise Refused(status, value)
+        if match := self.dispatcher.router.find(verb, path, None):
+            method = match.method
+            faults = faults_in(document(method.api), method.response, value) if method.response else []
+            assert not faults, f"{method.id}: {faults}"
+        return value
+
+    def send(
+        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:  # fmt: skip
+        """Send a request as bytes; returns status and body."""
+        given = {"host": host, **(headers or {})}
+        scope = {
+            "type": "http", "method": verb, "path": f"/{path}", "raw_path": f"/{path}".encode(),
+            "query_string": query.encode(), "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
+        }  # fmt: skip
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(self.rest(scope, receive, send))
+        return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:])
+
+
+@contextmanager
+def api(folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT) -> Iterator[Api]:
+    """A control plane in a folder, for as long as the context lasts."""
+    monkeypatch.setenv("TESTBED_STATE", str(folder))
+    with ExitStack() as stack:
+        store = stack.enter_context(Store.open("t", create=True))
+        store.topology = Topology.model_validate({"name": "t", "project": project})
+        store.complete = True
+        shared = stack.enter_context(Store.open("t"))
+        made = Api(store, shared, stack.enter_context(SqliteKeys.open(store.folder / "keys.db")))
+        stack.enter_context(made.running())
+        yield made
