@@ -18,6 +18,11 @@ EXAMPLES = PROJECT / "examples"
 DEFAULT_STATE_ROOT = Path("/var/lib/testbed")
 
 
+def client_folder(testbed: str) -> Path:
+    """The folder of a testbed that its clients may enter, whoever they are: they are told of files in it."""
+    return state_root() / ".clients" / testbed
+
+
 def state_root() -> Path:
     """The folder with one folder of state for each testbed: `$TESTBED_STATE`, or `/var/lib/testbed`."""
     return Path(os.environ.get("TESTBED_STATE") or DEFAULT_STATE_ROOT)

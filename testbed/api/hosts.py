@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 GOOGLE = "googleapis.com"
-_LOCAL = ("localhost", "testbed")
+_LOCAL = "localhost"
 _WWW = frozenset({"www", "oauth2", "accounts", "sts"})
 """Hosts that serve more than one API."""
 
@@ -24,7 +24,7 @@ def is_served(host: str) -> bool:
     Whatever else a browser or a proxy's user names is refused (DNS rebinding; the door is no way to the internet).
     """
     name = without_port(host)
-    if name in _LOCAL or name == GOOGLE or name.endswith(f".{GOOGLE}"):
+    if name == _LOCAL or name == GOOGLE or name.endswith(f".{GOOGLE}"):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -33,12 +33,15 @@ from testbed.api.rest import Rest
 from testbed.api.rpc import Bridge
 from testbed.control.plane import ControlPlane
 from testbed.errors import Unavailable
+from testbed.paths import client_folder
 
 PORT = 7667
 """Where a testbed's control plane listens if the port is free; else at the next one that is (our choice)."""
 KEYS = "keys.db"
 UPLOADS = "uploads"
 _GRACE = 2.0
+_BACKLOG = 2048
+"""As many as the door lets in: asyncio copes badly with a full backlog."""
 _PATIENCE = 30.0
 log = logging.getLogger("testbed.api")
 
@@ -118,7 +121,9 @@ class Server:
             rpc.add_insecure_port(f"unix:{_free(folder / 'grpc.sock')}")
             await rpc.start()
             files = certificates.ensure(folder, self._plane.store.name)
-            certificates.bundle(files, folder)
+            public = client_folder(self._plane.store.name)
+            public.mkdir(mode=0o755, parents=True, exist_ok=True)
+            certificates.bundle(files, public)
             door = Door(
                 folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
             )
@@ -126,7 +131,9 @@ class Server:
             try:
                 await rest.ready.wait()
                 self._started.set_result(None)
-                await self._stop.wait()
+                await asyncio.wait(
+                    {*tasks, asyncio.create_task(self._stop.wait())}, return_when=asyncio.FIRST_COMPLETED
+                )  # fmt: skip
             finally:
                 tasks[1].cancel()
                 rest.should_exit = True
@@ -162,5 +169,5 @@ def _free(path: Path) -> Path:
 def _listening(path: Path, stack: ExitStack) -> socket.socket:
     made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     made.bind(str(_free(path)))
-    made.listen(1024)
+    made.listen(_BACKLOG)
     return made

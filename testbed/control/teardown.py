@@ -18,6 +18,7 @@ from testbed.errors import DeadlineExceeded
 from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
 from testbed.nodes.docker import DockerNodes
+from testbed.paths import client_folder
 
 KEPT = "loads"
 """The folder with the reports of load tests: results outlive the testbed."""
@@ -100,6 +101,8 @@ def clear(folder: Path) -> None:
     waits for it begins anew.
     """
     last = (*FILES, WRITER)
+    if (public := client_folder(folder.name)).is_dir():
+        shutil.rmtree(public)
     for entry in folder.iterdir():
         if entry.name in (*last, KEPT):
             continue

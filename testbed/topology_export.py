@@ -1,0 +1,44 @@
+"""Writes a topology as a file that `testbed up` reads back to the same topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from testbed.model.base import segment
+from testbed.model.topology import Topology
+
+
+def export(topology: Topology, *, left_out: Iterable[tuple[str, str]] = ()) -> str:
+    """The YAML text of a topology.
+
+    `left_out` are resources, by kind and name, that no file has, because packets know nothing of them: they are named
+    in a comment.  The text has the shared secrets of VPN tunnels.
+    """
+    data = topology.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for section in data.values():
+        if isinstance(section, dict):
+            _shorten(section, topology.project)
+    text = yaml.safe_dump(_ordered(data), sort_keys=False, allow_unicode=True, width=120)
+    names = sorted(left_out)
+    if names:
+        text += "\n# Not in this file, because they have no effect on packets:\n"
+        text += "".join(f"#   {kind}: {name}\n" for kind, name in names)
+    return text
+
+
+def _shorten(section: dict[str, Any], project: str) -> None:
+    """Leave out the links of compute resources that a reader of the file would make again."""
+    for resources in section.values():
+        for resource in resources if isinstance(resources, list) else ():
+            link = resource.get("selfLink", "")
+            if link and segment(link, "projects") == project:
+                del resource["selfLink"]
+
+
+def _ordered(data: dict[str, Any]) -> dict[str, Any]:
+    """What the file says of itself first."""
+    head: dict[str, Any] = {key: data[key] for key in ("name", "project", "region", "zone") if key in data}
+    return {**head, **{key: value for key, value in data.items() if key not in head and value}}
