@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from testbed.errors import TestbedError
 Json = dict[str, Any]
 FILE = "audit.jsonl"
 _LOG = "cloudaudit.googleapis.com%2Factivity"
+_READ = re.compile("(get|list|lint|query|search|tail|test|wait)")
+"""How the methods are called that only read, whatever their verb: `testIamPermissions` is a POST."""
 
 
 class AuditLog:
@@ -34,7 +37,7 @@ class AuditLog:
         self, method: Method, parameters: Mapping[str, str], principal: str, error: TestbedError | None
     ) -> None:  # fmt: skip
         """Note a call and how it ended."""
-        if method.verb == "GET":
+        if method.verb == "GET" or _READ.match(method.action):
             return
         line = json.dumps(_entry(method, parameters, principal, error), separators=(",", ":")) + "\n"
         with self._lock:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from testbed.api.audit import AuditLog
 from testbed.api.discovery import Json, Method
+from testbed.api.identity import Identity
 from testbed.control.operations import Operation
 from testbed.control.plane import ControlPlane
 from testbed.errors import InvalidArgument
@@ -30,6 +32,8 @@ class Call:
 
     plane: ControlPlane
     images: ImageCatalog
+    audit: AuditLog
+    identity: Identity
     method: Method
     parameters: Mapping[str, str]
     """Of path and query."""

@@ -12,6 +12,7 @@ from testbed.api import messages
 from testbed.api.audit import AuditLog
 from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, handler_of
 from testbed.api.discovery import Json, Match, Method, Router, document
+from testbed.api.identity import Identity
 from testbed.api.masks import camel
 from testbed.api.schema import Reader
 from testbed.control.operations import Operation
@@ -36,6 +37,7 @@ class Dispatcher:
     plane: ControlPlane
     images: ImageCatalog
     audit: AuditLog
+    identity: Identity
     router: Router = field(default_factory=Router)
     window: float = WINDOW
     _readers: dict[str, Reader] = field(default_factory=dict)
@@ -105,8 +107,9 @@ class Dispatcher:
         given, repeated = _query(method, query)
         read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
         return Call(
-            plane=self.plane, images=self.images, method=method, parameters={**given, **match.parameters},
-            repeated=repeated, body=read, principal=principal, endpoint=endpoint,
+            plane=self.plane, images=self.images, audit=self.audit, identity=self.identity, method=method,
+            parameters={**given, **match.parameters}, repeated=repeated, body=read, principal=principal,
+            endpoint=endpoint,
         )  # fmt: skip
 
     def _reader(self, api: str) -> Reader:

@@ -105,7 +105,7 @@ class Server:
         with SqliteKeys.open(folder / KEYS) as keys:
             identity = Identity(keys)
             services.register_all()
-            dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder))
+            dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder), identity)
             uploads = Uploads(folder / UPLOADS, self._plane, identity)
 
             def principal(header: str | None) -> str:

@@ -98,7 +98,7 @@ class Api:
         self.identity = Identity(keys)
         services.register_all()
         self.audit = AuditLog(shared.folder)
-        dispatcher = Dispatcher(self.plane, self.images, self.audit, window=5.0)
+        dispatcher = Dispatcher(self.plane, self.images, self.audit, self.identity, window=5.0)
         uploads = Uploads(shared.folder / "uploads", self.plane, self.identity)
         self.rest = Rest(dispatcher, self._principal, uploads)
         self.dispatcher = dispatcher
