@@ -86,33 +86,27 @@ class Compiling:
         self.plan = compile_topology(topology, store.running)
 
 
-class Api:
-    """A control plane, and how to call it."""
+class Control:
+    """A control plane, and what carries out what it has accepted."""
 
-    def __init__(self, store: Store, shared: Store, keys: SqliteKeys) -> None:
+    def __init__(self, store: Store, shared: Store) -> None:
         self._wake, self._stop = threading.Event(), threading.Event()
         self.store = store
         self.plane = ControlPlane(shared, wake=self._wake.set)
         self.kernel = Compiling(store)
         self.images = Images()
-        self.identity = Identity(keys)
-        services.register_all()
-        self.audit = AuditLog(shared.folder)
-        dispatcher = Dispatcher(self.plane, self.images, self.audit, self.identity, window=5.0)
-        uploads = Uploads(shared.folder / "uploads", self.plane, self.identity)
-        self.rest = Rest(dispatcher, self._principal, uploads)
-        self.dispatcher = dispatcher
         self._executor = Executor(self.plane.ended)
         self._thread = threading.Thread(target=self._execute)
 
-    def _principal(self, header: str | None) -> str:
-        return self.identity.principal(header, 0.0) if header else OWNER
+    def settle(self) -> None:
+        """Carry out what was accepted, where no thread does."""
+        self._executor.round(self.store, cast(Reconciler, self.kernel))
 
     def _execute(self) -> None:
         while not self._stop.is_set():
             if self._wake.wait(0.02):
                 self._wake.clear()
-            self._executor.round(self.store, cast(Reconciler, self.kernel))
+            self.settle()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -122,6 +116,25 @@ class Api:
         finally:
             self._stop.set()
             self._thread.join()
+
+
+class Api:
+    """A control plane, and how to call it."""
+
+    def __init__(self, control: Control, keys: SqliteKeys) -> None:
+        self.store, self.plane, self.kernel, self.images = control.store, control.plane, control.kernel, control.images
+        self.settle = control.settle
+        self.identity = Identity(keys)
+        services.register_all()
+        folder = self.plane.store.folder
+        self.audit = AuditLog(folder)
+        dispatcher = Dispatcher(self.plane, self.images, self.audit, self.identity, window=5.0)
+        uploads = Uploads(folder / "uploads", self.plane, self.identity)
+        self.rest = Rest(dispatcher, self._principal, uploads)
+        self.dispatcher = dispatcher
+
+    def _principal(self, header: str | None) -> str:
+        return self.identity.principal(header, 0.0) if header else OWNER
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -163,8 +176,9 @@ class Api:
     ) -> tuple[int, bytes]:  # fmt: skip
         """Send a request as bytes; returns status and body."""
         given = {"host": host, **(headers or {})}
+        target = path if "://" in path else f"/{path}"
         scope = {
-            "type": "http", "method": verb, "path": f"/{path}", "raw_path": f"/{path}".encode(),
+            "type": "http", "method": verb, "path": target, "raw_path": target.encode(),
             "query_string": query.encode(), "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
         }  # fmt: skip
         sent: list[Any] = []
@@ -180,14 +194,28 @@ class Api:
 
 
 @contextmanager
-def api(folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT) -> Iterator[Api]:
-    """A control plane in a folder, for as long as the context lasts."""
+def control(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True
+) -> Iterator[Control]:  # fmt: skip
+    """A control plane in a folder, for as long as the context lasts; operations end by themselves if `threaded`."""
     monkeypatch.setenv("TESTBED_STATE", str(folder))
     with ExitStack() as stack:
         store = stack.enter_context(Store.open("t", create=True))
         store.topology = Topology.model_validate({"name": "t", "project": project})
         store.complete = True
-        shared = stack.enter_context(Store.open("t"))
-        made = Api(store, shared, stack.enter_context(SqliteKeys.open(store.folder / "keys.db")))
-        stack.enter_context(made.running())
+        made = Control(store, stack.enter_context(Store.open("t")))
+        if threaded:
+            stack.enter_context(made.running())
         yield made
+
+
+@contextmanager
+def api(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True
+) -> Iterator[Api]:  # fmt: skip
+    """The same, and how to call it."""
+    with (
+        control(folder, monkeypatch, project, threaded=threaded) as made,
+        SqliteKeys.open(made.store.folder / "keys.db") as keys,
+    ):
+        yield Api(made, keys)
