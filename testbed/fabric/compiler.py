@@ -20,7 +20,7 @@ from testbed.fabric.plan import Route as PlanRoute
 from testbed.fabric.running import Running
 from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
 from testbed.fabric.vpc import Translation, Vpc, route_metric
-from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
+from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
 from testbed.model.compute import Network, Route
 from testbed.model.names import (
@@ -108,7 +108,7 @@ class _Compiler:
         for connector in self._connectors(network.full_name):
             cidr = self.topology.connector_range(connector)
             vpc.rules += managed_rules.for_connector(connector, network.full_name, cidr)
-            vpc.counted.append(connector_addresses(cidr))
+            vpc.counted.append((cidr, connector_addresses(cidr)))
 
     def _ranges(self, network: str) -> list[str]:
         """The ranges of a network's subnets, hidden ones of connectors among them (behaviour 4.5.8)."""
@@ -267,7 +267,7 @@ class _Compiler:
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
             inside = f"169.254.2.{index + 1}"
-            self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, sources=ANYWHERE)
+            self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             self.nodes.append(node_specs.cloud_vpn(gateway.name, external, tunnels))
 
@@ -332,7 +332,7 @@ class _Compiler:
             self.wiring.attach(gateway, "internet", internet, site.gateway.external_address, mtu=LINK_MTU)
             port = self.wiring.attach(
                 gateway, "lan", segment, site.gateway.internal_address, mtu=LINK_MTU, routes=[site.range],
-                sources=ANYWHERE,
+                forwards=True,
             )  # fmt: skip
             segment.routes.add(_via(DEFAULT, port, site.gateway.internal_address))
             for host in site.hosts:
@@ -360,6 +360,8 @@ def _route_via(space: Space, route: Route, *, node: str | None = None, address: 
     for neighbour in space.neighbours:
         if neighbour.device == device or neighbour.address == address:
             space.routes.add(_via(route.dest_range, neighbour.device, neighbour.address, route_metric(route.priority)))
+            if neighbour.device not in space.anywhere:
+                space.next_hops.add(neighbour)
             return
     space.routes.add(PlanRoute(route.dest_range, metric=route_metric(route.priority), kind="blackhole"))
 
@@ -369,5 +371,5 @@ def _finish_internet(internet: Space) -> None:
     internal = internet.set_of("hash:net", map(str, INTERNAL))
     bogons = tuple(f"-m set --match-set {internal} {side} -j DROP" for side in ("src", "dst"))
     internet.tables += [
-        Table("filter", (Chain("INPUT", "ACCEPT"), Chain("FORWARD", "ACCEPT", bogons), Chain("OUTPUT", "ACCEPT"))),
+        Table("filter", (Chain("FORWARD", "ACCEPT", bogons),)),
     ]

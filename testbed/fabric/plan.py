@@ -34,7 +34,10 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A VXLAN-GPE device in external (collect-metadata) mode: routes and nexthops say where each packet goes."""
+    """A VXLAN-GPE device in external (collect-metadata) mode: routes and nexthops say where each packet goes.
+
+    The port is that of both ends, so that a stateful firewall on the way sees one connection in both directions.
+    """
 
     interface: Interface
     port: int
@@ -116,7 +119,7 @@ class PolicyRule:
     table: int
 
 
-SetType = Literal["hash:ip", "hash:net", "hash:net,iface", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
+SetType = Literal["hash:ip", "hash:net", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
 
 
 @dataclass(frozen=True, slots=True)

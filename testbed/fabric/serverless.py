@@ -16,7 +16,7 @@ from testbed.fabric.addressing import INNER, OUTER, inner_address
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
-from testbed.fabric.wiring import ANYWHERE, DEFAULT, ROUTER, Space, Wiring
+from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.names import INTERNET, serverless_segment
 from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.vpcaccess import Egress
@@ -95,8 +95,10 @@ class Region:
         """The namespace of a region; `address` is the source of the ICMP errors that it sends."""
         space = wiring.segment(serverless_segment(name), loopback=address)
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
+        # With policy rules the kernel looks up the way back of every packet, only to see that its source is none of its
+        # own addresses: anti-spoofing has seen to that.
+        space.sysctls["net.ipv4.conf.all.accept_local"] = "1"
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
-        space.sources |= {f"{half},{TUNNEL}" for half in ANYWHERE}
         return cls(space, wiring, pool)
 
     def connect_internet(self, internet: Space) -> None:
@@ -175,17 +177,14 @@ class Region:
         )
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [
-            self.wiring.anti_spoofing(space),
-            Table("filter", (
-                Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward), Chain("OUTPUT", "ACCEPT"),
-            )),
+            self.wiring.anti_spoofing(space, TUNNEL),
+            Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
             _source_nat(f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"),
         ]  # fmt: skip
 
 
 def _source_nat(rule: str) -> Table:
-    names = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
-    return Table("nat", tuple(Chain(name, "ACCEPT", (rule,) if name == "POSTROUTING" else ()) for name in names))
+    return Table("nat", (Chain("POSTROUTING", "ACCEPT", (rule,)),))
 
 
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
@@ -207,14 +206,12 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
         f"{out} -p icmp -j ACCEPT",
     )
     inbound = (
+        f"-s {OUTER} -i eth0 -p udp -m udp --dport {TUNNEL_PORT} -j ACCEPT",  # first: it is nearly all there is
         "-i lo -j ACCEPT",
         known,
-        f"-s {OUTER} -i eth0 -p udp -m udp --dport {TUNNEL_PORT} -j ACCEPT",
         f"-i eth0 -p tcp -m tcp --dport {HEALTH_PORT} -j ACCEPT",
     )
     node.tables += [
-        Table("filter", (
-            Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward), Chain("OUTPUT", "ACCEPT"),
-        )),
+        Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
         _source_nat(f"-s {INNER} -o eth0 -j MASQUERADE"),
     ]  # fmt: skip

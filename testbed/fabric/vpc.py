@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name, set_name
@@ -23,11 +24,7 @@ def route_metric(priority: int) -> int:
     return 1 + priority
 
 
-COUNTED = ("flows", "sent", "received")
-"""What is counted per connector instance."""
-
-
-def counting_set(addresses: Iterable[str], what: str) -> str:
+def counting_set(addresses: Iterable[str], what: Literal["flows", "sent", "received"]) -> str:
     """The name of the ipset that counts for the addresses of a connector."""
     return set_name("hash:ip", frozenset(addresses), counters=True, purpose=what)
 
@@ -52,8 +49,8 @@ class Vpc:
     nics: list[Nic] = field(default_factory=list)
     rules: list[Firewall] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
-    counted: list[tuple[str, ...]] = field(default_factory=list)
-    """Ranges of addresses whose traffic into the network is counted, one tuple per connector."""
+    counted: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    """The range of each connector and its addresses, whose traffic into the network is counted."""
 
     @classmethod
     def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
@@ -85,13 +82,14 @@ class Vpc:
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
-        self.space.tables += [self.wiring.anti_spoofing(self.space), self._filter(), self._mangle(), self._nat()]
+        self.space.tables += [self.wiring.anti_spoofing(self.space), self._filter(), self._nat()]
 
     def _filter(self) -> Table:
         space = self.space
         egress, ingress = chains(self.rules, self.nics, space)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
         forward = [
+            *self._bytes(),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
             f"-m set --match-set {nics} src -j {EGRESS}",
@@ -102,8 +100,7 @@ class Vpc:
             "-j ACCEPT",
         ]
         return Table("filter", (
-            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), Chain("OUTPUT", "ACCEPT"),
-            egress, ingress,
+            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), egress, ingress,
         ))  # fmt: skip
 
     def _to_internet(self, space: Space) -> Sequence[str]:
@@ -116,20 +113,23 @@ class Vpc:
             f"{device} -m set ! --match-set {external} src -m comment --comment no-external-address -j DROP",
         )
 
-    def _mangle(self) -> Table:
-        """Counters per connector instance: flows and bytes sent into the network, bytes received from it."""
-        rules: list[str] = []
-        for addresses in self.counted:
-            flows, sent, received = (
-                self.space.set_of("hash:ip", addresses, counters=True, purpose=what) for what in COUNTED
+    def _bytes(self) -> Iterator[str]:
+        """Count what each connector instance sends into the network and receives from it, but not its tunnels.
+
+        Every packet comes by: the range, which is quickly compared, keeps most of them from a look into a set.
+        """
+        for cidr, addresses in self.counted:
+            sent, received = (
+                self.space.set_of("hash:ip", addresses, counters=True, purpose=what) for what in ("sent", "received")
             )
-            rules += [
-                f"! -d {SERVERLESS} -m conntrack --ctstate NEW -m set --match-set {flows} src",
-                f"! -d {SERVERLESS} -m set --match-set {sent} src",
-                f"! -s {SERVERLESS} -m set --match-set {received} dst",
-            ]
-        builtin = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-        return Table("mangle", tuple(Chain(n, "ACCEPT", tuple(rules) if n == "FORWARD" else ()) for n in builtin))
+            yield f"-s {cidr} ! -d {SERVERLESS} -m set --match-set {sent} src"
+            yield f"! -s {SERVERLESS} -d {cidr} -m set --match-set {received} dst"
+
+    def _flows(self) -> Iterator[str]:
+        """Count the connections that each connector instance opens: the table `nat` sees the first packet of each."""
+        for cidr, addresses in self.counted:
+            flows = self.space.set_of("hash:ip", addresses, counters=True, purpose="flows")
+            yield f"-s {cidr} ! -d {SERVERLESS} -m set --match-set {flows} src"
 
     def _nat(self) -> Table:
         device = interface_name(INTERNET)
@@ -145,6 +145,5 @@ class Vpc:
                 f"-o {device} -m set --match-set {sources} src {comment} -j SNAT --to-source {translation.external}"
             )
         return Table("nat", (
-            Chain("PREROUTING", "ACCEPT", tuple(inbound)), Chain("INPUT", "ACCEPT"), Chain("OUTPUT", "ACCEPT"),
-            Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
+            Chain("PREROUTING", "ACCEPT", (*self._flows(), *inbound)), Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
         ))  # fmt: skip

@@ -35,11 +35,10 @@ GATEWAY = "169.254.1.1"
 LEFT, RIGHT = "169.254.0.1", "169.254.0.2"
 """The two ends of a joint between segments; they need no address, only a neighbour entry."""
 DEFAULT = "0.0.0.0/0"
-ANYWHERE = ("0.0.0.0/1", "128.0.0.0/1")
-"""0.0.0.0/0 for ipsets, which take no prefix of length zero."""
 
 ROUTER = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
-"""Sysctls of a namespace that forwards.  What may come from where is decided by iptables, not by reverse paths."""
+"""Sysctls of a namespace that forwards.  What may come from where is up to iptables, which counts what it drops."""
+_ANTI_SPOOFING = "anti-spoofing"
 
 
 def mac(address: str) -> str:
@@ -63,8 +62,10 @@ class Space:
     sets: set[IpSet] = field(default_factory=set)
     tables: list[Table] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
-    sources: set[str] = field(default_factory=set)
-    """Which source addresses may come in by which device: `10.128.0.2,vm`, the members of the anti-spoofing set."""
+    anywhere: set[str] = field(default_factory=set)
+    """Devices by which packets of any source may come in."""
+    next_hops: set[Neighbour] = field(default_factory=set)
+    """NICs that are next hops of routes, and may nevertheless send under their own address only."""
 
     def set_of(self, kind: SetType, members: Iterable[str], *, counters: bool = False, purpose: str = "") -> str:
         """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set."""
@@ -103,11 +104,11 @@ class Wiring:
 
     def attach(
         self, node: Space, device: str, segment: Space, address: str, *, mtu: int, gateway: str = GATEWAY,
-        routes: Iterable[str] = (DEFAULT,), sources: Iterable[str] | None = None,
+        routes: Iterable[str] = (DEFAULT,), forwards: bool = False,
     ) -> str:  # fmt: skip
         """Give a node a NIC on a segment, and `routes` through it.
 
-        `sources` are the ranges that may be the source of what comes in from the NIC; if not given, its own address is.
+        What comes in from the NIC must carry its address, unless the node `forwards` what others have sent.
         Returns the name of the segment's device.
         """
         port = interface_name(node.name)
@@ -119,7 +120,8 @@ class Wiring:
         node.routes |= {Route(destination, device, gateway) for destination in routes}
         segment.neighbours.add(Neighbour(address, mac(address), port))
         segment.routes.add(Route(f"{address}/32", port))
-        segment.sources |= {f"{source},{port}" for source in (sources if sources is not None else [address])}
+        if forwards:
+            segment.anywhere.add(port)
         return port
 
     def join(self, left: Space, right: Space, *, mtu: int) -> None:
@@ -140,16 +142,21 @@ class Wiring:
         via = next(n.address for n in segment.neighbours if n.device == port)
         for destination in destinations:
             segment.routes.add(Route(destination, port, via, metric=metric, table=table))
-            expected = ANYWHERE if destination == DEFAULT else (destination,)
-            segment.sources |= {f"{_member(source)},{port}" for source in expected}
+            if destination == DEFAULT:
+                segment.anywhere.add(port)
 
-    def anti_spoofing(self, segment: Space) -> Table:
-        """The raw table of a segment: a packet whose source cannot be behind the device it came in by is dropped."""
-        known = segment.set_of("hash:net,iface", segment.sources)
-        rule = f"! -i lo -m set ! --match-set {known} src,src -m comment --comment anti-spoofing -j DROP"
-        return Table("raw", (Chain("PREROUTING", "ACCEPT", (rule,)), Chain("OUTPUT", "ACCEPT")))
+    def anti_spoofing(self, segment: Space, tunnel: str | None = None) -> Table:
+        """The raw table of a segment: a packet whose source cannot be behind the device it came in by is dropped.
 
-
-def _member(cidr: str) -> str:
-    """A range as ipset prints it: a host without its prefix length."""
-    return cidr.removesuffix("/32")
+        The routes know what is behind which device: one of a NIC leads to its address.  They are asked before conntrack
+        sees the packet, so nothing that is forged can touch the state of a connection.  A packet pays for every rule
+        that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.
+        """
+        drop = f"-m comment --comment {_ANTI_SPOOFING} -j DROP"
+        own = sorted(f"! -s {nic.address}/32 -i {nic.device} {drop}" for nic in segment.next_hops)
+        others = f"! -i {tunnel} " if tunnel else ""
+        anywhere = (*(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), drop)
+        return Table("raw", (
+            Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}")),
+            Chain(_ANTI_SPOOFING, None, anywhere),
+        ))  # fmt: skip

@@ -47,7 +47,6 @@ SETS = step(
     "ipset restore",
     "create a hash:ip\n"
     "create b hash:net counters\n"
-    "create c hash:net,iface counters\n"
     "create d hash:ip,port\n"
     "create e hash:ip,port,ip\n"
     "create f bitmap:port range 0-65535\n",
@@ -100,7 +99,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "xt_set",
         "required",
-        trying(SETS, rule("filter", "-A FORWARD -m set --match-set b src -m set --match-set c dst,dst -j ACCEPT")),
+        trying(SETS, rule("filter", "-A FORWARD -m set --match-set b src -m set --match-set d dst,dst -j ACCEPT")),
         NO_FIREWALL,
         kernel("CONFIG_NETFILTER_XT_SET", "xt_set"),
     ),
@@ -117,6 +116,13 @@ PROBES: tuple[Probe, ...] = (
         trying(rule("nat", "-A POSTROUTING -s 35.199.224.0/19 -j MASQUERADE")),
         "connectors and Cloud NAT could not translate addresses",
         kernel("CONFIG_NF_NAT, CONFIG_NETFILTER_XT_TARGET_MASQUERADE", "xt_MASQUERADE"),
+    ),
+    Probe(
+        "rpfilter",
+        "required",
+        trying(rule("raw", "-A PREROUTING -m rpfilter --invert -j DROP")),
+        "machines could send under addresses of others",
+        kernel("CONFIG_IP_NF_MATCH_RPFILTER", "ipt_rpfilter"),
     ),
     Probe(
         "tun",

@@ -107,10 +107,9 @@ def render(table: Table, saved: Saved | None = None) -> list[str]:
     for rule in saved.rules:
         counters[rule.chain, rule.rule].append(rule)
     unnamed = saved.policies.keys() - {chain.name for chain in table.chains}
-    chains = (
-        *table.chains,
-        *(Chain(name, "ACCEPT") for name in sorted(unnamed) if saved.policies[name] != "-"),
-    )
+    # A chain that is not there costs nothing: one with the policy ACCEPT is only emptied, which needs no mention.
+    refusing = (name for name in sorted(unnamed) if saved.policies[name] not in ("-", "ACCEPT"))
+    chains = (*table.chains, *(Chain(name, "ACCEPT") for name in refusing))
     lines = [f"*{table.name}"]
     for chain in chains:
         packets, size = saved.counts.get(chain.name, (0, 0)) if chain.policy else (0, 0)

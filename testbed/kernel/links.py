@@ -33,7 +33,7 @@ class Link:
     alias: str = ""
     up: bool = False
     port: int | None = None
-    """The UDP port of a VXLAN-GPE device in external mode; None for every other device."""
+    """The UDP port, of both ends, of a VXLAN-GPE device in external mode; None for every other device."""
 
 
 Links = Mapping[str, Link]
@@ -50,7 +50,6 @@ def parse(links: Iterable[Message], addresses: Iterable[Message]) -> Links:
 
 def _link(link: Message, addresses: Iterable[str]) -> Link:
     kind = link.get(("linkinfo", "kind"), "")
-    tunnel = kind == "vxlan" and all(link.get(("linkinfo", "data", f"vxlan_{mode}")) for mode in _MODES)
     return Link(
         Interface(
             link.get("ifname"),
@@ -61,8 +60,25 @@ def _link(link: Message, addresses: Iterable[str]) -> Link:
         kind,
         link.get("ifalias", ""),
         bool(link["flags"] & _UP),
-        link.get(("linkinfo", "data", "vxlan_port")) if tunnel else None,
+        _tunnel_port(link) if kind == "vxlan" else None,
     )
+
+
+def _tunnel_port(link: Message) -> int | None:
+    """None for a device that is not like ours."""
+    port = link.get(("linkinfo", "data", "vxlan_port"))
+    sources = link.get(("linkinfo", "data", "vxlan_port_range"), {})
+    ours = all(link.get(("linkinfo", "data", f"vxlan_{mode}")) for mode in _MODES)
+    return port if ours and sources == _only(port) else None
+
+
+def _only(port: int) -> dict[str, int]:
+    """The range of source ports that has only this one (the upper bound is not part of it).
+
+    By default the source is a hash of the inner flow, and then the two directions of a tunnel do not look like one
+    connection: no firewall would ever know it, and each packet would be tried by every rule.
+    """
+    return {"low": port, "high": port + 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +166,8 @@ def _make_veth(veth: Veth, paths: Mapping[str, str]) -> Step:
 
 def _make_tunnel(namespace: str, tunnel: Tunnel) -> Step:
     modes = {f"vxlan_{mode}": True for mode in _MODES}
-    values = {**_properties(tunnel.interface), "kind": "vxlan", "vxlan_port": tunnel.port, "vxlan_learning": 0, **modes}
+    ports = {"vxlan_port": tunnel.port, "vxlan_port_range": _only(tunnel.port)}
+    values = {**_properties(tunnel.interface), "kind": "vxlan", "vxlan_learning": 0, **ports, **modes}
     change = Change(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})")
     return Step(Request("link", "add", values), change)
 

@@ -27,7 +27,9 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     for connector in topology.vpcaccess.connectors:
         path = namespace.path(host_name(store.name, vpc_segment(last(topology.connector_network(connector)))))
         addresses = connector_addresses(topology.connector_range(connector))
-        flows, sent, received = (members(path, counting_set(addresses, what)) for what in ("flows", "sent", "received"))
+        flows = members(path, counting_set(addresses, "flows"))
+        sent = members(path, counting_set(addresses, "sent"))
+        received = members(path, counting_set(addresses, "received"))
         for address in addresses:
             carried = sum(count[address].bytes for count in (sent, received) if address in count)
             opened = flows[address].packets if address in flows else 0

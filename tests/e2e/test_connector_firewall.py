@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.program import Program, eventually, example
-from tests.e2e.readers import health, hits, seen
+from tests.e2e.readers import health, hits, instances, seen
 
 VM = "http://10.128.0.2/"
 PROBERS = ["35.191.0.0/16", "130.211.0.0/22"]
@@ -46,6 +46,29 @@ def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority:
     before = hits(demo, "vpc-vpc")["cut"]
     assert (seen(demo, "hello-function", VM, timeout=1) is not None) is passes
     assert (hits(demo, "vpc-vpc")["cut"] > before) is not passes
+
+
+def test_a_tunnel_in_use_is_an_established_connection(demo: Program) -> None:
+    """Its packets of both directions are one connection to the firewall; a later rule is not tried for it."""
+    demo.up(example(demo.name))
+    used: set[str | None] = set()
+
+    def all_used() -> bool:
+        used.add(seen(demo, "hello-run", VM))
+        return used == set(instances(demo).values())
+
+    eventually(all_used, what="a request by way of each instance")
+    demo.up(_denying(demo.name, ["35.199.224.0/19"], 99))
+    before = _tried(demo)
+    assert seen(demo, "hello-run", VM) in used
+    assert _tried(demo) == before
+
+
+def _tried(testbed: Program) -> dict[str, int]:
+    """Packets of tunnels that met a rule."""
+    rules = ("cut", "aet-uscentral1-c1-rsgfw", "aet-uscentral1-c1-earfw")
+    found = hits(testbed, "vpc-vpc")
+    return {rule: found[rule] for rule in rules}
 
 
 def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> None:

@@ -125,6 +125,22 @@ def test_a_vm_cannot_send_under_another_address(opened: Program, outer: str, tar
     assert hits(opened, "vpc-vpc")["anti-spoofing"] == before + len(others)
 
 
+def test_a_vm_cannot_get_into_a_connection_of_others(opened: Program) -> None:
+    """No firewall rule is tried for what conntrack takes for a part of it: the addresses alone keep it out."""
+    here, there, other = (node_path(opened, node) for node in ("vm-us", "vm-europe", "hello-flexible"))
+    with arriving(here) as at_first, arriving(there) as so_far:
+        send_udp(here, VM, VM_EUROPE, 40000)
+        send_udp(there, VM_EUROPE, VM, 40000)
+        tried, dropped = (hits(opened, "vpc-vpc")[rule] for rule in ("allow-everything", "anti-spoofing"))
+        send_udp(other, VM, VM_EUROPE, 40000)
+        send_udp(other, VM_EUROPE, VM, 40000)
+        send_udp(here, VM, VM_EUROPE, 40000)
+        assert [packet.source for packet in so_far() if packet.protocol == IPPROTO_UDP] == [VM, VM]
+        assert [packet.source for packet in at_first() if packet.protocol == IPPROTO_UDP] == [VM_EUROPE]
+    assert hits(opened, "vpc-vpc")["allow-everything"] == tried
+    assert hits(opened, "vpc-vpc")["anti-spoofing"] == dropped + 2
+
+
 def test_a_runtime_cannot_send_as_another(opened: Program, inner: str) -> None:
     """Behaviour 2.1.8: what another runtime forges does not get into this one's tunnel."""
     sender = node_path(opened, "hello-function")

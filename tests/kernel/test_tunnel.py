@@ -132,6 +132,7 @@ def test_the_tunnel_is_a_layer_3_device_that_learns_nothing(served: Paths) -> No
     data = link["linkinfo"]["info_data"]
 
     assert (data["external"], data["gpe"], data["port"], data["learning"]) == (True, True, 665, False)
+    assert data["port_range"] == {"low": 665, "high": 666}
     assert (link["link_type"], link["mtu"]) == ("none", 1410)
     assert "address" not in link
 

@@ -379,11 +379,28 @@ def test_a_connector_brings_its_six_rules_and_takes_them_away() -> None:  # beha
 
 
 def test_only_the_networks_own_addresses_come_in_from_a_nic() -> None:
+    """What is behind a device is what routes lead to: the reverse path of a packet."""
     vpc = space(plan(small()), "vpc-vpc")
+    assert {route.destination for route in vpc.routes if route.device == "a"} == {"10.128.0.2/32"}
     (rule,) = table_rules(vpc, "raw", "PREROUTING")
-    (known,) = members(vpc, rule)
-    assert "10.128.0.2,a" in known
-    assert {entry for entry in known if entry.endswith(",a")} == {"10.128.0.2,a"}
+    assert rule == "-m rpfilter --invert -j anti-spoofing"
+    assert table_rules(vpc, "raw", "anti-spoofing") == (
+        "-i internet -j RETURN", "-m comment --comment anti-spoofing -j DROP",
+    )  # fmt: skip
+
+
+def test_the_next_hop_of_a_route_sends_under_its_own_address_only() -> None:
+    """By its reverse path, whatever the route leads to would be behind it."""
+    vpc = space(plan(other_ways()), "vpc-default")
+    (address,) = (n.address for n in vpc.neighbours if n.device == "router")
+    own = f"! -s {address}/32 -i router -m comment --comment anti-spoofing -j DROP"
+    assert own in table_rules(vpc, "raw", "PREROUTING")
+
+
+def test_a_vpn_gateway_may_bring_anything() -> None:
+    vpc = space(plan(example()), "vpc-vpc")
+    assert "-i vpn-gateway -j RETURN" in table_rules(vpc, "raw", "anti-spoofing")
+    assert not [rule for rule in table_rules(vpc, "raw", "PREROUTING") if "vpn-gateway" in rule]
 
 
 @pytest.mark.parametrize(
@@ -496,7 +513,7 @@ def test_an_external_address_goes_before_cloud_nat() -> None:  # behaviour 4.13.
     found = translated(made)
     assert found[external] == {"10.128.0.2"}
     assert not any("10.128.0.2" in sources for address, sources in found.items() if address != external)
-    (inbound,) = table_rules(made, "nat", "PREROUTING")
+    *_, inbound = table_rules(made, "nat", "PREROUTING")
     assert inbound.startswith(f"-d {external}/32 -i internet ")
 
 

@@ -83,7 +83,6 @@ def test_what_stays_keeps_its_counters() -> None:
         "*filter",
         ":FORWARD DROP [7:588]",
         ":vpc-in - [0:0]",
-        ":INPUT ACCEPT [3:120]",
         "-A FORWARD -j LOG",
         f"[5:420] -A FORWARD {FILTER.chains[1].rules[0]}",
         f"[2:168] -A FORWARD {FILTER.chains[1].rules[1]}",

@@ -52,7 +52,9 @@ def device(data: Mapping[str, object], **values: object) -> Message:
 
 
 def test_a_device_is_read() -> None:
-    data = {"IFLA_VXLAN_PORT": 665, "IFLA_VXLAN_COLLECT_METADATA": 1, "IFLA_VXLAN_GPE": True}
+    sources = {"low": 665, "high": 666}
+    data = {"IFLA_VXLAN_PORT": 665, "IFLA_VXLAN_PORT_RANGE": sources, "IFLA_VXLAN_COLLECT_METADATA": 1,
+            "IFLA_VXLAN_GPE": True}  # fmt: skip
     link = device(data, ifi_type=0xFFFE, flags=1, ifalias="testbed:tunnel")
     addresses = [
         decoded(ifaddrmsg, index=7, prefixlen=32, local="10.0.0.1"),
@@ -101,6 +103,7 @@ def test_a_tunnel_is_made() -> None:
     [request] = requests(wiring.make["vm"])
     assert (request.subject, request.command, request.values["kind"]) == ("link", "add", "vxlan")
     assert request.values["vxlan_port"] == 665
+    assert request.values["vxlan_port_range"] == {"low": 665, "high": 666}
 
 
 def test_half_a_veth_is_removed_and_made_anew() -> None:
