@@ -6,7 +6,7 @@ A module declares its `Collection`, and with it all of these methods that the di
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.base import COMPUTE_NAME, Reference, last, qualify, relative
+from testbed.model.base import COMPUTE_NAME, Defaults, Reference, last, qualify, relative
 from testbed.model.kinds import KINDS
 from testbed.model.places import REGIONS, zones
 from testbed.model.walk import annotated
@@ -39,6 +39,11 @@ def no_more(_: ControlPlane, __: Record) -> Json:
     return {}
 
 
+def none_given(_: ControlPlane, __: str) -> Iterable[Record]:
+    """No resources but those that are made."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """One collection: `Collection(name="firewalls", singular="firewall", scope="global")`."""
@@ -52,6 +57,8 @@ class Collection:
     """Fills in what Google fills in when a body is inserted or changed, and refuses what no model does."""
     view: Callable[[ControlPlane, Record], Json] = no_more
     """What the server says of a resource besides what all have."""
+    given: Callable[[ControlPlane, str], Iterable[Record]] = none_given
+    """The resources of a project that are there without having been made."""
     references: Mapping[str, str] = field(default_factory=dict)
     """Fields that name other resources, with their collections, of kinds that no model knows."""
     immutable: frozenset[str] = frozenset()
@@ -101,8 +108,29 @@ class Collection:
                 (r for r in call.plane.list(self.kind) if numeric_id(r.name) == call.text(self.singular)), None
             )
         if found is None:
+            found = next((r for r in self.given(call.plane, call.text("project")) if r.name == full), None)
+        if found is None:
             raise NotFound(f"The resource '{full}' was not found", reason="notFound")
         return found
+
+    def settled(self, call: Call, name: str = "") -> Record:
+        """The resource that a call names, to be changed.
+
+        Raises:
+            NotFound: there is none.
+            FailedPrecondition: an operation on it is under way.
+        """
+        record = self.record(call, name)
+        if record.pending:
+            raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+        return record
+
+    def records(self, plane: ControlPlane, project: str, prefix: str) -> list[Record]:
+        """The resources of a project whose names begin so."""
+        made = plane.list(self.kind, prefix)
+        names = {record.name for record in made}
+        given = (r for r in self.given(plane, project) if r.name.startswith(prefix) and r.name not in names)
+        return [*made, *given]
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +150,7 @@ class Collection:
             whole[scope] = place.rpartition("/")[2]
         whole = call.plane.resolve(self.kind, whole, known)
         for key, collection in self.references.items():
-            _rewrite(whole, key.split("."), lambda text, to=collection: qualify(text, to, known))  # type: ignore[misc]
+            _rewrite(whole, key.split("."), partial(_qualified, key, collection, known))
         return whole
 
     def operation(self, call: Call, target: str, changes: tuple[Change, ...], verb: str) -> Operation:
@@ -199,7 +227,8 @@ def get(collection: Collection, call: Call) -> Json:
 def list_(collection: Collection, call: Call) -> Json:
     """The resources of a scope."""
     parent = collection.parent(call)
-    found = [collection.printed(call.plane, record) for record in call.plane.list(collection.kind, f"{parent}/")]
+    records = collection.records(call.plane, call.text("project"), f"{parent}/")
+    found = [collection.printed(call.plane, record) for record in records]
     page = _page(call, found, parent)
     answer: Json = {
         "kind": f"compute#{collection.message or collection.singular}List", "id": parent, "selfLink": url(parent),
@@ -213,7 +242,8 @@ def aggregated(collection: Collection, call: Call) -> Json:
     """The resources of all scopes of a project, by scope."""
     project = call.text("project")
     prefix = f"projects/{project}/"
-    records = [r for r in call.plane.list(collection.kind, prefix) if r.name.split("/")[-2] == collection.name]
+    found = collection.records(call.plane, project, prefix)
+    records = [record for record in found if record.name.split("/")[-2] == collection.name]
     printed = [{**collection.printed(call.plane, record), _KEY: record.name} for record in records]
     page = _page(call, printed, prefix, key=lambda item: str(item[_KEY]))
     items: dict[str, Any] = {}
@@ -240,22 +270,20 @@ _KEY = "\0name"
 
 def delete(collection: Collection, call: Call) -> Answer:
     """Delete a resource that nothing else uses."""
-    record = collection.record(call)
-    if record.pending:
-        raise _busy(record)
+    record = collection.settled(call)
     changes = (Change(collection.kind, record.name, None),)
     return call.plane.submit(collection.operation(call, record.name, changes, "delete"))
 
 
 def patch(collection: Collection, call: Call) -> Answer:
     """Merge a body into a resource (RFC 7396)."""
-    record = collection.record(call)
+    record = collection.settled(call)
     return changed(collection, call, record, masks.merge(record.body, call.body), "patch")
 
 
 def update(collection: Collection, call: Call) -> Answer:
     """Put a body in the place of a resource's own; fields that were not sent stay only if they cannot be changed."""
-    record = collection.record(call)
+    record = collection.settled(call)
     kept = {key: value for key, value in record.body.items() if key in {"name", "selfLink", "network", "description"}}
     return changed(collection, call, record, {**kept, **call.body}, "update")
 
@@ -265,10 +293,8 @@ def changed(collection: Collection, call: Call, record: Record, body: Json, verb
 
     Raises:
         InvalidArgument: it changes what cannot be.
-        FailedPrecondition: the fingerprint is not that of the resource as it is, or an operation is under way.
+        FailedPrecondition: the fingerprint is not that of the resource as it is.
     """
-    if record.pending:
-        raise _busy(record)
     given = body.pop("fingerprint", None)
     if collection.fingerprinted and given is not None and given != collection.fingerprint(record):
         raise FailedPrecondition("Supplied fingerprint does not match current metadata fingerprint.", reason=_CONDITION)
@@ -282,8 +308,11 @@ def changed(collection: Collection, call: Call, record: Record, body: Json, verb
 _CONDITION = "conditionNotMet"
 
 
-def _busy(record: Record) -> FailedPrecondition:
-    return FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+def _qualified(field: str, collection: str, known: Defaults, value: str) -> str:
+    try:
+        return qualify(value, collection, known)
+    except ValueError as error:
+        raise InvalidResource(tuple(field.split(".")), value, f"The URL is malformed: {error}.") from None
 
 
 def _comparable(value: object) -> object:
