@@ -16,6 +16,8 @@ from testbed.control.plane import ControlPlane
 Response = tuple[int, dict[str, str], bytes]
 """HTTP status, headers besides the usual ones, and body."""
 TOO_LARGE = 413
+FOLDER = "uploads"
+"""Where uploads are kept, in the folder of the testbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class RawCall:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    endpoint: str = ""
+    """How the caller reaches the control plane, as in `Call`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,21 @@ class Raw:
     pattern: re.Pattern[str]
     serve: Callable[[RawCall, Uploads], Response]
     upload: bool
+    """Whether bodies may be large; such requests are served in a thread of their own."""
+    media: bool
+    """Whether only the content of something is meant (`alt=media`), and not its description."""
 
 
 _ALL: list[Raw] = []
 
 
-def serves_raw(verbs: str, pattern: str, *, upload: bool = False) -> Callable[[Serve], Serve]:
+def serves_raw(
+    verbs: str, pattern: str, *, upload: bool = False, media: bool = False
+) -> Callable[[Serve], Serve]:  # fmt: skip
     """Register who serves paths that match: `@serves_raw("POST", "token")`."""
 
     def register(serve: Serve) -> Serve:
-        _ALL.append(Raw(frozenset(verbs.split()), re.compile(pattern), serve, upload))
+        _ALL.append(Raw(frozenset(verbs.split()), re.compile(pattern), serve, upload, media))
         return serve
 
     return register
@@ -64,9 +73,11 @@ def serves_raw(verbs: str, pattern: str, *, upload: bool = False) -> Callable[[S
 Serve = Callable[[RawCall, Uploads], Response]
 
 
-def find(verb: str, path: str) -> Raw | None:
+def find(verb: str, path: str, query: Mapping[str, str]) -> Raw | None:
     """Who serves a request, if it is one of these."""
-    return next((one for one in _ALL if verb in one.verbs and one.pattern.fullmatch(path)), None)
+    media = query.get("alt") == "media"
+    fitting = (one for one in _ALL if verb in one.verbs and (media or not one.media))
+    return next((one for one in fitting if one.pattern.fullmatch(path)), None)
 
 
 @serves_raw("POST", "token|oauth2/v4/token|o/oauth2/token")

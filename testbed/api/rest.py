@@ -6,6 +6,7 @@ browser (CSRF) and a body over the limit are refused before anything is looked a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from testbed.api import errors, raw
 from testbed.api.discovery import Json
 from testbed.api.dispatch import Dispatcher
-from testbed.api.hosts import api_of, is_served, without_port
+from testbed.api.hosts import GOOGLE, api_of, is_served, without_port
 from testbed.api.rpc import Principal
 from testbed.errors import Internal, InvalidArgument, NotFound, PermissionDenied, TestbedError
 
@@ -42,6 +43,8 @@ class Request:
     query: list[tuple[str, str]]
     headers: dict[str, str]
     host: str
+    endpoint: str
+    """How the caller reaches the control plane: what a URL of ours has to begin with."""
 
 
 class Rest:
@@ -72,15 +75,19 @@ class Rest:
 
     async def _answer(self, request: Request, receive: Receive) -> raw.Response:
         _guard(request)
-        if special := raw.find(request.verb, request.path):
+        if special := raw.find(request.verb, request.path, dict(request.query)):
             body = await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT)
-            return special.serve(raw.RawCall(request.verb, request.path, dict(request.query), request.headers, body),
-                                 self._uploads)  # fmt: skip
+            call = raw.RawCall(
+                request.verb, request.path, dict(request.query), request.headers, body, request.endpoint
+            )  # fmt: skip
+            if special.upload:
+                return await asyncio.to_thread(special.serve, call, self._uploads)
+            return special.serve(call, self._uploads)
         principal = self._principal(request.headers.get("authorization"))
         match = self._dispatcher.find(request.verb, request.path, self._api(request))
         text = await _body(receive, LIMIT)
         result = await self._dispatcher.dispatch(
-            match, request.query, _parsed(text), principal=principal, endpoint=f"http://{request.host}"
+            match, request.query, _parsed(text), principal=principal, endpoint=request.endpoint
         )
         return 200, {}, _dump(result)
 
@@ -107,12 +114,14 @@ def _request(scope: Scope) -> Request:
     target = scope.get("raw_path") or scope["path"].encode()
     parts = urlsplit(target.decode("latin-1"))
     host = parts.netloc or headers.get("host", "")  # absolute form: as a proxy is asked (RFC 9112, 3.2.2)
+    secure = not parts.netloc and without_port(host).endswith(GOOGLE)  # else they are only asked for in absolute form
+    endpoint = f"{'https' if secure else 'http'}://{host}"
     path = parts.path.lstrip("/")
     first, _, rest = path.partition("/")
     if first.endswith(".googleapis.com"):  # an endpoint override that says which API is meant
         host, path = first, rest
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    return Request(scope["method"], unquote(path), query, headers, host)
+    return Request(scope["method"], unquote(path), query, headers, host, endpoint)
 
 
 def _guard(request: Request) -> None:

@@ -28,7 +28,7 @@ from testbed.api.hosts import is_served
 from testbed.api.identity import Identity
 from testbed.api.keys import SqliteKeys
 from testbed.api.listener import listen
-from testbed.api.raw import Uploads
+from testbed.api.raw import FOLDER, Uploads
 from testbed.api.rest import Rest
 from testbed.api.rpc import Bridge
 from testbed.control.plane import ControlPlane
@@ -38,7 +38,6 @@ from testbed.paths import client_folder
 PORT = 7667
 """Where a testbed's control plane listens if the port is free; else at the next one that is (our choice)."""
 KEYS = "keys.db"
-UPLOADS = "uploads"
 _GRACE = 2.0
 _BACKLOG = 2048
 """As many as the door lets in: asyncio copes badly with a full backlog."""
@@ -106,7 +105,7 @@ class Server:
             identity = Identity(keys)
             services.register_all()
             dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder), identity)
-            uploads = Uploads(folder / UPLOADS, self._plane, identity)
+            uploads = Uploads(folder / FOLDER, self._plane, identity)
 
             def principal(header: str | None) -> str:
                 return identity.principal(header, time.time())
