@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
 from testbed.control.operations import Operation
 from testbed.control.plane import ControlPlane
@@ -12,6 +13,17 @@ from testbed.control.resources import Record
 
 _TYPE = "type.googleapis.com/"
 EMPTY = "google.protobuf.Empty"
+
+
+def common_metadata(operation: Operation) -> Json:
+    """The `OperationMetadata` that many APIs have alike: Memorystore, Network Management, Cloud Functions v2."""
+    action = operation.method.rpartition(".")[2]
+    ended = {"endTime": timestamp(operation.ended)} if operation.ended else {}
+    return {
+        "createTime": timestamp(operation.accepted), **ended, "target": operation.target,
+        "verb": "update" if action == "patch" else action, "cancelRequested": False,
+        "apiVersion": operation.api.partition(".")[2],
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

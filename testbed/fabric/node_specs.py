@@ -61,7 +61,8 @@ def redis(instance: RedisInstance, auth_string: str | None) -> Node:
     return Node(
         instance.id, "redis", "testbed/redis", role="redis",
         variables=_variables(
-            auth_string=auth_string, port=REDIS_PORT, maxmemory=instance.memory_size_gb * GIB, bind="0.0.0.0"  # noqa: S104 - inside the node
+            auth_string=auth_string, port=REDIS_PORT, maxmemory=int(instance.maxmemory * GIB),
+            settings=dict(instance.settings), bind="0.0.0.0",  # noqa: S104 - inside the node
         ),
     )  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +14,26 @@ from testbed.model.ranges import SubnetRange
 
 PORT = 6379
 PREFIX = 29
+POLICY = "maxmemory-policy"
+MAXMEMORY = "maxmemory-gb"
+CONFIGS: Mapping[str, re.Pattern[str]] = {
+    POLICY: re.compile("noeviction|(allkeys|volatile)-(lru|lfu|random)|volatile-ttl"),
+    "notify-keyspace-events": re.compile("[KEg$lshzxetdmAn]*"),
+    "activedefrag": re.compile("no"),  # "yes" needs an allocator that Debian's Redis is not built with
+    "lfu-decay-time": re.compile(r"\d{1,9}"),
+    "lfu-log-factor": re.compile(r"\d{1,9}"),
+    MAXMEMORY: re.compile(r"\d{1,3}(\.\d{1,3})?"),
+    "stream-node-max-bytes": re.compile(r"\d{1,9}"),
+    "stream-node-max-entries": re.compile(r"\d{1,9}"),
+}
+"""The settings that Memorystore lets its users change (redis v1), and the values that the testbed's Redis takes."""
+NOT_BUILT: Mapping[str, str] = {
+    "STANDARD_HA": "an instance of the testbed has one node (tier BASIC)",
+    "READ_REPLICAS_ENABLED": "an instance of the testbed has one node, and no replica",
+    "PRIVATE_SERVICE_ACCESS": "an instance of the testbed has a producer network of its own (DIRECT_PEERING)",
+    "SERVER_AUTHENTICATION": "an instance of the testbed speaks no TLS",
+}
+"""What Google has besides, and why not here."""
 
 
 class Instance(Named):
@@ -24,8 +46,31 @@ class Instance(Named):
     auth_enabled: bool = False
     authorized_network: NetworkRef
     connect_mode: Annotated[Literal["DIRECT_PEERING"], Constant] = "DIRECT_PEERING"
+    transit_encryption_mode: Annotated[Literal["DISABLED"], Constant] = "DISABLED"
+    read_replicas_mode: Annotated[Literal["READ_REPLICAS_DISABLED"], Constant] = "READ_REPLICAS_DISABLED"
+    redis_version: Annotated[Literal["REDIS_7_0"], Constant] = "REDIS_7_0"
+    """Debian 12's, and Memorystore's default."""
+    redis_configs: Mapping[str, str] = Field(default_factory=dict)
     reserved_ip_range: SubnetRange | None = None
     """A /29; the service picks an unused one if it is not given (behaviour 4.9.2)."""
+
+    @field_validator("tier", "connect_mode", "transit_encryption_mode", "read_replicas_mode", mode="before")
+    @classmethod
+    def _is_built(cls, value: Any) -> Any:
+        constant = str(value).upper().replace("-", "_")
+        if reason := NOT_BUILT.get(constant):
+            raise ValueError(f"{constant} is not built yet: {reason}")
+        return value
+
+    @field_validator("redis_configs")
+    @classmethod
+    def _settings(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name, setting in value.items():
+            if name not in CONFIGS:
+                raise ValueError(f"{name} is none of the settings that can be changed: {', '.join(CONFIGS)}")
+            if not CONFIGS[name].fullmatch(setting):
+                raise ValueError(f"{name} must match {CONFIGS[name].pattern}, not {setting!r}")
+        return value
 
     @field_validator("reserved_ip_range")
     @classmethod
@@ -33,3 +78,14 @@ class Instance(Named):
         if value is not None and IPv4Network(value).prefixlen != PREFIX:
             raise ValueError(f"the range of a Redis instance must be a /{PREFIX} (behaviour 4.9.2)")
         return value
+
+    @property
+    def maxmemory(self) -> float:
+        """GiB that the keys may take."""
+        return min(float(self.redis_configs.get(MAXMEMORY, self.memory_size_gb)), self.memory_size_gb)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The settings of the server but its memory, Memorystore's default among them."""
+        given = {name: value for name, value in self.redis_configs.items() if name != MAXMEMORY}
+        return {POLICY: "volatile-lru", **given}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Self
@@ -16,6 +15,7 @@ from testbed.model.compute import Address, Instance, Network, Route, Router, Sub
 from testbed.model.firewall import Firewall
 from testbed.model.functions import Function
 from testbed.model.outside import Host, Site
+from testbed.model.projects import project_number
 from testbed.model.redis import Instance as RedisInstance
 from testbed.model.run import Service
 from testbed.model.secrets import Secret
@@ -135,8 +135,8 @@ class Topology(Resource):
 
     @property
     def project_number(self) -> int:
-        """A project number, derived from the project's id (Google assigns it; ours is stable)."""
-        return 100_000_000_000 + int.from_bytes(hashlib.sha256(self.project.encode()).digest()[:5]) % 900_000_000_000
+        """The project's number."""
+        return project_number(self.project)
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:

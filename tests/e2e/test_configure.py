@@ -38,7 +38,13 @@ REDIS = Node(
     kind="redis",
     image="testbed/redis",
     role="redis",
-    variables={"auth_string": SECRET, "port": 6379, "maxmemory": 64 << 20, "bind": "127.0.0.1"},
+    variables={
+        "auth_string": SECRET,
+        "port": 6379,
+        "maxmemory": 64 << 20,
+        "settings": {"maxmemory-policy": "volatile-lru"},
+        "bind": "127.0.0.1",
+    },
 )
 ROUTES = (
     {"host": "relay-abc.a.run.app", "prefix": "/", "name": "relay", "upstreams": ["127.0.0.1:8080"]},

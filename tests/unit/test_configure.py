@@ -21,7 +21,15 @@ CACHE = Node(
     kind="redis",
     image="testbed/redis",
     role="redis",
-    variables=MappingProxyType({"auth_string": SECRET, "port": 6379, "maxmemory": 1 << 30, "bind": "10.9.0.3"}),
+    variables=MappingProxyType(
+        {
+            "auth_string": SECRET,
+            "port": 6379,
+            "maxmemory": 1 << 30,
+            "settings": {"maxmemory-policy": "volatile-lru"},
+            "bind": "10.9.0.3",
+        }
+    ),
 )
 GATEWAY = Node(
     name="gateway",

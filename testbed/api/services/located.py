@@ -1,0 +1,61 @@
+"""What the APIs of `projects/P/locations/L/...` have in common: their regions, their lists, their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from testbed.api import filters, listing
+from testbed.api.call import Call
+from testbed.api.discovery import Json
+from testbed.control.resources import Record
+from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.model.base import segment
+from testbed.model.places import REGIONS
+
+
+def region_of(name: str) -> str:
+    """The region of a name.
+
+    Raises:
+        InvalidArgument: Google has no such region.
+    """
+    region = segment(name, "locations")
+    if region not in REGIONS:
+        raise InvalidArgument(f"Location {region} is not found or access is unauthorized.")
+    return region
+
+
+def found(call: Call, kind: str) -> Record:
+    """The resource that a call names.
+
+    Raises:
+        NotFound: there is none (behaviour 1.1.4).
+    """
+    name = call.text("name")
+    if record := call.plane.find(kind, name):
+        return record
+    raise NotFound(f"Resource '{name}' was not found", reason="notFound")
+
+
+def unused(call: Call, kind: str, name: str) -> str:
+    """A name that no resource has.
+
+    Raises:
+        AlreadyExists: one has it (behaviour 1.5.5).
+    """
+    if call.plane.find(kind, name):
+        raise AlreadyExists(f"Resource '{name}' already exists", reason="alreadyExists")
+    return name
+
+
+def listed(call: Call, kind: str, field: str, view: Callable[[Record], Json]) -> Json:
+    """A page of the resources of one location, or (`-`) of all: `{field: [...], "nextPageToken": ...}`."""
+    parent = call.text("parent")
+    prefix = parent.removesuffix("-") if parent.endswith("/locations/-") else f"{parent}/"
+    page = listing.page(
+        [view(record) for record in call.plane.list(kind, prefix)], size=call.number("pageSize"),
+        token=call.text("pageToken"), order_by=call.text("orderBy"), predicate=filters.aip160(call.text("filter")),
+        collection=parent,
+    )  # fmt: skip
+    answer: Json = {field: list(page.items)} if page.items else {}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer

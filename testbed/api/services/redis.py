@@ -1,0 +1,176 @@
+"""Memorystore for Redis v1: instances (behaviour 4.9).
+
+They have one node, so what needs a replica, a bucket or another version of Redis is refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+from testbed.api import masks
+from testbed.api.call import PRINTERS, Answer, Call, serves
+from testbed.api.clock import timestamp
+from testbed.api.discovery import Json
+from testbed.api.longrunning import LongRunning, common_metadata
+from testbed.api.services import located
+from testbed.control.operations import Change
+from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.control.resources import Record
+from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.fabric.addressing import redis_host
+from testbed.model.base import segment
+from testbed.model.places import zones
+from testbed.model.projects import project_number
+from testbed.model.redis import PORT
+
+API = "redis.v1"
+KIND = "redis.instances"
+NETWORKS = "compute.networks"
+MUTABLE = frozenset({"displayName", "labels", "memorySizeGb", "redisConfigs", "authEnabled", "maintenancePolicy"})
+"""What an update may change, of what is built."""
+NOT_BUILT = ("customerManagedKey", "alternativeLocationId", "secondaryIpRange", "tags", "maintenanceVersion")
+"""Fields that would have an effect which the testbed has not."""
+_ID = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+_NETWORK = re.compile(r"projects/([^/]+)/global/networks/[^/]+")
+
+
+@serves(API, "projects.locations.instances.create")
+def create(call: Call) -> Answer:
+    """Accept an instance; its node, its producer network and the peering come with the operation."""
+    parent = call.text("parent")
+    located.region_of(parent)
+    given = call.text("instanceId")
+    if not _ID.fullmatch(given):
+        raise InvalidArgument(
+            f"Invalid instance_id '{given}': it has 1-40 lower-case letters, digits and hyphens, starts with a letter"
+            " and ends with a letter or a digit."
+        )
+    name = located.unused(call, KIND, f"{parent}/instances/{given}")
+    if "memorySizeGb" not in call.body:
+        raise InvalidResource(("memorySizeGb",), None, "memorySizeGb is required.")
+    project = segment(name, "projects")
+    network = call.body.get("authorizedNetwork") or f"projects/{project}/global/networks/default"
+    return _submit(call, name, {**call.body, "name": name, "authorizedNetwork": _known(call, network, project)})
+
+
+@serves(API, "projects.locations.instances.patch")
+def patch(call: Call) -> Answer:
+    """Change an instance.  Its server starts anew, empty: Memorystore says that of scaling the basic tier."""
+    record = located.found(call, KIND)
+    if record.pending:
+        raise FailedPrecondition(f"Instance {record.name} is being changed by another operation.")
+    mask = masks.paths(call.text("updateMask"))
+    if not mask:
+        raise InvalidArgument("update_mask is required: at least one path must be supplied.")
+    body = masks.apply(record.body, call.body, mask, known=lambda path: path.split(".")[0] in MUTABLE)
+    return _submit(call, record.name, body)
+
+
+@serves(API, "projects.locations.instances.delete")
+def delete(call: Call) -> Answer:
+    """Delete an instance, with all that is in it."""
+    record = located.found(call, KIND)
+    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+
+
+@serves(API, "projects.locations.instances.get")
+def get(call: Call) -> Json:
+    """One instance."""
+    return view(call.plane, located.found(call, KIND))
+
+
+@serves(API, "projects.locations.instances.list")
+def list_(call: Call) -> Json:
+    """The instances of a region, or (`-`) of all."""
+    return located.listed(call, KIND, "instances", lambda record: view(call.plane, record))
+
+
+@serves(API, "projects.locations.instances.getAuthString")
+def auth_string(call: Call) -> Json:
+    """The password; empty if AUTH is disabled ("Result is empty", gcloud)."""
+    record = located.found(call, KIND)
+    known = call.plane.store.running.auth_strings.get(record.name)
+    return {"authString": known} if known and record.body.get("authEnabled") else {}
+
+
+@serves(API, "projects.locations.instances.failover")
+def failover(call: Call) -> Answer:
+    """Refuse a failover: only a standard tier instance has something to fail over to."""
+    record = located.found(call, KIND)
+    raise FailedPrecondition(f"Instance {record.name} has tier BASIC; a failover needs tier STANDARD_HA.")
+
+
+def _submit(call: Call, name: str, body: Json) -> Answer:
+    """Accept a body.
+
+    Raises:
+        InvalidArgument: Google, or what is built, has no such instance.
+    """
+    for field in NOT_BUILT:
+        if body.get(field):
+            raise InvalidResource((field,), body[field], f"{field} is not built yet.")
+    if body.get("persistenceConfig", {}).get("persistenceMode", "DISABLED") != "DISABLED":
+        raise InvalidResource(("persistenceConfig",), None, "Persistence is not built yet.")
+    region = segment(name, "locations")
+    if (zone := body.get("locationId")) and zone not in zones(region):
+        raise InvalidResource(("locationId",), zone, f"{zone} is not a zone of {region}.")
+    settled = {
+        key: value for key, value in body.items() if not (isinstance(value, str) and value.endswith("_UNSPECIFIED"))
+    }
+    resolved = call.plane.resolve(KIND, settled, call.scope(segment(name, "projects"), region=region))
+    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, resolved),)))
+
+
+def _known(call: Call, network: str, project: str) -> str:
+    """A network that an instance can be authorized for.
+
+    Raises:
+        InvalidResource: in Google's words, as users have reported them (terraform-provider-google 1571,
+            terraform-google-memorystore 29 and 107).
+    """
+    path = ("instance", "authorized_network")
+    match = _NETWORK.fullmatch(network)
+    if match is None:
+        text = "invalid authorized_network format, value should be full path to network resource"
+        raise InvalidResource(path, network, text)
+    if match[1] not in {project, str(project_number(project))}:
+        raise InvalidResource(path, network, "authorized_network must exist in the same project as redis instance")
+    full = f"projects/{project}/global/networks/{network.rpartition('/')[2]}"
+    if call.plane.find(NETWORKS, full) is None:
+        raise InvalidResource(path, network, "Network name is not valid. Specify a valid name and try again.")
+    return full
+
+
+def view(plane: ControlPlane, record: Record) -> Json:
+    """An instance as the API prints it."""
+    body, region = record.body, segment(record.name, "locations")
+    zone = body.get("locationId") or zones(region)[0]
+    project = segment(record.name, "projects")
+    result: Json = {
+        "tier": "BASIC", "connectMode": "DIRECT_PEERING", "transitEncryptionMode": "DISABLED",
+        "readReplicasMode": "READ_REPLICAS_DISABLED", "redisVersion": "REDIS_7_0", "memorySizeGb": 1,
+        "persistenceConfig": {"persistenceMode": "DISABLED"}, **body, "name": record.name,
+        "locationId": zone, "currentLocationId": zone, "createTime": timestamp(record.created),
+        "nodes": [{"id": "node-0", "zone": zone}], "state": state_of(record),
+        "persistenceIamIdentity": (
+            f"serviceAccount:service-{project_number(project)}@cloud-redis.iam.gserviceaccount.com"
+        ),
+    }  # fmt: skip
+    if cidr := plane.store.running.addresses.get(f"{record.name}/range"):
+        result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": PORT}
+    return result
+
+
+def state_of(record: Record) -> str:
+    """The state of an instance."""
+    if not record.pending:
+        return "READY"
+    if record.deleting:
+        return "DELETING"
+    return "CREATING" if record.generation == 1 else "UPDATING"
+
+
+PRINTERS[API] = LongRunning(
+    metadata_type="google.cloud.redis.v1.OperationMetadata", metadata=common_metadata,
+    response_type="google.cloud.redis.v1.Instance", view=view,
+)  # fmt: skip

@@ -1,0 +1,153 @@
+"""redis: instances, what they say of themselves, and what is refused (behaviour 4.9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.fabric.plan import Node
+from tests.api.harness import Api, Refused
+
+INSTANCES = "v1/projects/demo/locations/us-central1/instances"
+NAME = "projects/demo/locations/us-central1/instances/r1"
+NETWORK = "projects/demo/global/networks/vpc"
+BODY = {"tier": "BASIC", "memorySizeGb": 1, "authorizedNetwork": NETWORK}
+
+
+@pytest.fixture(autouse=True)
+def network(api: Api) -> None:
+    api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
+
+
+def create(api: Api, **fields: Any) -> Any:
+    return api.post(INSTANCES, {**BODY, **fields}, instanceId="r1")
+
+
+def node(api: Api) -> Node:
+    assert api.kernel.plan is not None
+    return next(node for node in api.kernel.plan.nodes if node.name == "r1")
+
+
+def test_an_instance_says_where_it_is(api: Api) -> None:
+    done = create(api, reservedIpRange="10.9.0.0/29", labels={"env": "test"})
+    assert done["metadata"]["target"] == NAME
+    assert (done["metadata"]["verb"], done["metadata"]["apiVersion"]) == ("create", "v1")
+    made = api.get(f"{INSTANCES}/r1")
+    assert done["response"] == {"@type": "type.googleapis.com/google.cloud.redis.v1.Instance", **made}
+    assert (made["host"], made["port"], made["reservedIpRange"]) == ("10.9.0.3", 6379, "10.9.0.0/29")
+    assert (made["state"], made["locationId"], made["labels"]) == ("READY", "us-central1-a", {"env": "test"})
+
+
+def test_a_range_is_picked_if_none_is_given(api: Api) -> None:  # behaviour 4.9.2
+    create(api)
+    made = api.get(f"{INSTANCES}/r1")
+    assert made["reservedIpRange"].endswith("/29")
+    assert made["host"] == f"{made['reservedIpRange'].rpartition('.')[0]}.3"
+
+
+def test_the_default_network_is_called_default(api: Api) -> None:  # behaviour 4.9.4
+    with pytest.raises(Refused, match=r"^400: Network name is not valid\.") as caught:
+        api.post(INSTANCES, {"tier": "BASIC", "memorySizeGb": 1}, instanceId="r1")
+    violation = caught.value.error["details"][0]["fieldViolations"][0]
+    assert violation["field"] == "instance.authorized_network"
+    api.post("compute/v1/projects/demo/global/networks", {"name": "default", "autoCreateSubnetworks": False})
+    api.post(INSTANCES, {"tier": "BASIC", "memorySizeGb": 1}, instanceId="r1")
+    assert api.get(f"{INSTANCES}/r1")["authorizedNetwork"] == "projects/demo/global/networks/default"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("authorizedNetwork", "vpc", "invalid authorized_network format"),
+        ("authorizedNetwork", "projects/other/global/networks/vpc", "must exist in the same project"),
+        ("tier", "STANDARD_HA", "STANDARD_HA is not built yet"),
+        ("connectMode", "PRIVATE_SERVICE_ACCESS", "PRIVATE_SERVICE_ACCESS is not built yet"),
+        ("transitEncryptionMode", "SERVER_AUTHENTICATION", "SERVER_AUTHENTICATION is not built yet"),
+        ("readReplicasMode", "READ_REPLICAS_ENABLED", "READ_REPLICAS_ENABLED is not built yet"),
+        ("customerManagedKey", "k", "customerManagedKey is not built yet"),
+        ("persistenceConfig", {"persistenceMode": "RDB"}, "Persistence is not built yet"),
+        ("redisVersion", "REDIS_3_2", "REDIS_7_0"),
+        ("reservedIpRange", "10.9.0.0/28", "must be a /29"),
+        ("locationId", "us-east1-b", "is not a zone of us-central1"),
+        ("memorySizeGb", 301, "less than or equal to 300"),
+        ("redisConfigs", {"dir": "/"}, "none of the settings"),
+        ("redisConfigs", {"maxmemory-policy": "noeviction\nrequirepass x"}, "must match"),
+    ],
+)
+def test_what_is_refused(api: Api, field: str, value: Any, message: str) -> None:
+    with pytest.raises(Refused, match=message) as caught:
+        create(api, **{field: value})
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+    assert api.get(INSTANCES) == {}
+
+
+def test_names(api: Api) -> None:
+    create(api)
+    with pytest.raises(Refused, match=f"Resource '{NAME}' already exists") as caught:
+        create(api)
+    assert caught.value.code == 409
+    for bad in ("R1", "1r", "r-", "r" * 41, ""):
+        with pytest.raises(Refused, match="Invalid instance_id"):
+            api.post(INSTANCES, BODY, instanceId=bad)
+
+
+def test_a_range_in_use_is_refused(api: Api) -> None:  # behaviour 4.9.2
+    create(api, reservedIpRange="10.9.0.0/29")
+    with pytest.raises(Refused, match=r"10\.9\.0\.0/29 of Redis instance r2 overlaps"):
+        api.post(INSTANCES, {**BODY, "reservedIpRange": "10.9.0.0/29"}, instanceId="r2")
+    assert [one["name"] for one in api.get(INSTANCES)["instances"]] == [NAME]
+
+
+def test_auth_has_a_string_while_it_is_enabled(api: Api) -> None:
+    create(api)
+    assert api.get(f"{INSTANCES}/r1/authString") == {}
+    api.patch(f"{INSTANCES}/r1", {"authEnabled": True}, updateMask="auth_enabled")
+    secret = api.get(f"{INSTANCES}/r1/authString")["authString"]
+    assert node(api).variables["auth_string"] == secret
+    assert len(secret) == 32
+    api.patch(f"{INSTANCES}/r1", {"authEnabled": False}, updateMask="authEnabled")
+    assert api.get(f"{INSTANCES}/r1/authString") == {}
+
+
+def test_an_update_reaches_the_server(api: Api) -> None:
+    create(api)
+    assert node(api).variables["settings"] == {"maxmemory-policy": "volatile-lru"}
+    configs = {"maxmemory-policy": "allkeys-lfu", "maxmemory-gb": "1.5", "notify-keyspace-events": "Ex"}
+    done = api.patch(f"{INSTANCES}/r1", {"redisConfigs": configs, "memorySizeGb": 2, "displayName": "Cache"},
+                     updateMask="redis_configs,memory_size_gb,display_name")  # fmt: skip
+    assert done["response"]["redisConfigs"] == configs
+    assert done["response"]["displayName"] == "Cache"
+    settings = {"maxmemory-policy": "allkeys-lfu", "notify-keyspace-events": "Ex"}
+    assert (node(api).variables["settings"], node(api).variables["maxmemory"]) == (settings, 3 << 29)
+
+
+def test_an_update_names_what_it_changes(api: Api) -> None:
+    create(api)
+    with pytest.raises(Refused, match="update_mask is required"):
+        api.patch(f"{INSTANCES}/r1", {"displayName": "Cache"})
+    with pytest.raises(Refused, match="no field 'tier'"):
+        api.patch(f"{INSTANCES}/r1", {"tier": "BASIC"}, updateMask="tier")
+
+
+def test_basic_tier_does_not_fail_over(api: Api) -> None:
+    create(api)
+    with pytest.raises(Refused, match="BASIC") as caught:
+        api.post(f"{INSTANCES}/r1:failover", {})
+    assert caught.value.status == "FAILED_PRECONDITION"
+    with pytest.raises(Refused, match=r"redis\.projects\.locations\.instances\.export") as caught:
+        api.post(f"{INSTANCES}/r1:export", {})
+    assert caught.value.code == 501
+
+
+def test_lists_and_deletion(api: Api) -> None:
+    create(api)
+    api.post("v1/projects/demo/locations/europe-west1/instances", BODY, instanceId="r2")
+    everywhere = api.get("v1/projects/demo/locations/-/instances")["instances"]
+    assert [one["name"].rpartition("/")[2] for one in everywhere] == ["r2", "r1"]
+    assert [one["name"] for one in api.get(INSTANCES)["instances"]] == [NAME]
+    done = api.delete(f"{INSTANCES}/r1")
+    assert done["response"] == {"@type": "type.googleapis.com/google.protobuf.Empty"}
+    with pytest.raises(Refused, match=f"Resource '{NAME}' was not found") as caught:
+        api.get(f"{INSTANCES}/r1")
+    assert caught.value.code == 404
