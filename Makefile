@@ -1,10 +1,10 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
-# The rest: setup lint bench schema down clean
+# The rest: setup lint bench schema api-docs down clean
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test bench schema clean
+.PHONY: help setup venv host demo down lint test bench schema api-docs clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -52,6 +52,10 @@ lint: venv
 
 test: setup lint
 	@$(SUDO) $(BIN)/python -m pytest
+
+api-docs: venv
+	@TESTBED_API_DOCS=docs/api.md $(BIN)/python -m pytest -q tests/api tests/clients
+	@echo 'docs/api.md'
 
 bench: setup
 	@$(SUDO) $(BIN)/python -m tests.bench

@@ -24,7 +24,7 @@ def is_served(host: str) -> bool:
     Whatever else a browser or a proxy's user names is refused (DNS rebinding; the door is no way to the internet).
     """
     name = without_port(host)
-    if name == _LOCAL or name == GOOGLE or name.endswith(f".{GOOGLE}"):
+    if name in {_LOCAL, GOOGLE} or name.endswith(f".{GOOGLE}"):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -175,6 +175,13 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:  # fmt: skip
         """Send a request as bytes; returns status and body."""
+        return asyncio.run(self.answer(verb, path, body, host=host, query=query, headers=headers))
+
+    async def answer(
+        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:  # fmt: skip
+        """The same, among others."""
         given = {"host": host, **(headers or {})}
         target = path if "://" in path else f"/{path}"
         scope = {
@@ -189,7 +196,7 @@ class Api:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        asyncio.run(self.rest(scope, receive, send))
+        await self.rest(scope, receive, send)
         return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:])
 
 

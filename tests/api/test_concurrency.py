@@ -1,0 +1,89 @@
+"""A thousand calls at once: each is answered, and what was said to be done is done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.harness import Api
+
+GLOBAL = "compute/v1/projects/demo/global"
+FIREWALLS = f"{GLOBAL}/firewalls"
+CALLS = 1000
+_DEADLINE = 100.0
+"""Seconds: a deadlock would take longer than any machine."""
+
+
+def _network(name: str) -> dict[str, Any]:
+    return {"name": name, "autoCreateSubnetworks": False}
+
+
+def _firewall(name: str, priority: int = 1000) -> dict[str, Any]:
+    return {
+        "name": name, "network": "global/networks/vpc", "priority": priority, "allowed": [{"IPProtocol": "tcp"}],
+    }  # fmt: skip
+
+
+def _calls() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
+    """Pairs of inserts of one name, deletions, updates of one rule, peerings of one network, and readers."""
+    for index in range(CALLS // 5):
+        name = f"rule-{index // 2}"
+        yield "POST", FIREWALLS, _firewall(name)
+        yield "PATCH", f"{FIREWALLS}/shared", {"priority": index}
+        yield "POST", f"{GLOBAL}/networks/vpc/addPeering", {
+            "networkPeering": {"name": f"p-{index}", "network": f"global/networks/peer-{index}",
+                               "exchangeSubnetRoutes": True},
+        }  # fmt: skip
+        yield "DELETE", f"{FIREWALLS}/old-{index // 4}", None
+        yield "GET", FIREWALLS, None
+
+
+def test_a_thousand_mixed_calls(api: Api) -> None:
+    api.post(f"{GLOBAL}/networks", _network("vpc"))
+    api.post(FIREWALLS, _firewall("shared"))
+    for index in range(CALLS // 20):
+        api.post(FIREWALLS, _firewall(f"old-{index}"))
+    calls = list(_calls())
+    random.Random(7).shuffle(calls)  # noqa: S311 - the same order every time
+    seen = asyncio.run(asyncio.wait_for(_all(api, calls), _DEADLINE))
+
+    assert {status for status, _ in seen} <= {200, 400, 404, 409}
+    done = Counter(
+        (verb, path.rpartition("/")[2] if verb != "POST" or body is None else _subject(body))
+        for (verb, path, body), (status, _) in zip(calls, seen, strict=True) if status == 200
+    )  # fmt: skip
+    rules = {item["name"]: item for item in api.get(FIREWALLS, maxResults=500)["items"] if "shared" not in item["name"]}
+    for index in range(CALLS // 10):
+        assert done["POST", f"rule-{index}"] == 1  # of two that ask for one name, one gets it
+        assert f"rule-{index}" in rules
+    for index in range(CALLS // 20):
+        assert done["DELETE", f"old-{index}"] == 1
+        assert f"old-{index}" not in rules
+    accepted = {key[1] for key in done if key[0] == "POST" and key[1].startswith("p-")}
+    there = {peering["name"] for peering in api.get(f"{GLOBAL}/networks/vpc")["peerings"]}
+    assert there == accepted  # no update is lost, and none that was refused is there
+    assert accepted
+
+
+def _subject(body: dict[str, Any]) -> str:
+    return str(body.get("networkPeering", body)["name"])
+
+
+async def _all(api: Api, calls: list[tuple[str, str, dict[str, Any] | None]]) -> list[tuple[int, bytes]]:
+    return await asyncio.gather(
+        *(api.answer(verb, path, b"" if body is None else json.dumps(body).encode()) for verb, path, body in calls)
+    )
+
+
+@pytest.mark.parametrize("request_id", ["00000000-0000-4000-8000-000000000001"])
+def test_the_same_request_again_is_the_same_operation(api: Api, request_id: str) -> None:
+    first = api.post(f"{GLOBAL}/networks", _network("vpc"), requestId=request_id)
+    again = api.post(f"{GLOBAL}/networks", _network("vpc"), requestId=request_id)
+    assert again["id"] == first["id"]
+    assert again["clientOperationId"] == request_id

@@ -1,0 +1,77 @@
+"""What is refused before anything is looked at: foreign hosts, web pages, bodies over the limit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from testbed.api.rest import LIMIT
+from tests.api.harness import Api, Refused
+
+NETWORKS = "compute/v1/projects/demo/global/networks"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "googleapis.com.evil.example", "10.0.0.1:7667", "169.254.169.254"])
+def test_a_foreign_host_is_refused(api: Api, host: str) -> None:
+    """A name that an attacker has made lead to 127.0.0.1 (DNS rebinding)."""
+    status, body = api.send("GET", NETWORKS, host=host)
+    assert status == 403
+    assert json.loads(body)["error"]["message"].startswith("The testbed does not answer for the host")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7667", "localhost", "[::1]:7667", "compute.googleapis.com"])
+def test_this_machine_and_googles_names_are_answered(api: Api, host: str) -> None:
+    assert api.send("GET", NETWORKS, host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "http://127.0.0.1:7667"}, {"sec-fetch-site": "cross-site"}],
+)
+def test_a_web_page_changes_nothing(api: Api, headers: dict[str, str]) -> None:
+    body = json.dumps({"name": "vpc", "autoCreateSubnetworks": False}).encode()
+    status, _ = api.send("POST", NETWORKS, body, headers=headers)
+    assert status == 403
+    assert api.get(NETWORKS).get("items") is None
+
+
+def test_a_body_over_the_limit_is_refused(api: Api) -> None:
+    status, body = api.send("POST", NETWORKS, b" " * (LIMIT + 1))
+    assert status == 413
+    assert "too large" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b'"text"', b"\xff\xfe", b"[1]"])
+def test_what_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
+    status, answer = api.send("POST", NETWORKS, body)
+    assert status == 400
+    assert json.loads(answer)["error"]["message"].startswith("Invalid JSON payload received.")
+
+
+def test_a_proxys_request_names_its_host_in_the_first_line(api: Api) -> None:
+    status, body = api.send("GET", f"http://compute.googleapis.com/{NETWORKS}", host="compute.googleapis.com")
+    assert (status, json.loads(body)["kind"]) == (200, "compute#networkList")
+
+
+def test_an_unknown_path_is_not_found(api: Api) -> None:
+    with pytest.raises(Refused, match="Method not found: GET /v1/nothing") as caught:
+        api.get("v1/nothing")
+    assert caught.value.code == 404
+
+
+def test_a_method_that_is_not_built_is_named(api: Api) -> None:
+    with pytest.raises(Refused, match=r"does not implement compute\.acceleratorTypes\.aggregatedList") as caught:
+        api.get("compute/v1/projects/demo/aggregated/acceleratorTypes")
+    assert (caught.value.code, caught.value.status) == (501, "UNIMPLEMENTED")
+
+
+def test_an_unknown_field_is_named(api: Api) -> None:
+    with pytest.raises(Refused, match='Unknown name "colour": Cannot find field') as caught:
+        api.post(NETWORKS, {"name": "vpc", "colour": "red"})
+    assert caught.value.code == 400
+
+
+def test_an_unknown_query_parameter_is_named(api: Api) -> None:
+    with pytest.raises(Refused, match='Unknown name "colour": Cannot bind query parameter'):
+        api.get(NETWORKS, colour="red")
