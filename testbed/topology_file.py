@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from testbed.errors import InvalidArgument, NotFound
 from testbed.model.base import Defaults, Resource, SourceFolder, last, relative
-from testbed.model.checks import Inconsistent, omissions
+from testbed.model.checks import omissions
+from testbed.model.problem import Inconsistent
 from testbed.model.topology import Topology
 from testbed.model.walk import Path as KeyPath
 from testbed.model.walk import annotated, message_in

@@ -21,8 +21,8 @@ from testbed.control.resources import Json, Record
 from testbed.control.store import Store
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
-from testbed.model.checks import Inconsistent, Problem
 from testbed.model.kinds import KINDS, assemble
+from testbed.model.problem import Inconsistent, Problem
 from testbed.model.topology import Topology
 from testbed.model.walk import Path, annotated
 
@@ -162,7 +162,9 @@ class ControlPlane:
                 self.store.resources.put(replace(record, deleting=True, pending=operation.id))
             else:
                 record = record or Record(change.kind, change.name, change.body)
-                self.store.resources.put(replace(record, body=change.body, pending=operation.id, deleting=False))
+                self.store.resources.put(
+                    replace(record, body=change.body, pending=operation.id, deleting=False, error=None)
+                )
 
     def _check(self, operation: Operation) -> None:
         """Refuse what would leave resources that do not fit together."""
@@ -170,7 +172,9 @@ class ControlPlane:
             return
         general = self.store.general
         try:
-            asked = self.store.resources.asked(general)
+            changed = {(change.kind, change.name) for change in operation.changes}
+            # What changes comes last: of two resources that do not fit together, that one is at fault.
+            asked = sorted(self.store.resources.asked(general), key=lambda one: one[:2] in changed)
             assemble(general, ((kind, resource) for kind, _, resource in asked))
         except ValidationError as error:
             deleted = {change.name for change in operation.changes if change.body is None}
@@ -234,6 +238,8 @@ def _refusal(
         return NotFound(problem.message, reason="notFound")
     if problem.status == "ALREADY_EXISTS":
         return AlreadyExists(problem.message, reason="alreadyExists")
+    if problem.value is None:
+        return InvalidArgument(problem.message)
     return InvalidResource(problem.path[3:], problem.value, problem.message)
 
 

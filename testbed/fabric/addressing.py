@@ -6,10 +6,11 @@ Allocations are stable: what was given out before is kept, so that a change else
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
+from testbed.fabric.nat import auto_address
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node, runtime_node
 from testbed.model.ranges import SERVERLESS, usable
@@ -65,7 +66,9 @@ def next_instance(
     taken = {instance.address for instance in present if instance.connector == connector.name}
     for address in usable(cidr):
         if str(address) not in taken:
-            return ConnectorInstance(connector_node(connector.id, serial), connector.name, str(address))
+            return ConnectorInstance(
+                connector_node(connector.id, serial), connector.name, str(address), machine_type=connector.machine_type
+            )
     raise ResourceExhausted(f"connector {connector.id} has no address left in {cidr}")
 
 
@@ -84,6 +87,8 @@ class _Request:
     """Prefix length of what is needed: an address, or a range."""
     avoid: tuple[IPv4Network, ...] = ()
     """Ranges that it must not overlap."""
+    reserved: bool = False
+    """Whether it is set aside for something else, which may be given it: a reserved address."""
 
     def candidates(self) -> Iterator[str]:
         """What would do, in order."""
@@ -109,7 +114,7 @@ def _resolve(requests: Iterable[_Request], previous: Mapping[str, str]) -> dict[
         value = previous.get(request.key)
         if request.key in found or value is None or not request.takes(value):
             continue
-        if (request.pool, value) in taken:
+        if (request.pool, value) in taken and not request.reserved:
             raise FailedPrecondition(
                 f"IP '{value}' is already being used by another resource: {request.key}",
                 hint=f"give {taken[request.pool, value]} another address",
@@ -162,6 +167,11 @@ def _vpc_requests(topology: Topology) -> Iterator[_Request]:
         subnet = topology.subnetworks[instance.nic.subnetwork]
         within = IPv4Network(subnet.ip_cidr_range)
         yield _Request(instance.full_name, subnet.network, within, instance.nic.network_ip)
+    for address in topology.compute.addresses:
+        if address.subnetwork is not None:
+            subnet = topology.subnetworks[address.subnetwork]
+            within = IPv4Network(subnet.ip_cidr_range)
+            yield _Request(address.full_name, subnet.network, within, address.address, reserved=True)
     for workload, version in topology.flexible:
         subnet = topology.subnetworks[version.subnetwork_name]
         yield _Request(workload.name, subnet.network, IPv4Network(subnet.ip_cidr_range))
@@ -179,15 +189,13 @@ def _external_requests(topology: Topology) -> Iterator[_Request]:
         yield request(f"internet/{host.name}", host.address)
     for site in topology.on_prem.sites:
         yield request(f"site/{site.name}", site.gateway.external_address)
-    for address in topology.compute.addresses:
-        yield request(address.full_name, address.address)
+    for address in (one for one in topology.compute.addresses if one.address_type == "EXTERNAL"):
+        yield replace(request(address.full_name, address.address), reserved=True)
     for instance in topology.compute.instances:
         for access in instance.nic.access_configs:
             yield request(f"{instance.full_name}/external", access.nat_ip)
     for router in topology.compute.routers:
-        for nat in router.nats:
-            if nat.nat_ip_allocate_option == "AUTO_ONLY":
-                yield request(f"{router.full_name}/nats/{nat.name}")
+        yield from (request(auto_address(router, nat)) for nat in router.nats if not nat.nat_ips)
 
 
 def redis_host(cidr: str) -> str:

@@ -15,6 +15,7 @@ from testbed.fabric.addressing import INTERNET as INTERNET_RANGE
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
+from testbed.fabric.nat import gateways
 from testbed.fabric.plan import Chain, Node, Plan, Table
 from testbed.fabric.plan import Route as PlanRoute
 from testbed.fabric.running import Running
@@ -22,7 +23,6 @@ from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_
 from testbed.fabric.vpc import Translation, Vpc, route_metric
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
-from testbed.model.compute import Network, Route
 from testbed.model.names import (
     FRONT_END,
     INTERNET,
@@ -33,10 +33,13 @@ from testbed.model.names import (
     site_segment,
     vpc_segment,
 )
+from testbed.model.network import Network, Route
+from testbed.model.peering import active, offered
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
 from testbed.model.ranges import gateway as gateway_address
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
+from testbed.model.vpn import external_address
 from testbed.model.workload import Workload
 
 LINK_MTU = 1500
@@ -102,25 +105,18 @@ class _Compiler:
     # -- the networks ---------------------------------------------------------------------------------------------
 
     def _network(self, network: Network) -> None:
-        vpc = Vpc.begin(self.wiring, vpc_segment(network.name), network.mtu, self._ranges(network.full_name))
+        vpc = Vpc.begin(self.wiring, vpc_segment(network.name), network.mtu, self.topology.ranges_of(network.full_name))
         self.vpcs[network.full_name] = vpc
         vpc.rules += [rule for rule in self.topology.compute.firewalls if rule.network == network.full_name]
-        for connector in self._connectors(network.full_name):
+        vpc.rules += [rule for _, rule in managed_rules.of_connectors(self.topology, network.full_name)]
+        for connector in self.topology.connectors_in(network.full_name):
             cidr = self.topology.connector_range(connector)
-            vpc.rules += managed_rules.for_connector(connector, network.full_name, cidr)
             vpc.counted.append((cidr, connector_addresses(cidr)))
-
-    def _ranges(self, network: str) -> list[str]:
-        """The ranges of a network's subnets, hidden ones of connectors among them (behaviour 4.5.8)."""
-        subnets = [s.ip_cidr_range for s in self.topology.compute.subnetworks if s.network == network]
-        return list(dict.fromkeys([*subnets, *map(self.topology.connector_range, self._connectors(network))]))
-
-    def _connectors(self, network: str) -> list[Connector]:
-        known = self.topology.vpcaccess.connectors
-        return [c for c in known if self.topology.connector_network(c) == network]
 
     def _instances(self) -> None:
         for instance in self.topology.compute.instances:
+            if not instance.runs:
+                continue
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
             nic = Nic(
                 self._address(instance.full_name), frozenset(instance.tags.items),
@@ -157,16 +153,25 @@ class _Compiler:
             producer.attach(self.wiring.node(redis.id), "eth0", Nic(redis_host(cidr)), cidr)
             producer.rules.append(managed_rules.for_redis(redis.id))
             consumer = self.vpcs[redis.authorized_network]
-            consumer.peer(producer, self._ranges(redis.authorized_network), [cidr])
+            consumer.peer(producer, self.topology.ranges_of(redis.authorized_network), [cidr])
             self.nodes.append(node_specs.redis(redis, self.running.auth_strings.get(redis.full_name)))
 
     def _peerings(self) -> None:
-        """A peering is active when both sides have made it (behaviour 4.5.1)."""
-        networks = self.topology.compute.networks
-        made = {(n.full_name, p.network) for n in networks for p in n.peerings}
-        for mine, theirs in sorted(made):
-            if mine < theirs and (theirs, mine) in made:
-                self.vpcs[mine].peer(self.vpcs[theirs], self._ranges(mine), self._ranges(theirs))
+        """Active peerings exchange routes; each side's are those that it imports (behaviour 4.5.1 to 4.5.3)."""
+        peerings = active(self.topology.compute.networks)
+        for (mine, theirs), sides in sorted(peerings.items()):
+            if mine < theirs:
+                self.vpcs[mine].join(self.vpcs[theirs])
+            for route in offered(self.topology, theirs, sides.theirs, sides.mine):
+                if route.imported:
+                    custom = route.priority if route.type == "STATIC_PEERING_ROUTE" else None
+                    self.vpcs[mine].learn(self.vpcs[theirs], route.range, custom)
+
+    def _importers(self, network: str) -> Iterator[str]:
+        """The ranges of peered networks that import a network's static routes: they can be reached from behind them."""
+        for (mine, theirs), sides in active(self.topology.compute.networks).items():
+            if mine == network and sides.mine.export_custom_routes and sides.theirs.import_custom_routes:
+                yield from self.topology.ranges_of(theirs)
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -220,8 +225,8 @@ class _Compiler:
     ) -> None:  # fmt: skip
         vpc = self.vpcs[network.full_name]
         self._cloud_nat(network, vpc)
-        vpc.connect_internet(internet)
-        mine = self._connectors(network.full_name)
+        vpc.connect_internet(internet, default_route=not network.delete_default_routes_on_create)
+        mine = self.topology.connectors_in(network.full_name)
         for name, region in self.regions.items():
             ends = [connectors[c.name] for c in mine if c.region == name]
             if ends:
@@ -236,34 +241,25 @@ class _Compiler:
         for router in self.topology.compute.routers:
             if router.network != network.full_name:
                 continue
-            for nat in router.nats:
-                external = self._address(nat.nat_ips[0] if nat.nat_ips else f"{router.full_name}/nats/{nat.name}")
-                chosen = {entry.name for entry in nat.subnetworks}
-                ranges = [
-                    IPv4Network(s.ip_cidr_range) for s in self.topology.compute.subnetworks
-                    if s.network == network.full_name and s.region == router.region
-                    and (not chosen or s.full_name in chosen)
-                ]  # fmt: skip
-                if not chosen:  # a connector's hidden subnet is in all subnets, but cannot be named (behaviour 3.3.3)
-                    ranges += [
-                        IPv4Network(self.topology.connector_range(c))
-                        for c in self._connectors(network.full_name) if c.region == router.region
-                    ]  # fmt: skip
-                taken = {s for t in vpc.translations if t.one_to_one for s in t.sources}
-                sources = {nic.address for nic in vpc.nics if any(_in(nic.address, cidr) for cidr in ranges)} - taken
-                vpc.translations.append(Translation(nat.name, frozenset(sources), external))
+            for nat in gateways(self.topology, router, self.running.addresses):
+                taken = {s for t in vpc.translations for s in t.sources}
+                found = {nic.address: nat.external_of(nic.address) for nic in vpc.nics if nic.address not in taken}
+                for external in nat.externals:
+                    sources = frozenset(address for address, chosen in found.items() if chosen == external)
+                    vpc.translations.append(Translation(nat.name, sources, external))
 
     def _vpn_gateways(self, internet: Space) -> None:
         """A gateway is a router with one foot on the internet and one in the network."""
         compute = self.topology.compute
         for index, gateway in enumerate(compute.target_vpn_gateways):
             vpc = self.vpcs[gateway.network]
-            external = self._address(
-                next(r.ip_address for r in compute.forwarding_rules if r.target == gateway.full_name)
-            )
+            address = external_address(gateway.full_name, compute.forwarding_rules)
+            if address is None:  # it is being made, piece by piece
+                continue
+            external = self._address(address)
             node = self.wiring.node(gateway.name, ROUTER)
             self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
-            local = self._ranges(gateway.network)
+            local = [*self.topology.ranges_of(gateway.network), *self._importers(gateway.network)]
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
             inside = f"169.254.2.{index + 1}"
@@ -278,7 +274,7 @@ class _Compiler:
             space = self.vpcs[route.network].space
             if route.next_hop_vpn_tunnel:
                 gateway = tunnels[route.next_hop_vpn_tunnel].target_vpn_gateway
-                _route_via(space, route, node=last(gateway))
+                _route_via(space, route, node=gateway and last(gateway))
             elif route.next_hop_instance:
                 _route_via(space, route, node=instances[route.next_hop_instance].name)
             elif route.next_hop_ip:
@@ -344,10 +340,6 @@ class _Compiler:
 
 def _nodes_of(workload: Workload) -> Iterator[str]:
     return (runtime_node(workload.id, index) for index in range(workload.instances))
-
-
-def _in(address: str, cidr: IPv4Network) -> bool:
-    return IPv4Network(address).subnet_of(cidr)
 
 
 def _via(destination: str, device: str, gateway: str, metric: int = 0) -> PlanRoute:

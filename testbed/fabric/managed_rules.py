@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.model.base import segment
 from testbed.model.firewall import Firewall, Match
 from testbed.model.ranges import HEALTH_CHECKS, SERVERLESS
 from testbed.model.redis import PORT as REDIS_PORT
+from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 
 TUNNEL_PORT = 665
@@ -32,7 +34,9 @@ def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Fir
     probes = tuple(map(str, HEALTH_CHECKS))
 
     def rule(suffix: str, **fields: object) -> Firewall:
-        return Firewall.model_validate({"name": f"{connector.resource_prefix}-{suffix}", "network": network, **fields})
+        name = f"{connector.resource_prefix}-{suffix}"
+        link = f"projects/{segment(network, 'projects')}/global/firewalls/{name}"
+        return Firewall.model_validate({"name": name, "network": network, "selfLink": link, **fields})
 
     # Most target the instances by the unique tag (likely: behaviour 2.2.2).
     yield rule("hcfw", priority=100, allowed=_HEALTH, sourceRanges=probes, targetTags=(unique,))
@@ -42,6 +46,14 @@ def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Fir
     yield rule("egrfw", denied=_OTHER_PORTS, **outbound)
     yield rule("sbntfw", priority=1000, allowed=_ALL, sourceRanges=(cidr,))
     yield rule("tagfw", priority=1000, allowed=_ALL, sourceTags=(unique,))
+
+
+def of_connectors(topology: Topology, network: str) -> Iterator[tuple[Connector, Firewall]]:
+    """The rules of a network's connectors, but for those of a service project, which has to make its own (2.3.1)."""
+    for connector in topology.connectors_in(network):
+        if segment(connector.name, "projects") == segment(network, "projects"):
+            for rule in for_connector(connector, network, topology.connector_range(connector)):
+                yield connector, rule
 
 
 def for_redis(instance: str) -> Firewall:

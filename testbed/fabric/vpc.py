@@ -10,11 +10,13 @@ from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
-from testbed.model.compute import DEFAULT_MTU, DEFAULT_ROUTE_PRIORITY
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
+from testbed.model.network import DEFAULT_MTU, DEFAULT_ROUTE_PRIORITY
 from testbed.model.ranges import INTERNAL, METADATA_SERVER, SERVERLESS, gateway
 
+_IMPORTED = 1 << 17
+"""What is added to the metric of an imported static route: it comes behind every route of the network's own."""
 _LAST_RESORT = 1 << 20
 """A metric behind every route of a user."""
 
@@ -51,6 +53,8 @@ class Vpc:
     translations: list[Translation] = field(default_factory=list)
     counted: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """The range of each connector and its addresses, whose traffic into the network is counted."""
+    transit: list[tuple[str, list[Nic]]] = field(default_factory=list)
+    """Destinations of static routes that a peered network imports, with that network's NICs: both may pass through."""
 
     @classmethod
     def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
@@ -67,18 +71,36 @@ class Vpc:
         self.nics.append(nic)
         self.wiring.attach(node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)))
 
-    def connect_internet(self, internet: Space) -> None:
+    def connect_internet(self, internet: Space, *, default_route: bool = True) -> None:
         """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
         self.wiring.join(self.space, internet, mtu=1500)
-        self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
+        if default_route:
+            self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
         external = [f"{translation.external}/32" for translation in self.translations]
         self.wiring.route(internet, external, self.space)
 
-    def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
-        """Exchange subnet routes with another network (behaviour 4.5.2), but no firewall rules (4.1.18)."""
+    def join(self, other: Vpc) -> None:
+        """Lay the way to a peered network."""
         self.wiring.join(self.space, other.space, mtu=max(self.mtu, other.mtu))
-        self.wiring.route(self.space, theirs, other.space)
-        self.wiring.route(other.space, mine, self.space)
+
+    def learn(self, other: Vpc, destination: str, custom: int | None = None) -> None:
+        """Import a route of a peered network, but no firewall rules (behaviour 4.1.18).
+
+        A static one has a priority (`custom`), and comes after all of this network's own (behaviour 4.3.5, recalled).
+        """
+        if custom is None:
+            self.wiring.route(self.space, [destination], other.space)
+        else:
+            self.wiring.route(self.space, [destination], other.space, metric=_IMPORTED + route_metric(custom))
+            other.transit.append((destination, self.nics))
+
+    def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
+        """Exchange subnet routes with another network (behaviour 4.5.2)."""
+        self.join(other)
+        for cidr in theirs:
+            self.learn(other, cidr)
+        for cidr in mine:
+            other.learn(self, cidr)
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
@@ -94,6 +116,7 @@ class Vpc:
             "-m conntrack --ctstate INVALID -j DROP",
             f"-m set --match-set {nics} src -j {EGRESS}",
             f"-m set --match-set {nics} dst -j {INGRESS}",
+            *self._transit(),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
             *self._to_internet(space),
@@ -102,6 +125,14 @@ class Vpc:
         return Table("filter", (
             Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), egress, ingress,
         ))  # fmt: skip
+
+    def _transit(self) -> Iterator[str]:
+        """What a peered network sends by an exported static route, and what comes back by it (behaviour 4.5.3)."""
+        for destination, nics in self.transit:
+            peers = self.space.set_of("hash:ip", (nic.address for nic in nics))
+            to, back = ("" if destination == DEFAULT else f"{side} {destination} " for side in ("-d", "-s"))
+            yield f"{to}-m set --match-set {peers} src -j ACCEPT"
+            yield f"{back}-m set --match-set {peers} dst -j ACCEPT"
 
     def _to_internet(self, space: Space) -> Sequence[str]:
         """What leaves by the default internet gateway has a public destination and an external address."""

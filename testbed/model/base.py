@@ -59,6 +59,9 @@ class Resource(BaseModel):
     gcloud: ClassVar[Mapping[str, str]] = {}
     """Flags whose word is not the field's: flag to API field."""
 
+    not_built: ClassVar[Mapping[str, str]] = {}
+    """Fields of Google's that would have an effect which the testbed cannot make, and what it says of them."""
+
     @model_validator(mode="before")
     @classmethod
     def _read(cls, data: Any, info: ValidationInfo) -> Any:
@@ -71,6 +74,9 @@ class Resource(BaseModel):
             if name in spelled:
                 raise ValueError(f"{key} is another spelling of {name}, which is given as well")
             spelled[name] = value
+        for name, reason in cls.not_built.items():
+            if spelled.get(name):
+                raise ValueError(f"{name}: {reason}")
         known = defaults(info)
         if known.lenient:
             fields = {field.alias or name for name, field in cls.model_fields.items()}

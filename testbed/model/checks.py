@@ -7,37 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
-from testbed.model import names
+from testbed.model import names, network_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
-from testbed.model.compute import DEFAULT_ROUTE_PRIORITY
-from testbed.model.ranges import usable
+from testbed.model.problem import Problem
+from testbed.model.ranges import is_usable
+from testbed.model.vpn import NEEDED, external_address
 from testbed.model.walk import Path, annotated
 
 if TYPE_CHECKING:
     from testbed.model.topology import Topology
     from testbed.model.vpcaccess import Connector
-
-
-class Problem(NamedTuple):
-    """What is wrong, and where: the path of keys and indices in the topology."""
-
-    path: Path
-    message: str
-    value: object = None
-    status: Literal["INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"] = "INVALID_ARGUMENT"
-    """As what Google refuses it: the name of a `google.rpc.Code`."""
-
-
-class Inconsistent(ValueError):  # noqa: N818 - read as a state, as pydantic's own ValidationError wraps it
-    """A topology whose resources do not fit together."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems))
-        self.problems = problems
 
 
 def connector_subnet(connector: Connector) -> str:
@@ -55,8 +37,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
     dangling = list(_dangling(topology))
     yield from dangling
     if not duplicates and not dangling:  # the rest looks resources up by name
-        yield from _overlaps(topology)
-        yield from _routes(topology)
+        yield from network_checks.problems(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
         yield from _unique_names(topology)
@@ -79,7 +60,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     c = topology.compute
     compute = {
         "networks": c.networks, "subnetworks": c.subnetworks, "firewalls": c.firewalls, "routes": c.routes,
-        "addresses": c.addresses, "routers": c.routers, "instances": c.instances,
+        "addresses": c.addresses, "globalAddresses": c.global_addresses, "routers": c.routers, "instances": c.instances,
         "targetVpnGateways": c.target_vpn_gateways, "forwardingRules": c.forwarding_rules,
         "vpnTunnels": c.vpn_tunnels,
     }  # fmt: skip
@@ -88,6 +69,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     named = {
         ("vpcaccess", "connectors"): topology.vpcaccess.connectors,
         ("run", "services"): topology.run.services,
+        ("run", "revisions"): topology.run.revisions,
         ("cloudfunctions", "functions"): topology.cloudfunctions.functions,
         ("redis", "instances"): topology.redis.instances,
     }
@@ -115,6 +97,9 @@ def _references(topology: Topology) -> Iterator[tuple[Path, str]]:
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if connector.subnet is not None:
             yield ("vpcaccess", "connectors", i, "subnet", "name"), connector_subnet(connector)
+    for i, service in enumerate(topology.run.services):
+        if service.pinned:
+            yield ("run", "services", i, "traffic"), service.pinned
 
 
 def _dangling(topology: Topology) -> Iterator[Problem]:
@@ -123,50 +108,6 @@ def _dangling(topology: Topology) -> Iterator[Problem]:
     for path, full in _references(topology):
         if full not in existing:
             yield Problem(path, f"The resource '{full}' was not found", full, "NOT_FOUND")
-
-
-def _ranges(topology: Topology) -> Iterator[tuple[Path, str, IPv4Network, str]]:
-    """Path, network, range and owner of every range in use."""
-    for i, subnet in enumerate(topology.compute.subnetworks):
-        yield (
-            ("compute", "subnetworks", i, "ipCidrRange"), subnet.network, IPv4Network(subnet.ip_cidr_range),
-            f"subnetwork {subnet.name}",
-        )  # fmt: skip
-    for i, connector in enumerate(topology.vpcaccess.connectors):
-        if connector.network and connector.ip_cidr_range:
-            path = ("vpcaccess", "connectors", i, "ipCidrRange")
-            yield path, connector.network, IPv4Network(connector.ip_cidr_range), f"connector {connector.id}"
-    for i, redis in enumerate(topology.redis.instances):
-        if redis.reserved_ip_range:
-            path = ("redis", "instances", i, "reservedIpRange")
-            yield path, redis.authorized_network, IPv4Network(redis.reserved_ip_range), f"Redis instance {redis.id}"
-
-
-def _overlaps(topology: Topology) -> Iterator[Problem]:
-    """Ranges are unique in a network and its peers (behaviour 4.4.1, 1.6.3, 4.5.5)."""
-    peers = {(n.full_name, p.network) for n in topology.compute.networks for p in n.peerings}
-    for (_, net_a, range_a, owner_a), (path, net_b, range_b, owner_b) in combinations(_ranges(topology), 2):
-        together = net_a == net_b or ((net_a, net_b) in peers and (net_b, net_a) in peers)
-        if together and range_a.overlaps(range_b):
-            yield Problem(path, f"the range {range_b} of {owner_b} overlaps {range_a} of {owner_a}", str(range_b))
-
-
-def _routes(topology: Topology) -> Iterator[Problem]:
-    """Subnet routes cannot be overridden; several routes for one thing would be ECMP (behaviour 4.3.5)."""
-    ranges = list(_ranges(topology))
-    seen = {(n.full_name, "0.0.0.0/0", DEFAULT_ROUTE_PRIORITY): "nextHopGateway" for n in topology.compute.networks}
-    for i, route in enumerate(topology.compute.routes):
-        path: Path = ("compute", "routes", i, "destRange")
-        for _, network, cidr, owner in ranges:
-            if network == route.network and IPv4Network(route.dest_range).subnet_of(cidr):
-                yield Problem(path, f"no route may lead into {cidr} of {owner} (behaviour 4.3.5)", route.dest_range)
-        place = (route.network, route.dest_range, route.priority)
-        kind = "nextHopGateway" if route.next_hop_gateway else f"route {i}"
-        if seen.setdefault(place, kind) != kind:
-            message = (
-                f"there is another route of priority {route.priority}; the testbed does not spread flows over routes"
-            )
-            yield Problem(path, message, route.dest_range)
 
 
 def _instances(topology: Topology) -> Iterator[Problem]:
@@ -180,7 +121,7 @@ def _instances(topology: Topology) -> Iterator[Problem]:
         address = instance.nic.network_ip
         if address is None:
             continue
-        if IPv4Address(address) not in set(usable(subnet.ip_cidr_range)):
+        if not is_usable(subnet.ip_cidr_range, address):
             message = f"{address} is not a usable address of {subnet.ip_cidr_range} (behaviour 4.4.5)"
             yield Problem((*path, "networkIP"), message, address)
         if (subnet.network, address) in used:
@@ -296,13 +237,14 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
     """Addresses on the internet are unique; an instance may have a reserved one."""
     c = topology.compute
     given: list[tuple[Path, str | None]] = []
-    given += [(("compute", "addresses", i, "address"), a.address) for i, a in enumerate(c.addresses)]
+    external = [(i, a) for i, a in enumerate(c.addresses) if a.address_type == "EXTERNAL"]
+    given += [(("compute", "addresses", i, "address"), a.address) for i, a in external]
     given += [(("internet", "hosts", i, "address"), h.address) for i, h in enumerate(topology.internet.hosts)]
     given += [
         (("onPrem", "sites", i, "gateway", "externalAddress"), s.gateway.external_address)
         for i, s in enumerate(topology.on_prem.sites)
     ]
-    reserved = {a.address for a in c.addresses}
+    reserved = {a.address for _, a in external}
     used_by_instances: set[str] = set()
     for i, instance in enumerate(c.instances):
         for access in instance.nic.access_configs:
@@ -320,15 +262,17 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
 
 
 def _vpn(topology: Topology) -> Iterator[Problem]:
-    """A classic gateway needs three forwarding rules: ESP, UDP 500 and UDP 4500."""
+    """A classic gateway needs three forwarding rules with one address; HA VPN is not built."""
     rules = topology.compute.forwarding_rules
     for i, gateway in enumerate(topology.compute.target_vpn_gateways):
         have = {(r.ip_protocol, r.port_range) for r in rules if r.target == gateway.full_name}
-        addresses = {r.ip_address for r in rules if r.target == gateway.full_name}
-        missing = {("ESP", None), ("UDP", "500"), ("UDP", "4500")} - have
         path: Path = ("compute", "targetVpnGateways", i)
-        if missing:
+        if missing := NEEDED - have:
             what = ", ".join(sorted(" ".join(filter(None, item)) for item in missing))
             yield Problem(path, f"{gateway.name} has no forwarding rule for {what}", gateway.name)
-        elif len(addresses) > 1:
+        elif external_address(gateway.full_name, rules) is None:
             yield Problem(path, f"the forwarding rules of {gateway.name} have different addresses", gateway.name)
+    for i, tunnel in enumerate(topology.compute.vpn_tunnels):
+        if tunnel.vpn_gateway is not None:
+            path = ("compute", "vpnTunnels", i, "vpnGateway")
+            yield Problem(path, "tunnels of HA VPN gateways carry no packets yet", tunnel.vpn_gateway)

@@ -36,6 +36,11 @@ METADATA_SERVER = IPv4Address("169.254.169.254")
 INTERNAL = RFC1918 + RFC6598 + _networks("240.0.0.0/4")
 """Destinations that never leave by the default internet gateway (behaviour 4.3.9; class E recalled)."""
 
+PRIVATE = INTERNAL + _networks(
+    "192.0.0.0/24", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.88.99.0/24", "198.18.0.0/15",
+)  # fmt: skip
+"""Ranges of subnets that are not privately used public ones (behaviour 4.4.4, recalled)."""
+
 PROHIBITED = _networks(
     "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "199.36.153.4/30",
     "199.36.153.8/30",
@@ -87,6 +92,12 @@ def usable(cidr: str) -> Iterator[IPv4Address]:
     first = int(network.network_address) + 2
     last = int(network.broadcast_address) - 2
     return (IPv4Address(number) for number in range(first, last + 1))
+
+
+def is_usable(cidr: str, address: str) -> bool:
+    """Whether a NIC of a subnet can have an address."""
+    network = IPv4Network(cidr)
+    return int(network.network_address) + 2 <= int(IPv4Address(address)) <= int(network.broadcast_address) - 2
 
 
 def gateway(cidr: str) -> IPv4Address:

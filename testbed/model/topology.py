@@ -11,13 +11,16 @@ from pydantic import AfterValidator, model_validator
 from testbed.model import checks
 from testbed.model.appengine import Application, FlexibleNetwork, Version
 from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
-from testbed.model.compute import Address, Instance, Network, Route, Router, Subnetwork
+from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
 from testbed.model.functions import Function
+from testbed.model.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
 from testbed.model.outside import Host, Site
+from testbed.model.problem import Inconsistent
 from testbed.model.projects import project_number
 from testbed.model.redis import Instance as RedisInstance
-from testbed.model.run import Service
+from testbed.model.router import Router
+from testbed.model.run import Revision, Service, serving
 from testbed.model.secrets import Secret
 from testbed.model.vpcaccess import Connector
 from testbed.model.vpn import ForwardingRule, TargetVpnGateway, VpnTunnel
@@ -41,11 +44,21 @@ class Compute(Resource):
     firewalls: tuple[Firewall, ...] = ()
     routes: tuple[Route, ...] = ()
     addresses: tuple[Address, ...] = ()
+    global_addresses: tuple[GlobalAddress, ...] = ()
     routers: tuple[Router, ...] = ()
     instances: tuple[Instance, ...] = ()
     target_vpn_gateways: tuple[TargetVpnGateway, ...] = ()
     forwarding_rules: tuple[ForwardingRule, ...] = ()
     vpn_tunnels: tuple[VpnTunnel, ...] = ()
+
+    @model_validator(mode="after")
+    def _auto_mode_networks_have_their_subnets(self) -> Self:
+        known = {subnet.full_name for subnet in self.subnetworks}
+        made = [
+            subnet for network in self.networks if network.auto_create_subnetworks
+            for subnet in auto_subnetworks(network.full_name) if subnet.full_name not in known
+        ]  # fmt: skip
+        return self.model_copy(update={"subnetworks": (*self.subnetworks, *made)}) if made else self
 
 
 class VpcAccess(Resource):
@@ -58,6 +71,8 @@ class Run(Resource):
     """Resources of run v2."""
 
     services: tuple[Service, ...] = ()
+    revisions: tuple[Revision, ...] = ()
+    """In the order in which they were made.  A service without one runs its template."""
 
 
 class CloudFunctions(Resource):
@@ -130,7 +145,7 @@ class Topology(Resource):
     def _whole(self) -> Self:
         problems = list(checks.problems(self))
         if problems:
-            raise checks.Inconsistent(problems)
+            raise Inconsistent(problems)
         return self
 
     @property
@@ -145,7 +160,7 @@ class Topology(Resource):
 
     def _workloads(self) -> Iterator[Workload]:
         for service in self.run.services:
-            yield from_service(service, self.project_number)
+            yield from_service(service, serving(service, self.run.revisions))
         for function in self.cloudfunctions.functions:
             yield from_function(function, self.project)
         for version in self.appengine.versions:
@@ -176,6 +191,15 @@ class Topology(Resource):
     def connector_range(self, connector: Connector) -> str:
         """The /28 of a connector."""
         return connector.ip_cidr_range or self._subnet_of(connector).ip_cidr_range
+
+    def ranges_of(self, network: str) -> list[str]:
+        """The ranges of a network's subnets, hidden ones of connectors among them (behaviour 4.5.8)."""
+        subnets = [s.ip_cidr_range for s in self.compute.subnetworks if s.network == network]
+        return list(dict.fromkeys([*subnets, *map(self.connector_range, self.connectors_in(network))]))
+
+    def connectors_in(self, network: str) -> list[Connector]:
+        """The connectors of a network."""
+        return [c for c in self.vpcaccess.connectors if self.connector_network(c) == network]
 
     def _subnet_of(self, connector: Connector) -> Subnetwork:
         return self.subnetworks[checks.connector_subnet(connector)]

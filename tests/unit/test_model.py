@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from testbed.model.base import Defaults, qualify, relative, segment
 from testbed.model.checks import omissions
-from testbed.model.compute import Address, Instance, Network, Route, Router, Subnetwork
+from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
+from testbed.model.network import Address, Network, Route, Subnetwork
+from testbed.model.router import Router
 from testbed.model.topology import Topology
 from testbed.model.vpn import ForwardingRule
 from tests.unit import topologies
@@ -116,12 +118,17 @@ def test_flags_whose_field_has_capitals_are_read() -> None:
     )  # fmt: skip
 
 
-def test_subnet_mode_is_custom() -> None:
-    assert (
-        Network.model_validate({"name": "n", "subnet-mode": "custom"}, context=KNOWN).auto_create_subnetworks is False
-    )
-    with pytest.raises(ValidationError, match="autoCreateSubnetworks"):
-        Network.model_validate({"name": "n", "subnet-mode": "auto"}, context=KNOWN)
+def test_subnet_mode_is_auto_or_custom() -> None:
+    for mode, auto in {"auto": True, "custom": False}.items():
+        made = Network.model_validate({"name": "n", "subnet-mode": mode}, context=KNOWN)
+        assert made.auto_create_subnetworks is auto
+
+
+def test_a_legacy_network_has_no_subnets() -> None:  # behaviour 4.4.8
+    legacy = {"name": "n", "IPv4Range": "10.240.0.0/16"}
+    assert Network.model_validate(legacy, context=KNOWN).legacy
+    with pytest.raises(ValidationError, match="neither subnets nor peerings"):
+        Network.model_validate({**legacy, "subnet-mode": "auto"}, context=KNOWN)
 
 
 def test_one_field_in_two_spellings_is_an_error() -> None:
@@ -346,7 +353,18 @@ def test_ranges_of_active_peers_do_not_overlap() -> None:  # behaviour 4.5.5
     one_side = compute(networks=[network("vpc", "other"), network("other")], subnetworks=[subnet(), there])
     assert len(small(compute=one_side).compute.networks) == 2
     both = {**one_side, "networks": [network("vpc", "other"), network("other", "vpc")]}
-    assert "of subnetwork there overlaps" in problems(compute=both)[0]
+    (found,) = problems(compute=both)
+    assert found == (
+        "compute.subnetworks.1.ipCidrRange: An IP range in the peer network (10.128.0.0/20) overlaps with an IP range"
+        " (10.128.0.0/20) in the local network."
+    )
+
+
+def test_ranges_of_two_peers_of_one_network_do_not_overlap() -> None:  # behaviour 4.5.5
+    left, right = ({**subnet(name, "10.1.0.0/24"), "network": name} for name in ("left", "right"))
+    peered = [network("vpc", "left", "right"), network("left", "vpc"), network("right", "vpc")]
+    (found,) = problems(compute=compute(networks=peered, subnetworks=[subnet(), left, right]))
+    assert "(10.1.0.0/24) overlaps" in found
 
 
 @pytest.mark.parametrize("address", ["10.128.0.0", "10.128.0.1", "10.128.15.254", "10.128.15.255", "10.129.0.2"])

@@ -81,7 +81,6 @@ REFUSED: dict[str, Change] = {
     "a priority": lambda d: d["compute"]["firewalls"][0].update(priority=65536),
     "a direction": lambda d: d["compute"]["firewalls"][0].update(direction="up"),
     "a short secret": lambda d: d["compute"]["vpnTunnels"][0].update(sharedSecret="x"),
-    "auto mode": lambda d: d["compute"]["networks"][0].update({"subnet-mode": "auto"}),
 }
 
 
