@@ -1,0 +1,99 @@
+"""A control plane behind its real server, and the ways that Google's own client libraries reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import requests
+from google.auth.credentials import AnonymousCredentials
+
+from testbed.api import clients, server
+from testbed.api.discovery import Json
+from testbed.paths import client_folder
+from tests.api import harness
+
+PROJECT = harness.PROJECT
+REGION = f"projects/{PROJECT}/locations/us-central1"
+
+Connect = Callable[[Any], Any]
+"""Makes a client of a class, which is closed when the test is over."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A control plane, and where it is served."""
+
+    control: harness.Control
+    endpoint: clients.Endpoint
+
+    def post(self, path: str, body: Json, **query: str) -> Json:
+        """What a test needs to be there already."""
+        answer = requests.post(f"{self.endpoint.url}/{path}", json=body, params=query, timeout=10)
+        answer.raise_for_status()
+        value: Json = answer.json()
+        return value
+
+    def network(self, name: str = "vpc") -> None:
+        self.post(f"compute/v1/projects/{PROJECT}/global/networks", {"name": name, "autoCreateSubnetworks": False})
+
+    def connector(self, name: str, cidr: str) -> None:
+        body = {"network": "vpc", "ipCidrRange": cidr, "minInstances": 2, "maxInstances": 3}
+        self.post(f"v1/{REGION}/connectors", body, connectorId=name)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    for variable in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(server, "_GRACE", 0.1)  # what an exception still refers to keeps its connection open
+    with (
+        harness.control(tmp_path, monkeypatch) as control,
+        server.Server(control.plane, control.images, port=0) as started,
+    ):
+        folder = client_folder(control.store.name)
+        yield Served(control, clients.Endpoint(started.port, folder, PROJECT, "us-central1", "us-central1-a"))
+
+
+@pytest.fixture
+def proxied(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `testbed env --proxy` says, in this process: all of it but gRPC's, which is read once only."""
+    for variable, value in clients.proxy(served.endpoint).items():
+        monkeypatch.setenv(variable, value)
+
+
+@pytest.fixture
+def connect_rest(served: Served) -> Iterator[Connect]:
+    with ExitStack() as stack:
+        yield lambda made: stack.enter_context(made(
+            transport="rest", credentials=AnonymousCredentials(), client_options={"api_endpoint": served.endpoint.url},
+        ))  # fmt: skip
+
+
+@pytest.fixture
+def connect_proxied(proxied: None) -> Iterator[Connect]:
+    with ExitStack() as stack:
+        yield lambda made: stack.enter_context(made(transport="rest", credentials=AnonymousCredentials()))
+
+
+@pytest.fixture
+def connect_grpc(served: Served) -> Iterator[Connect]:
+    with ExitStack() as stack:
+
+        def connect(made: Any) -> Any:
+            channel = grpc.insecure_channel(f"127.0.0.1:{served.endpoint.port}")
+            return stack.enter_context(made(transport=made.get_transport_class("grpc")(channel=channel)))
+
+        yield connect
+
+
+@pytest.fixture(params=["grpc", "rest", "proxied"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Each way, for tests that are the same by all of them."""
+    made: Connect = request.getfixturevalue(f"connect_{request.param}")
+    return made
