@@ -1,0 +1,80 @@
+"""What Cloud DNS's collections have in common: kinds, zones by name, pages, times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from testbed.api import listing
+from testbed.api.call import Call
+from testbed.api.discovery import Json
+from testbed.api.services.compute.names import numeric_id, url
+from testbed.api.services.dns import faults
+from testbed.control.resources import Record
+from testbed.errors import TestbedError
+from testbed.model.base import Defaults, qualify
+
+API = "dns.v1"
+ZONES = "dns.managedZones"
+RECORDS = "dns.resourceRecordSets"
+CHANGES = "dns.changes"
+OPERATIONS = "dns.operations"
+POLICIES = "dns.policies"
+
+
+def moment(seconds: float) -> str:
+    """A time as Cloud DNS prints it: `2026-11-24T10:42:31.123Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def number_of(record: Record) -> str:
+    """The number of a resource."""
+    return numeric_id(f"{record.name}#{record.number}")
+
+
+def named(call: Call, kind: str, collection: str, parameter: str) -> Record:
+    """The resource that a path names, by its name or its number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    parent, given = f"projects/{call.text('project')}/{collection}", call.text(parameter)
+    if record := call.plane.find(kind, f"{parent}/{given}"):
+        return record
+    if given.isdigit():
+        for record in call.plane.list(kind, f"{parent}/"):
+            if number_of(record) == given:
+                return record
+    raise faults.missing(parameter, given)
+
+
+def zone_of(call: Call) -> Record:
+    """The zone that a path names."""
+    return named(call, ZONES, "managedZones", "managedZone")
+
+
+def page(
+    call: Call, items: Iterable[Json], field: str, *, key: Callable[[Any], str] = listing.by_name, **options: Any
+) -> Json:
+    """A page of a list: `{field: [...], "nextPageToken": ...}`; the field is there even if it is empty, as Google's."""
+    shown = listing.page(
+        items, size=call.number("maxResults"), token=call.text("pageToken"), key=key,
+        collection=f"{call.text('project')}/{call.text('managedZone')}/{field}", **options,
+    )  # fmt: skip
+    answer: Json = {field: list(shown.items)}
+    return {**answer, "nextPageToken": shown.next_token} if shown.next_token else answer
+
+
+def network(call: Call, link: str, entity: str) -> str:
+    """The URL of a network that is there.
+
+    Raises:
+        InvalidArgument: it is none, or is not there.
+    """
+    try:
+        full = qualify(link, "global/networks", Defaults(call.text("project")))
+        call.plane.get("compute.networks", full)
+    except (ValueError, TestbedError):
+        raise faults.invalid(entity, link) from None
+    return url(full)
