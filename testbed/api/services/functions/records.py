@@ -1,0 +1,140 @@
+"""Functions as the testbed keeps them, and how one is deployed: the same for both versions of the API.
+
+What is kept is the body of v2 in which `buildConfig.source` is the folder that is run; where a client said that the
+source is (`Source` of v2) stands beside it, as `buildConfig.origin`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from testbed.api.call import Call
+from testbed.api.services import sources
+from testbed.api.services.storage import transfers
+from testbed.api.services.vpcaccess import KIND as CONNECTORS
+from testbed.api.services.vpcaccess import state_of
+from testbed.api.source.requirements import PYTHON
+from testbed.control.operations import Change, Operation
+from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.control.resources import Json
+from testbed.errors import InvalidArgument
+from testbed.model.base import COMPUTE_NAME, last, segment
+
+KIND = "cloudfunctions.functions"
+RUNTIMES = tuple(f"python3{minor}" for minor in range(9, 14))
+"""All are run by the Python of the runtime's image."""
+NOTE = f"The testbed runs it by Python {PYTHON}."
+"""A warning about every other runtime."""
+_PYTHON = re.compile(r"python3\d+")
+_UNSET = {"vpcConnectorEgressSettings", "ingressSettings", "securityLevel"}
+_SOURCE_FILE = "GOOGLE_FUNCTION_SOURCE"
+
+
+def deploy(call: Call, name: str, body: Json) -> Operation:
+    """Accept a function, new or changed; `body` is v2's, with `buildConfig.source` as v2 has it.
+
+    Raises:
+        InvalidArgument: Google or the testbed would not take it.
+    """
+    made = _tidied(body, name)
+    build = made["buildConfig"]
+    _check_runtime(build.get("runtime", ""))
+    if _SOURCE_FILE in build.get("environmentVariables", {}):
+        raise InvalidArgument(f"The testbed does not read {_SOURCE_FILE}: the function has to be in main.py.")
+    before = call.plane.find(KIND, name)
+    kept = before.body["buildConfig"] if before else None
+    origin = build.pop("source", None) or (origin_of(kept) if kept else {})
+    same = kept is not None and origin == origin_of(kept)
+    build |= {"source": kept["source"] if kept and same else str(_folder(call.plane, origin)), "origin": origin}
+    known = call.scope(segment(name, "projects"), region=segment(name, "locations"))
+    resolved = call.plane.resolve(KIND, {**made, "name": name}, known)
+    problem = next(_problems(call.plane, name, resolved), None)
+    facts: Json = {"fails": problem} if problem else {}
+    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, resolved),), facts=facts))
+
+
+def name_in(parent: str, given: str) -> str:
+    """The full name of a new function.
+
+    Raises:
+        InvalidArgument: it cannot be called that.
+    """
+    if not COMPUTE_NAME.fullmatch(given):
+        raise InvalidArgument(
+            f"Invalid function name '{given}': in the testbed it has at most 63 lower-case letters, digits and hyphens,"
+            " begins with a letter and does not end with a hyphen."
+        )
+    return f"{parent}/functions/{given}"
+
+
+def asked(body: Json) -> Json:
+    """A kept body as v2 has it: with `buildConfig.source` as a client said, or would."""
+    result = copy.deepcopy(body)
+    build = result.setdefault("buildConfig", {})
+    build["source"] = origin_of(build)
+    build.pop("origin", None)
+    return result
+
+
+def origin_of(build: Json) -> Json:
+    """Where the source of a function came from; a folder of a topology file is a `file:` URI (our choice)."""
+    found: Json = build.get("origin") or {"gitUri": f"file://{build['source']}"}
+    return found
+
+
+def _tidied(body: Json, name: str) -> Json:
+    """A body without what is empty or unspecified, and with its default entry point: the function's name."""
+    made = copy.deepcopy(body)
+    config = made.get("serviceConfig", {})
+    for key, value in list(config.items()):
+        if value == "" or (key in _UNSET and str(value).endswith("_UNSPECIFIED")):
+            del config[key]
+    build = made.setdefault("buildConfig", {})
+    build["entryPoint"] = build.get("entryPoint") or last(name)
+    return made
+
+
+def _check_runtime(runtime: str) -> None:
+    if not _PYTHON.fullmatch(runtime):
+        raise InvalidResource(
+            ("buildConfig", "runtime"), runtime,
+            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)}.",
+        )  # fmt: skip
+
+
+def _folder(plane: ControlPlane, origin: Json) -> Path:
+    storage = origin.get("storageSource", {})
+    if address := storage.get("sourceUploadUrl"):
+        place: Any = transfers.place_of(address)
+    else:
+        place = (storage.get("bucket"), storage.get("object"))
+    if not place or not all(place):
+        raise InvalidResource(
+            ("buildConfig", "source"), origin,
+            "The source has to be a zip archive in the testbed's Cloud Storage (storageSource).",
+        )  # fmt: skip
+    return sources.from_zip(plane, *place)
+
+
+def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
+    """What a deployment fails by, as a `google.rpc.Status`."""
+    if fault := sources.fault(Path(body["buildConfig"]["source"]), ["main.py"]):
+        yield {"code": 3, "message": f"Build failed: {fault}"}
+    connector = body.get("serviceConfig", {}).get("vpcConnector")
+    if connector is None:
+        return
+    if segment(connector, "locations") != segment(name, "locations"):
+        raise InvalidResource(
+            ("serviceConfig", "vpcConnector"), connector,
+            "A Cloud Function and a Serverless VPC Access connector must be located in the same region.",
+        )  # fmt: skip
+    record = plane.find(CONNECTORS, connector)
+    if record is None:  # behaviour 1.10.5
+        text = f"Problem connecting to VPC Connector {connector}: Serverless VPC Access is not found."
+        yield {"code": 9, "message": text}
+    elif state_of(plane, record) not in {"READY", "UPDATING"}:
+        yield {"code": 9, "message": "Failed to prepare VPC connector. Please try again later."}

@@ -1,0 +1,93 @@
+"""Cloud Functions v1: functions of the first generation."""
+
+from __future__ import annotations
+
+from testbed.api import listing, masks
+from testbed.api.call import PRINTERS, Answer, Call, serves
+from testbed.api.clock import timestamp
+from testbed.api.discovery import Json, document
+from testbed.api.longrunning import LongRunning
+from testbed.api.services import located
+from testbed.api.services.functions import records, translation, v2
+from testbed.api.services.functions.records import KIND
+from testbed.control.operations import Operation
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.model.base import last
+
+API = "cloudfunctions.v1"
+_FIELDS = document(API).schemas["CloudFunction"]["properties"]
+_STATUS = {"ACTIVE": "ACTIVE", "FAILED": "OFFLINE", "DEPLOYING": "DEPLOY_IN_PROGRESS", "DELETING": "DELETE_IN_PROGRESS"}
+
+
+@serves(API, "projects.locations.functions.create")
+def create(call: Call) -> Answer:
+    """Accept a function, whose name is in its body."""
+    parent = call.text("location")
+    located.region_of(parent)
+    given = call.body.get("name", "")
+    if given.rpartition("/functions/")[0] != parent:
+        raise InvalidArgument(f"The name of the function, '{given}', is not one in {parent}.")
+    name = located.unused(call, KIND, records.name_in(parent, last(given)))
+    return records.deploy(call, name, translation.to_v2(call.body))
+
+
+@serves(API, "projects.locations.functions.patch")
+def patch(call: Call) -> Answer:
+    """Change a function."""
+    record = _first(located.found(call, KIND))
+    body = masks.apply(
+        translation.to_v1(records.asked(record.body)), call.body, masks.paths(call.text("updateMask")),
+        known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("name",),
+    )  # fmt: skip
+    return records.deploy(call, record.name, translation.to_v2(body))
+
+
+@serves(API, "projects.locations.functions.get")
+def get(call: Call) -> Json:
+    """One function."""
+    return view(call.plane, _first(located.found(call, KIND)))
+
+
+@serves(API, "projects.locations.functions.list")
+def list_(call: Call) -> Json:
+    """The functions of the first generation."""
+    parent = call.text("parent")
+    known = call.plane.list(KIND, parent.removesuffix("-") if parent.endswith("/locations/-") else f"{parent}/")
+    page = listing.page(
+        [view(call.plane, record) for record in known if record.body.get("environment") == "GEN_1"],
+        size=call.number("pageSize"), token=call.text("pageToken"), collection=parent,
+    )  # fmt: skip
+    answer: Json = {"functions": list(page.items)} if page.items else {}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+def view(plane: ControlPlane, record: Record) -> Json:
+    """A function as v1 prints it."""
+    body = translation.to_v1(v2.view(plane, record))
+    trigger = {"securityLevel": "SECURE_OPTIONAL", **body.get("httpsTrigger", {}), "url": v2.url(record)}
+    return {
+        **body, "name": record.name, "httpsTrigger": trigger, "status": _STATUS[v2.state_of(record)],
+        "versionId": str(record.generation), "updateTime": timestamp(record.updated),
+    }  # fmt: skip
+
+
+def _first(record: Record) -> Record:
+    if record.body.get("environment") != "GEN_1":
+        raise FailedPrecondition(f"The function {record.name} is of the 2nd generation: use v2 of the API.")
+    return record
+
+
+def _metadata(operation: Operation) -> Json:
+    action = operation.method.rpartition(".")[2]
+    return {
+        "target": operation.target, "type": v2.TYPES[action],
+        "updateTime": timestamp(operation.ended or operation.accepted),
+    }  # fmt: skip
+
+
+PRINTERS[API] = LongRunning(
+    metadata_type="google.cloud.functions.v1.OperationMetadataV1", metadata=_metadata,
+    response_type="google.cloud.functions.v1.CloudFunction", view=view, parent=lambda _: "",
+)  # fmt: skip

@@ -1,0 +1,79 @@
+"""The source code of what is deployed: from Cloud Storage to a folder that a runtime is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from testbed.api.services.storage import blobs, transfers
+from testbed.api.source import folders, requirements
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Json, Record
+from testbed.errors import InvalidArgument, NotFound
+
+_KINDS = ("cloudfunctions.functions", "appengine.versions")
+"""What has such folders."""
+MANY = 5
+"""Requirements that an error names."""
+
+
+def from_zip(plane: ControlPlane, bucket: str, name: str) -> Path:
+    """The folder with what a zip in Cloud Storage has in it.
+
+    Raises:
+        InvalidArgument: it is not there, or cannot be unpacked.
+    """
+    record = _object(plane, bucket, name)
+    root = _swept(plane)
+    return folders.unpack(blobs.content(plane, record), record.facts["sha256"], root)
+
+
+def from_files(plane: ControlPlane, files: Mapping[str, Json]) -> Path:
+    """The folder with the files of App Engine's manifest.
+
+    Raises:
+        InvalidArgument: one is not there, or is another one than the manifest says.
+    """
+    found: dict[str, Path] = {}
+    for path, info in files.items():
+        place = transfers.place_of(info.get("sourceUrl", ""))
+        if place is None:
+            raise InvalidArgument(f"The file {path} has no sourceUrl of Cloud Storage.")
+        record = _object(plane, *place)
+        if str(info.get("sha1Sum", record.facts["sha1"])).replace("_", "") != record.facts["sha1"]:
+            raise InvalidArgument(f"The file {path} does not have the SHA-1 sum {info['sha1Sum']}.")
+        found[path] = blobs.content(plane, record)
+    return folders.collect(found, _swept(plane))
+
+
+def fault(folder: Path, needed: Iterable[str] = ()) -> str | None:
+    """Why a source cannot be run: files that it lacks, packages that the runtime lacks.  The text is ours."""
+    for name in needed:
+        if not (folder / name).is_file():
+            return f"missing {name}"
+    wanted = requirements.missing(folder)
+    if not wanted:
+        return None
+    more = f" and {len(wanted) - MANY} more" if len(wanted) > MANY else ""
+    return (
+        f"requirements.txt asks for {', '.join(wanted[:MANY])}{more}, which the testbed's runtime"
+        f" (Python {requirements.PYTHON}) does not have, and nothing is downloaded; bring it along in the source: pip"
+        " install --target FOLDER -r requirements.txt"
+    )
+
+
+def _object(plane: ControlPlane, bucket: str, name: str) -> Record:
+    try:
+        return blobs.find(plane, bucket, name)
+    except NotFound:
+        raise InvalidArgument(f"The source gs://{bucket}/{name} is not in the testbed's Cloud Storage.") from None
+
+
+def _swept(plane: ControlPlane) -> Path:
+    """The folder of all sources, without those that nothing uses any more."""
+    root = blobs.uploads(plane) / "sources"
+    records = [record for kind in _KINDS for record in plane.list(kind)]
+    text = "".join(json.dumps([record.body, record.effective]) for record in records)
+    folders.sweep(root, [str(path) for path in (root.iterdir() if root.is_dir() else ()) if path.name in text])
+    return root
