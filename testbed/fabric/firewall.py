@@ -78,9 +78,8 @@ def _lines(rule: Firewall, nics: Sequence[Nic], space: Space) -> Iterator[str]:
 
 def _targets(rule: Firewall, nics: Sequence[Nic], space: Space, side: str) -> Iterator[str]:
     """Which NICs the rule is for; without targets all of them (behaviour 4.1.12)."""
-    tags, accounts = set(rule.target_tags), set(rule.target_service_accounts)
-    if tags or accounts:
-        members = {nic.address for nic in nics if tags & nic.tags or accounts & nic.service_accounts}
+    if rule.target_tags or rule.target_service_accounts:
+        members = {nic.address for nic in nics if rule.is_for(nic.tags, nic.service_accounts)}
         yield f"-m set --match-set {space.set_of('hash:ip', members)} {side}"
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from testbed.fabric.plan import Node
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.compute import Instance
+from testbed.model.images import BUILT_IN
 from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.outside import Host, Site
 from testbed.model.redis import PORT as REDIS_PORT
@@ -30,8 +31,8 @@ def _variables(**values: object) -> Mapping[str, object]:
 
 def vm(instance: Instance) -> Node:
     """A VM.  The testbed's own image is a web server; an image of the user's is left as it is."""
-    image = instance.disks[0].initialize_params.source_image
-    ours = image == "testbed/vm"
+    image = instance.image
+    ours = image == BUILT_IN
     return Node(
         instance.name, "vm", image, role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),

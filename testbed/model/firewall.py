@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -118,6 +119,12 @@ class Firewall(Compute):
         if self.source_service_accounts and self.target_tags:
             raise ValueError("sourceServiceAccounts cannot be mixed with targetTags (behaviour 4.1.12)")
         return self
+
+    def is_for(self, tags: Collection[str], accounts: Collection[str]) -> bool:
+        """Whether a NIC with such tags and accounts is a target; without targets all are (behaviour 4.1.12)."""
+        if not self.target_tags and not self.target_service_accounts:
+            return True
+        return not {*self.target_tags}.isdisjoint(tags) or not {*self.target_service_accounts}.isdisjoint(accounts)
 
     @property
     def allows(self) -> bool:

@@ -1,0 +1,235 @@
+"""compute instances: what is accepted, what is refused, and what becomes a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.model.base import Defaults
+from testbed.model.topology import Topology
+from tests.api.harness import Api, Refused
+
+ZONE = "compute/v1/projects/demo/zones/us-central1-a"
+INSTANCES = f"{ZONE}/instances"
+ROOT = "https://www.googleapis.com/compute/v1/projects/demo"
+DEBIAN = "https://compute.googleapis.com/compute/v1/projects/debian-cloud/global/images/family/debian-12"
+
+
+@pytest.fixture(autouse=True)
+def subnet(api: Api) -> None:
+    known = Defaults("demo", "us-central1", "us-central1-a")
+    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
+        "networks": [{"name": "vpc"}],
+        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+    }}, context=known)  # fmt: skip
+
+
+def body(name: str = "vm", image: str = DEBIAN, **more: Any) -> dict[str, Any]:
+    """As gcloud sends it."""
+    return {
+        "name": name, "machineType": f"{ROOT}/zones/us-central1-a/machineTypes/e2-micro",
+        "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": image}}],
+        "networkInterfaces": [{"subnetwork": f"{ROOT}/regions/us-central1/subnetworks/us"}], **more,
+    }  # fmt: skip
+
+
+def insert(api: Api, name: str = "vm", **more: Any) -> dict[str, Any]:
+    done = api.post(INSTANCES, body(name, **more))
+    assert "error" not in done
+    return api.get(f"{INSTANCES}/{name}")
+
+
+def nodes(api: Api) -> set[str]:
+    assert api.kernel.plan is not None
+    return {node.name for node in api.kernel.plan.nodes}
+
+
+def test_an_instance_is_a_node(api: Api) -> None:
+    made = insert(api)
+    assert made["status"] == "RUNNING"
+    assert made["networkInterfaces"][0]["networkIP"] == "10.0.0.2"
+    assert made["networkInterfaces"][0]["network"] == f"{ROOT}/global/networks/vpc"
+    assert made["machineType"].endswith("/zones/us-central1-a/machineTypes/e2-micro")
+    assert made["zone"] == f"{ROOT}/zones/us-central1-a"
+    assert "vm" in nodes(api)
+    api.delete(f"{INSTANCES}/vm")
+    assert "vm" not in nodes(api)
+    with pytest.raises(Refused, match="was not found"):
+        api.get(f"{ZONE}/disks/vm")
+
+
+def test_an_external_address_is_given_out_and_taken_back(api: Api) -> None:
+    nic = {**body()["networkInterfaces"][0], "accessConfigs": [{"name": "external-nat", "type": "ONE_TO_ONE_NAT"}]}
+    made = insert(api, networkInterfaces=[nic])
+    assert made["networkInterfaces"][0]["accessConfigs"][0]["natIP"].startswith("198.51.100.")
+    where = f"{INSTANCES}/vm"
+    api.post(f"{where}/deleteAccessConfig", accessConfig="external-nat", networkInterface="nic0")
+    assert not api.get(where)["networkInterfaces"][0].get("accessConfigs")
+    api.post(f"{where}/addAccessConfig", {"type": "ONE_TO_ONE_NAT"}, networkInterface="nic0")
+    with pytest.raises(Refused, match="At most one access config"):
+        api.post(f"{where}/addAccessConfig", {"type": "ONE_TO_ONE_NAT"}, networkInterface="nic0")
+    with pytest.raises(Refused, match="Unknown network interface"):
+        api.post(f"{where}/addAccessConfig", {"type": "ONE_TO_ONE_NAT"}, networkInterface="nic1")
+
+
+def test_stopped_it_has_no_node_and_keeps_its_address(api: Api) -> None:
+    insert(api, "first")
+    insert(api, "second")
+    api.post(f"{INSTANCES}/first/stop")
+    stopped = api.get(f"{INSTANCES}/first")
+    assert stopped["status"] == "TERMINATED"
+    assert stopped["networkInterfaces"][0]["networkIP"] == "10.0.0.2"
+    assert nodes(api) == {"second"}
+    insert(api, "third")
+    assert api.get(f"{INSTANCES}/third")["networkInterfaces"][0]["networkIP"] == "10.0.0.4"
+    api.post(f"{INSTANCES}/first/start")
+    assert api.get(f"{INSTANCES}/first")["status"] == "RUNNING"
+    assert nodes(api) == {"first", "second", "third"}
+
+
+def test_tags_are_guarded_by_a_fingerprint(api: Api) -> None:
+    seen = insert(api, tags={"items": ["web"]})["tags"]["fingerprint"]
+    with pytest.raises(Refused) as caught:
+        api.post(f"{INSTANCES}/vm/setTags", {"items": ["db"], "fingerprint": "c3RhbGU="})
+    assert (caught.value.code, caught.value.error["errors"][0]["reason"]) == (412, "conditionNotMet")
+    api.post(f"{INSTANCES}/vm/setTags", {"items": ["db"], "fingerprint": seen})
+    assert api.get(f"{INSTANCES}/vm")["tags"]["items"] == ["db"]
+    with pytest.raises(Refused):
+        api.post(f"{INSTANCES}/vm/setTags", {"items": [], "fingerprint": seen})
+
+
+def test_labels_and_metadata_are_guarded_as_well(api: Api) -> None:
+    made = insert(api)
+    for method, fields, guard in (
+        ("setLabels", {"labels": {"a": "b"}}, {"labelFingerprint": made["labelFingerprint"]}),
+        ("setMetadata", {"items": [{"key": "a", "value": "b"}]}, {"fingerprint": made["metadata"]["fingerprint"]}),
+    ):
+        with pytest.raises(Refused) as caught:
+            api.post(f"{INSTANCES}/vm/{method}", fields)
+        assert caught.value.code == 412
+        api.post(f"{INSTANCES}/vm/{method}", {**fields, **guard})
+    changed = api.get(f"{INSTANCES}/vm")
+    assert changed["labels"] == {"a": "b"}
+    assert changed["metadata"]["items"] == [{"key": "a", "value": "b"}]
+
+
+def test_some_changes_need_it_stopped(api: Api) -> None:
+    insert(api, serviceAccounts=[{"email": "default", "scopes": []}])
+    where = f"{INSTANCES}/vm"
+    assert api.get(where)["serviceAccounts"][0]["email"].endswith("-compute@developer.gserviceaccount.com")
+    with pytest.raises(Refused, match="must be stopped"):
+        api.post(f"{where}/setMachineType", {"machineType": "zones/us-central1-a/machineTypes/e2-small"})
+    with pytest.raises(Refused, match="must be stopped"):
+        api.post(f"{where}/setServiceAccount", {"email": "me@demo.iam.gserviceaccount.com"})
+    api.post(f"{where}/stop")
+    api.post(f"{where}/setMachineType", {"machineType": "zones/us-central1-a/machineTypes/e2-small"})
+    api.post(f"{where}/setServiceAccount", {"email": "me@demo.iam.gserviceaccount.com"})
+    changed = api.get(where)
+    assert changed["machineType"].endswith("/e2-small")
+    assert changed["serviceAccounts"][0]["email"] == "me@demo.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"machineType": "zones/us-central1-a/machineTypes/x9"}, "'zones/us-central1-a/machineTypes/x9'"),
+        ({"image": "projects/demo/global/images/nothing"}, "The referenced image resource cannot be found."),
+        ({"image": "projects/windows-cloud/global/images/family/windows-2022"}, "image resource cannot be found"),
+        ({"image": "projects/debian-cloud/global/images/family/debain-12"}, "image resource cannot be found"),
+        ({"disks": []}, "Boot disk must be specified"),
+        ({"networkInterfaces": [{"network": "global/networks/vpc"}]}, "for custom subnetmode network"),
+        ({"networkInterfaces": [{}]}, "The resource 'projects/demo/global/networks/default' was not found"),
+        ({"canIpForward": True}, "sends under its own address only"),
+        ({"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}] * 2}, "at most 1 item"),
+        ({"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/none"}]}, "was not found"),
+        ({"name": "No"}, "Must be a match of regex"),
+    ],
+)
+def test_what_is_refused(api: Api, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        api.post(INSTANCES, {**body(image=more.pop("image", DEBIAN)), **more})
+    assert message in caught.value.message
+    assert caught.value.code in {400, 404}
+    assert api.plane.list("compute.instances") == []
+    assert api.plane.list("compute.disks") == []
+
+
+def test_the_error_of_an_image_is_googles(api: Api) -> None:
+    with pytest.raises(Refused) as caught:
+        insert(api, image="projects/demo/global/images/nothing")
+    assert caught.value.message == (
+        "Invalid value for field 'resource.disks[0].initializeParams.sourceImage':"
+        " 'projects/demo/global/images/nothing'. The referenced image resource cannot be found."
+    )
+
+
+def test_an_image_of_ones_own_is_a_docker_image(api: Api) -> None:
+    api.images.known.add("mine")
+    insert(api, image="projects/demo/global/images/mine")
+    assert api.kernel.plan is not None
+    assert next(node for node in api.kernel.plan.nodes if node.name == "vm").image == "mine"
+    assert api.get("compute/v1/projects/demo/global/images/mine")["status"] == "READY"
+
+
+def test_public_images_stand_for_the_built_in_one(api: Api) -> None:
+    insert(api)
+    assert api.kernel.plan is not None
+    assert next(node for node in api.kernel.plan.nodes if node.name == "vm").image == "testbed/vm"
+    family = api.get("compute/v1/projects/debian-cloud/global/images/family/debian-12")
+    assert family["selfLink"].endswith("/projects/debian-cloud/global/images/debian-12")
+    listed = api.get("compute/v1/projects/debian-cloud/global/images")["items"]
+    assert [image["name"] for image in listed] == ["debian-11", "debian-12", "debian-13"]
+    with pytest.raises(Refused, match="was not found"):
+        api.get("compute/v1/projects/debian-cloud/global/images/none")
+
+
+def test_a_disk_goes_with_its_instance_only_if_that_says_so(api: Api) -> None:
+    insert(api)
+    with pytest.raises(Refused, match="is already being used by 'projects/demo/zones/us-central1-a/instances/vm'"):
+        api.delete(f"{ZONE}/disks/vm")
+    kept = [{**body()["disks"][0], "autoDelete": False}]
+    insert(api, "keeper", disks=kept)
+    api.delete(f"{INSTANCES}/keeper")
+    disk = api.get(f"{ZONE}/disks/keeper")
+    assert disk["sourceImage"].endswith("/debian-12")
+    assert "users" not in disk
+    made = insert(api, "heir", disks=[{"boot": True, "source": "zones/us-central1-a/disks/keeper"}])
+    assert made["disks"][0]["source"] == f"{ROOT}/zones/us-central1-a/disks/keeper"
+
+
+def test_protected_it_is_not_deleted(api: Api) -> None:
+    insert(api, deletionProtection=True)
+    with pytest.raises(Refused, match="protected against deletion"):
+        api.delete(f"{INSTANCES}/vm")
+    api.post(f"{INSTANCES}/vm/setDeletionProtection", deletionProtection="false")
+    api.delete(f"{INSTANCES}/vm")
+
+
+def test_lists(api: Api) -> None:
+    insert(api, "one", labels={"a": "x"})
+    insert(api, "two")
+    assert [item["name"] for item in api.get(INSTANCES)["items"]] == ["one", "two"]
+    assert [item["name"] for item in api.get(INSTANCES, filter="labels.a=x")["items"]] == ["one"]
+    scopes = api.get("compute/v1/projects/demo/aggregated/instances")["items"]
+    assert len(scopes["zones/us-central1-a"]["instances"]) == 2
+
+
+def test_effective_firewalls_are_those_for_its_tags(api: Api) -> None:
+    insert(api, tags={"items": ["web"]})
+    rules = "compute/v1/projects/demo/global/firewalls"
+    for name, tags in (("all", []), ("web", ["web"]), ("db", ["db"])):
+        api.post(rules, {"name": name, "network": "global/networks/vpc", "targetTags": tags,
+                         "allowed": [{"IPProtocol": "tcp"}]})  # fmt: skip
+    found = api.get(f"{INSTANCES}/vm/getEffectiveFirewalls")["firewalls"]
+    assert {rule["name"] for rule in found} == {"all", "web"}
+
+
+def test_machine_types(api: Api) -> None:
+    micro = api.get(f"{ZONE}/machineTypes/e2-micro")
+    assert (micro["guestCpus"], micro["memoryMb"], micro["isSharedCpu"]) == (2, 1024, True)
+    standard = api.get(f"{ZONE}/machineTypes/n1-standard-4")
+    assert (standard["guestCpus"], standard["memoryMb"]) == (4, 15360)
+    with pytest.raises(Refused, match="was not found"):
+        api.get(f"{ZONE}/machineTypes/x9")
+    assert api.get(f"{ZONE}/diskTypes/pd-ssd")["description"] == "SSD Persistent Disk"
