@@ -1,0 +1,25 @@
+"""Projects by their ids and numbers."""
+
+from __future__ import annotations
+
+from testbed.control.plane import ControlPlane
+from testbed.model.projects import project_number
+
+KIND = "cloudresourcemanager.projects"
+_PROJECTS = frozenset({"projects", "namespaces", "apps"})
+"""What the names of resources begin with, before their project."""
+
+
+def known(plane: ControlPlane) -> list[str]:
+    """The projects that there is something to say of: the testbed's own, those made, and those that have resources."""
+    names = (record.name.split("/") for record in plane.store.resources.all())
+    found = {parts[1] for parts in names if len(parts) > 1 and parts[0] in _PROJECTS and parts[1] != "-"}
+    return sorted({str(plane.general["project"]), *found})
+
+
+def id_of(plane: ControlPlane, given: str) -> str:
+    """A project's id: what is given, unless it is the number of a project that is known."""
+    name = given.removeprefix("projects/")
+    if not name.isdigit():
+        return name
+    return next((project for project in known(plane) if str(project_number(project)) == name), name)
