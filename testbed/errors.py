@@ -19,7 +19,15 @@ The classes carry the names of `google.rpc.Code`, so that an API server and the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
+
+CODES: Mapping[str, int] = {
+    "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9, "ABORTED": 10, "UNIMPLEMENTED": 12, "INTERNAL": 13,
+    "UNAVAILABLE": 14, "UNAUTHENTICATED": 16, "UNKNOWN": 2,
+}  # fmt: skip
+"""Numbers of `google.rpc.Code`."""
 
 
 class TestbedError(Exception):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed.control.executor import CODES
 from testbed.control.plane import InvalidResource
-from testbed.errors import TestbedError
+from testbed.errors import CODES, TestbedError
 
 Json = dict[str, Any]
 
@@ -17,7 +16,7 @@ HTTP: Mapping[str, int] = {
     "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
 }  # fmt: skip
 """HTTP statuses of `google.rpc.Code`, as its proto says."""
-_BY_REASON: Mapping[str, int] = {"conditionNotMet": 412, "uploadTooLarge": 413}
+_BY_REASON: Mapping[str, int] = {"conditionNotMet": 412, "uploadTooLarge": 413, "quotaExceeded": 403}
 _REASONS: Mapping[str, str] = {
     "INVALID_ARGUMENT": "invalid", "FAILED_PRECONDITION": "failedPrecondition", "UNAUTHENTICATED": "required",
     "PERMISSION_DENIED": "forbidden", "NOT_FOUND": "notFound", "ALREADY_EXISTS": "alreadyExists",

@@ -36,10 +36,10 @@ def run_roles(
         TestbedError: as `testbed.nodes.configure.configure` does.
     """
     roles = [node for node in nodes if node.role]
-    digests = {node.name: _digest(node, running[node.name]) for node in roles}
     before = store.configured()
+    digests = _digests(nodes, running)
     if only is None:
-        only = [name for name, digest in digests.items() if before.get(name) != digest]
+        only = unconfigured(store, nodes, running)
     if only:
         store.set_configured(dict.fromkeys(only, _UNFINISHED))
         configure(
@@ -50,6 +50,12 @@ def run_roles(
         store.set_configured({name: digests[name] for name in only})
         report(Progress("configuration", f"{len(only)} nodes", len(only), len(only)))
     return list(only)
+
+
+def unconfigured(store: Store, nodes: Collection[Node], running: Mapping[str, RunningNode]) -> list[str]:
+    """The nodes whose role has not been run with their variables, on their container."""
+    before = store.configured()
+    return [name for name, digest in _digests(nodes, running).items() if before.get(name) != digest]
 
 
 def with_roles(
@@ -73,6 +79,10 @@ def with_roles(
         if name not in running or running[name].state != "running":
             raise FailedPrecondition(f"node {name!r} does not run", hint="testbed up starts it")
     return [name for name in found if not asked or name in asked]
+
+
+def _digests(nodes: Collection[Node], running: Mapping[str, RunningNode]) -> dict[str, str]:
+    return {node.name: _digest(node, running[node.name]) for node in nodes if node.role}
 
 
 def _digest(node: Node, running: RunningNode) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from testbed.errors import ResourceExhausted, TestbedError
 from testbed.fabric.addressing import next_instance
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.topology import Topology
+from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE
 
+KIND = "vpcaccess.connectors"
 HEALTH_FAILURE = (
     "An internal error occurred: VPC Access connector failed to get healthy. Please check GCE quotas, logs and org"
     " policies and recreate."
 )
 """What a create ends with if the instances do not get healthy (code 13, behaviour 1.7.5)."""
+UNHEALTHY: Mapping[str, Any] = {"code": 13, "message": HEALTH_FAILURE}
+"""The same as a `google.rpc.Status`."""
 RANGE_CONFLICT = (
     "Operation failed: Invalid IP CIDR range was provided. It conflicts with an existing subnetwork. Please delete the"
     " connector manually."
@@ -40,6 +45,24 @@ def additions(
             new = next_instance(connector, topology.connector_range(connector), mine, serial(connector.name))
             mine.append(new)
             yield new
+
+
+def outdated(body: Mapping[str, Any], present: Iterable[ConnectorInstance]) -> list[ConnectorInstance]:
+    """The instances of a connector that are of another machine type than it is to have."""
+    wanted = body.get("machineType", DEFAULT_MACHINE_TYPE)
+    return [instance for instance in present if instance.machine_type != wanted]
+
+
+def next_outdated(topology: Topology, present: Iterable[ConnectorInstance]) -> Iterator[ConnectorInstance]:
+    """The instances to replace now for another machine type: of each connector one, while all others carry traffic.
+
+    "Changing machine type can cause some long-running connections to drop" (behaviour 1.8.5).
+    """
+    instances = list(present)
+    for connector in topology.vpcaccess.connectors:
+        mine = [instance for instance in instances if instance.connector == connector.name]
+        if all(instance.health == "healthy" for instance in mine):
+            yield from outdated({"machineType": connector.machine_type}, mine)[:1]
 
 
 def replacements(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
 from threading import Event
 
 import docker
@@ -22,6 +23,7 @@ from testbed.control.plane import ControlPlane, topology_of
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store, exists, folder_of
 from testbed.errors import NotFound, TestbedError, Unavailable
+from testbed.fabric.running import Health
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
@@ -44,15 +46,13 @@ def serve(name: str, stop: Event, serving: Serving, started: Callable[[], None] 
     wake = Event()
     with Store.open(name) as store, Store.open(name) as shared:
         plane = ControlPlane(shared, wake=wake.set)
-        watch = Watch(name, connect(), Executor(plane.ended), wake)
-        with serving(plane):
+        with closing(Watch(name, connect(), Executor(plane.ended), wake)) as watch, serving(plane):
             started()
             said = ""
             while not stop.is_set() and exists(name):
-                wake.clear()
                 try:
                     with writing(folder_of(name)):
-                        watch.round(store)
+                        watch.rounds(store, stop)
                     said = ""
                 except TestbedError as error:  # a command is at work on it, or it is not as it should be
                     said = _news(error.message, said)
@@ -97,8 +97,30 @@ class Watch:
         self._reconciler: Reconciler | None = None
         self._behind = False
         """Whether the last change did not come to its end."""
+        self._prober = ThreadPoolExecutor(1, "probes")
+        self._probes: Future[dict[str, Health]] | None = None
+        self._probed: Mapping[str, int] = {}
+        """The processes of the nodes when the probes were sent."""
+        self._next_probes = 0.0
         self._processes: Mapping[str, int] = {}
         """The instances' processes that ran at the end of the last round."""
+
+    def close(self) -> None:
+        """End what works in the background."""
+        self._prober.shutdown()
+        if self._reconciler is not None:
+            self._reconciler.close()
+
+    def rounds(self, store: Store, stop: Event) -> None:
+        """One round, and more as long as Ansible is at work on nodes, which nobody else may touch meanwhile."""
+        reconciler = self._of(store)
+        try:
+            self.round(store)
+            while reconciler.configuring and not stop.is_set():
+                self.rest(stop)
+                self.round(store)
+        finally:
+            reconciler.finish(cancel=stop.is_set())
 
     def round(self, store: Store) -> None:
         """Carry out what was accepted; probe; give new flows to healthy instances only; replace those given up."""
@@ -108,7 +130,7 @@ class Watch:
         reconciler = self._of(store)
         self._executor.round(store, reconciler)
         topology = topology_of(store)
-        changed = reconciler.probe(topology)
+        changed = self._probe(reconciler, topology)
         if changed:
             for instance in store.instances:
                 log.info("%s (%s) is %s", instance.name, instance.address, instance.health)
@@ -118,20 +140,38 @@ class Watch:
             self._behind = True
             reconciler.rewire(topology)
             self._behind = False
+            self._wake.set()  # an operation may have waited for it
         running = {name: pid for name, pid in store.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
+
+    def _probe(self, reconciler: Reconciler, topology: Topology) -> bool:
+        """Take note of what health checks found, and begin the next: an instance that is silent holds nobody up."""
+        found: Mapping[str, Health] = {}
+        processes = reconciler.store.processes()
+        if self._probes is not None and self._probes.done():
+            found = {n: h for n, h in self._probes.result().items() if self._probed.get(n) == processes.get(n)}
+            self._probes = None
+        if self._probes is None and time.monotonic() >= self._next_probes:
+            self._next_probes = time.monotonic() + INTERVAL
+            self._probed = processes
+            self._probes = self._prober.submit(reconciler.checks(topology))
+            self._probes.add_done_callback(lambda _: self._wake.set())
+        return reconciler.note(found)
 
     def rest(self, stop: Event) -> None:
         """Until the next round is due: at once, when something was accepted or an instance's process has ended."""
         deadline = time.monotonic() + INTERVAL
         while not stop.is_set() and time.monotonic() < deadline and not ended(self._processes):
             if self._wake.wait(LOOK):
+                self._wake.clear()
                 return
 
     def _of(self, store: Store) -> Reconciler:
         if self._reconciler is None or store.id != self._id:
             self._id = store.id
             self._replacer, self._behind = connectors.Replacer(), False
+            if self._reconciler is not None:
+                self._reconciler.close()
             nodes = DockerNodes(self._name, store.id, self._client)
             self._reconciler = Reconciler(store, nodes, Images(self._client, lambda *_: None))
         self._reconciler.store = store
@@ -141,6 +181,7 @@ class Watch:
         """Put new instances in the place of those that are given up."""
         store = reconciler.store
         gone = self._replacer.given_up(store.instances, time.monotonic())
+        gone += connectors.next_outdated(topology, store.instances)
         if not gone:
             return False
         with store.transaction():

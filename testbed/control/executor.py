@@ -1,7 +1,11 @@
 """Carries out what was accepted: brings resources into effect, and says when that is done.
 
-Operations take effect in the order in which they were accepted, several at once where several wait.  If one of them
-cannot be carried out, they are tried one by one, so that only the one at fault fails.
+Operations take effect in the order in which they are due, several at once where several are.  If that cannot be done,
+they are tried one by one, so that only the one at fault fails.  What takes its time after that (the configuration of
+nodes, the health of connectors) is waited for without holding up the others.
+
+What was under way when a controller was killed is begun once more by the next one: until its end, an operation stands
+in the store with all that is needed for that, and with what to go back to.
 """
 
 from __future__ import annotations
@@ -9,27 +13,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from testbed.control import connectors
-from testbed.control.operations import Change, Operation
+from testbed.control.operations import Operation
 from testbed.control.plane import topology_of
-from testbed.control.reconciler import Reconciler
-from testbed.control.resources import Json, Record
+from testbed.control.reconciler import Configuration, Reconciler
+from testbed.control.resources import Json
 from testbed.control.store import Store
-from testbed.errors import Internal, TestbedError
+from testbed.errors import CODES, Internal, TestbedError
+from testbed.model.base import last
+from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.executor")
 
-CONNECTORS = "vpcaccess.connectors"
-LEFT_IN_ERROR = frozenset({CONNECTORS, "run.services", "cloudfunctions.functions"})
+LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "cloudfunctions.functions"})
 """Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
-CODES = {
-    "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9, "ABORTED": 10, "UNIMPLEMENTED": 12, "INTERNAL": 13,
-    "UNAVAILABLE": 14, "UNAUTHENTICATED": 16,
-}  # fmt: skip
-"""Numbers of `google.rpc.Code`."""
+WIRED = frozenset({"compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", connectors.KIND})
+"""Kinds that are in effect as soon as the kernel is: no node is configured for them."""
+
+
+@dataclass(slots=True)
+class _Settling:
+    """An operation that has taken effect, but for what is waited for."""
+
+    operation: Operation
+    since: float
+    """When it took effect, or last made progress, as `time.monotonic` counts."""
+    configuration: Configuration | None
+    """The run of Ansible that its nodes wait for."""
 
 
 class Executor:
@@ -37,156 +49,147 @@ class Executor:
 
     def __init__(self, ended: Callable[[str], None] = lambda _: None) -> None:
         self._ended = ended
+        self._settling: dict[str, _Settling] = {}
 
     def round(self, store: Store, reconciler: Reconciler) -> None:
         """Take up what is due, and end what has settled.  The caller has the testbed's lock."""
-        open_ones = store.operations.open()
-        if not open_ones:
-            return
         now = time.time()
-        due = [one for one in open_ones if one.state == "queued" and one.due <= now]
-        if due:
-            self._carry_out(store, reconciler, due)
-        for one in store.operations.open():
-            if one.state == "settling":
-                self._look(store, reconciler, one)
+        found = {one.id: one for one in store.operations.open()}
+        self._settling = {name: one for name, one in self._settling.items() if name in found}
+        due = [one for one in found.values() if one.id not in self._settling and one.due <= now]
+        sound: list[Operation] = []
+        for one in sorted(due, key=lambda one: (one.due, one.number)):
+            if fails := one.facts.get("fails"):
+                self._end(store, one, {"code": fails["code"], "message": fails["message"]})
+            else:
+                sound.append(one)
+        if sound:
+            self._carry_out(store, reconciler, sound)
+        self._look_at_configurations(store, reconciler)
+        for settling in list(self._settling.values()):
+            self._look(store, reconciler, settling)
 
-    def next_due(self, store: Store) -> float | None:
-        """When the next operation is due, in seconds since 1970."""
-        return min((one.due for one in store.operations.open() if one.state == "queued"), default=None)
+    # -- taking effect --------------------------------------------------------------------------------------------
 
     def _carry_out(self, store: Store, reconciler: Reconciler, due: Sequence[Operation]) -> None:
-        with store.transaction():
-            before = [_put_into_effect(store, one) for one in due]
         try:
-            for one in due:
-                _foreseen(one)
-            reconciler.advance(topology_of(store))
-        except Exception as error:  # noqa: BLE001 - a boundary: whatever went wrong is the operation's error
             with store.transaction():
-                for kept in reversed(before):
-                    _restore(store, kept)
-            self._after_failure(store, reconciler, due, error)
-            return
-        store.operations.settle(due)
-
-    def _after_failure(self, store: Store, reconciler: Reconciler, due: Sequence[Operation], error: Exception) -> None:
-        if len(due) > 1:
+                for one in due:
+                    _put_into_effect(store, one)
+                topology = topology_of(store)  # or nothing of it is written
+            outcome = reconciler.advance(topology)
+        except Exception as error:
+            if len(due) == 1:
+                expected = isinstance(error, TestbedError) and not isinstance(error, Internal)
+                log.warning("%s of %s: %s", due[0].method, due[0].target, error, exc_info=not expected)
+                self._fail(store, reconciler, due[0], _status(due[0], error))
+                return
+            with store.transaction():
+                for one in reversed(due):
+                    _take_back(store, one)
             for one in due:
                 self._carry_out(store, reconciler, [one])
             return
-        log.warning("%s of %s failed: %s", due[0].method, due[0].target, error, exc_info=not _expected(error))
-        known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
-        self._fail(store, due[0], _status_of(due[0], known))
-        self._mend(store, reconciler)
+        for one in due:
+            wired = all(change.kind in WIRED for change in one.changes)
+            self._settling[one.id] = _Settling(one, time.monotonic(), None if wired else outcome.configuration)
 
-    def _look(self, store: Store, reconciler: Reconciler, operation: Operation) -> None:
-        """End an operation whose effect is there."""
-        error = _connectors_failure(store, operation)
-        if error is WAITING:
-            return
-        if error:
-            self._fail(store, operation, error)
-            self._mend(store, reconciler)
-            return
-        with store.transaction():
-            for change in operation.changes:
-                record = store.resources.get(change.kind, change.name)
-                if change.body is None:
-                    store.resources.remove(change.kind, change.name)
-                elif record is not None and record.pending == operation.id:
-                    store.resources.put(replace(record, pending=""))
-            store.operations.end(operation)
-        self._ended(operation.id)
+    # -- settling -------------------------------------------------------------------------------------------------
 
-    def _fail(self, store: Store, operation: Operation, error: Json) -> None:
-        """Leave everything as it was before, but for what Google leaves behind in error."""
+    def _look_at_configurations(self, store: Store, reconciler: Reconciler) -> None:
+        """Fail the operations whose nodes could not be configured; for the others, that is tried again."""
+        for settling in list(self._settling.values()):
+            run = settling.configuration
+            error = run.exception() if run is not None and run.done() and not run.cancelled() else None
+            if error is None or settling.operation.id not in self._settling:
+                continue
+            waiting = [one for one in self._settling.values() if one.configuration is run]
+            nodes = error.nodes if isinstance(error, TaskFailed) else frozenset()
+            at_fault = [one for one in waiting if nodes & {last(c.name) for c in one.operation.changes}] or waiting
+            for one in at_fault:
+                again = self._fail(store, reconciler, one.operation, _status(one.operation, error))
+                for other in waiting:
+                    other.configuration = again
+
+    def _look(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End an operation whose effect is there, or will never be."""
+        operation, run = settling.operation, settling.configuration
+        if run is not None and not run.done():
+            return
+        for change in operation.changes:
+            if change.kind != connectors.KIND or change.body is None:
+                continue
+            mine = [instance for instance in store.instances if instance.connector == change.name]
+            healthy = [instance.health == "healthy" for instance in mine]
+            if all(healthy) and connectors.outdated(change.body, mine):
+                settling.since = time.monotonic()  # one after the other is replaced
+                return
+            if not all(healthy) and time.monotonic() - settling.since < connectors.PATIENCE:
+                return
+            if mine and not any(healthy):  # behaviour 1.7.5
+                self._fail(store, reconciler, operation, dict(connectors.UNHEALTHY))
+                return
+            store.set_connector_state(change.name, "READY")
+        self._end(store, operation)
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def _fail(
+        self, store: Store, reconciler: Reconciler, operation: Operation, error: Json
+    ) -> Configuration | None:  # fmt: skip
+        """Make everything as it was before; returns the configuration of nodes that this takes."""
+        again: Configuration | None = None
+        try:
+            with store.transaction():
+                _take_back(store, operation)
+                topology = topology_of(store)
+            store.forget_connectors(c.name for c in operation.changes if c.kind == connectors.KIND and c.creates)
+            again = reconciler.advance(topology).configuration
+        except Exception:  # a boundary: the operation has to end, whatever its end meets
+            log.exception("after the failure of %s", operation.id)
+        self._end(store, operation, error)
+        return again
+
+    def _end(self, store: Store, operation: Operation, error: Json | None = None) -> None:
+        """Write down that an operation is over, and what it leaves."""
         with store.transaction():
             for change in operation.changes:
                 record = store.resources.get(change.kind, change.name)
                 if record is None or record.pending != operation.id:
                     continue
-                if record.effective is None or _is_new(store, change):
-                    if change.kind in LEFT_IN_ERROR:
-                        store.resources.put(replace(record, effective=None, pending="", error=error))
-                    else:
-                        store.resources.remove(change.kind, change.name)
+                kept = replace(record, pending="", deleting=False)
+                if error is None and change.body is None:
+                    store.resources.remove(change.kind, change.name)
+                elif error is None:
+                    store.resources.put(replace(kept, error=None))
+                elif change.body is None or (change.creates and record.effective is not None):
+                    store.resources.put(kept)  # the latter where others could not do without it
+                elif change.creates and change.kind in LEFT_IN_ERROR:
+                    store.resources.put(replace(kept, error=error))
+                elif change.creates:
+                    store.resources.remove(change.kind, change.name)
                 else:
-                    store.resources.put(replace(record, body=record.effective, pending="", deleting=False))
+                    store.resources.put(replace(kept, body=record.effective or change.previous or record.body))
             store.operations.end(operation, error)
+        self._settling.pop(operation.id, None)
         self._ended(operation.id)
 
-    def _mend(self, store: Store, reconciler: Reconciler) -> None:
-        """Make nodes and kernel what is in effect, after a failure."""
-        try:
-            reconciler.advance(topology_of(store))
-        except TestbedError as error:
-            log.warning("after a failure: %s", error.message)
 
-
-class Foreseen(TestbedError):  # noqa: N818 - as testbed.errors
-    """An operation that is to fail, as was known when it was accepted."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _foreseen(operation: Operation) -> None:
-    if fails := operation.facts.get("fails"):
-        raise Foreseen(fails["code"], fails["message"])
-
-
-def _status_of(operation: Operation, error: TestbedError) -> Json:
-    """An error as a `google.rpc.Status`."""
-    if isinstance(error, Foreseen):
-        return {"code": error.code, "message": error.message}
-    message = connectors.refusal(error) if operation.kind == CONNECTORS else error.message
-    return {"code": CODES.get(error.status, 2), "message": message}
-
-
-def _expected(error: Exception) -> bool:
-    return isinstance(error, TestbedError) and not isinstance(error, Internal)
-
-
-WAITING: Json = {"waiting": True}
-"""What `_connectors_failure` says while it cannot tell."""
-
-
-def _connectors_failure(store: Store, operation: Operation) -> Json | None:
-    """Whether a connector's instances have come up (behaviour 1.7.5); nothing else takes its time to settle."""
-    changed = [c.name for c in operation.changes if c.kind == CONNECTORS and c.body is not None]
-    for name in changed:
-        mine = [instance for instance in store.instances if instance.connector == name]
-        if all(instance.health == "healthy" for instance in mine):
-            store.set_connector_state(name, "READY")
-        elif time.time() - (operation.applied or 0) < connectors.PATIENCE:
-            return WAITING
-        elif not any(instance.health == "healthy" for instance in mine):
-            store.forget_connectors([name])
-            return {"code": CODES["INTERNAL"], "message": connectors.HEALTH_FAILURE}
-    return None
-
-
-def _is_new(store: Store, change: Change) -> bool:
-    """Whether a change is the making of its resource: no other body of it was ever in effect."""
-    record = store.resources.get(change.kind, change.name)
-    return record is not None and record.generation == 1
-
-
-def _put_into_effect(store: Store, operation: Operation) -> list[Record]:
-    """Bring the changes of an operation into the effective topology; returns the records as they were."""
-    before: list[Record] = []
+def _put_into_effect(store: Store, operation: Operation) -> None:
+    """Bring the changes of an operation into the topology in effect; a second time changes nothing."""
     for change in operation.changes:
-        record = store.resources.get(change.kind, change.name)
-        if record is not None:
-            before.append(record)
+        if record := store.resources.get(change.kind, change.name):
             store.resources.put(replace(record, effective=change.body))
-    return before
 
 
-def _restore(store: Store, before: Sequence[Record]) -> None:
-    for record in before:
-        now = store.resources.get(record.kind, record.name)
-        if now is not None:
-            store.resources.put(replace(now, effective=record.effective))
+def _take_back(store: Store, operation: Operation) -> None:
+    for change in operation.changes:
+        if record := store.resources.get(change.kind, change.name):
+            store.resources.put(replace(record, effective=change.previous))
+
+
+def _status(operation: Operation, error: BaseException) -> Json:
+    """An error as a `google.rpc.Status`."""
+    known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
+    message = connectors.refusal(known) if operation.kind == connectors.KIND else known.message
+    return {"code": CODES[known.status], "message": message}

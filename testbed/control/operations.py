@@ -12,24 +12,24 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 Json = dict[str, Any]
-State = Literal["queued", "settling", "done"]
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS operations (
         number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, api TEXT NOT NULL, method TEXT NOT NULL,
         kind TEXT NOT NULL, target TEXT NOT NULL, principal TEXT NOT NULL, changes TEXT NOT NULL, facts TEXT NOT NULL,
-        request TEXT, accepted REAL NOT NULL, due REAL NOT NULL, applied REAL, ended REAL, state TEXT NOT NULL,
-        error TEXT, result TEXT);
+        request TEXT, accepted REAL NOT NULL, due REAL NOT NULL, ended REAL, error TEXT, result TEXT);
+    CREATE INDEX IF NOT EXISTS open_operations ON operations (number) WHERE ended IS NULL;
     CREATE UNIQUE INDEX IF NOT EXISTS requests ON operations (request) WHERE request IS NOT NULL;
 """
+OVERTAKEN: Json = {"code": 10, "message": "The resource was changed by `testbed up` before the operation was done."}
+"""What an operation ends with (ABORTED, our choice) if a topology file says otherwise than it: the file wins."""
 KEPT = 10_000
 """Operations that are remembered; of more, the oldest finished ones are forgotten (our choice)."""
 _COLUMNS = (
-    "number, id, api, method, kind, target, principal, changes, facts, request, accepted, due, applied, ended, state,"
-    " error, result"
+    "number, id, api, method, kind, target, principal, changes, facts, request, accepted, due, ended, error, result"
 )
 
 
@@ -40,6 +40,13 @@ class Change:
     kind: str
     name: str
     body: Json | None
+    previous: Json | None = None
+    """The body that was in effect when the change was accepted: what a failure goes back to.  None: there was none."""
+
+    @property
+    def creates(self) -> bool:
+        """Whether the resource comes into being by it."""
+        return self.body is not None and self.previous is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +72,7 @@ class Operation:
     """Seconds since 1970, as all times here."""
     due: float = 0.0
     """When it may take effect, at the earliest: with --operation-delay, later than it was accepted."""
-    applied: float | None = None
     ended: float | None = None
-    state: State = "queued"
     error: Json | None = None
     """A `google.rpc.Status`."""
     result: Json | None = None
@@ -76,7 +81,7 @@ class Operation:
     @property
     def done(self) -> bool:
         """Whether it has come to its end, good or bad."""
-        return self.state == "done"
+        return self.ended is not None
 
 
 def new_id(now: float) -> str:
@@ -94,11 +99,11 @@ class Operations:
     def add(self, operation: Operation, *, delay: float = 0.0) -> Operation:
         """Write down an operation that is accepted now and due after `delay` seconds."""
         now = time.time()
-        changes = [[change.kind, change.name, change.body] for change in operation.changes]
+        changes = [[change.kind, change.name, change.body, change.previous] for change in operation.changes]
         name = operation.id or new_id(now)
         self._db.execute(
             "INSERT INTO operations (id, api, method, kind, target, principal, changes, facts, request, accepted, due,"
-            " state, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+            " result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 name, operation.api, operation.method, operation.kind, operation.target, operation.principal,
                 json.dumps(changes), json.dumps(operation.facts), operation.request, now, now + delay,
@@ -106,10 +111,10 @@ class Operations:
             ),
         )  # fmt: skip
         self._db.execute(
-            "DELETE FROM operations WHERE state = 'done' AND number <= (SELECT max(number) FROM operations) - ?",
+            "DELETE FROM operations WHERE ended IS NOT NULL AND number <= (SELECT max(number) FROM operations) - ?",
             (KEPT,),
         )
-        return self._only("id = ?", name)
+        return next(self._where("id = ?", name))
 
     def get(self, name: str) -> Operation | None:
         """An operation by its id."""
@@ -121,36 +126,31 @@ class Operations:
 
     def all(self) -> list[Operation]:
         """All operations, the oldest first."""
-        return list(self._where("1 = ?", 1))
+        return list(self._where("true"))
 
     def open(self) -> list[Operation]:
         """Those that are not done, in the order in which they were accepted."""
-        return list(self._where("state != ?", "done"))
+        return list(self._where("ended IS NULL"))
 
-    def settle(self, operations: Iterable[Operation]) -> None:
-        """Write down that operations have been applied, and are waited for."""
-        now = time.time()
-        rows = [(now, one.id) for one in operations]
-        self._db.executemany("UPDATE operations SET state = 'settling', applied = ? WHERE id = ?", rows)
+    def hurry(self, operations: Iterable[Operation]) -> None:
+        """Let operations take effect as soon as can be."""
+        self._db.executemany("UPDATE operations SET due = 0 WHERE id = ?", [(one.id,) for one in operations])
 
     def end(self, operation: Operation, error: Json | None = None) -> None:
         """Write down that an operation is over."""
         self._db.execute(
-            "UPDATE operations SET state = 'done', ended = ?, error = ? WHERE id = ?",
+            "UPDATE operations SET ended = ?, error = ? WHERE id = ? AND ended IS NULL",
             (time.time(), error and json.dumps(error), operation.id),
         )
 
-    def _only(self, condition: str, value: object) -> Operation:
-        return next(self._where(condition, value))
-
-    def _where(self, condition: str, value: object) -> Iterator[Operation]:
+    def _where(self, condition: str, *values: object) -> Iterator[Operation]:
         query = f"SELECT {_COLUMNS} FROM operations WHERE {condition} ORDER BY number"  # noqa: S608 - our own words
-        for row in self._db.execute(query, (value,)).fetchall():
-            (number, name, api, method, kind, target, principal, changes, facts, request, accepted, due, applied,
-             ended, state, error, result) = row  # fmt: skip
+        for row in self._db.execute(query, values).fetchall():
+            (number, name, api, method, kind, target, principal, changes, facts, request, accepted, due, ended, error,
+             result) = row  # fmt: skip
             yield Operation(
                 api=api, method=method, kind=kind, target=target, principal=principal,
                 changes=tuple(Change(*change) for change in json.loads(changes)), facts=json.loads(facts),
-                request=request, id=name, number=number, accepted=accepted, due=due, applied=applied, ended=ended,
-                state=state, error=error and json.loads(error), result=result and json.loads(result),
+                request=request, id=name, number=number, accepted=accepted, due=due, ended=ended,
+                error=error and json.loads(error), result=result and json.loads(result),
             )  # fmt: skip

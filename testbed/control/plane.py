@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from testbed.control.operations import Operation
-from testbed.control.resources import Json, Record
+from testbed.control.durations import typical
+from testbed.control.faults import leftover
+from testbed.control.operations import Change, Operation
+from testbed.control.resources import Json, Record, model
 from testbed.control.store import Store
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
+from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
 from testbed.model.kinds import KINDS, assemble
 from testbed.model.problem import Inconsistent, Problem
@@ -27,6 +29,11 @@ from testbed.model.topology import Topology
 from testbed.model.walk import Path, annotated
 
 IN_USE = "resourceInUseByAnotherResource"
+STUCK = "stuck"
+"""The fact of an operation that does not take effect until the faults are cleared."""
+FOR_EVER = 1e12
+"""Seconds."""
+Phase = Literal["", "CREATING", "UPDATING", "DELETING"]
 
 
 class InvalidResource(InvalidArgument):
@@ -46,8 +53,6 @@ class ControlPlane:
         self._wake = wake
         self._lock = threading.RLock()
         self._waiting: dict[str, list[Future[None]]] = {}
-        self.delay: Callable[[Operation], float] = lambda _: 0.0
-        """How long an operation is to take at least, in seconds."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -132,15 +137,31 @@ class ControlPlane:
         """
         if operation.request and (known := self.store.operations.of_request(operation.request)):
             return known
-        accepted = self.store.operations.add(operation, delay=self.delay(operation))
+        operation, delay = self._with_faults(operation)
+        changes = tuple(self._begun(change, operation) for change in operation.changes)
+        accepted = self.store.operations.add(replace(operation, changes=changes), delay=delay)
         self._write(accepted)
         self._check(accepted)
         self._wake()
         return accepted
 
+    def refuse(self, method: str, resource: str) -> None:
+        """Refuse a call that a fault is waiting for.
+
+        Raises:
+            TestbedError: what the fault says.
+        """
+        with self._lock:
+            if not self.store.faults.all():
+                return
+        with self.transaction():
+            fault = self.store.faults.take(method, resource, refuses=True)
+        if fault is not None:
+            raise fault.error(method)
+
     def set_facts(self, kind: str, name: str, facts: Json) -> None:
         """Write down what the server says of a resource, without an operation."""
-        with self._lock:
+        with self.transaction():
             self.store.resources.put(replace(self.get(kind, name), facts=facts))
 
     def keep(self, record: Record) -> Record:
@@ -153,18 +174,63 @@ class ControlPlane:
         with self._lock:
             self.store.resources.remove(kind, name)
 
+    def phase(self, record: Record) -> Phase:
+        """What an operation that is under way does to a resource."""
+        with self._lock:
+            operation = self.store.operations.get(record.pending) if record.pending else None
+        change = next((c for c in operation.changes if c.name == record.name), None) if operation else None
+        if change is None:
+            return ""
+        return "DELETING" if change.body is None else "CREATING" if change.creates else "UPDATING"
+
+    def _begun(self, change: Change, operation: Operation) -> Change:
+        """A change, with what it goes back to if it fails.
+
+        Raises:
+            NotFound: what is to be deleted is not there.
+            FailedPrecondition, Aborted: an operation is under way on it, or on something new that it needs.
+        """
+        record = self.store.resources.get(change.kind, change.name)
+        if change.body is None and record is None:
+            raise NotFound(f"The resource '{change.name}' was not found", reason="notFound")
+        if record is not None and record.pending:
+            raise busy(change.kind, change.name)
+        if change.body is not None and change.kind.startswith("compute.") and change.kind in KINDS:
+            together = {other.name for other in operation.changes}
+            for found in annotated(model(change.kind, change.body, self.store.general), Reference):
+                kind = f"compute.{found.mark.collection.rpartition('/')[2]}"
+                needed = self.store.resources.get(kind, found.value) if found.mark.required else None
+                if needed is not None and needed.name not in together and self.phase(needed) == "CREATING":
+                    raise busy(kind, needed.name)
+        if record is None:
+            return change
+        return replace(change, previous=record.effective or (None if record.error else record.body))
+
+    def _with_faults(self, operation: Operation) -> tuple[Operation, float]:
+        """The operation as it is to go, with the fault that waits for it, and after how many seconds."""
+        delay = self.store.operation_delay * typical(operation.method)
+        fault = self.store.faults.take(operation.method, operation.target, refuses=False)
+        if fault is None:
+            return operation, delay
+        if fault.kind == "stuck":
+            return replace(operation, facts={**operation.facts, STUCK: True}), FOR_EVER
+        if fault.kind != "leftover-rule":
+            return replace(operation, facts={**operation.facts, "fails": fault.status()}), delay
+        topology = topology_of(self.store)
+        left = [
+            leftover(c, topology.connector_network(c)) for c in topology.vpcaccess.connectors
+            if c.name == operation.target
+        ]  # fmt: skip
+        return replace(operation, changes=(*operation.changes, *left)), delay
+
     def _write(self, operation: Operation) -> None:
         for change in operation.changes:
-            record = self.store.resources.get(change.kind, change.name)
+            record = self.store.resources.get(change.kind, change.name) or Record(change.kind, change.name, {})
             if change.body is None:
-                if record is None:
-                    raise NotFound(f"The resource '{change.name}' was not found", reason="notFound")
-                self.store.resources.put(replace(record, deleting=True, pending=operation.id))
+                record = replace(record, deleting=True, pending=operation.id)
             else:
-                record = record or Record(change.kind, change.name, change.body)
-                self.store.resources.put(
-                    replace(record, body=change.body, pending=operation.id, deleting=False, error=None)
-                )
+                record = replace(record, body=change.body, pending=operation.id, error=None)
+            self.store.resources.put(record)
 
     def _check(self, operation: Operation) -> None:
         """Refuse what would leave resources that do not fit together."""
@@ -198,6 +264,16 @@ class ControlPlane:
             waiting = self._waiting.pop(name, [])
         for future in waiting:
             future.set_result(None)
+
+
+def busy(kind: str, name: str) -> TestbedError:
+    """What a call on a resource is refused with while an operation on it is under way.
+
+    Compute Engine's text is its own; the others' is recalled, from several of Google's APIs.
+    """
+    if kind.startswith("compute."):
+        return FailedPrecondition(f"The resource '{name}' is not ready", reason="resourceNotReady")
+    return Aborted("unable to queue the operation", reason="aborted")
 
 
 def topology_of(store: Store) -> Topology:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from testbed.control import connectors
-from testbed.control.configuration import run_roles
+from testbed.control.configuration import run_roles, unconfigured
 from testbed.control.health import INTERVAL, HealthChecker, ended
 from testbed.control.lock import LOAD, holder
 from testbed.control.progress import Progress, Report, silent
@@ -23,7 +24,7 @@ from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
-from testbed.fabric.running import Running
+from testbed.fabric.running import Health, Running
 from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply, reroute
 from testbed.kernel.change import Change
@@ -33,6 +34,9 @@ from testbed.model.topology import Topology
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
+
+Configuration = Future[list[str]]
+"""A run of Ansible; the nodes that it has configured."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class Outcome:
     configured: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Connectors that did not get healthy, with Google's error text."""
+    configuration: Configuration | None = None
+    """What new or changed nodes still wait for, if they do."""
 
     @property
     def changed(self) -> bool:
@@ -63,6 +69,9 @@ class Reconciler:
         self.health = HealthChecker()
         self._made: tuple[int, Plan] | None = None
         """The revision that this reconciler was the last to begin, and the plan that it made true."""
+        self._configurator = ThreadPoolExecutor(1, "configuration")
+        self._configuration: Configuration | None = None
+        self._stop = threading.Event()
 
     def converge(self, topology: Topology) -> Outcome:
         """Make everything as the topology says, and wait until the connectors are healthy.
@@ -88,8 +97,25 @@ class Reconciler:
         store.complete = True
         return outcome
 
+    @property
+    def configuring(self) -> bool:
+        """Whether Ansible is at work in the background: the testbed's lock has to be kept."""
+        return self._configuration is not None and not self._configuration.done()
+
+    def finish(self, *, cancel: bool = False) -> None:
+        """Wait until nothing works in the background."""
+        if cancel:
+            self._stop.set()
+        if self._configuration is not None:
+            wait([self._configuration])
+
+    def close(self) -> None:
+        """End what works in the background, for good."""
+        self._stop.set()
+        self._configurator.shutdown()
+
     def advance(self, topology: Topology) -> Outcome:
-        """Make what the resources in effect ask for, without waiting for the health of connectors.
+        """Make what the resources in effect ask for, without waiting for configuration and health.
 
         Where only the firewall and the routes of some namespaces differ from what was made last, only those are looked
         at: that takes milliseconds.
@@ -102,6 +128,7 @@ class Reconciler:
         self._instances(topology)
         plan = self._plan(topology)
         known = self._made
+        self._made = None
         if known is not None and known[0] == self.store.revision and _same_frame(known[1], plan):
             self._adjust(known[1], plan)
         else:
@@ -111,7 +138,6 @@ class Reconciler:
 
     def _advance(self, topology: Topology, plan: Plan, outcome: Outcome) -> None:
         """All of it: namespaces, nodes, wiring, configuration."""
-        self._made = None
         self._check(topology)
         self._make_namespaces(plan)
         images = self.images.ensure({node.image for node in plan.nodes})
@@ -119,8 +145,10 @@ class Reconciler:
         running = self._start_nodes(plan, present, self._as_planned(plan, present, images), images, outcome)
         plan = self._plan(topology)
         outcome.changes += self._wire(plan, running)
-        outcome.configured = run_roles(self.store, plan.nodes, running, self.report)
         self._remove_stale_namespaces(plan)
+        if unconfigured(self.store, plan.nodes, running):
+            self._configuration = self._configurator.submit(self._configure, plan.nodes, running, self._stop)
+            outcome.configuration = self._configuration
 
     def _adjust(self, old: Plan, new: Plan) -> None:
         """Only what is inside namespaces that stay as they are wired."""
@@ -199,10 +227,7 @@ class Reconciler:
 
     def _instances(self, topology: Topology) -> None:
         store = self.store
-        states = store.connector_states()
-        # A connector in ERROR can only be deleted (behaviour 1.10.6): `up` deletes it and makes it anew.
-        broken = [name for name, (state, _) in states.items() if state == "ERROR"]
-        store.forget_connectors([*connectors.deleted(topology, states), *broken])
+        store.forget_connectors(connectors.deleted(topology, store.connector_states()))
         with store.transaction():
             store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
 
@@ -298,13 +323,21 @@ class Reconciler:
 
     def probe(self, topology: Topology) -> bool:
         """One round of health checks.  Returns whether any instance's health changed (it is written down then)."""
-        instances = self.store.instances
+        return self.note(self.checks(topology)())
+
+    def checks(self, topology: Topology) -> Callable[[], dict[str, Health]]:
+        """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
         paths = {
             c.name: namespace.path(host_name(topology.name, google_segment(last(topology.connector_network(c)))))
             for c in topology.vpcaccess.connectors
         }
-        found = self.health.round(instances, paths, ended(self.store.processes()))
-        changed = {i.name: found[i.name] for i in instances if found[i.name] != i.health}
+        return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))
+
+    def note(self, found: Mapping[str, Health]) -> bool:
+        """Write down what health checks have found, and which instances have ended; returns whether that is news."""
+        known = {i.name: i.health for i in self.store.instances}
+        now: dict[str, Health] = {**found, **dict.fromkeys(ended(self.store.processes()), "unhealthy")}
+        changed = {name: health for name, health in now.items() if name in known and known[name] != health}
         self.store.set_health(changed)
         return bool(changed)
 
@@ -334,11 +367,11 @@ class Reconciler:
             if any(i.health == "healthy" for i in mine):
                 self.store.set_connector_state(connector.name, "READY")
             elif states[connector.name][0] == "CREATING" and not failed:
-                self.store.set_connector_state(connector.name, "ERROR", connectors.HEALTH_FAILURE)
-                self.store.remove_instances(i.name for i in mine)
+                self.store.resources.fail(connectors.KIND, connector.name, connectors.UNHEALTHY)
                 outcome.failed[connector.name] = connectors.HEALTH_FAILURE
-        if outcome.failed:
-            self.rewire(topology)
+        if outcome.failed and (healthy := self.store.topology) is not None:
+            self.store.forget_connectors(outcome.failed)
+            self.rewire(healthy)
 
 
 def _same_frame(old: Plan, new: Plan) -> bool:

@@ -106,6 +106,15 @@ class Resources:
         found = self.get(record.kind, record.name)
         return found or record
 
+    def fail(self, kind: str, name: str, error: Mapping[str, Any]) -> None:
+        """Take a resource out of effect and leave it in an error."""
+        if record := self.get(kind, name):
+            self.put(replace(record, effective=None, pending="", error=dict(error)))
+
+    def release(self, operation: str) -> None:
+        """Let the resources go on which an operation was under way."""
+        self._db.execute("UPDATE resources SET pending = '', deleting = 0 WHERE pending = ?", (operation,))
+
     def remove(self, kind: str, name: str) -> None:
         """Remove a resource."""
         self._db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
@@ -135,6 +144,13 @@ class Resources:
             if kind in KINDS:
                 yield kind, name, _parsed(kind, text, known)
 
+    def agrees(self, kind: str, name: str, body: Json | None) -> bool:
+        """Whether a resource is, to packets, as a body says (None: not there); what they do not know always is."""
+        record = self.get(kind, name)
+        if kind not in KINDS or body is None or record is None:
+            return kind not in KINDS or (body is None) == (record is None)
+        return model(kind, body, GENERAL) == model(kind, record.body, GENERAL)
+
     def replace_all(self, topology: Topology) -> None:
         """Make the resources of the topology's kinds those of a topology, in effect as they are asked for.
 
@@ -152,6 +168,10 @@ class Resources:
             same = known is not None and not known.error and model(kind, known.body, general) == resource
             made = known if known is not None and same else Record(kind, name, body, facts=known.facts if known else {})
             self.put(replace(made, effective=made.body, pending="", deleting=False, error=None))
+
+
+GENERAL: Mapping[str, Any] = {"project": "-"}
+"""Defaults for bodies whose references are complete."""
 
 
 def model(kind: str, body: Mapping[str, Any], general: Mapping[str, Any]) -> Resource:

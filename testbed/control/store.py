@@ -12,10 +12,11 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.control import operations, resources
+from testbed.control import faults, operations, resources
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.running import ConnectorInstance, Health, Running
 from testbed.model.base import COMPUTE_NAME
@@ -36,10 +37,10 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS connectors (name TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL,
                                            serial INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
-                                          health TEXT NOT NULL);
+                                          health TEXT NOT NULL, machine_type TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
 """
-_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA
+_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA
 
 
 def folder_of(name: str) -> Path:
@@ -76,6 +77,7 @@ class Store:
         self._db = connection
         self.resources = resources.Resources(connection)
         self.operations = operations.Operations(connection)
+        self.faults = faults.Faults(connection)
 
     @classmethod
     @contextmanager
@@ -110,7 +112,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes inside happen together, or none of them."""
+        """All writes inside happen together, or none of them.  One inside of another is a part of it."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -150,6 +155,10 @@ class Store:
         with self.transaction():
             self._set_fact("topology", json.dumps(general))
             self.resources.replace_all(topology)
+            for one in self.operations.open():
+                if not all(self.resources.agrees(change.kind, change.name, change.body) for change in one.changes):
+                    self.operations.end(one, operations.OVERTAKEN)
+                    self.resources.release(one.id)
 
     @property
     def general(self) -> dict[str, Any]:
@@ -194,6 +203,15 @@ class Store:
     @complete.setter
     def complete(self, value: bool) -> None:
         self._set_fact("complete", "yes" if value else "no")
+
+    @property
+    def operation_delay(self) -> float:
+        """What Google's durations of operations are multiplied with; 0: operations take what they take."""
+        return float(self._fact("operation_delay") or 0)
+
+    @operation_delay.setter
+    def operation_delay(self, value: float) -> None:
+        self._set_fact("operation_delay", str(value))
 
     @property
     def load_generator(self) -> bool:
@@ -242,13 +260,13 @@ class Store:
     @property
     def instances(self) -> tuple[ConnectorInstance, ...]:
         """All connector instances, in the order of their names."""
-        rows = self._db.execute("SELECT name, connector, address, health FROM instances ORDER BY name")
+        rows = self._db.execute("SELECT name, connector, address, health, machine_type FROM instances ORDER BY name")
         return tuple(ConnectorInstance(*row) for row in rows)
 
     def add_instances(self, instances: Iterable[ConnectorInstance]) -> None:
         """Add instances."""
-        rows = [(i.name, i.connector, i.address, i.health) for i in instances]
-        self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?)", rows)
+        rows = [(i.name, i.connector, i.address, i.health, i.machine_type) for i in instances]
+        self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?)", rows)
 
     def remove_instances(self, removed: Iterable[str]) -> None:
         """Remove instances by name."""
@@ -304,4 +322,5 @@ class Store:
 
     def export(self) -> dict[str, Any]:
         """What a person may see of the state: everything but secrets."""
-        return {"name": self.name, "id": self.id, "source": self.source, "complete": self.complete}
+        found = [asdict(fault) for fault in self.faults.all()]
+        return {"name": self.name, "id": self.id, "source": self.source, "complete": self.complete, "faults": found}

@@ -23,6 +23,7 @@ class ConnectorInstance:
     address: str
     """Its address in the connector's /28."""
     health: Health = "starting"
+    machine_type: str = "e2-micro"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ CONSOLE_LENGTH = 20
 """The console counts a hyphen twice and takes less than 21 characters (behaviour 1.5.2)."""
 
 CONNECTOR_PREFIX = 28
+MachineType = Literal["e2-micro", "f1-micro", "e2-standard-4"]
+DEFAULT_MACHINE_TYPE: MachineType = "e2-micro"
 MBPS_PER_INSTANCE = 100
 """What converts between instances and throughput, whatever the machine type (behaviour 1.3.1)."""
 
@@ -37,7 +39,7 @@ class Connector(Named):
     network: NetworkRef | None = None
     ip_cidr_range: SubnetRange | None = None
     subnet: Subnet | None = None
-    machine_type: Literal["e2-micro", "f1-micro", "e2-standard-4"] = "e2-micro"
+    machine_type: MachineType = DEFAULT_MACHINE_TYPE
     min_instances: int = Field(default=2, ge=2, le=9)
     max_instances: int = Field(default=10, ge=3, le=10)
     min_throughput: int | None = Field(default=None, ge=200, le=900, multiple_of=MBPS_PER_INSTANCE)

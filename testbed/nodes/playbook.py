@@ -41,6 +41,13 @@ CANCEL_POLL = 0.2
 """Seconds between two looks at whether the run was cancelled."""
 
 
+class TaskFailed(Unavailable):
+    """A task failed, or a node could not be reached."""
+
+    nodes: frozenset[str] = frozenset()
+    """The nodes that it failed on, if it came as far as that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One step of one task on one node.
@@ -101,10 +108,12 @@ def run_playbook(
     if status == "canceled":
         raise Aborted(f"{path.name} was stopped before its end.", hint="It is safe to run it again.")
     if status != "successful":
-        raise Unavailable(
+        error = TaskFailed(
             "\n".join(_sentence(failure) for failure in failures) or "\n".join(filter(None, output)),
             hint=f"to run it again by hand: {command_line(path, inventory, limit, become=become)}",
         )
+        error.nodes = frozenset(failure.node for failure in failures)
+        raise error
 
 
 def command_line(path: Path, inventory: Path | None, limit: Collection[str] | None, *, become: bool) -> str:

@@ -30,7 +30,7 @@ from testbed.api.schema import faults_in
 from testbed.control import connectors
 from testbed.control.executor import Executor
 from testbed.control.plane import ControlPlane
-from testbed.control.reconciler import Reconciler
+from testbed.control.reconciler import Outcome, Reconciler
 from testbed.control.store import Store
 from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
@@ -72,7 +72,7 @@ class Compiling:
         self.healthy = True
         self.failure: Exception | None = None
 
-    def advance(self, topology: Topology) -> None:
+    def advance(self, topology: Topology) -> Outcome:
         if self.failure is not None:
             raise self.failure
         store = self._store
@@ -84,6 +84,7 @@ class Compiling:
         if self.healthy:
             store.set_health({instance.name: "healthy" for instance in store.instances})
         self.plan = compile_topology(topology, store.running)
+        return Outcome()
 
 
 class Control:

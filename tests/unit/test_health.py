@@ -35,7 +35,7 @@ def test_processes_that_have_ended_are_known() -> None:
 
 def test_the_next_round_begins_when_an_instance_ends(monkeypatch: Any) -> None:
     monkeypatch.setattr(controller, "INTERVAL", 30)
-    watch = Watch("bed", cast("Any", None))
+    watch = Watch("bed", cast("Any", None), cast("Any", None), threading.Event())
     with subprocess.Popen(["sleep", "60"]) as process:
         watch._processes = {"c1-0001": process.pid}
         resting = threading.Thread(target=watch.rest, args=(threading.Event(),))

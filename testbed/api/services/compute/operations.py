@@ -7,10 +7,9 @@ from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
-from testbed.control.executor import CODES
 from testbed.control.operations import Operation
 from testbed.control.plane import ControlPlane
-from testbed.errors import NotFound
+from testbed.errors import CODES, NotFound
 
 API = "compute.v1"
 SCOPES = {"globalOperations": "global", "regionOperations": "regions", "zoneOperations": "zones"}
