@@ -10,19 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_PLAIN = "http://127.0.0.1:{port}/"
 _GCLOUD = {
-    "COMPUTE": "compute/v1/", "DNS": "dns/v1/", "STORAGE": "storage/v1/", "VPCACCESS": "", "REDIS": "",
-    "CLOUDRESOURCEMANAGER": "", "NETWORKMANAGEMENT": "", "LOGGING": "", "CLOUDFUNCTIONS": "", "SERVICEUSAGE": "",
-    "APPENGINE": "", "IAM": "",
+    "APPENGINE": "appengine", "CLOUDFUNCTIONS": "cloudfunctions", "CLOUDRESOURCEMANAGER": "cloudresourcemanager",
+    "COMPUTE": "compute/v1", "DNS": "dns/v1", "IAM": "iam", "LOGGING": "logging",
+    "NETWORKMANAGEMENT": "networkmanagement", "REDIS": "redis", "SERVICEUSAGE": "serviceusage",
+    "STORAGE": "storage/v1", "VPCACCESS": "vpcaccess",
 }  # fmt: skip
-"""gcloud's properties api_endpoint_overrides/*, with the path that each wants after the host."""
+"""gcloud's properties api_endpoint_overrides/*: the API, and the path that gcloud wants after the host."""
 _TERRAFORM = {
-    "COMPUTE": "compute/v1/", "VPC_ACCESS": "v1/", "CLOUD_RUN_V2": "v2/", "CLOUD_RUN": "", "CLOUDFUNCTIONS2": "v2/",
-    "CLOUD_FUNCTIONS": "v1/", "APP_ENGINE": "v1/", "REDIS": "v1/", "DNS": "dns/v1/", "SERVICE_NETWORKING": "v1/",
-    "SERVICE_USAGE": "v1/", "RESOURCE_MANAGER": "v1/", "RESOURCE_MANAGER_V3": "v3/", "IAM": "v1/",
+    "APP_ENGINE": "v1/", "CLOUDFUNCTIONS2": "v2/", "CLOUD_FUNCTIONS": "v1/", "CLOUD_RUN": "", "CLOUD_RUN_V2": "v2/",
+    "COMPUTE": "compute/v1/", "DNS": "dns/v1/", "IAM": "v1/", "LOGGING": "v2/", "NETWORK_MANAGEMENT": "v1/",
+    "REDIS": "v1/", "RESOURCE_MANAGER": "v1/", "RESOURCE_MANAGER_V3": "v3/", "SERVICE_NETWORKING": "v1/",
+    "SERVICE_USAGE": "v1/", "STORAGE": "storage/v1/", "VPC_ACCESS": "v1/",
 }  # fmt: skip
-"""The Google provider's GOOGLE_*_CUSTOM_ENDPOINT (read in its documentation; not tried)."""
+"""The Google provider's GOOGLE_*_CUSTOM_ENDPOINT (read in its source, google/transport/config.go; not run).
+
+They are https, because the provider cuts the version off for its hand-written resources only of such.
+"""
 _CA_VARIABLES = (
     "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "NODE_EXTRA_CA_CERTS",
     "HTTPLIB2_CA_CERTS", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
@@ -34,6 +38,7 @@ _QUIET = {
     "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
 }  # fmt: skip
 """gcloud asks nobody else, and says nothing of it."""
+_TOKEN = "testbed"  # noqa: S105 - any word will do: whoever is no service account is the testbed's owner
 BUNDLE = "bundle.pem"
 CREDENTIALS = "credentials.json"
 GCLOUD = "gcloud"
@@ -53,7 +58,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The URL of everything, without a path."""
-        return _PLAIN.format(port=self.port).removesuffix("/")
+        return f"http://127.0.0.1:{self.port}"
 
 
 def overrides(endpoint: Endpoint) -> dict[str, str]:
@@ -62,39 +67,47 @@ def overrides(endpoint: Endpoint) -> dict[str, str]:
     gcloud's Cloud Run commands put a region before the host of their endpoint, so that has to be a name of Google's:
     they come through gcloud's own proxy properties, which no other program reads.
     """
-    root = _PLAIN.format(port=endpoint.port)
-    gcloud = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": root + path for name, path in _GCLOUD.items()}
-    terraform = {f"GOOGLE_{name}_CUSTOM_ENDPOINT": root + path for name, path in _TERRAFORM.items()}
+    secure = endpoint.url.replace("http:", "https:")
+    gcloud = {
+        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{endpoint.url}/{_host(path)}/" for name, path in _GCLOUD.items()
+    }
+    terraform = {f"GOOGLE_{name}_CUSTOM_ENDPOINT": f"{secure}/{path}" for name, path in _TERRAFORM.items()}
     return {
         **_common(endpoint), **gcloud, **terraform,
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.googleapis.com/",
         "CLOUDSDK_PROXY_TYPE": "http", "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1", "CLOUDSDK_PROXY_PORT": str(endpoint.port),
-        "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": str(endpoint.folder / BUNDLE),
-        "REQUESTS_CA_BUNDLE": str(endpoint.folder / BUNDLE),
     }  # fmt: skip
 
 
 def proxy(endpoint: Endpoint) -> dict[str, str]:
     """A proxy and a CA: every client believes that it talks to googleapis.com.
 
-    The proxy is for that only: it refuses every other host.
+    The proxy is for that only: it refuses every other host, but for this machine's own.
     """
-    names = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
-    bundle = str(endpoint.folder / BUNDLE)
+    proxies = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {
-        **_common(endpoint), **dict.fromkeys(names, endpoint.url), **dict.fromkeys(_CA_VARIABLES, bundle),
+        **_common(endpoint), **dict.fromkeys(proxies, endpoint.url),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
         "GOOGLE_APPLICATION_CREDENTIALS": str(endpoint.folder / CREDENTIALS),
     }  # fmt: skip
+
+
+def _host(path: str) -> str:
+    """The host of an API in the path, which tells apart the APIs that have the same paths (`v1/.../operations`)."""
+    api, slash, version = path.partition("/")
+    return f"{api}.googleapis.com" + (f"/{api}/{version}" if slash else "")
 
 
 def _common(endpoint: Endpoint) -> dict[str, str]:
     scope: Mapping[str, str | None] = {
         "CLOUDSDK_CORE_PROJECT": endpoint.project, "GOOGLE_CLOUD_PROJECT": endpoint.project,
-        "GOOGLE_PROJECT": endpoint.project, "GOOGLE_OAUTH_ACCESS_TOKEN": "testbed",
+        "GOOGLE_PROJECT": endpoint.project, "GCP_PROJECT": endpoint.project,
         "CLOUDSDK_COMPUTE_REGION": endpoint.region, "GOOGLE_REGION": endpoint.region,
         "CLOUDSDK_COMPUTE_ZONE": endpoint.zone, "GOOGLE_ZONE": endpoint.zone,
     }  # fmt: skip
     return {
         "TESTBED_ENDPOINT": endpoint.url, "CLOUDSDK_CONFIG": str(endpoint.folder / GCLOUD), **_QUIET,
         **{name: value for name, value in scope.items() if value},
+        **dict.fromkeys(_CA_VARIABLES, str(endpoint.folder / BUNDLE)),
+        "GOOGLE_OAUTH_ACCESS_TOKEN": _TOKEN, "GCP_AUTH_KIND": "accesstoken", "GCP_ACCESS_TOKEN": _TOKEN,
     }  # fmt: skip

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from testbed.errors import NotFound, Unavailable
 
+KEYS = "keys.db"
+"""The file in the folder of a testbed."""
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS account_keys (id TEXT PRIMARY KEY, email TEXT NOT NULL, public_key TEXT NOT NULL,
                                                  deleted INTEGER NOT NULL DEFAULT 0)""",
@@ -115,6 +117,10 @@ class SqliteKeys:
     def of(self, email: str) -> list[PublicKey]:
         """The keys of an account, deleted or not, in the order of their ids."""
         return [_public_key(row) for row in self._run("SELECT * FROM account_keys WHERE email = ? ORDER BY id", email)]
+
+    def all(self) -> list[PublicKey]:
+        """All keys, deleted or not, in the order of their making."""
+        return [_public_key(row) for row in self._run("SELECT * FROM account_keys ORDER BY rowid")]
 
     def delete(self, key_id: str) -> None:
         """Delete a key; raises NotFound if there is none, or none any more."""

@@ -26,7 +26,7 @@ from testbed.api.dispatch import Dispatcher
 from testbed.api.door import Door
 from testbed.api.hosts import is_served
 from testbed.api.identity import Identity
-from testbed.api.keys import SqliteKeys
+from testbed.api.keys import KEYS, SqliteKeys
 from testbed.api.listener import listen
 from testbed.api.raw import FOLDER, Uploads
 from testbed.api.rest import Rest
@@ -37,7 +37,6 @@ from testbed.paths import client_folder
 
 PORT = 7667
 """Where a testbed's control plane listens if the port is free; else at the next one that is (our choice)."""
-KEYS = "keys.db"
 _GRACE = 2.0
 _BACKLOG = 2048
 """As many as the door lets in: asyncio copes badly with a full backlog."""

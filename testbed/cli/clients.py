@@ -1,9 +1,8 @@
-"""`env`, `key`, `export`: for the clients of a testbed's control plane."""
+"""`env`, `export`: for the clients of a testbed's control plane."""
 
 from __future__ import annotations
 
 import json as json_module
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -13,25 +12,25 @@ import typer
 
 from testbed.api import clients
 from testbed.api.identity import Identity
-from testbed.api.keys import SqliteKeys
-from testbed.api.server import KEYS
+from testbed.api.keys import KEYS, SqliteKeys
 from testbed.cli.context import Name, opened
-from testbed.cli.output import Json, errors, print_json, results
+from testbed.cli.handing import give, hand_out, write
+from testbed.cli.output import Json, print_json
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store
 from testbed.errors import Unavailable
 from testbed.model.kinds import KINDS
 from testbed.paths import client_folder
-from testbed.topology_export import export as write_topology
+from testbed.topology_export import export as exported
 
-key = typer.Typer(no_args_is_help=True, help="Keys of service accounts.")
+OWN = "testbed"
+"""The service account that client libraries are, unless they are given another one's key."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(env)
-    app.command(name="export")(export)
-    app.add_typer(key, name="key")
+    app.command()(export)
 
 
 def env(
@@ -65,31 +64,7 @@ def export(
     """
     with opened(name) as (store, topology):
         others = [(record.kind, record.name) for record in store.resources.all() if record.kind not in KINDS]
-    text = write_topology(topology, left_out=others)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        _write(output, text)
-        errors.print(f"written: {output}")
-
-
-@key.command()
-def create(
-    email: Annotated[str, typer.Argument(help="The service account, as robot@PROJECT.iam.gserviceaccount.com.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The key file; stdout if none is given.")
-    ] = None,
-    name: Name = None,
-) -> None:
-    """Make a key of a service account: what is called with it is called by that account."""
-    with opened(name) as (store, topology), SqliteKeys.open(store.folder / KEYS) as keys:
-        content = Identity(keys).create_key(email, topology.project)
-    text = json_module.dumps(content, indent=2) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        _write(output, text)
-        results.print(f"created key {content['private_key_id']} of {email} as {output}")
+    hand_out(exported(topology, left_out=others), output)
 
 
 def _require_server(store: Store) -> None:
@@ -99,32 +74,16 @@ def _require_server(store: Store) -> None:
         Unavailable: the controller does not run.
     """
     if not store.port or not holder(store.folder, CONTROLLER):
-        raise Unavailable(f"the control plane of testbed {store.name!r} does not run", hint="testbed up starts it")
+        raise Unavailable(f"the control plane of testbed {store.name!r} does not run", hint="`testbed up` starts it")
 
 
 def _prepare(store: Store, folder: Path, project: str) -> None:
-    """Make what clients are pointed at: credentials of the testbed's own service account, and gcloud's folder."""
-    credentials = folder / clients.CREDENTIALS
+    """Make what clients are pointed at: a key of the testbed's own service account, and gcloud's folder."""
+    credentials, gcloud = folder / clients.CREDENTIALS, folder / clients.GCLOUD
     if not credentials.exists():
-        email = f"testbed@{project}.iam.gserviceaccount.com"
         with SqliteKeys.open(store.folder / KEYS) as keys:
-            _write(credentials, json_module.dumps(Identity(keys).create_key(email, project), indent=2))
-    gcloud = folder / clients.GCLOUD
+            key = Identity(keys).create_key(f"{OWN}@{project}.iam.gserviceaccount.com", project)
+        write(credentials, json_module.dumps(key, indent=2))
     gcloud.mkdir(mode=0o700, exist_ok=True)
-    for path in (credentials, gcloud):
-        _give(path)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file with a secret in it: its owner's alone."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
-    _give(path)
-
-
-def _give(path: Path) -> None:
-    """Let a file be that of the user who called sudo(8)."""
-    user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
-    if user and group:
-        os.chown(path, int(user), int(group))
+    give(credentials)
+    give(gcloud)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import typer
 
+from testbed.api.keys import KEYS, SqliteKeys
 from testbed.control.store import Store, exists, names
 from testbed.errors import TestbedError
 from testbed.load.request import scenarios
@@ -31,6 +32,16 @@ def services(context: typer.Context, incomplete: str) -> list[str]:
     def ids(store: Store) -> Iterable[str]:
         topology = store.topology
         return [workload.id for workload in topology.workloads] if topology else []
+
+    return _offered(incomplete, lambda: _stored(context, ids))
+
+
+def keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Service accounts' keys of the testbed that the command line is about, by their ids."""
+
+    def ids(store: Store) -> Iterable[str]:
+        with SqliteKeys.open(store.folder / KEYS) as known:
+            return [key.id for key in known.all() if not key.deleted]
 
     return _offered(incomplete, lambda: _stored(context, ids))
 

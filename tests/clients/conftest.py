@@ -76,7 +76,8 @@ def connect_rest(served: Served) -> Iterator[Connect]:
 
 
 @pytest.fixture
-def connect_proxied(proxied: None) -> Iterator[Connect]:
+@pytest.mark.usefixtures("proxied")
+def connect_proxied() -> Iterator[Connect]:
     with ExitStack() as stack:
         yield lambda made: stack.enter_context(made(transport="rest", credentials=AnonymousCredentials()))
 
