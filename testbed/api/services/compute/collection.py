@@ -16,17 +16,23 @@ from testbed.api.call import HANDLERS, Answer, Call
 from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json, document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
+from testbed.api.services.compute.references import qualified, rewrite
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.base import COMPUTE_NAME, Defaults, Reference, last, qualify, relative
+from testbed.model.base import COMPUTE_NAME, Reference, last, relative
 from testbed.model.kinds import KINDS
 from testbed.model.places import REGIONS, zones
 from testbed.model.walk import annotated
 
 API = "compute.v1"
 _PLACES = {"regions": "region", "zones": "zone"}
+
+
+def same(body: Json) -> Json:
+    """A body that has no defaults."""
+    return body
 
 
 def nothing(body: Json, _: Call) -> Json:
@@ -53,8 +59,10 @@ class Collection:
     """The name of the path parameter, and of the resource in `kind`."""
     scope: str
     """`global`, `regions` or `zones`."""
+    defaults: Callable[[Json], Json] = same
+    """Fills in what Google fills in whoever made the resource: an API or a topology file."""
     complete: Callable[[Json, Call], Json] = nothing
-    """Fills in what Google fills in when a body is inserted or changed, and refuses what no model does."""
+    """Fills in what depends on the call when a body is inserted or changed, and refuses what no model does."""
     view: Callable[[ControlPlane, Record], Json] = no_more
     """What the server says of a resource besides what all have."""
     given: Callable[[ControlPlane, str], Iterable[Record]] = none_given
@@ -63,10 +71,17 @@ class Collection:
     """Fields that name other resources, with their collections, of kinds that no model knows."""
     immutable: frozenset[str] = frozenset()
     """Fields that a patch or an update may not change."""
+    labelled: bool = False
+    """Whether the resource has labels, with a fingerprint of their own."""
+    hidden: frozenset[str] = frozenset()
+    """Fields of ours, or secrets, that are never printed."""
     fingerprinted: bool = False
     """Whether the resource has a fingerprint, which an update must name."""
     message: str = ""
     """The word in `kind`, where it is not the singular."""
+
+    segment: str = ""
+    """The collection in its resources' names, where it is not the API's word: `addresses` of `globalAddresses`."""
 
     @property
     def kind(self) -> str:
@@ -77,7 +92,7 @@ class Collection:
 
     def parent(self, call: Call) -> str:
         """The relative name of the collection that a call is about: `projects/P/global/firewalls`."""
-        return f"projects/{call.text('project')}/{self.place(call)}/{self.name}"
+        return f"projects/{call.text('project')}/{self.place(call)}/{self.segment or self.name}"
 
     def place(self, call: Call) -> str:
         """The scope that a call is in: `global`, `regions/R`, `zones/Z`.
@@ -105,7 +120,7 @@ class Collection:
         found = call.plane.find(self.kind, full)
         if found is None and call.text(self.singular).isdigit():
             found = next(
-                (r for r in call.plane.list(self.kind) if numeric_id(r.name) == call.text(self.singular)), None
+                (r for r in call.plane.list(self.kind) if resource_id(r) == call.text(self.singular)), None
             )
         if found is None:
             found = next((r for r in self.given(call.plane, call.text("project")) if r.name == full), None)
@@ -120,10 +135,22 @@ class Collection:
             NotFound: there is none.
             FailedPrecondition: an operation on it is under way.
         """
-        record = self.record(call, name)
-        if record.pending:
-            raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
-        return record
+        return require_settled(self.record(call, name))
+
+    def new(self, call: Call, name: str) -> str:
+        """The full name of a resource that is to be made.
+
+        Raises:
+            InvalidResource: nothing can be called that.
+            AlreadyExists: something is.
+        """
+        if not COMPUTE_NAME.fullmatch(name):
+            rule = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
+            raise InvalidResource(("name",), name, rule)
+        full = f"{self.parent(call)}/{name}"
+        if call.plane.find(self.kind, full):
+            raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
+        return full
 
     def records(self, plane: ControlPlane, project: str, prefix: str) -> list[Record]:
         """The resources of a project whose names begin so."""
@@ -133,6 +160,10 @@ class Collection:
         return [*made, *given]
 
     # -- bodies ---------------------------------------------------------------------------------------------------
+
+    def completed(self, body: Json, call: Call) -> Json:
+        """A body with all that Google fills in."""
+        return self.complete(self.defaults(body), call)
 
     def resolved(self, call: Call, body: Json, name: str) -> Json:
         """A body with all references complete, valid for packets.
@@ -150,12 +181,14 @@ class Collection:
             whole[scope] = place.rpartition("/")[2]
         whole = call.plane.resolve(self.kind, whole, known)
         for key, collection in self.references.items():
-            _rewrite(whole, key.split("."), partial(_qualified, key, collection, known))
+            rewrite(whole, key.split("."), partial(qualified, tuple(key.split(".")), collection, known))
         return whole
 
-    def operation(self, call: Call, target: str, changes: tuple[Change, ...], verb: str) -> Operation:
+    def operation(
+        self, call: Call, target: str, changes: tuple[Change, ...], verb: str, **facts: Any
+    ) -> Operation:  # fmt: skip
         """An operation of a call."""
-        facts = {"scope": self.place(call), "type": verb}
+        facts = {"scope": self.place(call), "type": verb, **facts}
         return call.operation(self.kind, target, changes=changes, facts=facts)
 
     def submit(self, call: Call, record: Record, body: Json, verb: str) -> Operation:
@@ -166,39 +199,58 @@ class Collection:
 
     def printed(self, plane: ControlPlane, record: Record) -> Json:
         """A resource as the API prints it."""
-        body = copy.deepcopy(record.body)
-        if self.kind in KINDS:
+        body = {key: copy.deepcopy(v) for key, v in self.defaults(record.body).items() if key not in self.hidden}
+        if record.kind in KINDS and record.number:  # what nobody made is printed as it is
             for found in annotated(_model(plane, record), Reference):
-                _rewrite(body, [str(part) for part in found.path], url)
+                rewrite(body, [str(part) for part in found.path], url)
         for key in self.references:
-            _rewrite(body, key.split("."), url)
+            rewrite(body, key.split("."), url)
         result: Json = {
-            "kind": f"compute#{self.message or self.singular}", "id": numeric_id(f"{record.name}#{record.number}"),
+            "kind": f"compute#{self.message or self.singular}", "id": resource_id(record),
             "creationTimestamp": compute_timestamp(record.created), **body, "name": last(record.name),
             "selfLink": url(record.name),
         }  # fmt: skip
-        if scope := _PLACES.get(self.scope):
-            parts = record.name.split("/")
+        parts = record.name.split("/")
+        if parts[2] == self.scope and (scope := _PLACES.get(self.scope)):
             result[scope] = url("/".join(parts[:4]))
         if self.fingerprinted:
             result["fingerprint"] = self.fingerprint(record)
+        if self.labelled:
+            result["labelFingerprint"] = labels_fingerprint(record)
         return {**result, **self.view(plane, record)}
 
     def fingerprint(self, record: Record) -> str:
         """The fingerprint of a resource as it is now."""
         return fingerprint(record.name, record.number, record.generation)
 
-    def register(self) -> Collection:
-        """Serve all methods that the discovery document has and that need no code of their own."""
+    def register(self, *only: str) -> Collection:
+        """Serve all methods, or `only` some, that the discovery document has and that need no code of their own."""
         actions: Mapping[str, Callable[[Call], Answer]] = {
             "insert": partial(insert, self), "get": partial(get, self), "list": partial(list_, self),
             "aggregatedList": partial(aggregated, self), "delete": partial(delete, self),
             "patch": partial(patch, self), "update": partial(update, self),
+            **({"setLabels": partial(set_labels, self)} if self.labelled else {}),
         }  # fmt: skip
         for method in document(API).methods:
-            if method.collection == f"compute.{self.name}" and method.action in actions:
+            if method.collection == f"compute.{self.name}" and method.action in (only or actions):
                 HANDLERS.setdefault((API, f"{self.name}.{method.action}"), actions[method.action])
         return self
+
+
+def resource_id(record: Record) -> str:
+    """The number of a resource: another one if it is made anew."""
+    return numeric_id(f"{record.name}#{record.number}")
+
+
+def require_settled(record: Record) -> Record:
+    """A resource that no operation is under way on.
+
+    Raises:
+        FailedPrecondition: one is.
+    """
+    if record.pending:
+        raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+    return record
 
 
 def insert(collection: Collection, call: Call) -> Answer:
@@ -207,14 +259,8 @@ def insert(collection: Collection, call: Call) -> Answer:
     Raises:
         InvalidArgument, AlreadyExists: as Google refuses it.
     """
-    name = call.body.get("name", "")
-    if not COMPUTE_NAME.fullmatch(name):
-        rule = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
-        raise InvalidResource(("name",), name, rule)
-    full = f"{collection.parent(call)}/{name}"
-    if call.plane.find(collection.kind, full):
-        raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
-    body = collection.resolved(call, collection.complete(call.body, call), full)
+    full = collection.new(call, call.body.get("name", ""))
+    body = collection.resolved(call, collection.completed(call.body, call), full)
     changes = (Change(collection.kind, full, body),)
     return call.plane.submit(collection.operation(call, full, changes, "insert"))
 
@@ -298,21 +344,32 @@ def changed(collection: Collection, call: Call, record: Record, body: Json, verb
     given = body.pop("fingerprint", None)
     if collection.fingerprinted and given is not None and given != collection.fingerprint(record):
         raise FailedPrecondition("Supplied fingerprint does not match current metadata fingerprint.", reason=_CONDITION)
-    completed = collection.complete(body, call)
+    completed = collection.completed(body, call)
     for key in collection.immutable:
         if _comparable(completed.get(key)) != _comparable(record.body.get(key)):
             raise InvalidResource((key,), completed.get(key), f"{key} cannot be changed.")
     return collection.submit(call, record, completed, verb)
 
 
+def set_labels(collection: Collection, call: Call) -> Answer:
+    """Put other labels on a resource.
+
+    Raises:
+        FailedPrecondition: the caller does not know the labels that it has.
+    """
+    record = collection.settled(call, call.text("resource"))
+    if call.body.get("labelFingerprint") != labels_fingerprint(record):
+        message = "Labels fingerprint either invalid or resource labels have changed"
+        raise FailedPrecondition(message, reason=_CONDITION)
+    return collection.submit(call, record, {**record.body, "labels": call.body.get("labels", {})}, "setLabels")
+
+
+def labels_fingerprint(record: Record) -> str:
+    """The fingerprint of a resource's labels."""
+    return fingerprint(record.name, record.number, "labels", sorted(record.body.get("labels", {}).items()))
+
+
 _CONDITION = "conditionNotMet"
-
-
-def _qualified(field: str, collection: str, known: Defaults, value: str) -> str:
-    try:
-        return qualify(value, collection, known)
-    except ValueError as error:
-        raise InvalidResource(tuple(field.split(".")), value, f"The URL is malformed: {error}.") from None
 
 
 def _comparable(value: object) -> object:
@@ -338,27 +395,3 @@ def _model(plane: ControlPlane, record: Record) -> Any:
     from testbed.control.resources import model  # noqa: PLC0415
 
     return model(record.kind, record.body, plane.general)
-
-
-def _rewrite(body: Any, path: list[str], change: Callable[[str], str]) -> None:
-    """Change the text, or the texts of a list, that a path leads to, if it is there; lists on the way are walked."""
-    if isinstance(body, list):
-        if path and path[0].isdigit():
-            index = int(path[0])
-            if len(path) == 1:
-                body[index] = change(body[index])
-            else:
-                _rewrite(body[index], path[1:], change)
-            return
-        for item in body:
-            _rewrite(item, path, change)
-        return
-    if not isinstance(body, dict) or path[0] not in body:
-        return
-    value = body[path[0]]
-    if len(path) > 1:
-        _rewrite(value, path[1:], change)
-    elif isinstance(value, str):
-        body[path[0]] = change(value)
-    elif isinstance(value, list):
-        body[path[0]] = [change(item) if isinstance(item, str) else item for item in value]

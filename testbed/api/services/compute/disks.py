@@ -8,7 +8,7 @@ from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.services.compute import images, machine_types
 from testbed.api.services.compute.collection import API, Collection, delete
-from testbed.api.services.compute.names import fingerprint, url
+from testbed.api.services.compute.names import url
 from testbed.control.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition
@@ -37,7 +37,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     body = record.body
     result: Json = {
         "status": "DELETING" if record.deleting else "CREATING" if record.pending else "READY",
-        "physicalBlockSizeBytes": "4096", "architecture": "X86_64", "labelFingerprint": fingerprint(body.get("labels")),
+        "physicalBlockSizeBytes": "4096", "architecture": "X86_64",
         **{key: url(body[key]) for key in _BY_REFERENCE if body.get(key, "").startswith("projects/")},
     }  # fmt: skip
     users = _users(plane, record.name)
@@ -66,7 +66,9 @@ def _of_files(plane: ControlPlane, project: str) -> Iterator[Record]:
             yield Record("compute.disks", f"{zone}/disks/{record.id}", body, created=record.created)
 
 
-DISKS = Collection(name="disks", singular="disk", scope="zones", complete=complete, view=view, given=_of_files)
+DISKS = Collection(
+    name="disks", singular="disk", scope="zones", complete=complete, view=view, given=_of_files, labelled=True
+)
 
 
 @serves(API, "disks.delete")
@@ -83,4 +85,4 @@ def remove(call: Call) -> Answer:
     return delete(DISKS, call)
 
 
-DISKS.register("insert", "get", "list", "aggregatedList")
+DISKS.register("insert", "get", "list", "aggregatedList", "setLabels")

@@ -13,11 +13,12 @@ from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services.compute import images, machine_types
 from testbed.api.services.compute.names import url
+from testbed.api.services.compute.references import qualified
 from testbed.control.operations import Change
 from testbed.control.plane import InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
-from testbed.model.base import COMPUTE_NAME, Defaults, last, qualify, region_of
+from testbed.model.base import COMPUTE_NAME, Defaults, last, region_of
 from testbed.model.projects import project_number
 from testbed.model.walk import Path
 
@@ -49,10 +50,7 @@ class Place:
         Raises:
             InvalidResource: it does not name something of that collection.
         """
-        try:
-            return qualify(value, collection, self.known)
-        except ValueError as error:
-            raise InvalidResource(path, value, f"The URL is malformed: {error}.") from None
+        return qualified(path, collection, self.known, value)
 
 
 def complete(body: Json, place: Place) -> Json:

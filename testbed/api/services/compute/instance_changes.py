@@ -12,7 +12,6 @@ from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.instance_bodies import access_config, service_account
 from testbed.api.services.compute.instances import (
     INSTANCES,
-    labels_fingerprint,
     metadata_fingerprint,
     tags_fingerprint,
 )
@@ -20,9 +19,7 @@ from testbed.control.operations import Change
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
 
-CONDITION = "conditionNotMet"
 STALE = "Supplied fingerprint does not match current metadata fingerprint."
-STALE_LABELS = "Labels fingerprint either invalid or resource labels have changed"
 NIC = "nic0"
 
 
@@ -31,14 +28,14 @@ def _changed(call: Call, record: Record, **fields: object) -> Answer:
     return INSTANCES.submit(call, record, {**record.body, **fields}, verb)
 
 
-def _guard(given: object, current: str, message: str = STALE) -> None:
+def _guard(given: object, current: str) -> None:
     """Refuse a change of what the caller has not seen as it is.
 
     Raises:
         FailedPrecondition: it has changed since, or the caller does not say what it has seen.
     """
     if given != current:
-        raise FailedPrecondition(message, reason=CONDITION)
+        raise FailedPrecondition(STALE, reason="conditionNotMet")
 
 
 @serves(API, "instances.setTags")
@@ -47,14 +44,6 @@ def set_tags(call: Call) -> Answer:
     record = INSTANCES.settled(call)
     _guard(call.body.get("fingerprint"), tags_fingerprint(record))
     return _changed(call, record, tags={"items": call.body.get("items", [])})
-
-
-@serves(API, "instances.setLabels")
-def set_labels(call: Call) -> Answer:
-    """Other labels."""
-    record = INSTANCES.settled(call)
-    _guard(call.body.get("labelFingerprint"), labels_fingerprint(record), STALE_LABELS)
-    return _changed(call, record, labels=call.body.get("labels", {}))
 
 
 @serves(API, "instances.setMetadata")

@@ -52,7 +52,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
         "tags": {**body.get("tags", {}), "fingerprint": tags_fingerprint(record)},
         "metadata": {"kind": "compute#metadata", **body.get("metadata", {}),
                      "fingerprint": metadata_fingerprint(record)},
-        "labelFingerprint": labels_fingerprint(record), "fingerprint": fingerprint(record.name, body),
+        "fingerprint": fingerprint(record.name, body),
         "canIpForward": False, "deletionProtection": body.get("deletionProtection", False),
         "startRestricted": False,
     }  # fmt: skip
@@ -67,11 +67,6 @@ def tags_fingerprint(record: Record) -> str:
 def metadata_fingerprint(record: Record) -> str:
     """The fingerprint of an instance's metadata."""
     return fingerprint(record.name, record.number, "metadata", record.body.get("metadata", {}).get("items", []))
-
-
-def labels_fingerprint(record: Record) -> str:
-    """The fingerprint of a resource's labels."""
-    return fingerprint(record.name, record.number, "labels", sorted(record.body.get("labels", {}).items()))
 
 
 def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
@@ -97,7 +92,7 @@ def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
     return result
 
 
-INSTANCES = Collection(name="instances", singular="instance", scope="zones", view=view)
+INSTANCES = Collection(name="instances", singular="instance", scope="zones", view=view, labelled=True)
 
 
 @serves(API, "instances.insert")
@@ -181,4 +176,4 @@ def _rule(plane: ControlPlane, record: Record) -> Firewall:
     return Firewall.model_validate(record.body, context=Defaults(plane.general["project"], lenient=True))
 
 
-INSTANCES.register("get", "list", "aggregatedList")
+INSTANCES.register("get", "list", "aggregatedList", "setLabels")
