@@ -145,9 +145,13 @@ class Router:
         return {verb for verb in ("GET", "POST", "PUT", "PATCH", "DELETE") if self.find(verb, path)}
 
 
-def _generality(match: Match) -> int:
-    """How much of a path a method leaves open: characters that its parameters took."""
-    return sum(map(len, match.parameters.values())) if ".*" in match.method.pattern.pattern else 0
+def _generality(match: Match) -> tuple[int, bool]:
+    """How much of a path a method leaves open: characters that its parameters took, and whether a verb is among them.
+
+    `services/hello:getIamPolicy` could be the name of a service, but is a call of `{resource}:getIamPolicy`.
+    """
+    taken = sum(map(len, match.parameters.values())) if ".*" in match.method.pattern.pattern else 0
+    return taken, ":" not in match.method.path
 
 
 _MANY = 12

@@ -132,9 +132,10 @@ class Region:
         if connector is not None:
             self.space.loopback.add(f"{runtime.outer}/32")
             self.pairs |= {(instance, runtime.outer) for instance in connector.instances}
+        if runtime.connector is not None:  # also if there is none of that name: it is not bypassed (behaviour 1.10.5a)
             self._tunnels(runtime, connector)
 
-    def _tunnels(self, runtime: Runtime, connector: ConnectorEnds) -> None:
+    def _tunnels(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
         """One nexthop per healthy instance, and a group of them in which every flow keeps its place.
 
         The egress setting is the runtime's routing table: what it does not have goes directly to the internet.
@@ -142,7 +143,7 @@ class Region:
         space, table = self.space, runtime.group
         hops = [
             Nexthop(runtime.hop(address), TUNNEL, connector.identifier, address, runtime.outer)
-            for address in connector.healthy
+            for address in (connector.healthy if connector else ())
         ]
         space.nexthops |= set(hops)
         if hops:

@@ -1,12 +1,13 @@
-"""Cloud Run v2: services."""
+"""Cloud Run v2: services and their revisions."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from testbed.model.base import Constant, Folder, Named, Resource
+from testbed.model.base import Constant, Enumerated, Folder, Named, Resource
 from testbed.model.vpcaccess import VpcAccess
 
 DEFAULT_PORT = 8080
@@ -59,6 +60,30 @@ class BuildConfig(Resource):
     source_location: Folder
 
 
+class ServiceScaling(Resource):
+    """How many container instances there are, whichever revision serves."""
+
+    min_instance_count: int = Field(default=0, ge=0, le=20)
+    manual_instance_count: int = Field(default=0, ge=0, le=20)
+
+
+_ALLOCATION = "TRAFFIC_TARGET_ALLOCATION_TYPE"
+LATEST = f"{_ALLOCATION}_LATEST"
+REVISION = f"{_ALLOCATION}_REVISION"
+
+
+class TrafficTarget(Resource):
+    """The revision that serves: the latest one that is ready, or a named one."""
+
+    type: Annotated[
+        Literal["TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"],
+        Enumerated({"LATEST": LATEST, "REVISION": REVISION}),
+    ] = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+    revision: str | None = None
+    """The short name."""
+    percent: int = Field(default=0, ge=0, le=100)
+
+
 class Service(Named):
     """A Cloud Run service."""
 
@@ -67,3 +92,39 @@ class Service(Named):
     template: RevisionTemplate
     build_config: BuildConfig | None = None
     ingress: Annotated[Literal["INGRESS_TRAFFIC_ALL"], Constant] = "INGRESS_TRAFFIC_ALL"
+    scaling: ServiceScaling = ServiceScaling()
+    traffic: tuple[TrafficTarget, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_revision_serves(self) -> Self:
+        shares = [target.percent for target in self.traffic if target.percent]
+        if self.traffic and sum(shares) != 100:
+            raise ValueError(f"Traffic targets must sum to 100, got {sum(shares)}.")
+        if len(shares) > 1:
+            raise ValueError("The testbed does not split traffic yet: one revision must get all 100 percent of it.")
+        return self
+
+    @property
+    def pinned(self) -> str | None:
+        """The full name of the revision that serves, if it is not the latest."""
+        named = (t.revision for t in self.traffic if t.percent and t.type == REVISION)
+        return next((f"{self.name}/revisions/{revision}" for revision in named), None)
+
+
+class Revision(Named, RevisionTemplate):
+    """A revision: what a service's template was when it was deployed."""
+
+    collection: ClassVar[str] = "locations/-/services/-/revisions"
+
+    @property
+    def service(self) -> str:
+        """The full name of its service."""
+        return self.name.rpartition("/revisions/")[0]
+
+
+def serving(service: Service, revisions: Iterable[Revision]) -> Revision | None:
+    """The revision that serves; None if the service's own template does, because no revision was recorded."""
+    mine = [revision for revision in revisions if revision.service == service.name]
+    if service.pinned:
+        return next((revision for revision in mine if revision.name == service.pinned), None)
+    return mine[-1] if mine else None

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from testbed.model.appengine import Application, Version
+from testbed.model.base import last, segment
 from testbed.model.functions import Function
-from testbed.model.run import DEFAULT_PORT, Service
+from testbed.model.projects import project_number
+from testbed.model.run import DEFAULT_PORT, Revision, Service
 from testbed.model.vpcaccess import Egress
+from testbed.paths import EXAMPLES
 
 WorkloadKind = Literal["cloud-run", "cloud-function", "app-engine-standard", "app-engine-flexible"]
 RUNTIME_IMAGE = "testbed/runtime"
+HELLO_IMAGES = frozenset({"us-docker.pkg.dev/cloudrun/container/hello", "gcr.io/cloudrun/hello"})
+"""Google's sample containers, which its walkthroughs deploy: here they are the example of this project (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +44,44 @@ class Workload:
     port: int = DEFAULT_PORT
 
 
-def from_service(service: Service, number: int) -> Workload:
-    """The workload of a Cloud Run service; `number` is the project's number."""
-    container = service.template.containers[0]
-    port = container.ports[0].container_port if container.ports else DEFAULT_PORT
+def is_hello(image: str) -> bool:
+    """Whether an image is one of Google's sample containers."""
+    return image.removesuffix(":latest") in HELLO_IMAGES
+
+
+def run_host(service: str) -> str:
+    """The host name of a Cloud Run service (its deterministic URL), by its full name."""
+    number = project_number(segment(service, "projects"))
+    return f"{last(service)}-{number}.{segment(service, 'locations')}.run.app"
+
+
+def from_service(service: Service, revision: Revision | None) -> Workload:
+    """The workload of a Cloud Run service, of which a revision serves."""
+    template = revision or service.template
+    container = template.containers[0]
+    hello = is_hello(container.image)
+    source = service.build_config.source_location if service.build_config else None
+    minimum = max(template.scaling.min_instance_count, service.scaling.min_instance_count, 1)
     return Workload(
         name=service.full_name,
         id=service.id,
         kind="cloud-run",
         region=service.region,
-        image=container.image,
+        image=RUNTIME_IMAGE if hello else container.image,
         command=(*container.command, *container.args),
         environment={
             "K_SERVICE": service.id,
-            "K_REVISION": f"{service.id}-00001",
+            "K_REVISION": revision.id if revision else f"{service.id}-00001",
             "K_CONFIGURATION": service.id,
             **{variable.name: variable.value for variable in container.env},
         },
-        source=service.build_config.source_location if service.build_config else None,
-        connector=service.template.vpc_access.connector,
-        egress=service.template.vpc_access.egress,
-        instances=max(1, service.template.scaling.min_instance_count),
-        host=f"{service.id}-{number}.{service.region}.run.app",
+        source=str(EXAMPLES / "relay") if hello and source is None else source,
+        connector=template.vpc_access.connector,
+        egress=template.vpc_access.egress,
+        instances=service.scaling.manual_instance_count or minimum,
+        host=run_host(service.name),
         path="",
-        port=port,
+        port=container.ports[0].container_port if container.ports else DEFAULT_PORT,
     )
 
 

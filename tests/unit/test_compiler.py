@@ -279,6 +279,15 @@ def test_without_a_connector_everything_is_direct() -> None:
     assert not space(made, "serverless-us-central1").groups
 
 
+@pytest.mark.parametrize("egress", ["ALL_TRAFFIC", "PRIVATE_RANGES_ONLY"])
+def test_a_connector_that_is_not_there_is_not_bypassed(egress: str) -> None:  # behaviour 1.10.5a
+    present = tunnelled(plan(small(run={"services": [service("web", egress=egress)]})))
+    lost = plan(small(run={"services": [service("web", "lost", egress=egress)]}))
+    assert {route.kind for route in present.values()} == {"unicast"}
+    assert {to: route.kind for to, route in tunnelled(lost).items()} == dict.fromkeys(present, "unreachable")
+    assert not space(lost, "serverless-us-central1").groups
+
+
 def test_every_runtime_has_a_nexthop_for_every_healthy_instance() -> None:
     of = small(run={"services": [service("web", instances=3)]}, vpcaccess={"connectors": [connector(minInstances=4)]})
     region = space(plan(of), "serverless-us-central1")
