@@ -19,6 +19,7 @@ from testbed.control import connectors
 from testbed.control.executor import Executor
 from testbed.control.health import INTERVAL, ended
 from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
+from testbed.control.observation import Containers
 from testbed.control.plane import ControlPlane, topology_of
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store, exists, folder_of
@@ -45,7 +46,8 @@ def serve(name: str, stop: Event, serving: Serving, started: Callable[[], None] 
     """
     wake = Event()
     with Store.open(name) as store, Store.open(name) as shared:
-        plane = ControlPlane(shared, wake=wake.set)
+        nodes = Containers(DockerNodes(name, shared.id, connect()))
+        plane = ControlPlane(shared, wake=wake.set, nodes=nodes)
         with closing(Watch(name, connect(), Executor(plane.ended), wake)) as watch, serving(plane):
             started()
             said = ""

@@ -77,7 +77,7 @@ class Executor:
                 for one in due:
                     _put_into_effect(store, one)
                 topology = topology_of(store)  # or nothing of it is written
-            outcome = reconciler.advance(topology)
+            outcome = reconciler.advance(topology, [node for one in due for node in one.facts.get("restarts", ())])
         except Exception as error:
             if len(due) == 1:
                 expected = isinstance(error, TestbedError) and not isinstance(error, Internal)

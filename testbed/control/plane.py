@@ -18,10 +18,12 @@ from pydantic import ValidationError
 
 from testbed.control.durations import typical
 from testbed.control.faults import leftover
+from testbed.control.observation import Nodes, Unseen
 from testbed.control.operations import Change, Operation
 from testbed.control.resources import Json, Record, model
 from testbed.control.store import Store
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
+from testbed.fabric.running import ConnectorInstance
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
 from testbed.model.kinds import KINDS, assemble
 from testbed.model.problem import Inconsistent, Problem
@@ -48,8 +50,11 @@ class InvalidResource(InvalidArgument):
 class ControlPlane:
     """The resources and operations of one testbed, for calls from any thread."""
 
-    def __init__(self, store: Store, *, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: Nodes | None = None
+    ) -> None:  # fmt: skip
         self.store = store
+        self.nodes = nodes or Unseen()
         self._wake = wake
         self._lock = threading.RLock()
         self._waiting: dict[str, list[Future[None]]] = {}
@@ -87,6 +92,21 @@ class ControlPlane:
         """The resources of a kind whose full names begin so, in the order of their making."""
         with self._lock:
             return self.store.resources.of(kind, prefix)
+
+    def topology(self) -> Topology:
+        """The topology in effect.  Raises as `topology_of`."""
+        with self._lock:
+            return topology_of(self.store)
+
+    def addresses(self) -> dict[str, str]:
+        """The addresses that were given out, by what they are for (`testbed.fabric.addressing`)."""
+        with self._lock:
+            return dict(self.store.running.addresses)
+
+    def instances(self) -> Sequence[ConnectorInstance]:
+        """The instances of connectors."""
+        with self._lock:
+            return self.store.instances
 
     def operation(self, name: str) -> Operation:
         """An operation by its id.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -114,8 +114,10 @@ class Reconciler:
         self._stop.set()
         self._configurator.shutdown()
 
-    def advance(self, topology: Topology) -> Outcome:
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Outcome:
         """Make what the resources in effect ask for, without waiting for configuration and health.
+
+        Nodes named `again` are made anew, even if they are as planned.
 
         Where only the firewall and the routes of some namespaces differ from what was made last, only those are looked
         at: that takes milliseconds.
@@ -129,20 +131,22 @@ class Reconciler:
         plan = self._plan(topology)
         known = self._made
         self._made = None
-        if known is not None and known[0] == self.store.revision and _same_frame(known[1], plan):
+        if not again and known is not None and known[0] == self.store.revision and _same_frame(known[1], plan):
             self._adjust(known[1], plan)
         else:
-            self._advance(topology, plan, outcome)
+            self._advance(topology, plan, outcome, again)
         self._remember(plan)
         return outcome
 
-    def _advance(self, topology: Topology, plan: Plan, outcome: Outcome) -> None:
+    def _advance(self, topology: Topology, plan: Plan, outcome: Outcome, again: Collection[str]) -> None:
         """All of it: namespaces, nodes, wiring, configuration."""
         self._check(topology)
         self._make_namespaces(plan)
         images = self.images.ensure({node.image for node in plan.nodes})
         present = self.nodes.running()
-        running = self._start_nodes(plan, present, self._as_planned(plan, present, images), images, outcome)
+        planned = self._as_planned(plan, present, images)
+        kept = {name: node for name, node in planned.items() if name not in again}
+        running = self._start_nodes(plan, present, kept, images, outcome)
         plan = self._plan(topology)
         outcome.changes += self._wire(plan, running)
         self._remove_stale_namespaces(plan)

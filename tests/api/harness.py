@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +69,12 @@ class Compiling:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.plan: Plan | None = None
+        self.restarted: list[str] = []
         self.healthy = True
         self.failure: Exception | None = None
 
-    def advance(self, topology: Topology) -> Outcome:
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Outcome:
+        self.restarted += again
         if self.failure is not None:
             raise self.failure
         store = self._store

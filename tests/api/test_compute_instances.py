@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
+from tests.api import harness
 from tests.api.harness import Api, Refused
 
 ZONE = "compute/v1/projects/demo/zones/us-central1-a"
@@ -16,13 +19,26 @@ ROOT = "https://www.googleapis.com/compute/v1/projects/demo"
 DEBIAN = "https://compute.googleapis.com/compute/v1/projects/debian-cloud/global/images/family/debian-12"
 
 
-@pytest.fixture(autouse=True)
-def subnet(api: Api) -> None:
+def _with_subnet(api: Api) -> Api:
     known = Defaults("demo", "us-central1", "us-central1-a")
     api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
         "networks": [{"name": "vpc"}],
         "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
     }}, context=known)  # fmt: skip
+    return api
+
+
+@pytest.fixture
+def api(api: Api) -> Api:
+    return _with_subnet(api)
+
+
+@pytest.fixture
+def queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """One that carries operations out when it is told to."""
+    with harness.api(tmp_path, monkeypatch, threaded=False) as made:
+        made.dispatcher.window = 0.0
+        yield _with_subnet(made)
 
 
 def body(name: str = "vm", image: str = DEBIAN, **more: Any) -> dict[str, Any]:
@@ -86,6 +102,46 @@ def test_stopped_it_has_no_node_and_keeps_its_address(api: Api) -> None:
     api.post(f"{INSTANCES}/first/start")
     assert api.get(f"{INSTANCES}/first")["status"] == "RUNNING"
     assert nodes(api) == {"first", "second", "third"}
+
+
+def test_reset_makes_a_new_node(api: Api) -> None:
+    insert(api, "vm")
+    api.post(f"{INSTANCES}/vm/reset")
+    assert api.kernel.restarted == ["vm"]
+    assert api.get(f"{INSTANCES}/vm")["status"] == "RUNNING"
+    api.post(f"{INSTANCES}/vm/stop")
+    with pytest.raises(Refused, match="is not ready"):
+        api.post(f"{INSTANCES}/vm/reset")
+
+
+def test_while_operations_are_under_way_its_status_says_so(queued: Api) -> None:
+    api = queued
+    where = f"{INSTANCES}/vm"
+    api.post(INSTANCES, body())
+    assert api.get(where)["status"] == "PROVISIONING"
+    assert "networkIP" not in api.get(where)["networkInterfaces"][0]
+    with pytest.raises(Refused, match="is not ready"):
+        api.post(f"{where}/stop")
+    api.settle()
+    assert api.get(where)["status"] == "RUNNING"
+    api.post(f"{where}/stop")
+    assert api.get(where)["status"] == "STOPPING"
+    api.settle()
+    api.post(f"{where}/start")
+    assert api.get(where)["status"] == "STAGING"
+    api.settle()
+    api.delete(where)
+    assert api.get(where)["status"] == "STOPPING"
+
+
+def test_the_serial_port_has_the_log_of_the_node(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert(api, "vm")
+    with pytest.raises(Refused, match="is not ready"):
+        api.get(f"{INSTANCES}/vm/serialPort")
+    monkeypatch.setattr(api.plane.nodes, "log", {"vm": "booted\n"}.get)
+    assert api.get(f"{INSTANCES}/vm/serialPort")["contents"] == "booted\n"
+    rest = api.get(f"{INSTANCES}/vm/serialPort", start=3)
+    assert (rest["contents"], rest["next"]) == ("ted\n", "7")
 
 
 def test_tags_are_guarded_by_a_fingerprint(api: Api) -> None:

@@ -172,6 +172,25 @@ def effective_firewalls(call: Call) -> Json:
     return {"firewalls": [FIREWALLS.printed(call.plane, rule) for rule in mine], "firewallPolicys": []}
 
 
+@serves(API, "instances.getSerialPortOutput")
+def serial_port_output(call: Call) -> Json:
+    """What the instance's node has written, from a position on; there is one port.
+
+    Raises:
+        FailedPrecondition: there is no node.
+    """
+    record = INSTANCES.record(call)
+    log = call.plane.nodes.log(record.id)
+    if log is None:
+        raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+    contents = log if call.number("port", 1) == 1 else ""
+    start = call.number("start")
+    return {
+        "kind": "compute#serialPortOutput", "contents": contents[start:], "start": str(start),
+        "next": str(len(contents)), "selfLink": url(f"{record.name}/serialPort"),
+    }  # fmt: skip
+
+
 def _rule(plane: ControlPlane, record: Record) -> Firewall:
     return Firewall.model_validate(record.body, context=Defaults(plane.general["project"], lenient=True))
 
