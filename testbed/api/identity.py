@@ -12,7 +12,7 @@ from typing import Any
 from testbed.api import keyfile, tokens
 from testbed.api.assertion import Refused, claims_an_account, unverified, verify
 from testbed.api.keyfile import TOKEN_URI
-from testbed.api.keys import Keys
+from testbed.api.keys import Keys, PublicKey
 from testbed.api.tokens import Tokens
 from testbed.errors import Unauthenticated
 
@@ -48,6 +48,31 @@ class Identity:
         self._keys.add(public)
         return content
 
+    def keys_of(self, email: str) -> list[PublicKey]:
+        """The keys of a service account that are good for something.
+
+        Raises:
+            Unavailable: if keys cannot be read.
+        """
+        return [key for key in self._keys.of(email) if not key.deleted]
+
+    def delete_key(self, key_id: str) -> None:
+        """Delete a key: nobody is anybody by it from now on.
+
+        Raises:
+            NotFound: there is none of this id.
+            Unavailable: if that cannot be kept.
+        """
+        self._keys.delete(key_id)
+
+    def set_disabled(self, email: str, *, disabled: bool) -> None:
+        """Whether a service account can do nothing for the time being, not even by tokens that it has.
+
+        Raises:
+            Unavailable: if that cannot be kept.
+        """
+        self._keys.set_disabled(email, disabled=disabled)
+
     def exchange(self, form: Mapping[str, str], now: float) -> dict[str, Any]:
         """The token endpoint: the answer to a form that was posted to it, in the shape of OAuth (RFC 6749, 5.2).
 
@@ -72,6 +97,12 @@ class Identity:
             Unauthenticated: if the caller says that it is a service account, and cannot prove it.
             Unavailable: if keys cannot be read.
         """
+        email = self._claimed(authorization, now)
+        if self._keys.is_disabled(email):
+            raise Unauthenticated(_INVALID)
+        return email
+
+    def _claimed(self, authorization: str | None, now: float) -> str:
         scheme, _, token = (authorization or "").strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer":
@@ -102,6 +133,8 @@ class Identity:
         if claims.get("aud") not in _AUDIENCES:
             raise Refused("invalid_grant", f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}")
         email, audience = str(claims["iss"]), claims.get("target_audience")
+        if self._keys.is_disabled(email):
+            raise Refused("invalid_grant", "Invalid grant: account not found")
         if claims.get("sub") not in (None, email):  # domain-wide delegation: there is no Workspace domain here
             raise Refused(
                 "unauthorized_client",

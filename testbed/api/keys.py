@@ -19,6 +19,7 @@ _SCHEMA = (
                                                  deleted INTEGER NOT NULL DEFAULT 0)""",
     "CREATE INDEX IF NOT EXISTS account_keys_by_email ON account_keys (email)",
     "CREATE TABLE IF NOT EXISTS access_tokens (digest BLOB PRIMARY KEY, email TEXT NOT NULL, expires REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS disabled_accounts (email TEXT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS signing_key (one INTEGER PRIMARY KEY CHECK (one = 1), private_key TEXT NOT NULL)",
 )
 
@@ -58,6 +59,12 @@ class Keys(Protocol):
 
     def token(self, digest: bytes) -> tuple[str, float] | None:
         """The account that a token was issued to, and when it expires."""
+
+    def set_disabled(self, email: str, *, disabled: bool) -> None:
+        """Whether an account is disabled."""
+
+    def is_disabled(self, email: str) -> bool:
+        """Whether an account is disabled."""
 
     def signing_key(self, make: Callable[[], str]) -> str:
         """The testbed's own private key (PEM); made once."""
@@ -137,6 +144,17 @@ class SqliteKeys:
         """The account that a token was issued to, and when it expires."""
         rows = self._run("SELECT email, expires FROM access_tokens WHERE digest = ?", digest)
         return (str(rows[0][0]), float(rows[0][1])) if rows else None
+
+    def set_disabled(self, email: str, *, disabled: bool) -> None:
+        """Whether an account is disabled."""
+        if disabled:
+            self._run("INSERT OR IGNORE INTO disabled_accounts VALUES (?)", email)
+        else:
+            self._run("DELETE FROM disabled_accounts WHERE email = ?", email)
+
+    def is_disabled(self, email: str) -> bool:
+        """Whether an account is disabled."""
+        return bool(self._run("SELECT 1 FROM disabled_accounts WHERE email = ?", email))
 
     def signing_key(self, make: Callable[[], str]) -> str:
         """The testbed's own private key; of several processes that make one at once, one's is kept."""

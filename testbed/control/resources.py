@@ -91,7 +91,8 @@ class Resources:
         elif changed:
             record = replace(record, created=known.created, updated=now, generation=known.generation + 1)
         values = (
-            record.kind, record.name, _dump(record.body), record.effective and _dump(record.effective),
+            record.kind, record.name, _dump(record.body),
+            None if record.effective is None else _dump(record.effective),
             _dump(record.facts), record.created, record.updated, record.generation, record.pending,
             int(record.deleting), record.error and _dump(record.error),
         )  # fmt: skip

@@ -56,7 +56,7 @@ def replaced(call: Call, resource: str) -> Json:
                 raise InvalidArgument(f"Invalid member {member}: it must be of the form TYPE:NAME.")
     given["bindings"] = [binding for binding in given.get("bindings", []) if binding.get("members")]
     record = call.plane.find(KIND, resource) or Record(KIND, resource, given)
-    call.plane.keep(replace(record, body=given, effective=given))
+    call.plane.keep(replace(record, body=given))
     return policy(call.plane, resource)
 
 

@@ -44,11 +44,11 @@ def _write(call: Call, zone: Record, additions: Sequence[Json], deletions: Seque
         call.plane.drop(RECORDS, _name(zone, key_of(one)))
     for one in additions:
         name = _name(zone, key_of(one))
-        call.plane.keep(Record(RECORDS, name, one, effective=one))
+        call.plane.keep(Record(RECORDS, name, one))
     number = len(call.plane.list(CHANGES, f"{zone.name}/changes/"))
     body: Json = {"id": str(number), **({"additions": list(additions)} if additions else {}),
                   **({"deletions": list(deletions)} if deletions else {})}  # fmt: skip
-    return call.plane.keep(Record(CHANGES, f"{zone.name}/changes/{number}", body, effective=body))
+    return call.plane.keep(Record(CHANGES, f"{zone.name}/changes/{number}", body))
 
 
 def _name(zone: Record, key: Key) -> str:

@@ -38,7 +38,7 @@ def create(call: Call) -> Json:
     name = f"projects/{call.text('project')}/policies/{body['name']}"
     if call.plane.find(POLICIES, name):
         raise faults.taken(_ENTITY, body["name"])
-    return _view(call.plane.keep(Record(POLICIES, name, body, effective=body)))
+    return _view(call.plane.keep(Record(POLICIES, name, body)))
 
 
 @serves(API, "policies.get")
@@ -93,7 +93,7 @@ def _policy(call: Call) -> Record:
 
 def _update(call: Call, record: Record, given: Json) -> Json:
     body = _checked(call, {**given, "name": record.id})
-    return {"policy": _view(call.plane.keep(replace(record, body=body, effective=body)))}
+    return {"policy": _view(call.plane.keep(replace(record, body=body)))}
 
 
 def _view(record: Record) -> Json:

@@ -40,7 +40,7 @@ def create(call: Call) -> Json:
     if call.plane.find(ZONES, name):
         raise faults.taken(_ENTITY, body["name"])
     _unbound(call, body, name)
-    record = call.plane.keep(Record(ZONES, name, body, effective=body))
+    record = call.plane.keep(Record(ZONES, name, body))
     changes.begin(call, record)
     return view(record)
 
@@ -118,13 +118,13 @@ def _update(call: Call, record: Record, given: Json) -> Json:
         if body[field] != record.body[field]:
             raise faults.invalid(f"{_ENTITY}.{field}", body[field])
     _unbound(call, body, record.name)
-    new = call.plane.keep(replace(record, body=body, effective=body))
+    new = call.plane.keep(replace(record, body=body))
     made: Json = {
         "id": call.text("clientOperationId") or secrets.token_hex(16), "user": call.principal, "type": "update",
         "zoneContext": {"oldValue": view(record), "newValue": view(new)},
     }  # fmt: skip
     name = f"{record.name}/operations/{made['id']}"
-    return _operation(call.plane.keep(Record(OPERATIONS, name, made, effective=made)))
+    return _operation(call.plane.keep(Record(OPERATIONS, name, made)))
 
 
 def _operation(record: Record) -> Json:
