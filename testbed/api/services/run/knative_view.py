@@ -1,0 +1,153 @@
+"""Services and revisions as v1 prints them: Knative's envelope around what v2 would print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from testbed.api.discovery import Json
+from testbed.api.services.run import knative, state, view
+from testbed.api.services.run.knative import LOCATION, RUN
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.model.base import segment
+from testbed.model.projects import project_number
+from testbed.model.run import REVISION
+
+SERVING, JOBS = "serving.knative.dev/v1", "run.googleapis.com/v1"
+_STATES = {state.SUCCEEDED: "True", state.FAILED: "False", state.RECONCILING: "Unknown"}
+
+
+def service(plane: ControlPlane, record: Record) -> Json:
+    """A service."""
+    shown = view.service(plane, record, public=False)
+    translated = knative.service_from_v2(shown)
+    annotations = {f"{RUN}ingress-status": "all", f"{RUN}urls": json.dumps(shown["urls"])}
+    metadata = _metadata(plane, record, "services", translated["metadata"], annotations)
+    ready = Condition.of(shown["terminalCondition"])
+    others = [Condition.of(one) for one in shown["conditions"]]
+    known = state.revisions(plane, record)
+    latest = state.latest_ready(known)
+    status: Json = {
+        "conditions": [ready, *others], "observedGeneration": record.generation,
+        "latestCreatedRevisionName": known[-1].id, "url": shown["uri"], "address": {"url": shown["uri"]},
+    }  # fmt: skip
+    if latest:
+        status["latestReadyRevisionName"] = latest.id
+        status["traffic"] = [_served(target, latest.id) for target in shown["trafficStatuses"]]
+    return _object("Service", SERVING, metadata, translated["spec"], status)
+
+
+def configuration(plane: ControlPlane, record: Record) -> Json:
+    """A service's configuration: what its revisions are made from."""
+    whole = service(plane, record)
+    metadata = {
+        **whole["metadata"],
+        "selfLink": whole["metadata"]["selfLink"].replace("/services/", "/configurations/"),
+    }
+    kept = ("observedGeneration", "latestCreatedRevisionName", "latestReadyRevisionName")
+    status = {key: whole["status"][key] for key in kept if key in whole["status"]}
+    status["conditions"] = [one for one in whole["status"]["conditions"] if one["type"] == "Ready"]
+    return _object("Configuration", SERVING, metadata, {"template": whole["spec"]["template"]}, status)
+
+
+def route(plane: ControlPlane, record: Record) -> Json:
+    """A service's route: which revisions get its traffic."""
+    whole = service(plane, record)
+    metadata = {**whole["metadata"], "selfLink": whole["metadata"]["selfLink"].replace("/services/", "/routes/")}
+    kept = ("observedGeneration", "url", "address", "traffic")
+    status = {key: whole["status"][key] for key in kept if key in whole["status"]}
+    status["conditions"] = [one for one in whole["status"]["conditions"] if one["type"] == "Ready"]
+    return _object("Route", SERVING, metadata, {"traffic": whole["spec"].get("traffic", [])}, status)
+
+
+def revision(plane: ControlPlane, record: Record) -> Json:
+    """A revision."""
+    shown = view.revision(plane, record, public=False)
+    translated = knative.template_from_v2(shown)
+    owner = segment(record.name, "services")
+    given = translated["metadata"]
+    labels = {
+        **given["labels"], "serving.knative.dev/service": owner, "serving.knative.dev/configuration": owner,
+        "serving.knative.dev/route": owner,
+    }  # fmt: skip
+    metadata = _metadata(plane, record, "revisions", {**given, "labels": labels}, {})
+    status = {
+        "conditions": [Condition.of(one) for one in shown["conditions"]], "observedGeneration": record.generation
+    }  # fmt: skip
+    return _object("Revision", SERVING, metadata, translated["spec"], status)
+
+
+class Condition:
+    """Conditions of v1."""
+
+    @staticmethod
+    def of(condition: Json) -> Json:
+        """A condition of v2 in the words of v1: `CONTAINER_MISSING` is `ContainerMissing`."""
+        result = {
+            "type": condition["type"], "status": _STATES[condition["state"]],
+            "lastTransitionTime": condition["lastTransitionTime"],
+        }  # fmt: skip
+        reason = condition.get("reason") or condition.get("revisionReason") or condition.get("executionReason")
+        if reason:
+            result["reason"] = "".join(word.capitalize() for word in reason.split("_"))
+        if message := condition.get("message"):
+            result["message"] = message
+        if severity := condition.get("severity"):
+            result["severity"] = severity.capitalize()
+        return result
+
+
+def listed(kind: str, version: str, items: Iterable[Json]) -> Json:
+    """A list; what there is fits into one answer."""
+    return {"apiVersion": version, "kind": f"{kind}List", "metadata": {}, "items": list(items)}
+
+
+def selected(items: Iterable[Json], selector: str) -> Iterator[Json]:
+    """The items whose labels a selector fits: `a = b, c in (d,e)`."""
+    wanted = list(_terms(selector))
+    for item in items:
+        labels = item["metadata"]["labels"]
+        if all(labels.get(key) in values for key, values in wanted):
+            yield item
+
+
+def _terms(selector: str) -> Iterator[tuple[str, set[str]]]:
+    rest = selector.strip()
+    while rest:
+        if " in " in rest.partition(",")[0]:
+            key, _, rest = rest.partition(" in ")
+            values, _, rest = rest.partition(")")
+            yield key.strip(), {value.strip() for value in values.strip().removeprefix("(").split(",")}
+        else:
+            term, _, rest = rest.partition(",")
+            key, _, value = term.replace("==", "=").partition("=")
+            yield key.strip(), {value.strip()}
+            continue
+        rest = rest.lstrip(", ")
+
+
+def _object(kind: str, version: str, metadata: Json, spec: Json, status: Json) -> Json:
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec, "status": status}
+
+
+def _metadata(plane: ControlPlane, record: Record, collection: str, given: Json, annotations: Json) -> Json:
+    number = str(project_number(segment(record.name, "projects")))
+    shown = view.identity(plane, record)
+    people = {
+        f"serving.knative.dev/{field}": shown[field] for field in ("creator", "lastModifier") if field in shown
+    }  # fmt: skip
+    return {
+        "name": record.id, "namespace": number,
+        "selfLink": f"/apis/{SERVING}/namespaces/{number}/{collection}/{record.id}",
+        "uid": shown["uid"], "resourceVersion": shown["etag"], "generation": record.generation,
+        "creationTimestamp": shown["createTime"],
+        "labels": {**given["labels"], LOCATION: segment(record.name, "locations")},
+        "annotations": {**given["annotations"], **people, **annotations},
+    }  # fmt: skip
+
+
+def _served(target: Json, latest: str) -> Json:
+    if target.get("type") == REVISION:
+        return {"revisionName": target["revision"], "percent": target["percent"]}
+    return {"revisionName": latest, "latestRevision": True, "percent": target["percent"]}

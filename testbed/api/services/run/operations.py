@@ -1,0 +1,38 @@
+"""The operations of Cloud Run, as v2 prints them: their metadata is the resource as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from testbed.api.call import PRINTERS
+from testbed.api.discovery import Json
+from testbed.api.longrunning import LongRunning
+from testbed.api.services.run import view
+from testbed.api.services.run.names import REVISIONS, SERVICES
+from testbed.control.operations import Operation
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+
+View = Callable[[ControlPlane, Record], Json]
+TYPES: Mapping[str, tuple[str, View]] = {SERVICES: ("Service", view.service), REVISIONS: ("Revision", view.revision)}
+"""The message type and the view of each kind."""
+
+
+class Operations(LongRunning):
+    """Operations about resources of several types."""
+
+    def __call__(self, plane: ControlPlane, operation: Operation) -> Json:
+        """The operation as it is now."""
+        name, shown = TYPES[operation.kind]
+        full = f"google.cloud.run.v2.{name}"
+        record = plane.find(operation.kind, operation.target)
+        about = shown(plane, record) if record else {"name": operation.target}
+        typed = replace(self, metadata_type=full, metadata=lambda _: about, response_type=full, view=shown)
+        return LongRunning.__call__(typed, plane, operation)
+
+
+PRINTERS["run.v2"] = Operations(
+    metadata_type="google.cloud.run.v2.Service", metadata=lambda _: {}, response_type="google.cloud.run.v2.Service",
+    view=view.service,
+)  # fmt: skip

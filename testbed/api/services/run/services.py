@@ -1,0 +1,139 @@
+"""Cloud Run v2: services and their revisions."""
+
+from __future__ import annotations
+
+from testbed.api import listing, masks
+from testbed.api.call import Answer, Call, serves
+from testbed.api.discovery import Json, document
+from testbed.api.services.run import deploy, names, state, validation, view
+from testbed.api.services.run.names import REVISIONS, SERVICES
+from testbed.control.resources import Record
+from testbed.errors import AlreadyExists, InvalidArgument
+
+API = "run.v2"
+_SERVICES = "projects.locations.services"
+FIELDS = frozenset(document(API).schemas["GoogleCloudRunV2Service"]["properties"])
+
+
+@serves(API, f"{_SERVICES}.create")
+def create(call: Call) -> Answer:
+    """Make a service."""
+    above = names.parent(call)
+    given = names.new_id(call.text("serviceId"), "service_id")
+    if call.body.get("name"):
+        raise InvalidArgument("Violation in CreateServiceRequest.service.name: must be empty.")
+    name = f"{above}/services/{given}"
+    if call.plane.find(SERVICES, name):
+        raise AlreadyExists(f"Resource '{given}' already exists.", reason="alreadyExists")
+    return _deployed(call, name, call.body, "CreateServiceRequest.service")
+
+
+@serves(API, f"{_SERVICES}.patch")
+def patch(call: Call) -> Answer:
+    """Change a service; without a mask, all of it."""
+    name = names.full(call, call.text("name"))
+    known = call.plane.find(SERVICES, name)
+    if known is None and call.flag("allowMissing"):
+        names.new_id(name.rpartition("/")[2], "service.name")
+        return _deployed(call, name, call.body, "UpdateServiceRequest.service")
+    record = names.record(call, SERVICES, name)
+    deploy.guard(call, record, call.body.get("etag"))
+    mask = masks.paths(call.text("updateMask")) or (masks.EVERYTHING,)
+    hidden = _hidden(record.body)
+    body = masks.apply(record.body, call.body, mask, known=FIELDS)
+    body["annotations"] = {**hidden, **body.get("annotations", {})}
+    return _deployed(call, name, body, "UpdateServiceRequest.service", force=call.flag("forceNewRevision"))
+
+
+@serves(API, f"{_SERVICES}.delete")
+def delete(call: Call) -> Answer:
+    """Delete a service."""
+    record = names.record(call, SERVICES, names.full(call, call.text("name")))
+    deploy.guard(call, record, call.text("etag"))
+    if call.flag("validateOnly"):
+        return _only_validated(view.service(call.plane, record))
+    return deploy.delete(call, record)
+
+
+@serves(API, f"{_SERVICES}.get")
+def get(call: Call) -> Json:
+    """One service."""
+    return view.service(call.plane, names.record(call, SERVICES, names.full(call, call.text("name"))))
+
+
+@serves(API, f"{_SERVICES}.list")
+def list_(call: Call) -> Json:
+    """The services of a region, or (`-`) of all."""
+    above = names.full(call, call.text("parent"))
+    found = [view.service(call.plane, record) for record in names.below(call, SERVICES, above)]
+    return _page(call, "services", found, above)
+
+
+@serves(API, f"{_SERVICES}.revisions.get")
+def get_revision(call: Call) -> Json:
+    """One revision."""
+    return view.revision(call.plane, _revision(call))
+
+
+@serves(API, f"{_SERVICES}.revisions.list")
+def list_revisions(call: Call) -> Json:
+    """The revisions of a service, or (`-`) of all, the newest first."""
+    above = names.full(call, call.text("parent"))
+    place, _, service = above.rpartition("/services/")
+    owners = [
+        record for record in names.below(call, SERVICES, place)
+        if service in {"-", record.id}
+    ]  # fmt: skip
+    if service != "-" and not owners:
+        names.record(call, SERVICES, above)
+    found = [view.revision(call.plane, one) for owner in owners for one in state.revisions(call.plane, owner)]
+    return _page(call, "revisions", found, above)
+
+
+@serves(API, f"{_SERVICES}.revisions.delete")
+def delete_revision(call: Call) -> Answer:
+    """Delete a revision."""
+    record = _revision(call)
+    deploy.guard(call, record, call.text("etag"))
+    if call.flag("validateOnly"):
+        return _only_validated(view.revision(call.plane, record))
+    return deploy.delete_revision(call, record)
+
+
+def _deployed(call: Call, name: str, body: Json, request: str, *, force: bool = False) -> Answer:
+    validation.fits_v2(call.body, request)
+    validation.fits_v2(call.body.get("template", {}), f"{request}.template")
+    asked = {key: value for key, value in body.items() if key not in {"name", "etag"}}
+    planned = deploy.plan(call, name, asked, request=request, force=force)
+    if call.flag("validateOnly"):
+        return _only_validated({"name": name})
+    return deploy.carry_out(call, planned)
+
+
+def _only_validated(resource: Json) -> Json:
+    """The operation of a call that only asks whether it would be accepted: it is over, and nobody remembers it."""
+    kind = "Revision" if "/revisions/" in resource["name"] else "Service"
+    message = {"@type": f"type.googleapis.com/google.cloud.run.v2.{kind}", **resource}
+    above = "/".join(resource["name"].split("/")[:4])
+    return {"name": f"{above}/operations/validate-only", "done": True, "metadata": message, "response": message}
+
+
+def _revision(call: Call) -> Record:
+    """The revision that a call names."""
+    name = names.full(call, call.text("name"))
+    service = call.plane.find(SERVICES, name.rpartition("/revisions/")[0])
+    known = state.revisions(call.plane, service) if service else []
+    return next((one for one in known if one.name == name), None) or names.record(call, REVISIONS, name)
+
+
+def _hidden(body: Json) -> Json:
+    """The annotations that v2 does not show, and so does not change."""
+    return {k: v for k, v in body.get("annotations", {}).items() if k.partition("/")[0] in validation.RESERVED}
+
+
+def _page(call: Call, field: str, found: list[Json], above: str) -> Json:
+    page = listing.page(
+        found, size=call.number("pageSize"), token=call.text("pageToken"), collection=above, maximum=1000
+    )
+    answer: Json = {field: list(page.items)} if page.items else {}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer

@@ -1,0 +1,62 @@
+"""The templates of revisions and tasks: Google's defaults, and when two of them are the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from testbed.api.discovery import Json
+from testbed.model.base import segment
+from testbed.model.projects import project_number
+from testbed.model.run import DEFAULT_PORT
+
+PROBE_SECONDS = 240
+"""How long Cloud Run waits for a container to listen, unless it is told otherwise."""
+
+
+def completed(template: Json, name: str) -> Json:
+    """A revision's template with the defaults that Google fills in; `name` is that of a resource in its project."""
+    result: Json = {
+        "timeout": "300s", "maxInstanceRequestConcurrency": 80, **with_account(template, name),
+        "scaling": {"maxInstanceCount": 100, **template.get("scaling", {})},
+        "containers": [_container(container) for container in template.get("containers", [])],
+    }  # fmt: skip
+    if access := template.get("vpcAccess"):
+        result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}
+    return result
+
+
+def with_account(template: Json, name: str) -> Json:
+    """A template with the service account that runs it: by default, Compute Engine's."""
+    number = project_number(segment(name, "projects"))
+    return {"serviceAccount": f"{number}-compute@developer.gserviceaccount.com", **template}
+
+
+def limited(container: Json) -> Json:
+    """A container with the default limits."""
+    resources: dict[str, Any] = container.get("resources", {})
+    limits = {"cpu": "1000m", "memory": "512Mi", **resources.get("limits", {})}
+    return {**container, "resources": {**resources, "limits": limits}}
+
+
+def _container(container: Json) -> Json:
+    ports = container.get("ports") or [{}]
+    port = {"name": "http1", "containerPort": DEFAULT_PORT, **ports[0]}
+    probe = {
+        "timeoutSeconds": PROBE_SECONDS, "periodSeconds": PROBE_SECONDS, "failureThreshold": 1,
+        "tcpSocket": {"port": port["containerPort"]},
+    }  # fmt: skip
+    filled = limited(container)
+    resources = {"cpuIdle": True, "startupCpuBoost": True, **filled["resources"]}
+    return {"startupProbe": probe, **filled, "ports": [port], "resources": resources}
+
+
+def same(one: Json, other: Json, name: str) -> bool:
+    """Whether two templates make the same revision."""
+    return _anonymous(completed(one, name)) == _anonymous(completed(other, name))
+
+
+_NOT_OF_THE_REVISION = frozenset({"revision", "name", "client", "clientVersion"})
+
+
+def _anonymous(template: Json) -> Json:
+    return {key: value for key, value in template.items() if key not in _NOT_OF_THE_REVISION}

@@ -1,0 +1,134 @@
+"""Services and revisions as v2 prints them; v1 is made from that (`knative`)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from testbed.api.clock import timestamp
+from testbed.api.discovery import Json
+from testbed.api.services.run import state
+from testbed.api.services.run.state import FAILED, SUCCEEDED, State
+from testbed.api.services.run.template import completed
+from testbed.api.services.run.validation import RESERVED
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.model.base import segment
+from testbed.model.run import LATEST, REVISION
+from testbed.model.workload import run_host
+
+_SPACE = uuid.UUID("6f1d3c0e-54a5-4b52-9a8e-5d9f6a1c7e02")
+
+
+def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
+    """A service; `public` leaves out the labels and annotations that v2 has fields for."""
+    known = state.revisions(plane, record)
+    ready, serves = state.latest_ready(known), state.serving(record, known)
+    body = _public(record.body) if public else record.body
+    now = state.of_service(plane, record)
+    uri = f"https://{run_host(record.name)}"
+    traffic = body.get("traffic") or [{"type": LATEST, "percent": 100}]
+    template = completed(body["template"], record.name)
+    if spelled := record.facts.get("connector"):
+        template["vpcAccess"] = {**template["vpcAccess"], "connector": spelled}
+    result = {
+        "ingress": "INGRESS_TRAFFIC_ALL", "launchStage": "GA", **body, **identity(plane, record),
+        "template": _public(template) if public else template, "traffic": traffic,
+        "trafficStatuses": [_status(target) for target in traffic] if serves else [],
+        "terminalCondition": condition("Ready", now, revision_failed=True),
+        "conditions": [condition("RoutesReady", now), condition("ConfigurationsReady", now)],
+        "latestCreatedRevision": known[-1].name, "uri": uri, "urls": [uri],
+    }  # fmt: skip
+    if ready:
+        result["latestReadyRevision"] = ready.name
+    if now.state == state.RECONCILING:
+        result["reconciling"] = True
+    return result
+
+
+def revision(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
+    """A revision."""
+    body = completed(_public(record.body) if public else record.body, record.name)
+    now = state.of_revision(record)
+    above = record.name.rpartition("/revisions/")[0]
+    conditions = [
+        condition(kind, now) for kind in ("Ready", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
+    ]
+    owner = plane.find("run.services", above)
+    active = owner is not None and _is(state.serving(owner, state.revisions(plane, owner)), record)
+    retired = {"state": SUCCEEDED} if active else {"state": FAILED, "revisionReason": "RETIRED"}
+    conditions.append({
+        "type": "Active", "severity": "INFO", "lastTransitionTime": timestamp(now.since), **retired
+    })  # fmt: skip
+    body.pop("healthCheckDisabled", None)  # v2 has it in templates only
+    return {
+        **body, **identity(plane, record), "service": above.rpartition("/")[2], "conditions": conditions,
+        "launchStage": "GA",
+    }  # fmt: skip
+
+
+def identity(plane: ControlPlane, record: Record) -> Json:
+    """What every resource of Cloud Run is told by."""
+    result: Json = {
+        "name": record.name, "uid": uid(plane, record), "generation": str(record.generation),
+        "observedGeneration": str(record.generation), "createTime": timestamp(record.created),
+        "updateTime": timestamp(record.updated), "etag": etag(plane, record),
+    }  # fmt: skip
+    for field in ("creator", "lastModifier"):
+        if value := record.facts.get(field):
+            result[field] = value
+    return result
+
+
+def uid(plane: ControlPlane, record: Record) -> str:
+    """A UUID that no other resource ever has."""
+    return str(uuid.uuid5(_SPACE, f"{plane.store.id}/{record.kind}/{record.name}/{record.number}"))
+
+
+def etag(plane: ControlPlane, record: Record) -> str:
+    """What changes with every change of a resource that was asked for; v1 calls it `resourceVersion`."""
+    return uuid.uuid5(_SPACE, f"{uid(plane, record)}/{record.generation}").hex[:22]
+
+
+def condition(kind: str, now: State, *, revision_failed: bool = False) -> Json:
+    """A condition of v2."""
+    result: dict[str, Any] = {"type": kind, "state": now.state, "lastTransitionTime": timestamp(now.since)}
+    if now.message:
+        result["message"] = now.message
+    if now.state == FAILED:
+        if revision_failed:
+            result["reason"] = "REVISION_FAILED"
+        elif now.reason == "HEALTH_CHECK_CONTAINER_ERROR":
+            result["revisionReason"] = now.reason
+        elif now.reason:
+            result["reason"] = now.reason
+    return result
+
+
+def _status(target: Json) -> Json:
+    """Which revision gets how much."""
+    result: Json = {key: target[key] for key in ("type", "percent") if key in target}
+    if target.get("type") == REVISION:
+        result["revision"] = target["revision"]
+    return result
+
+
+def _public(body: Json) -> Json:
+    """A message without the labels and annotations that v2 refuses."""
+    result = dict(body)
+    for field in ("labels", "annotations"):
+        if field in result:
+            kept = {key: value for key, value in result[field].items() if key.partition("/")[0] not in RESERVED}
+            result[field] = kept
+            if not kept:
+                del result[field]
+    return result
+
+
+def _is(one: Record | None, other: Record) -> bool:
+    return one is not None and one.name == other.name
+
+
+def region(record: Record) -> str:
+    """The region of a resource."""
+    return segment(record.name, "locations")
