@@ -224,7 +224,8 @@ class ControlPlane:
                     raise busy(kind, needed.name)
         if record is None:
             return change
-        return replace(change, previous=record.effective or (None if record.error else record.body))
+        kept = None if record.error else record.body  # of what packets know nothing of, none is in effect
+        return replace(change, previous=kept if record.effective is None else record.effective)
 
     def _with_faults(self, operation: Operation) -> tuple[Operation, float]:
         """The operation as it is to go, with the fault that waits for it, and after how many seconds."""

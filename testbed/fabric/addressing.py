@@ -147,18 +147,19 @@ def _host_requests(topology: Topology, shares: Mapping[str, str]) -> Iterator[_R
                     yield _Request(runtime_node(workload.id, index), region, share)
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
-    in_use = tuple(IPv4Network(cidr) for cidr in _ranges(topology))
+    in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))
     for redis in topology.redis.instances:
         given = redis.reserved_ip_range
         yield _Request(f"{redis.full_name}/range", "producer", PRODUCER_POOL, given, prefix=29, avoid=in_use)
 
 
-def _ranges(topology: Topology) -> Iterator[str]:
+def ranges_in_use(topology: Topology) -> Iterator[str]:
     """Every range that is in use somewhere."""
     yield from (subnet.ip_cidr_range for subnet in topology.compute.subnetworks)
     yield from map(topology.connector_range, topology.vpcaccess.connectors)
     yield from (redis.reserved_ip_range for redis in topology.redis.instances if redis.reserved_ip_range)
     yield from (site.range for site in topology.on_prem.sites)
+    yield from (address.range for address in topology.compute.global_addresses)
 
 
 def _vpc_requests(topology: Topology) -> Iterator[_Request]:

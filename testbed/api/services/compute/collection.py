@@ -16,7 +16,7 @@ from testbed.api.call import HANDLERS, Answer, Call
 from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json, document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
-from testbed.api.services.compute.references import qualified, rewrite
+from testbed.api.services.compute.references import found, rewrite
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
@@ -68,7 +68,7 @@ class Collection:
     given: Callable[[ControlPlane, str], Iterable[Record]] = none_given
     """The resources of a project that are there without having been made."""
     references: Mapping[str, str] = field(default_factory=dict)
-    """Fields that name other resources, with their collections, of kinds that no model knows."""
+    """Fields that name other resources, which have to be there, with their collections, if no model knows of them."""
     immutable: frozenset[str] = frozenset()
     """Fields that a patch or an update may not change."""
     labelled: bool = False
@@ -119,9 +119,7 @@ class Collection:
         full = f"{self.parent(call)}/{name or call.text(self.singular)}"
         found = call.plane.find(self.kind, full)
         if found is None and call.text(self.singular).isdigit():
-            found = next(
-                (r for r in call.plane.list(self.kind) if resource_id(r) == call.text(self.singular)), None
-            )
+            found = next((r for r in call.plane.list(self.kind) if resource_id(r) == call.text(self.singular)), None)
         if found is None:
             found = next((r for r in self.given(call.plane, call.text("project")) if r.name == full), None)
         if found is None:
@@ -181,7 +179,8 @@ class Collection:
             whole[scope] = place.rpartition("/")[2]
         whole = call.plane.resolve(self.kind, whole, known)
         for key, collection in self.references.items():
-            rewrite(whole, key.split("."), partial(qualified, tuple(key.split(".")), collection, known))
+            path = key.split(".")
+            rewrite(whole, path, partial(found, call.plane, tuple(path), collection, known))
         return whole
 
     def operation(

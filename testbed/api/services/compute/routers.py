@@ -1,0 +1,151 @@
+"""Cloud Routers with Cloud NAT (behaviour 4.11, 4.13).  What is said of BGP is kept, and no session is ever up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.api import listing
+from testbed.api.call import Call, serves
+from testbed.api.discovery import Json
+from testbed.api.services.compute.collection import API, Collection
+from testbed.api.services.compute.names import url
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.errors import NotFound
+from testbed.fabric.nat import Gateway, gateways
+from testbed.model.base import last
+from testbed.model.topology import Topology
+
+PORTS = 64512
+"""Of each address and protocol (behaviour 4.13.3): here every NIC may use all of them."""
+
+
+def defaults(body: Json) -> Json:
+    """A router with what Google fills in."""
+    result = dict(body)
+    if bgp := body.get("bgp"):
+        result["bgp"] = {"advertiseMode": "DEFAULT", "keepaliveInterval": 20, **bgp}
+    if "nats" in body:
+        result["nats"] = [_nat(nat) for nat in body["nats"]]
+    return result
+
+
+def _nat(nat: Json) -> Json:
+    return {
+        "type": "PUBLIC", "natIpAllocateOption": "AUTO_ONLY", "enableEndpointIndependentMapping": False,
+        "endpointTypes": ["ENDPOINT_TYPE_VM"], "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
+        **nat,
+    }  # fmt: skip
+
+
+ROUTERS = Collection(
+    name="routers", singular="router", scope="regions", defaults=defaults, immutable=frozenset({"name", "network"}),
+).register()  # fmt: skip
+
+
+@serves(API, "routers.preview")
+def preview(call: Call) -> Json:
+    """What a router would be after a patch with this body."""
+    record = ROUTERS.record(call)
+    body = ROUTERS.resolved(call, ROUTERS.completed({**record.body, **call.body}, call), record.name)
+    shown = Record(record.kind, record.name, body, created=record.created, number=record.number)
+    return {"resource": ROUTERS.printed(call.plane, shown)}
+
+
+@serves(API, "routers.getRouterStatus")
+def status(call: Call) -> Json:
+    """The addresses of its NAT gateways; the sessions that it would have, which are down."""
+    record = ROUTERS.record(call)
+    topology, addresses = call.plane.topology(), call.plane.addresses()
+    result: Json = {"network": url(record.body["network"])}
+    own = list(_endpoints(call.plane, topology, record.body["network"]))
+    if found := list(_gateways(topology, record, addresses)):
+        result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
+    if peers := record.body.get("bgpPeers"):
+        result["bgpPeerStatus"] = [
+            {"name": peer["name"], "status": "DOWN", "state": "Idle", "numLearnedRoutes": 0, "uptime": "0 seconds",
+             "uptimeSeconds": "0", **{k: peer[k] for k in ("ipAddress", "peerIpAddress") if k in peer}}
+            for peer in peers
+        ]  # fmt: skip
+    return {"kind": "compute#routerStatusResponse", "result": result}
+
+
+def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -> Json:
+    served = [address for _, address in endpoints if gateway.external_of(address)]
+    result: Json = {
+        "name": gateway.name, "numVmEndpointsWithNatMappings": len(served), "minExtraNatIpsNeeded": 0,
+    }  # fmt: skip
+    externals = list(gateway.externals)
+    if named := nat.get("natIps"):
+        return {**result, "userAllocatedNatIps": externals, "userAllocatedNatIpResources": [url(n) for n in named]}
+    return {**result, "autoAllocatedNatIps": externals}
+
+
+@serves(API, "routers.getNatMappingInfo")
+def mappings(call: Call) -> Json:
+    """Which NIC leaves by which address."""
+    record = ROUTERS.record(call)
+    topology = call.plane.topology()
+    chosen = call.text("natName")
+    found = []
+    known = [g for g in _gateways(topology, record, call.plane.addresses()) if chosen in {"", g.name}]
+    for name, address in _endpoints(call.plane, topology, record.body["network"]):
+        shown = [_mapping(address, external) for g in known if (external := g.external_of(address))]
+        if shown:
+            found.append({"instanceName": name, "interfaceNatMappings": shown})
+    page = listing.page(
+        found, size=call.number("maxResults"), token=call.text("pageToken"), collection=record.name,
+        rules=listing.COMPUTE, key=lambda item: str(item["instanceName"]),
+    )  # fmt: skip
+    answer: Json = {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, "result": list(page.items)}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+def _mapping(address: str, external: str) -> Json:
+    ports = [f"{external}:1024-65535"]
+    return {"sourceVirtualIp": address, "natIpPortRanges": ports, "numTotalNatPorts": PORTS, "numTotalDrainNatPorts": 0}
+
+
+@serves(API, "routers.getNatIpInfo")
+def addresses(call: Call) -> Json:
+    """The addresses of NAT gateways."""
+    record = ROUTERS.record(call)
+    topology = call.plane.topology()
+    used = {address for _, address in _endpoints(call.plane, topology, record.body["network"])}
+    result = []
+    for gateway, nat in zip(_gateways(topology, record, call.plane.addresses()), _nats(record), strict=True):
+        taken = {gateway.external_of(address) for address in used}
+        mode = "MANUAL" if nat.get("natIps") else "AUTO"
+        shown = [
+            {"natIp": ip, "mode": mode, "usage": "IN_USE" if ip in taken else "UNUSED"} for ip in gateway.externals
+        ]
+        result.append({"natName": gateway.name, "natIpInfoMappings": shown})
+    if chosen := call.text("natName"):
+        result = [one for one in result if one["natName"] == chosen]
+        if not result:
+            raise NotFound(f"There is no NAT gateway '{chosen}' of router '{record.name}'.", reason="notFound")
+    return {"result": result}
+
+
+def _nats(record: Record) -> list[Json]:
+    return list((record.effective or {}).get("nats", ()))
+
+
+def _gateways(topology: Topology, record: Record, given: dict[str, str]) -> Iterator[Gateway]:
+    """The NAT gateways of a router that are in effect."""
+    for router in topology.compute.routers:
+        if router.full_name == record.name:
+            yield from gateways(topology, router, given)
+
+
+def _endpoints(plane: ControlPlane, topology: Topology, network: str) -> Iterator[tuple[str, str]]:
+    """Name and address of each VM of a network that has no external address; connector instances are such VMs."""
+    given = plane.addresses()
+    for instance in topology.compute.instances:
+        inside = topology.subnetworks[instance.nic.subnetwork].network == network
+        if inside and not instance.nic.access_configs:
+            yield instance.name, given[instance.full_name]
+    names = {connector.name for connector in topology.connectors_in(network)}
+    for one in plane.instances():
+        if one.connector in names:
+            yield last(one.name), one.address
