@@ -16,7 +16,7 @@ from testbed.api.call import HANDLERS, Answer, Call
 from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json, document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
-from testbed.api.services.compute.references import found, rewrite
+from testbed.api.services.compute.references import present, rewrite
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
@@ -180,7 +180,7 @@ class Collection:
         whole = call.plane.resolve(self.kind, whole, known)
         for key, collection in self.references.items():
             path = key.split(".")
-            rewrite(whole, path, partial(found, call.plane, tuple(path), collection, known))
+            rewrite(whole, path, partial(present, call.plane, tuple(path), collection, known))
         return whole
 
     def operation(

@@ -41,7 +41,7 @@ def _address(given: str, call: Call) -> str:
     addresses = call.plane.store.running.addresses
     for record in reserved:
         number = record.body.get("address") or addresses.get(record.name)
-        if number == given or record.name.endswith(f"/{relative(given)}"):
+        if number == given or f"/{record.name}".endswith(f"/{relative(given)}"):
             return record.name
     rule = "The forwarding rules of a classic VPN gateway need a reserved external address of their region."
     raise InvalidResource(("IPAddress",), given, rule)

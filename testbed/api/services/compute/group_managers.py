@@ -261,7 +261,6 @@ def set_instance_template(call: Call) -> Answer:
     template = call.body.get("instanceTemplate", "")
     kept = {key: value for key, value in manager.body.items() if key != "versions"}
     body = MANAGED.resolved(call, finish({**kept, "instanceTemplate": template}), manager.name)
-    call.plane.get(TEMPLATES.kind, body["instanceTemplate"])
     changes = (Change(manager.kind, manager.name, body),)
     return call.plane.submit(MANAGED.operation(call, manager.name, changes, "setInstanceTemplate"))
 

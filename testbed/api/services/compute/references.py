@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from testbed.control.plane import InvalidResource
-from testbed.model.base import Defaults, qualify
+from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.model.base import Defaults, last, qualify
 from testbed.model.walk import Path
 
 
@@ -20,6 +20,16 @@ def qualified(path: Path, collection: str, known: Defaults, value: str) -> str:
         return qualify(value, collection, known)
     except ValueError as error:
         raise InvalidResource(path, value, f"The URL is malformed: {error}.") from None
+
+
+def present(plane: ControlPlane, path: Path, collection: str, known: Defaults, value: str) -> str:
+    """The full name of what a field names, which is there.
+
+    Raises:
+        InvalidResource: it is not the name of something of that collection.
+        NotFound: there is nothing of that name.
+    """
+    return plane.get(f"compute.{last(collection)}", qualified(path, collection, known, value)).name
 
 
 def rewrite(body: Any, path: list[str], change: Callable[[str], str]) -> None:

@@ -1,0 +1,114 @@
+"""VPN gateways (behaviour 4.10.1): classic ones, which carry packets, and HA ones and gateways elsewhere as records.
+
+An HA VPN gateway has no addresses yet: nothing answers at them until there is BGP.
+"""
+
+from __future__ import annotations
+
+from testbed.api.call import Answer, Call, serves
+from testbed.api.discovery import Json
+from testbed.api.services.compute.collection import API, Collection, delete
+from testbed.api.services.compute.names import url
+from testbed.control.plane import IN_USE, ControlPlane, InvalidResource
+from testbed.control.resources import Record
+from testbed.errors import FailedPrecondition
+
+TUNNELS = "compute.vpnTunnels"
+_INTERFACES = {"SINGLE_IP_INTERNALLY_REDUNDANT": 1, "TWO_IPS_REDUNDANCY": 2, "FOUR_IPS_REDUNDANCY": 4}
+
+
+def view(plane: ControlPlane, record: Record) -> Json:
+    """What leads to a classic gateway, and what leads on from it."""
+    rules = [r.name for r in plane.list("compute.forwardingRules") if r.body["target"] == record.name]
+    tunnels = [r.name for r in plane.list(TUNNELS) if r.body.get("targetVpnGateway") == record.name]
+    result: Json = {"status": "DELETING" if record.deleting else "CREATING" if record.pending else "READY"}
+    if rules:
+        result["forwardingRules"] = [url(name) for name in rules]
+    return {**result, "tunnels": [url(name) for name in tunnels]} if tunnels else result
+
+
+CLASSIC = Collection(
+    name="targetVpnGateways", singular="targetVpnGateway", scope="regions", view=view, labelled=True
+).register()
+
+
+def complete_ha(body: Json, _: Call) -> Json:
+    """An HA gateway in a network that is there.
+
+    Raises:
+        InvalidResource, NotFound: it is not, or none is named.
+    """
+    if not body.get("network"):
+        raise InvalidResource(("network",), "", "Required field not specified.")
+    if body.get("stackType", "IPV4_ONLY") != "IPV4_ONLY":
+        raise InvalidResource(("stackType",), body["stackType"], "There is no IPv6.")
+    return {"stackType": "IPV4_ONLY", "gatewayIpVersion": "IPV4", **body}
+
+
+def view_ha(_: ControlPlane, __: Record) -> Json:
+    """Its two interfaces."""
+    return {"vpnInterfaces": [{"id": 0}, {"id": 1}]}
+
+
+HA = Collection(
+    name="vpnGateways", singular="vpnGateway", scope="regions", complete=complete_ha, view=view_ha, labelled=True,
+    references={"network": "global/networks"},
+).register("insert", "get", "list", "aggregatedList", "setLabels")  # fmt: skip
+
+
+def complete_external(body: Json, _: Call) -> Json:
+    """A gateway elsewhere with as many interfaces as it says.
+
+    Raises:
+        InvalidResource: it has others.
+    """
+    kind, interfaces = body.get("redundancyType", ""), body.get("interfaces", [])
+    if _INTERFACES.get(kind) != len(interfaces):
+        raise InvalidResource(("interfaces",), len(interfaces), f"Number of interfaces does not fit {kind or 'none'}.")
+    return {**body, "interfaces": [{"id": index, **one} for index, one in enumerate(interfaces)]}
+
+
+EXTERNAL = Collection(
+    name="externalVpnGateways", singular="externalVpnGateway", scope="global", complete=complete_external,
+    labelled=True,
+).register("insert", "get", "list", "setLabels")  # fmt: skip
+
+
+@serves(API, "vpnGateways.delete")
+def delete_ha(call: Call) -> Answer:
+    """Delete an HA gateway that no tunnel has."""
+    return _delete(HA, call, "vpnGateway", "peerGcpGateway")
+
+
+@serves(API, "externalVpnGateways.delete")
+def delete_external(call: Call) -> Answer:
+    """Delete a gateway elsewhere that no tunnel has."""
+    return _delete(EXTERNAL, call, "peerExternalGateway")
+
+
+def _delete(collection: Collection, call: Call, *fields: str) -> Answer:
+    record = collection.record(call)
+    for tunnel in call.plane.list(TUNNELS):
+        if any(tunnel.body.get(field) == record.name for field in fields):
+            message = f"The vpn_gateway resource '{record.name}' is already being used by '{tunnel.name}'"
+            raise FailedPrecondition(message, reason=IN_USE)
+    return delete(collection, call)
+
+
+@serves(API, "vpnGateways.getStatus")
+def get_status(call: Call) -> Json:
+    """The tunnels of an HA gateway by peer; none of them is up, so none is redundant."""
+    record = HA.record(call)
+    peers: dict[tuple[str, str], list[Json]] = {}
+    for tunnel in call.plane.list(TUNNELS):
+        body = tunnel.body
+        if body.get("vpnGateway") == record.name:
+            field = "peerExternalGateway" if "peerExternalGateway" in body else "peerGcpGateway"
+            shown = {
+                "tunnelUrl": url(tunnel.name), "localGatewayInterface": body.get("vpnGatewayInterface", 0),
+                "peerGatewayInterface": body.get("peerExternalGatewayInterface", 0),
+            }  # fmt: skip
+            peers.setdefault((field, body.get(field, "")), []).append(shown)
+    unmet = {"state": "CONNECTION_REDUNDANCY_NOT_MET", "unsatisfiedReason": "INCOMPLETE_TUNNELS_COVERAGE"}
+    connections = [{field: url(peer), "tunnels": tunnels, "state": unmet} for (field, peer), tunnels in peers.items()]
+    return {"result": {"vpnConnections": connections}}

@@ -1,0 +1,200 @@
+"""compute VPN: a classic gateway is whole piece by piece; HA VPN is kept as records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.fabric.plan import Plan
+from testbed.model.base import Defaults
+from testbed.model.topology import Topology
+from tests.api.harness import Api, Refused
+
+PROJECT = "compute/v1/projects/demo"
+REGION = f"{PROJECT}/regions/us-central1"
+SECRET = "a secret of sixteen"  # noqa: S105 - of a test
+TUNNEL = {
+    "name": "tunnel", "targetVpnGateway": "regions/us-central1/targetVpnGateways/gw", "peerIp": "203.0.113.50",
+    "sharedSecret": SECRET,
+}  # fmt: skip
+RULES = ({"IPProtocol": "ESP"}, {"IPProtocol": "UDP", "portRange": "500"}, {"IPProtocol": "UDP", "portRange": "4500"})
+
+
+@pytest.fixture
+def api(api: Api) -> Api:
+    known = Defaults("demo", "us-central1", "us-central1-a")
+    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
+        "networks": [{"name": "vpc"}],
+        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+        "addresses": [{"name": "ip", "address": "198.51.100.77"}, {"name": "other"}],
+    }}, context=known)  # fmt: skip
+    return api
+
+
+def gateway(api: Api) -> None:
+    api.post(f"{REGION}/targetVpnGateways", {"name": "gw", "network": "global/networks/vpc"})
+
+
+def rule(api: Api, index: int, address: str = "198.51.100.77", **more: Any) -> None:
+    target = "regions/us-central1/targetVpnGateways/gw"
+    body = {"name": f"r{index}", "IPAddress": address, "target": target, **RULES[index], **more}
+    assert "error" not in api.post(f"{REGION}/forwardingRules", body)
+
+
+def whole(api: Api) -> None:
+    gateway(api)
+    for index in range(3):
+        rule(api, index)
+    api.post(f"{REGION}/vpnTunnels", TUNNEL)
+    api.post(f"{PROJECT}/global/routes", {
+        "name": "to-office", "network": "global/networks/vpc", "destRange": "192.168.10.0/24", "priority": 1000,
+        "nextHopVpnTunnel": "regions/us-central1/vpnTunnels/tunnel",
+    })  # fmt: skip
+
+
+def plan(api: Api) -> Plan:
+    assert api.kernel.plan is not None
+    return api.kernel.plan
+
+
+def route_kind(api: Api) -> str | None:
+    vpc = next(space for space in plan(api).namespaces if space.name == "vpc-vpc")
+    (route,) = (route for route in vpc.routes if route.destination == "192.168.10.0/24")
+    return route.kind
+
+
+def test_a_gateway_becomes_a_node_with_its_last_forwarding_rule(api: Api) -> None:
+    gateway(api)
+    api.post(f"{REGION}/vpnTunnels", TUNNEL)
+    for index in range(3):
+        assert "gw" not in {node.name for node in plan(api).nodes}
+        assert api.get(f"{REGION}/vpnTunnels/tunnel")["status"] == "WAITING_FOR_FULL_CONFIG"
+        rule(api, index)
+    assert "gw" in {node.name for node in plan(api).nodes}
+    read = api.get(f"{REGION}/targetVpnGateways/gw")
+    assert read["status"] == "READY"
+    assert len(read["forwardingRules"]) == 3
+    assert len(read["tunnels"]) == 1
+
+
+def test_routes_to_a_gateway_that_is_not_whole_lead_nowhere(api: Api) -> None:
+    whole(api)
+    assert route_kind(api) != "blackhole"
+    api.delete(f"{REGION}/forwardingRules/r0")
+    assert route_kind(api) == "blackhole"
+    assert "gw" not in {node.name for node in plan(api).nodes}
+    rule(api, 0)
+    assert route_kind(api) != "blackhole"
+
+
+def test_two_addresses_make_no_gateway(api: Api) -> None:
+    gateway(api)
+    rule(api, 0)
+    rule(api, 1)
+    rule(api, 2, "other")
+    assert "gw" not in {node.name for node in plan(api).nodes}
+
+
+def test_the_status_of_a_tunnel_is_what_ike_says(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole(api)
+    tunnel = f"{REGION}/vpnTunnels/tunnel"
+    assert api.get(tunnel)["status"] == "FIRST_HANDSHAKE"
+    monkeypatch.setattr(api.plane.nodes, "established", {"gw": {"tunnel"}}.get)
+    assert api.get(tunnel)["status"] == "ESTABLISHED"
+    assert api.get(tunnel)["detailedStatus"] == "Tunnel is up and running."
+
+
+def test_a_secret_is_never_printed(api: Api) -> None:
+    whole(api)
+    read = api.get(f"{REGION}/vpnTunnels/tunnel")
+    assert read["sharedSecret"] == "*************"
+    assert SECRET not in str(api.get(f"{REGION}/vpnTunnels"))
+    assert SECRET not in str(api.get(f"{PROJECT}/aggregated/vpnTunnels"))
+    assert read["sharedSecretHash"]
+
+
+def test_a_forwarding_rule_reads_as_googles(api: Api) -> None:
+    gateway(api)
+    rule(api, 1, "https://www.googleapis.com/compute/v1/projects/demo/regions/us-central1/addresses/ip")
+    read = api.get(f"{REGION}/forwardingRules/r1")
+    assert (read["IPAddress"], read["portRange"]) == ("198.51.100.77", "500-500")
+    assert read["target"].endswith("/regions/us-central1/targetVpnGateways/gw")
+    with pytest.raises(Refused, match="in-use and would result in a conflict"):
+        rule(api, 1, name="again", portRange="500-500")
+
+
+def test_other_forwarding_rules_are_refused(api: Api) -> None:
+    gateway(api)
+    with pytest.raises(Refused, match="classic VPN gateways only") as caught:
+        rule(api, 0, target="regions/us-central1/targetPools/p")
+    assert caught.value.code == 501
+    with pytest.raises(Refused, match="need a reserved external address"):
+        rule(api, 0, "198.51.100.99")
+    with pytest.raises(Refused, match="portRange"):
+        rule(api, 1, portRange="80")
+
+
+def test_a_gateway_in_use_is_not_deleted(api: Api) -> None:
+    whole(api)
+    with pytest.raises(Refused, match="already being used by"):
+        api.delete(f"{REGION}/targetVpnGateways/gw")
+    api.delete(f"{PROJECT}/global/routes/to-office")
+    for name in ("vpnTunnels/tunnel", "forwardingRules/r0", "forwardingRules/r1", "forwardingRules/r2"):
+        api.delete(f"{REGION}/{name}")
+    assert api.delete(f"{REGION}/targetVpnGateways/gw")["status"] == "DONE"
+
+
+def ha(api: Api, **more: Any) -> dict[str, Any]:
+    api.post(f"{REGION}/vpnGateways", {"name": "ha", "network": "global/networks/vpc"})
+    api.post(f"{PROJECT}/global/externalVpnGateways", {
+        "name": "peer", "redundancyType": "SINGLE_IP_INTERNALLY_REDUNDANT",
+        "interfaces": [{"id": 0, "ipAddress": "203.0.113.60"}],
+    })  # fmt: skip
+    body = {
+        "name": "t0", "vpnGateway": "regions/us-central1/vpnGateways/ha", "vpnGatewayInterface": 0,
+        "peerExternalGateway": "global/externalVpnGateways/peer", "peerExternalGatewayInterface": 0,
+        "sharedSecret": SECRET, **more,
+    }  # fmt: skip
+    api.post(f"{REGION}/vpnTunnels", body)
+    return api.get(f"{REGION}/vpnTunnels/t0")
+
+
+def test_ha_vpn_says_that_it_carries_nothing(api: Api) -> None:
+    tunnel = ha(api)
+    assert tunnel["status"] == "NO_INCOMING_PACKETS"
+    assert "carry no packets" in tunnel["detailedStatus"]
+    assert tunnel["vpnGateway"].endswith("/regions/us-central1/vpnGateways/ha")
+    gateway = api.get(f"{REGION}/vpnGateways/ha")
+    assert gateway["vpnInterfaces"] == [{"id": 0}, {"id": 1}]
+    (connection,) = api.get(f"{REGION}/vpnGateways/ha/getStatus")["result"]["vpnConnections"]
+    assert connection["peerExternalGateway"].endswith("/global/externalVpnGateways/peer")
+    assert connection["state"]["state"] == "CONNECTION_REDUNDANCY_NOT_MET"
+    assert plan(api).nodes == ()
+
+
+def test_ha_gateways_in_use_are_not_deleted(api: Api) -> None:
+    ha(api)
+    for name in (f"{REGION}/vpnGateways/ha", f"{PROJECT}/global/externalVpnGateways/peer"):
+        with pytest.raises(Refused, match="already being used by 'projects/demo/regions/us-central1/vpnTunnels/t0'"):
+            api.delete(name)
+    api.delete(f"{REGION}/vpnTunnels/t0")
+    api.delete(f"{REGION}/vpnGateways/ha")
+
+
+def test_what_ha_refuses(api: Api) -> None:
+    with pytest.raises(Refused, match="was not found"):
+        ha(api, vpnGateway="regions/us-central1/vpnGateways/none")
+    with pytest.raises(Refused, match="classic VPN tunnels only"):
+        ha(api, localTrafficSelector=["10.0.0.0/8"])
+    with pytest.raises(Refused, match="Number of interfaces"):
+        api.post(f"{PROJECT}/global/externalVpnGateways", {"name": "p", "redundancyType": "TWO_IPS_REDUNDANCY"})
+
+
+def test_labels(api: Api) -> None:
+    gateway(api)
+    where = f"{REGION}/targetVpnGateways/gw"
+    api.post(f"{where}/setLabels", {"labels": {"a": "b"}, "labelFingerprint": api.get(where)["labelFingerprint"]})
+    assert api.get(where)["labels"] == {"a": "b"}
+    with pytest.raises(Refused, match="Labels fingerprint"):
+        api.post(f"{where}/setLabels", {"labels": {}, "labelFingerprint": "c3RhbGU="})
