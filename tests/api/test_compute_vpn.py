@@ -13,7 +13,7 @@ from tests.api.harness import Api, Refused
 
 PROJECT = "compute/v1/projects/demo"
 REGION = f"{PROJECT}/regions/us-central1"
-SECRET = "a secret of sixteen"  # noqa: S105 - of a test
+SECRET = "a secret of sixteen"
 TUNNEL = {
     "name": "tunnel", "targetVpnGateway": "regions/us-central1/targetVpnGateways/gw", "peerIp": "203.0.113.50",
     "sharedSecret": SECRET,
@@ -183,10 +183,13 @@ def test_ha_gateways_in_use_are_not_deleted(api: Api) -> None:
 
 
 def test_what_ha_refuses(api: Api) -> None:
-    with pytest.raises(Refused, match="was not found"):
-        ha(api, vpnGateway="regions/us-central1/vpnGateways/none")
+    ha(api)
+    body = {"name": "t1", "vpnGateway": "regions/us-central1/vpnGateways/ha", "peerIp": "203.0.113.60",
+            "sharedSecret": SECRET}  # fmt: skip
+    with pytest.raises(Refused, match="vpnGateways/none' was not found"):
+        api.post(f"{REGION}/vpnTunnels", {**body, "vpnGateway": "regions/us-central1/vpnGateways/none"})
     with pytest.raises(Refused, match="classic VPN tunnels only"):
-        ha(api, localTrafficSelector=["10.0.0.0/8"])
+        api.post(f"{REGION}/vpnTunnels", {**body, "localTrafficSelector": ["10.0.0.0/8"]})
     with pytest.raises(Refused, match="Number of interfaces"):
         api.post(f"{PROJECT}/global/externalVpnGateways", {"name": "p", "redundancyType": "TWO_IPS_REDUNDANCY"})
 
