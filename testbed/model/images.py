@@ -20,7 +20,9 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 Every image and family of such a project is the built-in one here.  There is no `windows-cloud`: nothing could stand for
 its images.
 """
-_NAME = re.compile(r"(?:projects/(?P<project>[^/]+)/)?global/images/(?:family/)?(?P<name>[^/]+)")
+_NAME = re.compile(
+    r"(?:projects/(?P<project>[^/]+)/)?(?:global/images/(?:family/)?|zones/[^/]+/imageFamilyViews/)(?P<name>[^/]+)"
+)
 
 
 def docker_image(source: str) -> str | None:

@@ -16,7 +16,7 @@ from testbed.model.walk import Path
 
 SMALLEST_DISK = 10
 """Gigabytes: what Google's images of this kind need."""
-_REFERENCE = re.compile(r"[a-z0-9]+(?:[._/:@-]+[A-Za-z0-9]+)*")
+_REFERENCE = re.compile(r"[a-z0-9]+(?:(?:[./:@]|_{1,2}|-+)[A-Za-z0-9]+)*")
 """Names that Docker can be asked for."""
 
 
@@ -62,6 +62,12 @@ def get(call: Call) -> Json:
 def get_from_family(call: Call) -> Json:
     """The newest image of a family: there is one only, and it has the family's name."""
     return IMAGES.printed(call.plane, _found(call, call.text("family")))
+
+
+@serves(API, "imageFamilyViews.get")
+def get_family_view(call: Call) -> Json:
+    """The image of a family that a zone has: every zone has the same."""
+    return {"image": get_from_family(call)}
 
 
 def _found(call: Call, name: str) -> Record:
