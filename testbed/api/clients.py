@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _GCLOUD = {
-    "APPENGINE": "appengine", "CLOUDFUNCTIONS": "cloudfunctions", "CLOUDRESOURCEMANAGER": "cloudresourcemanager",
-    "COMPUTE": "compute/v1", "DNS": "dns/v1", "IAM": "iam", "LOGGING": "logging",
-    "NETWORKMANAGEMENT": "networkmanagement", "REDIS": "redis", "SERVICEUSAGE": "serviceusage",
-    "STORAGE": "storage/v1", "VPCACCESS": "vpcaccess",
+    "APPENGINE": "appengine.googleapis.com/", "CLOUDFUNCTIONS": "cloudfunctions.googleapis.com/",
+    "CLOUDRESOURCEMANAGER": "cloudresourcemanager.googleapis.com/", "COMPUTE": "compute/v1/", "DNS": "dns/v1/",
+    "IAM": "iam.googleapis.com/", "LOGGING": "logging.googleapis.com/",
+    "NETWORKMANAGEMENT": "networkmanagement.googleapis.com/", "REDIS": "redis.googleapis.com/",
+    "SERVICEUSAGE": "serviceusage.googleapis.com/", "STORAGE": "storage/v1/", "VPCACCESS": "vpcaccess.googleapis.com/",
 }  # fmt: skip
-"""gcloud's properties api_endpoint_overrides/*: the API, and the path that gcloud wants after the host."""
+"""gcloud's properties api_endpoint_overrides/*: a path, with the API's host where other APIs have the same paths."""
 _TERRAFORM = {
-    "APP_ENGINE": "v1/", "CLOUDFUNCTIONS2": "v2/", "CLOUD_FUNCTIONS": "v1/", "CLOUD_RUN": "", "CLOUD_RUN_V2": "v2/",
-    "COMPUTE": "compute/v1/", "DNS": "dns/v1/", "IAM": "v1/", "LOGGING": "v2/", "NETWORK_MANAGEMENT": "v1/",
-    "REDIS": "v1/", "RESOURCE_MANAGER": "v1/", "RESOURCE_MANAGER_V3": "v3/", "SERVICE_NETWORKING": "v1/",
-    "SERVICE_USAGE": "v1/", "STORAGE": "storage/v1/", "VPC_ACCESS": "v1/",
+    "APP_ENGINE": "appengine.googleapis.com/v1/", "CLOUDFUNCTIONS2": "cloudfunctions.googleapis.com/v2/",
+    "CLOUD_FUNCTIONS": "cloudfunctions.googleapis.com/v1/", "CLOUD_RUN": "run.googleapis.com/",
+    "CLOUD_RUN_V2": "run.googleapis.com/v2/", "COMPUTE": "compute/v1/", "DNS": "dns/v1/",
+    "IAM": "iam.googleapis.com/v1/", "LOGGING": "logging.googleapis.com/v2/",
+    "NETWORK_MANAGEMENT": "networkmanagement.googleapis.com/v1/", "REDIS": "redis.googleapis.com/v1/",
+    "RESOURCE_MANAGER": "cloudresourcemanager.googleapis.com/v1/",
+    "RESOURCE_MANAGER_V3": "cloudresourcemanager.googleapis.com/v3/",
+    "SERVICE_NETWORKING": "servicenetworking.googleapis.com/v1/", "SERVICE_USAGE": "serviceusage.googleapis.com/v1/",
+    "STORAGE": "storage/v1/", "VPC_ACCESS": "vpcaccess.googleapis.com/v1/",
 }  # fmt: skip
 """The Google provider's GOOGLE_*_CUSTOM_ENDPOINT (read in its source, google/transport/config.go; not run).
 
@@ -32,6 +38,7 @@ _CA_VARIABLES = (
     "HTTPLIB2_CA_CERTS", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
 )  # fmt: skip
 """Each client has a variable of its own, and some of them win over others: all are set."""
+_GCLOUD_REGIONS = tuple(f"CLOUDSDK_{section}_REGION" for section in ("COMPUTE", "FUNCTIONS", "REDIS", "RUN"))
 _QUIET = {
     "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
     "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true", "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
@@ -68,9 +75,7 @@ def overrides(endpoint: Endpoint) -> dict[str, str]:
     they come through gcloud's own proxy properties, which no other program reads.
     """
     secure = endpoint.url.replace("http:", "https:")
-    gcloud = {
-        f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{endpoint.url}/{_host(path)}/" for name, path in _GCLOUD.items()
-    }
+    gcloud = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{endpoint.url}/{path}" for name, path in _GCLOUD.items()}
     terraform = {f"GOOGLE_{name}_CUSTOM_ENDPOINT": f"{secure}/{path}" for name, path in _TERRAFORM.items()}
     return {
         **_common(endpoint), **gcloud, **terraform,
@@ -92,17 +97,11 @@ def proxy(endpoint: Endpoint) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _host(path: str) -> str:
-    """The host of an API in the path, which tells apart the APIs that have the same paths (`v1/.../operations`)."""
-    api, slash, version = path.partition("/")
-    return f"{api}.googleapis.com" + (f"/{api}/{version}" if slash else "")
-
-
 def _common(endpoint: Endpoint) -> dict[str, str]:
     scope: Mapping[str, str | None] = {
         "CLOUDSDK_CORE_PROJECT": endpoint.project, "GOOGLE_CLOUD_PROJECT": endpoint.project,
         "GOOGLE_PROJECT": endpoint.project, "GCP_PROJECT": endpoint.project,
-        "CLOUDSDK_COMPUTE_REGION": endpoint.region, "GOOGLE_REGION": endpoint.region,
+        **dict.fromkeys((*_GCLOUD_REGIONS, "GOOGLE_REGION"), endpoint.region),
         "CLOUDSDK_COMPUTE_ZONE": endpoint.zone, "GOOGLE_ZONE": endpoint.zone,
     }  # fmt: skip
     return {

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from testbed.api.server import PORT, Server
+from testbed.cli import wanted
 from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, errors, print_json, progress, results
 from testbed.cli.view import connector_rows
@@ -31,11 +32,7 @@ from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
-from testbed.paths import EXAMPLES
-from testbed.topology_file import load
 
-DEFAULT_FILE = Path("testbed.yaml")
-EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
 PATIENCE = 600.0
 """Seconds that a command waits for another one that works on the same testbed."""
 
@@ -49,17 +46,29 @@ def register(app: typer.Typer) -> None:
 
 def up(
     file: Annotated[
-        Path | None, typer.Argument(help="The topology file; testbed.yaml here if it exists, else the example.")
+        Path | None,
+        typer.Argument(help="The topology file, - for stdin; testbed.yaml here if it exists, else the example."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
     ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Without a file: nothing in it, for what an API makes.")
+    ] = False,
+    project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {wanted.PROJECT}.")] = None,
+    region: Annotated[str | None, typer.Option(help=f"Its default region; {wanted.REGION}.")] = None,
+    zone: Annotated[str | None, typer.Option(help=f"Its default zone; {wanted.REGION}-a.")] = None,
     json: Json = False,
 ) -> None:
     """Make a testbed what its topology file says; a second time changes nothing."""
     require_root()
-    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else EXAMPLE)
-    topology = _named(load(path), name)
+    if empty and file is not None:
+        raise typer.BadParameter("an empty testbed has no file")
+    if not empty and (project or region or zone):
+        raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
+    topology, source = (
+        (wanted.empty(name, project, region, zone), "empty") if empty else wanted.of_file(file, name)
+    )  # fmt: skip
     client = connect()
     folder = folder_of(topology.name)
     with (
@@ -69,13 +78,15 @@ def up(
         discarded_unless_begun(topology.name),
         Store.open(topology.name, create=True) as store,
     ):
+        if empty:
+            topology = wanted.as_it_is(store.topology, topology)
         transitions.check(store.topology, topology)
-        store.source = str(path.resolve())
+        store.source = source
         images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
         outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
         ensure_controller(store.name, store.folder)
-        rows = list(connector_rows(store, topology))
-    _show(topology, outcome, rows, json=json)
+        rows, port = list(connector_rows(store, topology)), store.port
+    _show(topology, outcome, rows, port, json=json)
     if outcome.failed:
         names = ", ".join(sorted(outcome.failed))
         raise Internal(
@@ -100,24 +111,18 @@ def stoppable(name: str) -> Iterator[None]:
         ) from None
 
 
-def _named(topology: Topology, name: str | None) -> Topology:
-    """The topology under another name, if one was given."""
-    if name is None:
-        return topology
-    folder_of(name)  # refuses what cannot be a name
-    return Topology.model_validate({**topology.model_dump(by_alias=True, exclude_defaults=True), "name": name})
-
-
-def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], *, json: bool) -> None:
+def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], port: int, *, json: bool) -> None:
+    endpoint = f"http://127.0.0.1:{port}"
     if json:
         print_json({
-            "name": topology.name, "changed": outcome.changed, "started": outcome.started, "stopped": outcome.stopped,
-            "kernelChanges": len(outcome.changes), "configured": outcome.configured,
+            "name": topology.name, "endpoint": endpoint, "changed": outcome.changed, "started": outcome.started,
+            "stopped": outcome.stopped, "kernelChanges": len(outcome.changes), "configured": outcome.configured,
             "failed": outcome.failed,
         })  # fmt: skip
         return
     if not outcome.changed:
         results.print(f"testbed [bold]{topology.name}[/] is as its topology says; nothing was changed")
+        results.print(f"  Google's APIs are at {endpoint}")
         return
     results.print(
         f"testbed [bold]{topology.name}[/] is up: {len(outcome.started)} nodes started,"
@@ -126,6 +131,7 @@ def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]]
     for row in connectors:
         healthy = f"{row['healthy']} of {row['instances']} instances healthy"
         results.print(f"  connector {row['name']}: {row['state']}, {healthy}")
+    results.print(f"  Google's APIs are at {endpoint}")
     _suggest(topology)
 
 
@@ -138,7 +144,12 @@ def _suggest(topology: Topology) -> None:
     if topology.compute.instances:
         node = topology.compute.instances[0].name
         tries.append((f"testbed logs {node}", "who called, as the VM saw it"))
-    tries += [("testbed status", "the whole picture"), ("testbed load", "a load test"), ("testbed down", "remove it")]
+    if topology.workloads:
+        tries.append(("testbed load", "a load test"))
+    tries += [
+        ('eval "$(testbed env)"', "gcloud, Terraform and client libraries talk to it"),
+        ("testbed status", "the whole picture"), ("testbed down", "remove it"),
+    ]  # fmt: skip
     results.print("\ntry next:")
     width = max(len(command) for command, _ in tries)
     for command, text in tries:
