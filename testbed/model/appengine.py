@@ -50,16 +50,48 @@ class Zip(Resource):
     source_url: Folder
 
 
-class Deployment(Resource):
-    """What is deployed."""
+class Container(Resource):
+    """A container image."""
 
-    zip: Zip
+    image: str
+
+
+class Deployment(Resource):
+    """What is deployed: a source, or (in the flexible environment) an image."""
+
+    zip: Zip | None = None
+    container: Container | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.zip is None) == (self.container is None):
+            raise ValueError("a version is deployed from a source (zip) or from a container image, one of both")
+        return self
 
 
 class Entrypoint(Resource):
     """The command that starts the app; it listens on $PORT."""
 
     shell: str = "gunicorn --bind :$PORT main:app"
+
+
+class ManualScaling(Resource):
+    """A fixed number of instances."""
+
+    instances: int = Field(default=1, ge=1, le=20)
+
+
+class StandardSchedulerSettings(Resource):
+    """Automatic scaling in the standard environment."""
+
+    min_instances: int = Field(default=0, ge=0, le=20)
+
+
+class AutomaticScaling(Resource):
+    """Automatic scaling: the testbed runs the minimum, and at least one instance."""
+
+    min_total_instances: int = Field(default=0, ge=0, le=20)
+    standard_scheduler_settings: StandardSchedulerSettings = StandardSchedulerSettings()
 
 
 class FlexibleNetwork(Resource):
@@ -78,17 +110,21 @@ class Version(Resource):
     """A version of a service of the application."""
 
     collection: ClassVar[str] = "versions"
+    not_built: ClassVar = {"vpcAccess": "the testbed has no Direct VPC egress; use vpcAccessConnector"}
 
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+/versions/[^/]+$")
     env: Annotated[
         Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])
     ] = "standard"
-    runtime: str = Field(default="python311", pattern=r"^python(3\d*)?$")
+    runtime: str = Field(default="python311", pattern=r"^(python(3\d*)?|custom)$")
     entrypoint: Entrypoint = Entrypoint()
     deployment: Deployment
     env_variables: Mapping[str, str] = {}
     vpc_access_connector: VpcAccessConnector | None = None
     network: FlexibleNetwork | None = None
+    serving_status: Annotated[Literal["SERVING", "STOPPED"], Constant] = "SERVING"
+    manual_scaling: ManualScaling | None = None
+    automatic_scaling: AutomaticScaling = AutomaticScaling()
 
     @model_validator(mode="after")
     def _network_by_environment(self) -> Self:
@@ -96,6 +132,17 @@ class Version(Resource):
             raise ValueError("a flexible version has a network and no vpcAccessConnector (behaviour 3.6)")
         if self.env == "standard" and self.network is not None:
             raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector")
+        return self
+
+    @model_validator(mode="after")
+    def _image_by_environment(self) -> Self:
+        image = self.deployment.container is not None
+        if image and self.env == "standard":
+            raise ValueError("container images run in the flexible environment only")
+        if self.env == "flexible" and self.manual_scaling is not None and self.manual_scaling.instances > 1:
+            raise ValueError("the testbed runs one instance of a version in the flexible environment")
+        if self.runtime == "custom" and not image:
+            raise ValueError("a custom runtime is a container image (deployment.container): the testbed builds none")
         return self
 
     @property
@@ -117,3 +164,43 @@ class Version(Resource):
     def id(self) -> str:
         """The version's id."""
         return last(self.name)
+
+    @property
+    def instances(self) -> int:
+        """How many instances run; of a flexible version it is one (our choice)."""
+        if self.env == "flexible":
+            return 1
+        if self.manual_scaling is not None:
+            return self.manual_scaling.instances
+        scaling = self.automatic_scaling
+        return max(1, scaling.min_total_instances, scaling.standard_scheduler_settings.min_instances)
+
+
+class TrafficSplit(Resource):
+    """Which versions get which part of a service's traffic."""
+
+    allocations: Mapping[str, float]
+
+    @model_validator(mode="after")
+    def _one_gets_all(self) -> Self:
+        if [share for share in self.allocations.values() if share] != [1.0]:
+            raise ValueError("the testbed does not split traffic: one version gets all of it (1.0)")
+        return self
+
+
+class Service(Resource):
+    """A service of the application."""
+
+    name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+$")
+    split: TrafficSplit
+
+    @property
+    def full_name(self) -> str:
+        """The resource name."""
+        return self.name
+
+    @property
+    def serving(self) -> str:
+        """The full name of the version that gets the traffic."""
+        version = next(name for name, share in self.split.allocations.items() if share)
+        return f"{self.name}/versions/{version}"

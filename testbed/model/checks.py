@@ -75,6 +75,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     }
     for path, items in named.items():
         yield path, [r.full_name for r in items]
+    yield ("appengine", "services"), [s.full_name for s in topology.appengine.services]
     yield ("appengine", "versions"), [v.full_name for v in topology.appengine.versions]
     yield ("secretmanager", "secrets"), [s.full_name for s in topology.secretmanager.secrets]
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, model_validator
 
 from testbed.model import checks
 from testbed.model.appengine import Application, FlexibleNetwork, Version
+from testbed.model.appengine import Service as AppEngineService
 from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
 from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
@@ -85,6 +86,8 @@ class AppEngine(Resource):
     """Resources of appengine v1."""
 
     application: Application | None = None
+    services: tuple[AppEngineService, ...] = ()
+    """Which versions get the traffic.  The version of a service that does not stand here gets it."""
     versions: tuple[Version, ...] = ()
 
     @model_validator(mode="after")
@@ -92,7 +95,22 @@ class AppEngine(Resource):
         for version in self.versions:
             if self.application is None or version.app != self.application.id:
                 raise ValueError(f"the application of {version.name} is not declared (appengine.application)")
+        known = {version.name for version in self.versions}
+        for service in self.services:
+            if service.serving not in known:
+                raise ValueError(f"{service.serving}, which gets the traffic of its service, is not declared")
         return self
+
+    @property
+    def running(self) -> list[Version]:
+        """The versions that run: they are not stopped, and get their services' traffic."""
+        chosen = {service.name: service.serving for service in self.services}
+        return [
+            version
+            for version in self.versions
+            if version.serving_status == "SERVING"
+            and chosen.get(version.name.rpartition("/versions/")[0], version.name) == version.name
+        ]
 
 
 class Redis(Resource):
@@ -162,8 +180,8 @@ class Topology(Resource):
         for service in self.run.services:
             yield from_service(service, serving(service, self.run.revisions))
         for function in self.cloudfunctions.functions:
-            yield from_function(function, self.project)
-        for version in self.appengine.versions:
+            yield from_function(function)
+        for version in self.appengine.running:
             if self.appengine.application is not None:
                 yield from_version(version, self.appengine.application)
 

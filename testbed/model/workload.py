@@ -85,9 +85,10 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
     )
 
 
-def from_function(function: Function, project: str) -> Workload:
+def from_function(function: Function) -> Workload:
     """The workload of a function."""
     config, build = function.service_config, function.build_config
+    project = segment(function.name, "projects")
     return Workload(
         name=function.full_name,
         id=function.id,
@@ -112,7 +113,7 @@ def from_function(function: Function, project: str) -> Workload:
 
 def from_version(version: Version, application: Application) -> Workload:
     """The workload of an App Engine version."""
-    access = version.vpc_access_connector
+    access, deployed = version.vpc_access_connector, version.deployment
     everything = access is not None and access.egress_setting == "ALL_TRAFFIC"
     prefix = "" if version.service == "default" else f"{version.service}-dot-"
     return Workload(
@@ -120,18 +121,18 @@ def from_version(version: Version, application: Application) -> Workload:
         id=version.service if version.service != "default" else application.id,
         kind="app-engine-standard" if version.env == "standard" else "app-engine-flexible",
         region=application.region,
-        image=RUNTIME_IMAGE,
-        command=("/bin/sh", "-c", f"exec {version.entrypoint.shell}"),
+        image=deployed.container.image if deployed.container else RUNTIME_IMAGE,
+        command=() if deployed.container else ("/bin/sh", "-c", f"exec {version.entrypoint.shell}"),
         environment={
             "GAE_ENV": version.env,
             "GAE_SERVICE": version.service,
             "GAE_VERSION": version.id,
             **version.env_variables,
         },
-        source=version.deployment.zip.source_url,
+        source=deployed.zip.source_url if deployed.zip else None,
         connector=access.name if access else None,
         egress="ALL_TRAFFIC" if everything else "PRIVATE_RANGES_ONLY",
-        instances=1,
+        instances=version.instances,
         host=f"{prefix}{application.id}.appspot.com",
         path="",
     )

@@ -185,6 +185,14 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:  # fmt: skip
         """The same, among others."""
+        status, answer, _ = await self.exchange(verb, path, body, host=host, query=query, headers=headers)
+        return status, answer
+
+    async def exchange(
+        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes, dict[str, str]]:  # fmt: skip
+        """The same; returns the answer's headers as well."""
         given = {"host": host, **(headers or {})}
         target = path if "://" in path else f"/{path}"
         scope = {
@@ -200,7 +208,8 @@ class Api:
             sent.append(message)
 
         await self.rest(scope, receive, send)
-        return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:])
+        named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:]), named
 
 
 @contextmanager

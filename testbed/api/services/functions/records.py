@@ -15,18 +15,21 @@ from typing import Any
 from testbed.api.call import Call
 from testbed.api.services import sources
 from testbed.api.services.storage import transfers
-from testbed.api.services.vpcaccess import KIND as CONNECTORS
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import PYTHON
+from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Json
 from testbed.errors import InvalidArgument
 from testbed.model.base import COMPUTE_NAME, last, segment
+from testbed.model.functions import BuildConfig
 
 KIND = "cloudfunctions.functions"
 RUNTIMES = tuple(f"python3{minor}" for minor in range(9, 14))
 """All are run by the Python of the runtime's image."""
+DEFAULT_RUNTIME = BuildConfig.model_fields["runtime"].default
+"""Of a function in a topology file."""
 NOTE = f"The testbed runs it by Python {PYTHON}."
 """A warning about every other runtime."""
 _PYTHON = re.compile(r"python3\d+")
@@ -73,8 +76,8 @@ def name_in(parent: str, given: str) -> str:
 
 def asked(body: Json) -> Json:
     """A kept body as v2 has it: with `buildConfig.source` as a client said, or would."""
-    result = copy.deepcopy(body)
-    build = result.setdefault("buildConfig", {})
+    result = {"environment": "GEN_2", **copy.deepcopy(body)}
+    build = result["buildConfig"] = {"runtime": DEFAULT_RUNTIME, **result["buildConfig"]}
     build["source"] = origin_of(build)
     build.pop("origin", None)
     return result

@@ -7,7 +7,7 @@ from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json, document
 from testbed.api.longrunning import LongRunning, common_metadata
-from testbed.api.services import located
+from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
 from testbed.api.source.requirements import PYTHON
@@ -40,7 +40,7 @@ def patch(call: Call) -> Answer:
         records.asked(record.body), call.body, masks.paths(call.text("updateMask")),
         known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("name",),
     )  # fmt: skip
-    if body.get("environment") != record.body.get("environment", "GEN_2"):
+    if body.get("environment") != records.asked(record.body)["environment"]:
         raise InvalidArgument("Function already exists, can't change the environment.")
     return records.deploy(call, record.name, body)
 
@@ -49,7 +49,9 @@ def patch(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete a function."""
     record = located.found(call, KIND)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    accepted = call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    call.plane.drop(iampolicy.KIND, record.name)
+    return accepted
 
 
 @serves(API, "projects.locations.functions.get")
@@ -93,8 +95,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     """A function as v2 prints it."""
     del plane
     body = records.asked(record.body)
-    second = body.setdefault("environment", "GEN_2") == "GEN_2"
-    body["buildConfig"].setdefault("runtime", "python311")
+    second = body["environment"] == "GEN_2"
     if storage := body["buildConfig"]["source"].get("storageSource"):
         body["buildConfig"]["sourceProvenance"] = {"resolvedStorageSource": storage}
     config = {

@@ -1,0 +1,114 @@
+"""App Engine: the one application of the testbed, and where it can be."""
+
+from __future__ import annotations
+
+from testbed.api import masks
+from testbed.api.call import Answer, Call, serves
+from testbed.api.discovery import Json, document
+from testbed.api.services.appengine.names import API, APPLICATIONS, VIEWS, application, operation, page
+from testbed.api.services.storage import blobs
+from testbed.control.operations import Change
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.model.appengine import LEGACY_LOCATIONS
+from testbed.model.places import REGIONS
+
+_FIELDS = document(API).schemas["Application"]["properties"]
+_OLD = {region: location for location, region in LEGACY_LOCATIONS.items()}
+LOCATIONS = tuple(_OLD.get(region, region) for region in REGIONS)
+"""App Engine's names of the regions (behaviour 1.12.1)."""
+
+
+@serves(API, "apps.create")
+def create(call: Call) -> Answer:
+    """Make the application.  It stays where it is, for good; a testbed has one."""
+    name, location = call.body.get("id", ""), call.body.get("locationId", "")
+    if location not in (*LOCATIONS, *LEGACY_LOCATIONS.values()):
+        raise InvalidArgument(f"Location '{location}' is not one of App Engine's.")
+    if not name:
+        raise InvalidArgument("The id of an application is its project's; it is missing.")
+    for record in call.plane.list(APPLICATIONS):
+        if record.name == name:
+            raise AlreadyExists(f"This application already exists and cannot be re-created: {name}")
+        raise FailedPrecondition(f"The testbed has one App Engine application, and that is '{record.name}'.")
+    for bucket in (f"{name}.appspot.com", f"staging.{name}.appspot.com"):
+        blobs.ensure_bucket(call.plane, bucket, name)
+    return operation(call, APPLICATIONS, name, Change(APPLICATIONS, name, call.body))
+
+
+@serves(API, "apps.get")
+def get(call: Call) -> Json:
+    """The application."""
+    return view(call.plane, application(call))
+
+
+@serves(API, "apps.patch")
+def patch(call: Call) -> Answer:
+    """Change settings of the application; none has an effect here but its dispatch rules, which are refused."""
+    record = application(call)
+    body = masks.apply(
+        record.body, call.body, masks.paths(call.text("updateMask").rstrip(",")),
+        known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("id", "locationId"),
+    )  # fmt: skip
+    _refuse(body)
+    return operation(call, APPLICATIONS, record.name, Change(APPLICATIONS, record.name, body))
+
+
+@serves(API, "apps.repair")
+def repair(call: Call) -> Answer:
+    """Make the application's buckets again if they are gone."""
+    record = application(call)
+    for bucket in (f"{record.name}.appspot.com", f"staging.{record.name}.appspot.com"):
+        blobs.ensure_bucket(call.plane, bucket, record.name)
+    return operation(call, APPLICATIONS, record.name)
+
+
+@serves(API, "apps.locations.list")
+def locations(call: Call) -> Json:
+    """Where an application can be."""
+    app = call.text("appsId")
+    return page(call, "locations", [_location(app, location) for location in LOCATIONS], app)
+
+
+@serves(API, "apps.locations.get")
+def location(call: Call) -> Json:
+    """One place."""
+    given = call.text("locationsId")
+    if given not in LOCATIONS:
+        raise NotFound(f"Location '{given}' was not found.", reason="notFound")
+    return _location(call.text("appsId"), given)
+
+
+def view(plane: ControlPlane, record: Record) -> Json:
+    """The application as the API prints it."""
+    del plane
+    name = record.name
+    host = f"{name}.appspot.com"
+    return {
+        "authDomain": "gmail.com", "servingStatus": "SERVING", "serviceAccount": f"{name}@appspot.gserviceaccount.com",
+        "databaseType": "CLOUD_DATASTORE_COMPATIBILITY", "gcrDomain": "us.gcr.io",
+        "featureSettings": {"splitHealthChecks": True}, **record.body, "name": f"apps/{name}", "id": name,
+        "codeBucket": f"staging.{host}", "defaultBucket": host, "defaultHostname": host,
+    }  # fmt: skip
+
+
+VIEWS[APPLICATIONS] = view
+
+
+def _refuse(body: Json) -> None:
+    if body.get("dispatchRules"):
+        raise InvalidArgument("dispatchRules: the testbed has none; services are reached by their host names.")
+    if body.get("servingStatus", "SERVING") != "SERVING":
+        raise InvalidArgument("servingStatus: the testbed cannot disable an application; stop its versions.")
+
+
+def _location(app: str, location: str) -> Json:
+    return {
+        "name": f"apps/{app}/locations/{location}", "locationId": location,
+        "labels": {"cloud.googleapis.com/region": location},
+        "metadata": {
+            "@type": "type.googleapis.com/google.appengine.v1.LocationMetadata", "standardEnvironmentAvailable": True,
+            "flexibleEnvironmentAvailable": True,
+        },
+    }  # fmt: skip

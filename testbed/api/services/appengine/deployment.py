@@ -1,0 +1,170 @@
+"""App Engine: what a version is made from (behaviour 3.1, 3.6).
+
+What is kept is the API's body, but for `deployment.zip.sourceUrl`: it is the folder that is run.  What a client said of
+the deployment stands beside it, as `deployment.origin`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from testbed.api.call import Call
+from testbed.api.discovery import Json
+from testbed.api.services import sources
+from testbed.api.services.appengine.names import VERSIONS, region_of
+from testbed.api.services.storage import transfers
+from testbed.api.services.vpcaccess import state_of
+from testbed.control.connectors import KIND as CONNECTORS
+from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.control.resources import Record
+from testbed.errors import InvalidArgument
+from testbed.model.base import segment
+
+_ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CONNECTOR = re.compile(r"projects/[^/]+/locations/[^/]+/connectors/[^/]+")
+_PYTHON = re.compile(r"python(3\d+)?")
+_NO_FLEX = "This field cannot be set for an App Engine Flexible Environment."
+_MAIN = "main.py"
+
+
+def checked_id(given: str) -> str:
+    """The id of a new version.
+
+    Raises:
+        InvalidArgument: it cannot be called that.
+    """
+    if not _ID.fullmatch(given) or given in {"default", "latest"}:
+        raise InvalidArgument(
+            f"Invalid version id '{given}': it has 1-63 lower-case letters, digits and hyphens, begins and ends with a"
+            " letter or a digit, and is neither 'default' nor 'latest' nor begins with 'ah-'."
+        )
+    return given
+
+
+def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
+    """The body of a version as it is kept, and what the deployment fails by, as a `google.rpc.Status`.
+
+    Raises:
+        InvalidArgument: Google or the testbed would not take it.
+    """
+    body = _tidied(call.body)
+    flexible = body["env"] == "flexible"
+    runtime = body.get("runtime", "")
+    if not _PYTHON.fullmatch(runtime) and not (flexible and body["deployment"].get("container")):
+        raise InvalidResource(
+            ("version", "runtime"), runtime,
+            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are Python 3 (python39 to"
+            " python313) and, in the flexible environment, container images (deployment.container).",
+        )  # fmt: skip
+    if flexible:
+        body["network"] = _network(call.plane, app, body.get("network", {}))
+    _check_access(body, region_of(app), flexible=flexible)
+    body["deployment"] = _deployment(call, body["deployment"])
+    known = call.scope(app.name, region=region_of(app))
+    resolved = call.plane.resolve(VERSIONS, {**body, "name": name}, known)
+    return resolved, next(_problems(call.plane, resolved), None)
+
+
+def asked(body: Json) -> Json:
+    """A kept body as the API has it: with the deployment as a client said it, or would."""
+    result = copy.deepcopy(body)
+    kept = result.pop("deployment")
+    folder = kept.get("zip", {}).get("sourceUrl")  # of a topology file, shown as a `file:` URL: our choice
+    result["deployment"] = kept.get("origin") or ({"zip": {"sourceUrl": f"file://{folder}"}} if folder else kept)
+    return result
+
+
+def _tidied(given: Json) -> Json:
+    """A body without what is empty or unspecified, and with the environment's full name."""
+    body = copy.deepcopy(given)
+    body.setdefault("deployment", {})
+    environment = body.get("env") or "standard"
+    body["env"] = "flexible" if environment == "flex" else environment
+    if not body.get("entrypoint", {}).get("shell"):
+        body.pop("entrypoint", None)
+    if body.get("servingStatus") == "SERVING_STATUS_UNSPECIFIED":
+        del body["servingStatus"]
+    if body.get("vpcAccessConnector", {}).get("egressSetting") == "EGRESS_SETTING_UNSPECIFIED":
+        del body["vpcAccessConnector"]["egressSetting"]
+    return body
+
+
+def _check_access(body: Json, region: str, *, flexible: bool) -> None:
+    access = body.get("vpcAccessConnector")
+    if access is None:
+        return
+    if flexible:  # behaviour 3.6
+        raise InvalidResource(("version", "vpc_access_connector"), access, _NO_FLEX)
+    name = access.get("name", "")
+    if not _CONNECTOR.fullmatch(name):  # behaviour 3.1.1
+        raise InvalidResource(
+            ("version", "vpc_access_connector", "name"), name,
+            f"'{name}' is not the full name of a connector: projects/PROJECT/locations/REGION/connectors/NAME.",
+        )  # fmt: skip
+    if segment(name, "locations") != region:  # behaviour 1.12.1
+        raise InvalidResource(
+            ("version", "vpc_access_connector", "name"), name,
+            f"The application is in {region}: its connector must be in the same region.",
+        )  # fmt: skip
+
+
+def _network(plane: ControlPlane, app: Record, given: Json) -> Json:
+    """The network of a flexible version; the default one, and the only subnet of the region, need not be named."""
+    network, region = given.get("name") or "default", region_of(app)
+    if given.get("subnetworkName"):
+        return {**given, "name": network}
+    name = f"projects/{app.name}/global/networks/{network}"
+    subnets = [
+        record.id
+        for record in plane.list("compute.subnetworks", f"projects/{app.name}/regions/{region}/")
+        if record.body.get("network") == name
+    ]
+    if len(subnets) != 1:
+        raise InvalidResource(
+            ("version", "network", "subnetworkName"), "",
+            f"The network {network} has {len(subnets)} subnetworks in {region}: name the one to use.",
+        )  # fmt: skip
+    return {**given, "name": network, "subnetworkName": subnets[0]}
+
+
+def _deployment(call: Call, given: Json) -> Json:
+    """What is deployed, as it is kept."""
+    if container := given.get("container"):
+        if not call.images.knows(container.get("image", "")):
+            raise InvalidResource(
+                ("version", "deployment", "container", "image"), container.get("image"),
+                f"The image '{container.get('image')}' is not in the local Docker engine.",
+            )  # fmt: skip
+        return {"container": container, "origin": given}
+    if given.get("cloudBuildOptions"):
+        raise InvalidArgument("The testbed has no Cloud Build: deploy files, a zip archive or an image.")
+    address = given.get("zip", {}).get("sourceUrl", "")
+    if address:
+        place = transfers.place_of(address)
+        if place is None:
+            raise InvalidArgument(f"'{address}' is not a URL of Cloud Storage.")
+        folder = sources.from_zip(call.plane, *place)
+    elif given.get("files"):
+        folder = sources.from_files(call.plane, given["files"])
+    else:
+        raise InvalidArgument("The version has no deployment: files, a zip archive or an image.")
+    return {"zip": {"sourceUrl": str(folder)}, "origin": given}
+
+
+def _problems(plane: ControlPlane, body: Json) -> Iterator[Json]:
+    folder = body["deployment"].get("zip", {}).get("sourceUrl")
+    needed = [] if "entrypoint" in body else [_MAIN]
+    if folder and (fault := sources.fault(Path(folder), needed)):
+        yield {"code": 9, "message": f"Build failed: {fault}"}
+    connector = body.get("vpcAccessConnector", {}).get("name")
+    if connector is None:
+        return
+    record = plane.find(CONNECTORS, connector)
+    if record is None:  # the words of Cloud Run (behaviour 1.10.5): App Engine's are not known
+        text = f"VPC connector {connector} does not exist, or App Engine does not have permission to use it."
+        yield {"code": 9, "message": text}
+    elif state_of(plane, record) not in {"READY", "UPDATING"}:
+        yield {"code": 9, "message": "Failed to prepare VPC connector. Please try again later."}

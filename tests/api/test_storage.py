@@ -1,0 +1,117 @@
+"""Cloud Storage, as far as deployments need it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from testbed.api.discovery import Json
+from tests.api.harness import Api, Refused
+
+BUCKETS = "storage/v1/b"
+OBJECTS = f"{BUCKETS}/pail/o"
+UPLOAD = f"upload/{OBJECTS}"
+
+
+@pytest.fixture(autouse=True)
+def bucket(api: Api) -> None:
+    api.post(BUCKETS, {"name": "pail", "location": "us-central1"}, project="demo")
+
+
+def upload(api: Api, name: str, data: bytes) -> Json:
+    status, answer = api.send("POST", UPLOAD, data, query=f"uploadType=media&name={name}")
+    assert status == 200
+    made: Json = json.loads(answer)
+    return made
+
+
+def content(api: Api, name: str) -> bytes:
+    status, answer = api.send("GET", f"{OBJECTS}/{name}", query="alt=media")
+    assert status == 200
+    return answer
+
+
+def test_buckets(api: Api) -> None:
+    made = api.get(f"{BUCKETS}/pail")
+    assert (made["location"], made["locationType"]) == ("US-CENTRAL1", "region")
+    assert [one["name"] for one in api.get(BUCKETS, project="demo")["items"]] == ["pail"]
+    assert "items" not in api.get(BUCKETS, project="other")
+    with pytest.raises(Refused) as caught:
+        api.post(BUCKETS, {"name": "pail"}, project="demo")
+    assert caught.value.code == 409
+    with pytest.raises(Refused, match="Invalid bucket name"):
+        api.post(BUCKETS, {"name": "../x"}, project="demo")
+    api.delete(f"{BUCKETS}/pail")
+    with pytest.raises(Refused, match="bucket does not exist") as caught:
+        api.get(f"{BUCKETS}/pail")
+    assert caught.value.error["errors"][0]["reason"] == "notFound"
+
+
+def test_an_object_in_one_piece(api: Api) -> None:
+    made = upload(api, "a", b"one")
+    assert (made["size"], made["md5Hash"]) == ("3", "+XxdKZQb+xsv2rCHSQargg==")
+    upload(api, "a", b"two")
+    assert content(api, "a") == b"two"
+    assert api.get(f"{OBJECTS}/a")["generation"] > made["generation"]
+    api.delete(f"{OBJECTS}/a")
+    with pytest.raises(Refused, match="No such object: pail/a"):
+        api.get(f"{OBJECTS}/a")
+    assert api.send("GET", f"{OBJECTS}/a", query="alt=media")[0] == 404
+    assert not list((api.plane.store.folder / "uploads" / "blobs").iterdir())
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("data", [b"", b"\r\n--b\n\x00\xff\r\n", b"plain"])
+def test_an_object_with_a_description(api: Api, newline: bytes, data: bytes) -> None:
+    body = newline.join([
+        b"--==b==", b"Content-Type: application/json", b"", b'{"name": "a", "contentType": "text/css"}', b"--==b==",
+        b"Content-Type: text/plain", b"Content-Transfer-Encoding: binary", b"", data, b"--==b==--",
+    ])  # fmt: skip
+    headers = {"content-type": "multipart/related; boundary='==b=='".replace("'", '"')}
+    status, answer = api.send("POST", UPLOAD, body, query="uploadType=multipart&alt=json", headers=headers)
+    assert (status, json.loads(answer)["contentType"]) == (200, "text/css")
+    assert content(api, "a") == data
+
+
+def test_a_resumable_upload(api: Api) -> None:
+    begun = api.exchange("POST", UPLOAD, b'{"name": "a"}', query="uploadType=resumable")
+    status, _, headers = asyncio.run(begun)
+    assert status == 200
+    path, _, query = headers["location"].removeprefix("http://127.0.0.1:7667/").partition("?")
+
+    def put(data: bytes, span: str) -> tuple[int, bytes, dict[str, str]]:
+        return asyncio.run(
+            api.exchange("PUT", path, data, query=query, headers={"content-range": f"bytes {span}"})
+        )  # fmt: skip
+
+    assert put(b"abc", "0-2/*")[::2][0] == 308
+    assert put(b"zzz", "9-11/12")[2]["range"] == "bytes=0-2"  # not what comes next: the caller goes on from here
+    assert put(b"", "*/6")[2]["range"] == "bytes=0-2"
+    assert put(b"def", "3-5/6")[0] == 200
+    assert content(api, "a") == b"abcdef"
+    assert put(b"", "*/6")[0] == 404
+
+
+@pytest.mark.parametrize(("query", "body"), [
+    ("uploadType=media", b"x"), ("uploadType=odd&name=a", b"x"), ("uploadType=multipart", b"no parts"),
+    ("uploadType=resumable", b"[1]"),
+])  # fmt: skip
+def test_uploads_that_are_none(api: Api, query: str, body: bytes) -> None:
+    assert api.send("POST", UPLOAD, body, query=query)[0] == 400
+    assert "items" not in api.get(OBJECTS)
+
+
+def test_lists_have_folders(api: Api) -> None:
+    for name in ("a", "b/c", "b/d/e"):
+        upload(api, name, b"")
+    assert [one["name"] for one in api.get(OBJECTS)["items"]] == ["a", "b/c", "b/d/e"]
+    found = api.get(OBJECTS, prefix="b/", delimiter="/")
+    assert ([one["name"] for one in found["items"]], found["prefixes"]) == (["b/c"], ["b/d/"])
+    first = api.get(OBJECTS, maxResults=2)
+    assert [one["name"] for one in api.get(OBJECTS, maxResults=2, pageToken=first["nextPageToken"])["items"]] == [
+        "b/d/e"
+    ]
+    with pytest.raises(Refused, match="not empty"):
+        api.delete(f"{BUCKETS}/pail")
