@@ -19,8 +19,8 @@ The classes carry the names of `google.rpc.Code`, so that an API server and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 CODES: Mapping[str, int] = {
     "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7,
@@ -38,6 +38,8 @@ class TestbedError(Exception):
     status: ClassVar[str] = "UNKNOWN"
     """The canonical name of the code in `google.rpc.Code`."""
     exit_status: ClassVar[int] = 1
+    details: Sequence[Mapping[str, Any]] = ()
+    """What a client of the API can read besides the text (AIP-193), if the error says more than its reason."""
 
     def __init__(self, message: str, *, hint: str | None = None, reason: str | None = None) -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.api import messages
+from testbed.api.admission import admit
 from testbed.api.audit import AuditLog
 from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, handler_of
 from testbed.api.discovery import Json, Match, Method, Router, document
@@ -26,8 +27,12 @@ Google's clients poll for the first time after a second (google-api-core)."""
 _THREADS = 16
 _STANDARD = frozenset({"$.xgafv", "access_token", "alt", "$alt", "callback", "fields", "key", "oauth_token", "userIp",
                        "prettyPrint", "quotaUser", "upload_protocol", "uploadType", "$prettyPrint", "$userProject",
-                       "$req", "$outputDefaults", "$unique", "userProject"})  # fmt: skip
-"""Query parameters that every method takes (google.api.HttpRule's system parameters)."""
+                       "$req", "$outputDefaults", "$unique", "userProject",
+                       "returnPartialSuccess"})  # fmt: skip
+"""Query parameters that every method takes (google.api.HttpRule's system parameters).
+
+The last one is compute's: gcloud sends it with every aggregated list, though discovery has it no more.
+"""
 
 
 @dataclass(slots=True)
@@ -81,6 +86,7 @@ class Dispatcher:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def _invoke(self, handler: Handler, call: Call) -> Answer:
+        admit(call)
         if call.method.verb == "GET":
             return handler(call)
         with self.plane.transaction():

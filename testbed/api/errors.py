@@ -23,6 +23,8 @@ _REASONS: Mapping[str, str] = {
     "ABORTED": "aborted", "RESOURCE_EXHAUSTED": "rateLimitExceeded", "UNIMPLEMENTED": "notImplemented",
     "UNAVAILABLE": "backendError",
 }  # fmt: skip
+_USAGE: Mapping[str, str] = {"SERVICE_DISABLED": "accessNotConfigured", "quotaExceeded": "quotaExceeded"}
+"""Reasons of the domain `usageLimits`, and how they are spelled there."""
 LEGACY = frozenset({"compute", "dns", "storage"})
 """APIs whose errors have a list `errors`, with reason and domain."""
 
@@ -37,8 +39,10 @@ def envelope(error: TestbedError, api: str) -> Json:
     message, code = message_of(error, api), http_status(error)
     if api in LEGACY:
         reason = error.reason or _REASONS.get(error.status, "backendError")
-        errors = [{"message": message, "domain": "global", "reason": reason}]
-        return {"error": {"code": code, "message": message, "errors": errors, "status": error.status}}
+        domain = "usageLimits" if reason in _USAGE else "global"
+        errors = [{"message": message, "domain": domain, "reason": _USAGE.get(reason, reason)}]
+        more = {"details": list(error.details)} if error.details else {}
+        return {"error": {"code": code, "message": message, "errors": errors, "status": error.status, **more}}
     body: Json = {"code": code, "message": message, "status": error.status}
     if found := details(error, api):
         body["details"] = found
@@ -55,8 +59,8 @@ def message_of(error: TestbedError, api: str) -> str:
 
 def details(error: TestbedError, api: str) -> list[Json]:
     """What clients can read of an error besides its text."""
-    found: list[Json] = []
-    if error.reason:
+    found: list[Json] = [dict(detail) for detail in error.details]
+    if error.reason and not found:
         found.append({
             "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error.reason,
             "domain": f"{api}.googleapis.com",

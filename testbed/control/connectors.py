@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,9 @@ def replacements(
 
 def refusal(error: TestbedError) -> str:
     """What an operation on a connector says of an error."""
-    return RANGE_CONFLICT if "overlaps" in error.message else f"Operation failed: {error.message}"
+    if re.search("overlap|conflicts with|no route may lead", error.message):
+        return RANGE_CONFLICT
+    return "Operation failed: " + re.sub(r" \(behaviour [^)]*\)", "", error.message)
 
 
 def deleted(topology: Topology, known: Iterable[str]) -> list[str]:

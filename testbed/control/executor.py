@@ -169,7 +169,8 @@ class Executor:
                 elif change.creates:
                     store.resources.remove(change.kind, change.name)
                 else:
-                    store.resources.put(replace(kept, body=record.effective or change.previous or record.body))
+                    back = change.previous if record.effective is None else record.effective
+                    store.resources.put(replace(kept, body=record.body if back is None else back))
             store.operations.end(operation, error)
         self._settling.pop(operation.id, None)
         self._ended(operation.id)

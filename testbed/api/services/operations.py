@@ -20,11 +20,11 @@ _PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcema
 def get(call: Call) -> Json:
     """One operation, by its name; whichever API is asked, for their paths are the same."""
     name = call.text("name") or f"apps/{call.text('appsId')}/operations/{call.text('operationsId')}"
-    try:
-        operation = call.plane.operation(name.rpartition("/")[2])
-    except NotFound:
-        raise NotFound(f"Operation '{name}' was not found.", reason="notFound") from None
-    return PRINTERS[operation.api](call.plane, operation)
+    operation = call.plane.store.operations.get(name.rpartition("/")[2])
+    printer = _printer(call, operation) if operation is not None else None
+    if operation is None or printer is None or printer.name(operation) != name:
+        raise NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    return printer(call.plane, operation)
 
 
 @serves(_LOCATED, "projects.locations.operations.list")
@@ -33,10 +33,11 @@ def get(call: Call) -> Json:
 @serves(_PLAIN, "operations.list")
 def list_(call: Call) -> Json:
     """The operations of one API under one parent, the newest first."""
-    parent, name = call.text("name"), call.method.api.split(".")[0]
+    parent = call.text("name")
     printed = [
-        PRINTERS[one.api](call.plane, one) for one in reversed(call.plane.operations()) if _is_under(one, name, parent)
-    ]
+        printer(call.plane, one) for one in reversed(call.plane.operations())
+        if (printer := _printer(call, one)) is not None and _is_under(printer.parent(one), parent)
+    ]  # fmt: skip
     page = listing.page(
         printed, size=call.number("pageSize"), token=call.text("pageToken"),
         predicate=filters.aip160(call.text("filter")), collection=parent,
@@ -45,10 +46,17 @@ def list_(call: Call) -> Json:
     return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
 
 
-def _is_under(operation: Operation, api: str, parent: str) -> bool:
-    printer = PRINTERS.get(operation.api)
-    if not isinstance(printer, LongRunning) or operation.api.split(".")[0] != api:
-        return False
-    above = printer.parent(operation)
-    wildcard = parent.removesuffix("/-") if parent.endswith("/locations/-") else None
-    return above == parent or parent in {"", "operations"} or (wildcard is not None and above.startswith(wildcard))
+def _printer(call: Call, operation: Operation) -> LongRunning | None:
+    """Who prints an operation for a caller: the version that is asked, if that has operations, else its own."""
+    asked, own = PRINTERS.get(call.method.api), PRINTERS.get(operation.api)
+    if operation.api.split(".")[0] != call.method.api.split(".")[0]:
+        return own if isinstance(own, LongRunning) and not call.method.id.endswith(".list") else None
+    found = asked if isinstance(asked, LongRunning) else own
+    return found if isinstance(found, LongRunning) else None
+
+
+def _is_under(above: str, parent: str) -> bool:
+    """Whether operations of a parent are listed: the location that is asked for, or one of all (`-`)."""
+    if parent.endswith("/locations/-"):
+        return above.startswith(parent.removesuffix("-"))
+    return above == parent or parent in {"", "operations"}

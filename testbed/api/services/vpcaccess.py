@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from testbed.api import filters, listing, masks
 from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
+from testbed.api.services.located import found, listed, region_of, unused
+from testbed.control import connectors
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import FailedPrecondition, InvalidArgument
 from testbed.model.base import last, segment
 from testbed.model.places import REGIONS
-from testbed.model.vpcaccess import MBPS_PER_INSTANCE, Connector
+from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE, MBPS_PER_INSTANCE, Connector
 
 APIS = "vpcaccess.v1 vpcaccess.v1beta1"
-KIND = "vpcaccess.connectors"
-DEFAULT_MACHINE_TYPE = "e2-micro"
-MUTABLE = ("machineType", "minInstances", "maxInstances")
+KIND = connectors.KIND
+MUTABLE = frozenset({"machineType", "minInstances", "maxInstances"})
 """What an update may change (behaviour 1.8.1)."""
 NO_MAXIMUM = "Operation failed: A Connector must specify either max_throughput or max_instances."
 """What a create ends with that names neither (behaviour 1.3.3)."""
+_FIELDS = frozenset(field.alias or name for name, field in Connector.model_fields.items())
+_USERS = ("run.services", "run.jobs", "cloudfunctions.functions", "appengine.versions")
+"""Kinds of resources that name the connector that they use."""
 
 
 @serves(APIS, "projects.locations.connectors.create")
@@ -32,69 +37,59 @@ def create(call: Call) -> Answer:
     parent, body = call.text("parent"), call.body
     if "name" in body:
         raise InvalidArgument("Connector name must not be set.")  # behaviour 1.1.7
-    region = _region(parent)
-    given = call.text("connectorId")
-    name = f"{parent}/connectors/{given}"
-    if call.plane.find(KIND, name):
-        raise AlreadyExists(f"Resource '{name}' already exists", reason="alreadyExists")  # behaviour 1.5.5
+    region = region_of(parent)
+    name = unused(call, KIND, f"{parent}/connectors/{call.text('connectorId')}")
     whole = converted({"machineType": DEFAULT_MACHINE_TYPE, **body, "name": name})
     known = call.scope(segment(name, "projects"), region=region)
-    if "maxInstances" not in whole:
-        call.plane.resolve(KIND, {**whole, "maxInstances": 10, "minInstances": 2}, known)  # the rest has to be right
-        fails = {"code": 3, "message": NO_MAXIMUM}
-        operation = call.operation(KIND, name, changes=(Change(KIND, name, whole),), facts={"fails": fails})
+    facts: Json = {}
+    if "maxInstances" in whole:
+        whole = call.plane.resolve(KIND, whole, known)
     else:
-        resolved = call.plane.resolve(KIND, whole, known)
-        operation = call.operation(KIND, name, changes=(Change(KIND, name, resolved),))
-    return call.plane.submit(operation)
+        call.plane.resolve(KIND, {**whole, "maxInstances": 10, "minInstances": 2}, known)  # the rest has to be right
+        facts["fails"] = {"code": 3, "message": NO_MAXIMUM}
+    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, whole),), facts=facts))
 
 
 @serves(APIS, "projects.locations.connectors.patch")
 def patch(call: Call) -> Answer:
     """Change machine type or numbers of instances, which can only grow (behaviour 1.8)."""
-    record = _connector(call)
-    if record.error or record.pending:
-        raise FailedPrecondition(f"Connector {record.id} is not in a state in which it can be updated.")
-    paths = masks.paths(call.text("updateMask"))
-    wanted = {path[0] for path in paths} if paths else set(call.body) - {"name"}
-    for name in sorted(wanted):
-        if name not in MUTABLE and call.body.get(name) != record.body.get(name):
+    record = found(call, KIND)
+    if record.error:
+        raise FailedPrecondition(f"Connector {record.id} is in state ERROR; it can only be deleted.")
+    before = whole_body(record)
+    given = {key: value for key, value in call.body.items() if key in _FIELDS - {"name"}}
+    after = masks.apply(before, given, masks.paths(call.text("updateMask")), known=_FIELDS, output_only={"name"})
+    for name in _FIELDS - MUTABLE:
+        if _comparable(after.get(name)) != _comparable(before.get(name)):
             raise InvalidArgument(f"Field {name} of a connector cannot be changed.")  # behaviour 1.8.1
-    changed = {**record.body, **{name: call.body[name] for name in wanted if name in call.body and name in MUTABLE}}
     for end in ("minInstances", "maxInstances"):
-        if changed[end] < record.body[end]:  # behaviour 1.8.2
+        if after.get(end, 0) < before[end]:  # behaviour 1.8.2
             raise InvalidArgument("Decreasing the number of instances for existing connectors is not supported.")
-    for end in ("minThroughput", "maxThroughput"):
-        changed.pop(end, None)  # instances win (behaviour 1.3.2)
     known = call.scope(segment(record.name, "projects"), region=segment(record.name, "locations"))
-    resolved = call.plane.resolve(KIND, converted(changed), known)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, resolved),)))
+    resolved = call.plane.resolve(KIND, converted({"machineType": DEFAULT_MACHINE_TYPE, **after}), known)
+    operation = call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, resolved),)))
+    if resolved["machineType"] != before["machineType"]:
+        call.plane.set_facts(KIND, record.name, {**record.facts, "restarted": operation.accepted})
+    return operation
 
 
 @serves(APIS, "projects.locations.connectors.delete")
 def delete(call: Call) -> Answer:
     """Delete a connector, whether or not services use it (behaviour 1.10.2)."""
-    record = _connector(call)
+    record = found(call, KIND)
     return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
 
 
 @serves(APIS, "projects.locations.connectors.get")
 def get(call: Call) -> Json:
     """One connector."""
-    return view(call.method.api, call.plane, _connector(call))
+    return view(call.method.api, call.plane, found(call, KIND))
 
 
 @serves(APIS, "projects.locations.connectors.list")
 def list_(call: Call) -> Json:
     """The connectors of a region, or (`-`) of all."""
-    parent = call.text("parent")
-    prefix = parent.removesuffix("-") if parent.endswith("/locations/-") else f"{parent}/"
-    page = listing.page(
-        [view(call.method.api, call.plane, record) for record in call.plane.list(KIND, prefix)],
-        size=call.number("pageSize"), token=call.text("pageToken"), collection=parent,
-    )  # fmt: skip
-    answer: Json = {"connectors": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return listed(call, KIND, "connectors", partial(view, call.method.api, call.plane))
 
 
 @serves(f"{APIS} cloudfunctions.v1 cloudfunctions.v2 redis.v1", "projects.locations.list")
@@ -127,72 +122,55 @@ def converted(body: Json) -> Json:
     return result
 
 
-def state_of(plane: ControlPlane, record: Record) -> str:
-    """The state of a connector (behaviour 1.2.11)."""
-    if record.pending:
-        created = record.generation == 1 and not record.deleting
-        return "DELETING" if record.deleting else "CREATING" if created else "UPDATING"
-    if record.error:
-        return "ERROR"
-    known, _ = plane.store.connector_states().get(record.name, ("READY", ""))
-    return known
+def whole_body(record: Record) -> Json:
+    """A connector's body with all that Google fills in: a topology file may have left to the model what it says."""
+    body = {"machineType": DEFAULT_MACHINE_TYPE, **{key: value for key, value in record.body.items() if key in _FIELDS}}
+    if record.effective is not None and "maxThroughput" not in body:
+        body = {"maxInstances": 10, **body}
+    return converted({**body, "name": record.name})
 
 
 def view(api: str, plane: ControlPlane, record: Record) -> Json:
     """A connector as an API prints it."""
-    body = record.body
-    result = converted({key: value for key, value in body.items() if key in _FIELDS})
-    result["name"] = record.name
+    result = whole_body(record)
     if "network" in result:
-        result["network"] = last(result["network"])
+        result["network"] = last(result["network"])  # a short name (behaviour 1.2.2)
     result["state"] = state_of(plane, record)
     if users := connected_projects(plane, record.name):
         result["connectedProjects"] = users
     if api.endswith("v1beta1"):
-        result["createTime"] = result["lastRestartTime"] = timestamp(record.created)
+        result["createTime"] = timestamp(record.created)
+        result["lastRestartTime"] = timestamp(record.facts.get("restarted", record.created))
     return result
 
 
-_FIELDS = frozenset(field.alias or name for name, field in Connector.model_fields.items())
+def state_of(plane: ControlPlane, record: Record) -> str:
+    """The state of a connector (behaviour 1.2.11)."""
+    if phase := plane.phase(record):
+        return phase
+    if record.error:
+        return "ERROR"
+    known, _ = plane.store.connector_states().get(record.name, ("READY", ""))  # `up` may be making it
+    return known
 
 
 def connected_projects(plane: ControlPlane, connector: str) -> list[str]:
     """The projects whose services use a connector (behaviour 1.2.13)."""
-    found: set[str] = set()
-    for record in plane.list("run.services"):
-        if record.body.get("template", {}).get("vpcAccess", {}).get("connector") == connector:
-            found.add(segment(record.name, "projects"))
-    for record in plane.list("cloudfunctions.functions"):
-        if record.body.get("serviceConfig", {}).get("vpcConnector") == connector:
-            found.add(segment(record.name, "projects"))
-    for record in plane.list("appengine.versions"):
-        if record.body.get("vpcAccessConnector", {}).get("name") == connector:
-            found.add(segment(record.name, "apps"))
-    return sorted(found)
+    users = (record for kind in _USERS for record in plane.list(kind))
+    return sorted({record.name.split("/")[1] for record in users if _mentions(record.body, connector)})
 
 
-def _connector(call: Call) -> Record:
-    """The connector that a call names.
-
-    Raises:
-        NotFound: there is none (behaviour 1.1.4).
-    """
-    name = call.text("name")
-    if record := call.plane.find(KIND, name):
-        return record
-    raise NotFound(f"Resource '{name}' was not found", reason="notFound")
+def _mentions(body: Any, name: str) -> bool:
+    if isinstance(body, dict):
+        return any(_mentions(value, name) for value in body.values())
+    if isinstance(body, list):
+        return any(_mentions(value, name) for value in body)
+    return bool(body == name)
 
 
-def _region(parent: str) -> str:
-    """The region of a parent.
-
-    Raises:
-        InvalidArgument: Google has no such region.
-    """
-    region = segment(parent, "locations")
-    if region not in REGIONS:
-        raise InvalidArgument(f"Location {region} is not found or access is unauthorized.")
-    return region
+def _comparable(value: Any) -> Any:
+    """A value such that two ways of writing the same are equal: a network by its name or by its URL."""
+    return last(value) if isinstance(value, str) and not value[:1].isdigit() else value
 
 
 def _metadata(version: str, operation: Operation) -> Json:
