@@ -40,6 +40,13 @@ class Instance(Named):
     """A Redis instance in a producer network that is peered with the authorized network."""
 
     collection: ClassVar[str] = "locations/-/instances"
+    not_built: ClassVar = {
+        "customerManagedKey": "the testbed encrypts nothing",
+        "alternativeLocationId": "an instance of the testbed has one node",
+        "secondaryIpRange": "an instance of the testbed has no read replicas",
+        "tags": "the testbed has no resource manager tags",
+        "maintenanceVersion": "the testbed maintains nothing",
+    }
 
     tier: Annotated[Literal["BASIC"], Constant] = "BASIC"
     memory_size_gb: int = Field(default=1, ge=1, le=300)

@@ -65,7 +65,7 @@ def test_the_default_network_is_called_default(api: Api) -> None:  # behaviour 4
         ("connectMode", "PRIVATE_SERVICE_ACCESS", "PRIVATE_SERVICE_ACCESS is not built yet"),
         ("transitEncryptionMode", "SERVER_AUTHENTICATION", "SERVER_AUTHENTICATION is not built yet"),
         ("readReplicasMode", "READ_REPLICAS_ENABLED", "READ_REPLICAS_ENABLED is not built yet"),
-        ("customerManagedKey", "k", "customerManagedKey is not built yet"),
+        ("customerManagedKey", "k", "customerManagedKey: the testbed encrypts nothing"),
         ("persistenceConfig", {"persistenceMode": "RDB"}, "Persistence is not built yet"),
         ("redisVersion", "REDIS_3_2", "REDIS_7_0"),
         ("reservedIpRange", "10.9.0.0/28", "must be a /29"),

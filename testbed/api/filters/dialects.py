@@ -43,6 +43,17 @@ def aip160(text: str, *, known: Collection[str] | None = None) -> Filter:
         raise InvalidArgument(f"Invalid filter: {error.message} at position {error.position}.") from error
 
 
+def logging(text: str) -> Filter:
+    """The Logging query language, as far as it is AIP-160's: `:` finds a part of a string; `=~` and functions are not.
+
+    Raises InvalidArgument that says what is wrong at which position.
+    """
+    try:
+        return _compiled(text, expressions.Rules(bare_words=True, substrings=True))
+    except MalformedFilter as error:
+        raise InvalidArgument(f"Unparseable filter: {error.message} at position {error.position}.") from error
+
+
 def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
     """The `filter` of compute's list methods: AIP-160 with a field in every term, or `eq` and `ne` with patterns.
 

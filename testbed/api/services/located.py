@@ -31,7 +31,15 @@ def found(call: Call, kind: str) -> Record:
     Raises:
         NotFound: there is none (behaviour 1.1.4).
     """
-    name = call.text("name")
+    return named(call, kind, call.text("name"))
+
+
+def named(call: Call, kind: str, name: str) -> Record:
+    """A resource by its full name.
+
+    Raises:
+        NotFound: there is none.
+    """
     if record := call.plane.find(kind, name):
         return record
     raise NotFound(f"Resource '{name}' was not found", reason="notFound")

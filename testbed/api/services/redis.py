@@ -28,8 +28,6 @@ KIND = "redis.instances"
 NETWORKS = "compute.networks"
 MUTABLE = frozenset({"displayName", "labels", "memorySizeGb", "redisConfigs", "authEnabled", "maintenancePolicy"})
 """What an update may change, of what is built."""
-NOT_BUILT = ("customerManagedKey", "alternativeLocationId", "secondaryIpRange", "tags", "maintenanceVersion")
-"""Fields that would have an effect which the testbed has not."""
 _ID = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _NETWORK = re.compile(r"projects/([^/]+)/global/networks/[^/]+")
 
@@ -106,9 +104,6 @@ def _submit(call: Call, name: str, body: Json) -> Answer:
     Raises:
         InvalidArgument: Google, or what is built, has no such instance.
     """
-    for field in NOT_BUILT:
-        if body.get(field):
-            raise InvalidResource((field,), body[field], f"{field} is not built yet.")
     if body.get("persistenceConfig", {}).get("persistenceMode", "DISABLED") != "DISABLED":
         raise InvalidResource(("persistenceConfig",), None, "Persistence is not built yet.")
     region = segment(name, "locations")

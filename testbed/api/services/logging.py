@@ -1,0 +1,50 @@
+"""Cloud Logging v2: what the audit log has (behaviour 5.2).  Nothing else is logged, and nothing can be written."""
+
+from __future__ import annotations
+
+from testbed.api import filters, listing
+from testbed.api.call import Call, serves
+from testbed.api.discovery import Json
+from testbed.errors import InvalidArgument
+
+API = "logging.v2"
+SIZE = 50
+"""Entries on a page if the caller does not say."""
+_MOST = 1000
+_ORDERS = frozenset({"", "timestamp asc", "timestamp desc"})
+
+
+@serves(API, "entries.list")
+def entries(call: Call) -> Json:
+    """The entries of some projects that pass a filter, the oldest first or the newest.
+
+    Raises:
+        InvalidArgument: the order is none of Google's, or no project is named.
+    """
+    body = call.body
+    order = body.get("orderBy", "")
+    parents = [*body.get("resourceNames", []), *(f"projects/{project}" for project in body.get("projectIds", []))]
+    if order not in _ORDERS:
+        raise InvalidArgument(f"order_by must be one of 'timestamp asc' and 'timestamp desc', not '{order}'.")
+    if not parents:
+        raise InvalidArgument("resource_names is required.")
+    page = listing.page(
+        [entry for entry in call.audit.entries() if _is_of(entry, parents)],
+        size=body.get("pageSize", 0) or SIZE, token=body.get("pageToken", ""), maximum=_MOST,
+        order_by="timestamp desc" if order.endswith("desc") else "timestamp",
+        predicate=filters.logging(body.get("filter", "")), key=lambda entry: str(entry["insertId"]),
+        collection=",".join(sorted(parents)),
+    )  # fmt: skip
+    answer: Json = {"entries": list(page.items)} if page.items else {}
+    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+@serves(API, "logs.list", "projects.logs.list")
+def logs(call: Call) -> Json:
+    """The names of the logs that have entries."""
+    names = {str(entry["logName"]) for entry in call.audit.entries() if _is_of(entry, [call.text("parent")])}
+    return {"logNames": sorted(names)} if names else {}
+
+
+def _is_of(entry: Json, parents: list[str]) -> bool:
+    return any(str(entry["logName"]).startswith(f"{parent}/logs/") for parent in parents)

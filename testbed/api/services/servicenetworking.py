@@ -1,0 +1,136 @@
+"""Service Networking v1: private connections between a network and Google's services (behaviour 4.9.3).
+
+They are kept; no service of the testbed uses one yet, so there is no peering and no packet that goes by it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from testbed.api.call import PRINTERS, Answer, Call, serves
+from testbed.api.discovery import Json
+from testbed.api.longrunning import EMPTY, LongRunning
+from testbed.api.services.resourcemanager.ids import id_of
+from testbed.control.operations import Change
+from testbed.control.plane import ControlPlane
+from testbed.control.resources import Record
+from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.model.base import last, segment
+from testbed.model.projects import project_number
+
+API = "servicenetworking.v1"
+KIND = "servicenetworking.connections"
+NETWORKS = "compute.networks"
+RANGES = "compute.globalAddresses"
+MODIFIED = "Cannot modify allocated ranges in CreateConnection. Please use UpdateConnection."
+"""What the creation of a connection that is there with other ranges ends with (terraform-provider-google 3294)."""
+_NETWORK = re.compile(r"projects/([^/]+)/global/networks/([^/]+)")
+
+
+@serves(API, "services.connections.create")
+def create(call: Call) -> Answer:
+    """Connect a network: the ranges are the network's own, set aside for services."""
+    service, network = call.text("parent"), _network(call, call.body.get("network", ""))
+    name, ranges = f"{network}/{service}", call.body.get("reservedPeeringRanges", [])
+    known = call.plane.find(KIND, name)
+    ranges = ranges or (known.body["reservedPeeringRanges"] if known else [])
+    body = _body(call, network, service, ranges)
+    fails: dict[str, Any] = {}
+    if known and known.body["reservedPeeringRanges"] != ranges:
+        fails = {"fails": {"code": 9, "message": MODIFIED}}
+    changes = () if fails else (Change(KIND, name, body),)
+    return call.plane.submit(call.operation(KIND, name, changes=changes, facts=fails))
+
+
+@serves(API, "services.connections.patch")
+def patch(call: Call) -> Answer:
+    """Change the ranges of a connection.
+
+    Raises:
+        FailedPrecondition: one is taken away, without force.
+    """
+    record, ranges = _connection(call, call.body.get("network", "")), call.body.get("reservedPeeringRanges", [])
+    removed = set(record.body["reservedPeeringRanges"]) - set(ranges)
+    if removed and not call.flag("force"):
+        raise FailedPrecondition(
+            f"The allocated ranges {', '.join(sorted(removed))} would be removed; that needs the force flag."
+        )
+    body = _body(call, record.body["network"], record.body["service"], ranges)
+    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, body),)))
+
+
+@serves(API, "services.connections.deleteConnection")
+def delete(call: Call) -> Answer:
+    """Take a connection away."""
+    record = _connection(call, call.body.get("consumerNetwork", ""))
+    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+
+
+@serves(API, "services.connections.list")
+def list_(call: Call) -> Json:
+    """The connections of a network, to one service or (`-`) to all."""
+    network, service = _network(call, call.text("network")), call.text("parent")
+    found = [
+        view(call.plane, record) for record in call.plane.list(KIND, f"{network}/services/")
+        if service in {"services/-", record.body["service"]}
+    ]  # fmt: skip
+    return {"connections": found} if found else {}
+
+
+def view(_: ControlPlane, record: Record) -> Json:
+    """A connection as the API prints it: its network is named by its project's number."""
+    body = record.body
+    project = segment(body["network"], "projects")
+    return {
+        "network": body["network"].replace(project, str(project_number(project)), 1), "service": body["service"],
+        "peering": last(body["service"]).replace(".", "-"), "reservedPeeringRanges": body["reservedPeeringRanges"],
+    }  # fmt: skip
+
+
+def _network(call: Call, given: str) -> str:
+    """The full name of a network that is there.
+
+    Raises:
+        InvalidArgument: it is no name of one.
+        NotFound: there is none.
+    """
+    match = _NETWORK.fullmatch(given)
+    if match is None:
+        raise InvalidArgument(
+            f"Invalid network '{given}': it has the form projects/{{project}}/global/networks/{{network}}."
+        )
+    return call.plane.get(NETWORKS, f"projects/{id_of(call.plane, match[1])}/global/networks/{match[2]}").name
+
+
+def _body(call: Call, network: str, service: str, ranges: list[str]) -> Json:
+    """A connection as it is kept.
+
+    Raises:
+        InvalidArgument: a range is not one that is set aside in the network, or none is given.
+    """
+    if not ranges:
+        raise InvalidArgument("At least one allocated range is required (reservedPeeringRanges).")
+    for name in ranges:
+        record = call.plane.find(RANGES, f"projects/{segment(network, 'projects')}/global/addresses/{name}")
+        if record is None or record.body.get("purpose") != "VPC_PEERING" or record.body.get("network") != network:
+            raise InvalidArgument(f"'{name}' is no range of {network} that is allocated for VPC_PEERING.")
+    return {"network": network, "service": service, "reservedPeeringRanges": ranges}
+
+
+def _connection(call: Call, network: str) -> Record:
+    """The connection of a network that a path names; for its own name, `-` is taken as well.
+
+    Raises:
+        NotFound: there is none.
+    """
+    service = "/".join(call.text("name").split("/")[:2])
+    if record := call.plane.find(KIND, f"{_network(call, network)}/{service}"):
+        return record
+    raise NotFound(f"Connection '{call.text('name')}' of {network} was not found.", reason="notFound")
+
+
+PRINTERS[API] = LongRunning(
+    metadata_type=EMPTY, metadata=lambda _: {}, response_type="google.cloud.servicenetworking.v1.Connection",
+    view=view, parent=lambda _: "",
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""logging: the audit log, read as Cloud Logging's is (behaviour 5.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.api.discovery import Json
+from tests.api.harness import Api, Refused
+
+NETWORKS = "compute/v1/projects/demo/global/networks"
+CONNECTORS = "v1/projects/demo/locations/us-central1/connectors"
+
+
+def read(api: Api, text: str = "", **fields: Any) -> list[Json]:
+    body = {"resourceNames": ["projects/demo"], "filter": text, **fields}
+    found: list[Json] = api.post("v2/entries:list", body).get("entries", [])
+    return found
+
+
+def methods(entries: list[Json]) -> list[str]:
+    return [entry["protoPayload"]["methodName"] for entry in entries]
+
+
+@pytest.fixture(autouse=True)
+def calls(api: Api) -> None:
+    api.post(NETWORKS, {"name": "vpc", "autoCreateSubnetworks": False})
+    body = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}
+    api.post(CONNECTORS, body, connectorId="c1")
+    api.patch(f"{CONNECTORS}/c1", {"maxInstances": 4}, updateMask="maxInstances")
+    with pytest.raises(Refused):
+        api.post(CONNECTORS, body, connectorId="c1")
+    api.delete(f"{CONNECTORS}/c1")
+
+
+def test_the_documented_method_names(api: Api) -> None:  # behaviour 5.2.1, 5.2.2
+    service = "google.cloud.vpcaccess.v1.VpcAccessService"
+    assert methods(read(api, 'protoPayload.serviceName="vpcaccess.googleapis.com"')) == [
+        f"{service}.CreateConnector", f"{service}.UpdateConnector", f"{service}.CreateConnector",
+        f"{service}.DeleteConnector",
+    ]  # fmt: skip
+
+
+def test_filters(api: Api) -> None:
+    assert methods(read(api, 'protoPayload.methodName:"Delete"')) == [
+        "google.cloud.vpcaccess.v1.VpcAccessService.DeleteConnector"
+    ]
+    assert len(read(api, 'severity=ERROR protoPayload.status.code=6 AND resource.type="audited_resource"')) == 1
+    since = 'timestamp>="2020-01-01T00:00:00Z"'
+    assert len(read(api, f'{since}\nlogName:"activity" NOT protoPayload.methodName:"vpc"')) == 1
+    assert read(api, 'timestamp>="2100-01-01T00:00:00Z"') == []
+    with pytest.raises(Refused, match="Unparseable filter"):
+        read(api, "(")
+
+
+def test_order_and_pages(api: Api) -> None:
+    newest = read(api, orderBy="timestamp desc")
+    assert newest == list(reversed(read(api)))
+    first = api.post("v2/entries:list", {"resourceNames": ["projects/demo"], "pageSize": 2})
+    rest = read(api, pageToken=first["nextPageToken"])
+    assert first["entries"] + rest == read(api)
+    with pytest.raises(Refused, match="order_by"):
+        read(api, orderBy="severity")
+
+
+def test_reading_is_not_logged(api: Api) -> None:  # behaviour 5.2.3
+    before = read(api)
+    api.get(CONNECTORS)
+    api.post("v1/projects/demo:testIamPermissions", {"permissions": ["a.b.c"]})
+    assert read(api) == before
+
+
+def test_a_project_has_its_own(api: Api) -> None:
+    assert read(api, resourceNames=["projects/other"]) == []
+    assert api.get("v2/projects/other/logs") == {}
+    assert api.get("v2/projects/demo/logs") == {"logNames": ["projects/demo/logs/cloudaudit.googleapis.com%2Factivity"]}
+
+
+def test_nothing_can_be_written(api: Api) -> None:
+    with pytest.raises(Refused, match=r"logging\.entries\.write") as caught:
+        api.post("v2/entries:write", {"entries": []})
+    assert caught.value.code == 501
