@@ -101,12 +101,13 @@ def _conflict(there: _InUse, new: _InUse) -> Problem:
         name, region = there.subnetwork
         message = f"Invalid IPCidrRange: {new.range} conflicts with existing subnetwork '{name}' in region '{region}'."
         return Problem(new.path, message)
-    if there.reservation:
-        message = (
-            f"Invalid IP CIDR range: {new.range} conflicts with IP range {there.range} that was allocated by resource"
-            f" {there.reservation}."
-        )
-        return Problem(new.path, message)
+    for one, other in ((there, new), (new, there)):  # whichever was there first
+        if one.reservation:
+            message = (
+                f"Invalid IP CIDR range: {other.range} conflicts with IP range {one.range} that was allocated by"
+                f" resource {one.reservation}."
+            )
+            return Problem(new.path, message)
     message = f"the range {new.range} of {new.owner} overlaps {there.range} of {there.owner}"
     return Problem(new.path, message, str(new.range))
 

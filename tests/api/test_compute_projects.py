@@ -1,0 +1,93 @@
+"""compute: projects, Shared VPC (behaviour 4.6), regions, zones, and what has no packets."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.harness import Api, Refused
+
+P = "compute/v1/projects"
+LINK = "https://www.googleapis.com/compute/v1/projects"
+
+
+def attach(api: Api, service: str, host: str = "demo") -> None:
+    api.post(f"{P}/{host}/enableXpnResource", {"xpnResource": {"id": service, "type": "PROJECT"}})
+
+
+def test_a_project_counts_what_it_has(api: Api) -> None:
+    api.post(f"{P}/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": True})
+    project = api.get(f"{P}/demo")
+    usage = {one["metric"]: one["usage"] for one in project["quotas"]}
+    assert (usage["NETWORKS"], usage["FIREWALLS"]) == (1.0, 0.0)
+    assert project["defaultServiceAccount"].endswith("-compute@developer.gserviceaccount.com")
+    assert "xpnProjectStatus" not in project
+
+
+def test_metadata_are_kept(api: Api) -> None:
+    items = [{"key": "k", "value": "v"}]
+    known = api.get(f"{P}/demo")["commonInstanceMetadata"]["fingerprint"]
+    api.post(f"{P}/demo/setCommonInstanceMetadata", {"items": items, "fingerprint": known})
+    assert api.get(f"{P}/demo")["commonInstanceMetadata"]["items"] == items
+    with pytest.raises(Refused) as caught:
+        api.post(f"{P}/demo/setCommonInstanceMetadata", {"items": [], "fingerprint": known})
+    assert caught.value.code == 412
+
+
+def test_service_projects_are_attached_to_a_host(api: Api) -> None:
+    done = api.post(f"{P}/demo/enableXpnHost")
+    assert (done["operationType"], done["targetLink"]) == ("enableXpnHost", f"{LINK}/demo")
+    assert api.get(f"{P}/demo")["xpnProjectStatus"] == "HOST"
+    attach(api, "service")
+    assert api.get(f"{P}/service/getXpnHost")["name"] == "demo"
+    assert "name" not in api.get(f"{P}/other/getXpnHost")
+    assert api.get(f"{P}/demo/getXpnResources")["resources"] == [{"id": "service", "type": "PROJECT"}]
+    assert [one["name"] for one in api.post(f"{P}/service/listXpnHosts", {})["items"]] == ["demo"]
+    with pytest.raises(Refused, match="has service projects: service"):
+        api.post(f"{P}/demo/disableXpnHost")
+    api.post(f"{P}/demo/disableXpnResource", {"xpnResource": {"id": "service", "type": "PROJECT"}})
+    assert "resources" not in api.get(f"{P}/demo/getXpnResources")
+    api.post(f"{P}/demo/disableXpnHost")
+    assert "xpnProjectStatus" not in api.get(f"{P}/demo")
+
+
+def test_a_project_is_a_host_or_a_service_of_one_host(api: Api) -> None:  # behaviour 4.6.1
+    with pytest.raises(Refused, match="not a Shared VPC host"):
+        attach(api, "service")
+    for host in ("demo", "second"):
+        api.post(f"{P}/{host}/enableXpnHost")
+    attach(api, "service")
+    for refused in (lambda: attach(api, "second"), lambda: attach(api, "service", "second")):
+        with pytest.raises(Refused) as caught:
+            refused()
+        assert caught.value.code == 400
+    with pytest.raises(Refused, match="is a service project of 'demo'"):
+        api.post(f"{P}/service/enableXpnHost")
+
+
+def test_regions_and_zones(api: Api) -> None:
+    regions = api.get(f"{P}/demo/regions")["items"]
+    us = next(one for one in regions if one["name"] == "us-central1")
+    assert f"{LINK}/demo/zones/us-central1-a" in us["zones"]
+    assert api.get(f"{P}/demo/regions/us-central1") == us
+    (zone,) = api.get(f"{P}/demo/zones", filter="name=us-central1-a")["items"]
+    assert zone["region"] == f"{LINK}/demo/regions/us-central1"
+    for missing in ("regions/moon1", "zones/moon1-a"):
+        with pytest.raises(Refused) as caught:
+            api.get(f"{P}/demo/{missing}")
+        assert caught.value.code == 404
+
+
+def test_an_attachment_is_a_record_that_is_never_provisioned(api: Api) -> None:  # behaviour 4.12
+    us = f"{P}/demo/regions/us-central1"
+    api.post(f"{P}/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
+    api.post(f"{us}/routers", {"name": "r", "network": "global/networks/vpc"})
+    api.post(f"{us}/interconnectAttachments", {"name": "a", "router": "regions/us-central1/routers/r"})
+    made = api.get(f"{us}/interconnectAttachments/a")
+    assert (made["operationalStatus"], made["mtu"]) == ("OS_UNPROVISIONED", 1440)
+    assert made["router"] == f"{LINK}/demo/regions/us-central1/routers/r"
+    with pytest.raises(Refused, match=r"resource\.mtu"):
+        api.post(f"{us}/interconnectAttachments", {"name": "b", "router": "r", "mtu": 1300})
+
+
+def test_there_are_no_firewall_policies(api: Api) -> None:
+    assert "items" not in api.get(f"{P}/demo/global/firewallPolicies")
