@@ -92,7 +92,7 @@ def list_(call: Call) -> Json:
     return listed(call, KIND, "connectors", partial(view, call.method.api, call.plane))
 
 
-@serves(f"{APIS} cloudfunctions.v1 cloudfunctions.v2 redis.v1", "projects.locations.list")
+@serves(f"{APIS} cloudfunctions.v1 cloudfunctions.v2 redis.v1 run.v1", "projects.locations.list")
 def locations(call: Call) -> Json:
     """Every region (behaviour 5.4.1)."""
     project = call.text("name")

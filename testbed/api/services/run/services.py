@@ -87,7 +87,7 @@ def list_revisions(call: Call) -> Json:
     if service != "-" and not owners:
         names.record(call, SERVICES, above)
     found = [view.revision(call.plane, one) for owner in owners for one in state.revisions(call.plane, owner)]
-    return _page(call, "revisions", found, above)
+    return _page(call, "revisions", found, above, order_by="createTime desc")
 
 
 @serves(API, f"{_SERVICES}.revisions.delete")
@@ -131,9 +131,14 @@ def _hidden(body: Json) -> Json:
     return {k: v for k, v in body.get("annotations", {}).items() if k.partition("/")[0] in validation.RESERVED}
 
 
-def _page(call: Call, field: str, found: list[Json], above: str) -> Json:
+def _page(call: Call, field: str, found: list[Json], above: str, *, order_by: str = "") -> Json:
     page = listing.page(
-        found, size=call.number("pageSize"), token=call.text("pageToken"), collection=above, maximum=1000
+        found,
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        collection=above,
+        maximum=1000,
+        order_by=order_by,
     )
     answer: Json = {field: list(page.items)} if page.items else {}
     return {**answer, "nextPageToken": page.next_token} if page.next_token else answer

@@ -11,6 +11,7 @@ from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services import vpcaccess
 from testbed.api.services.run import names
+from testbed.control import connectors
 from testbed.errors import InvalidArgument, Unimplemented
 from testbed.model.base import Defaults, qualify, segment
 from testbed.model.workload import is_hello
@@ -132,7 +133,7 @@ def _unbuilt(body: Json, containers: list[Json]) -> Iterator[str]:
 def foreseen(call: Call, body: Json) -> Json | None:
     """Why a revision of this template cannot get ready, as a `google.rpc.Status` with Google's `reason`, if so."""
     if connector := body.get("vpcAccess", {}).get("connector"):
-        record = call.plane.find(vpcaccess.KIND, connector)
+        record = call.plane.find(connectors.KIND, connector)
         if record is None:  # behaviour 1.10.5
             text = f"VPC connector {connector} does not exist, or Cloud Run does not have permission to use it."
             return {"code": 9, "message": text, "reason": ""}
