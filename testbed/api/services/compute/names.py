@@ -20,5 +20,5 @@ def numeric_id(name: str) -> str:
 
 
 def fingerprint(*values: object) -> str:
-    """A fingerprint of what a resource says, in base64 as Google's."""
-    return base64.b64encode(hashlib.sha256(repr(values).encode()).digest()[:9]).decode()
+    """A fingerprint of what a resource says, in URL-safe base64: gcloud sends any as that."""
+    return base64.urlsafe_b64encode(hashlib.sha256(repr(values).encode()).digest()[:9]).decode()
