@@ -182,3 +182,11 @@ def test_runtimes(api: Api) -> None:
 def test_a_url_that_was_not_given_out_takes_nothing(api: Api) -> None:
     status, _ = api.send("PUT", "gcf-v2-uploads-123-us-central1/00000000-0000-0000-0000-000000000000.zip", b"x")
     assert status == 404
+
+
+def test_cloud_build_builds_nothing(api: Api) -> None:
+    found = api.get("v1/projects/demo/locations/us-central1/defaultServiceAccount")
+    assert found["serviceAccountEmail"].endswith("@cloudbuild.gserviceaccount.com")
+    with pytest.raises(Refused, match=r"does not implement cloudbuild\.projects\.builds\.create") as caught:
+        api.post("v1/projects/demo/builds", {})
+    assert caught.value.code == 501
