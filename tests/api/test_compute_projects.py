@@ -11,7 +11,8 @@ LINK = "https://www.googleapis.com/compute/v1/projects"
 
 
 def attach(api: Api, service: str, host: str = "demo") -> None:
-    api.post(f"{P}/{host}/enableXpnResource", {"xpnResource": {"id": service, "type": "PROJECT"}})
+    done = api.post(f"{P}/{host}/enableXpnResource", {"xpnResource": {"id": service, "type": "PROJECT"}})
+    assert done["targetLink"] == f"{LINK}/{host}"
 
 
 def test_a_project_counts_what_it_has(api: Api) -> None:
@@ -90,4 +91,6 @@ def test_an_attachment_is_a_record_that_is_never_provisioned(api: Api) -> None: 
 
 
 def test_there_are_no_firewall_policies(api: Api) -> None:
-    assert "items" not in api.get(f"{P}/demo/global/firewallPolicies")
+    for path in ("global/firewallPolicies", "regions/us-central1/firewallPolicies"):
+        assert "items" not in api.get(f"{P}/demo/{path}")
+    assert api.get(f"{P}/demo/aggregated/firewallPolicies")["items"] == {}

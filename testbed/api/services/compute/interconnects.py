@@ -57,3 +57,10 @@ def policies(call: Call) -> Json:
     """There are none: they cannot be made."""
     project = call.text("project")
     return {"kind": "compute#firewallPolicyList", "id": f"projects/{project}/firewallPolicies"}
+
+
+@serves(API, "networkFirewallPolicies.aggregatedList")
+def aggregated_policies(call: Call) -> Json:
+    """None, in all scopes."""
+    name = f"projects/{call.text('project')}/aggregated/firewallPolicies"
+    return {"kind": "compute#networkFirewallPolicyAggregatedList", "id": name, "items": {}}

@@ -20,5 +20,8 @@ def numeric_id(name: str) -> str:
 
 
 def fingerprint(*values: object) -> str:
-    """A fingerprint of what a resource says, in URL-safe base64: gcloud sends any as that."""
-    return base64.urlsafe_b64encode(hashlib.sha256(repr(values).encode()).digest()[:9]).decode()
+    """A fingerprint of what a resource says, in base64, but without the two characters that its alphabets differ in.
+
+    Whichever alphabet a client decodes and encodes it by (gcloud takes the one for URLs), it sends the same text back.
+    """
+    return base64.b64encode(hashlib.sha256(repr(values).encode()).digest()[:9], altchars=b"09").decode()

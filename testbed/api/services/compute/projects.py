@@ -35,12 +35,12 @@ def body_of(plane: ControlPlane, project: str) -> Json:
 
 
 def change(call: Call, project: str, fields: Json) -> Answer:
-    """Accept new values of some fields of a project; None takes one away."""
+    """Accept new values of some fields of a project, which may not be the call's; None takes one away."""
     name = f"projects/{project}"
     body = {**body_of(call.plane, project), **fields}
     changes = (Change(KIND, name, {key: value for key, value in body.items() if value is not None}),)
     facts = {"scope": "global", "type": call.method.action}
-    return call.plane.submit(call.operation(KIND, name, changes=changes, facts=facts))
+    return call.plane.submit(call.operation(KIND, f"projects/{call.text('project')}", changes=changes, facts=facts))
 
 
 def view(plane: ControlPlane, project: str) -> Json:
