@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from testbed.api import errors, raw
+from testbed.api import batch, errors, raw
 from testbed.api.discovery import Json
 from testbed.api.dispatch import Dispatcher
 from testbed.api.hosts import GOOGLE, api_of, is_served, without_port
@@ -59,22 +59,26 @@ class Rest:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        request = _request(scope)
-        api = api_of(request.host) or ""
-        try:
-            status, headers, body = await self._answer(request, receive)
-        except TestbedError as error:
-            status, headers, body = errors.http_status(error), {}, _dump(errors.envelope(error, self._named(request)))
-        except Exception:
-            log.exception("%s /%s of %s", request.verb, request.path, api)
-            internal = Internal("Internal error encountered.", hint="the controller's log says more")
-            status, headers, body = 500, {}, _dump(errors.envelope(internal, self._named(request)))
+        status, headers, body = await self._response(_request(scope), receive)
         if status == raw.TOO_LARGE:
             headers = {**headers, "connection": "close"}
         await _send(send, status, headers, body)
 
+    async def _response(self, request: Request, receive: Receive) -> raw.Response:
+        """The answer to a request, or the error that it is refused with."""
+        try:
+            return await self._answer(request, receive)
+        except TestbedError as error:
+            return errors.http_status(error), {}, _dump(errors.envelope(error, self._named(request)))
+        except Exception:
+            log.exception("%s /%s of %s", request.verb, request.path, api_of(request.host) or "")
+            internal = Internal("Internal error encountered.", hint="the controller's log says more")
+            return 500, {}, _dump(errors.envelope(internal, self._named(request)))
+
     async def _answer(self, request: Request, receive: Receive) -> raw.Response:
         _guard(request)
+        if batch.is_batch(request.verb, request.path):
+            return await self._batch(request, await _body(receive, LIMIT))
         if special := raw.find(request.verb, request.path, dict(request.query)):
             body = await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT)
             call = raw.RawCall(
@@ -90,6 +94,16 @@ class Rest:
             match, request.query, _parsed(text), principal=principal, endpoint=request.endpoint
         )
         return 200, {}, _dump(result)
+
+    async def _batch(self, request: Request, body: bytes) -> raw.Response:
+        """The answers to the calls of a batch, which are carried out side by side."""
+        parts = batch.read(request.headers.get("content-type", ""), body)
+        authorization = request.headers.get("authorization")
+        requests = [_request(part.scope(request.host, authorization)) for part in parts]
+        answers = await asyncio.gather(*(
+            self._response(one, _receiving(part.body)) for one, part in zip(requests, parts, strict=True)
+        ))  # fmt: skip
+        return batch.written(parts, answers)
 
     def _api(self, request: Request) -> str | None:
         """The API that the host means.
@@ -134,6 +148,15 @@ def _guard(request: Request) -> None:
         raise PermissionDenied(f"The testbed does not answer for the host {request.host!r}.")
     if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise PermissionDenied("The testbed does not answer requests that a web page makes.")
+
+
+def _receiving(body: bytes) -> Receive:
+    """A body that is there already, as ASGI gives it."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

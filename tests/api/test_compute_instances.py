@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.api.services.compute.names import fingerprint
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from tests.api import harness
@@ -153,6 +155,12 @@ def test_tags_are_guarded_by_a_fingerprint(api: Api) -> None:
     assert api.get(f"{INSTANCES}/vm")["tags"]["items"] == ["db"]
     with pytest.raises(Refused):
         api.post(f"{INSTANCES}/vm/setTags", {"items": [], "fingerprint": seen})
+
+
+def test_fingerprints_come_back_as_they_went() -> None:
+    """gcloud reads them as bytes, and writes them in the URL-safe alphabet."""
+    for seen in map(fingerprint, range(50)):
+        assert urlsafe_b64encode(urlsafe_b64decode(seen)).decode() == seen
 
 
 def test_labels_and_metadata_are_guarded_as_well(api: Api) -> None:

@@ -6,8 +6,7 @@ from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.services.compute import images, machine_types
 from testbed.api.services.compute.collection import API, Collection, delete
-from testbed.control.plane import IN_USE, ControlPlane, InvalidResource
-from testbed.control.resources import Record
+from testbed.control.plane import IN_USE, InvalidResource
 from testbed.errors import FailedPrecondition
 from testbed.model.base import last, relative
 
@@ -28,16 +27,11 @@ def complete(body: Json, call: Call) -> Json:
         if image := disk.get("initializeParams", {}).get("sourceImage"):
             path = ("properties", "disks", i, "initializeParams", "sourceImage")
             images.check(call.images, image, path)
-    return {**body, "properties": {**properties, "machineType": kind}}
-
-
-def view(_: ControlPlane, record: Record) -> Json:
-    """Its properties, without what only some have: a template does not change."""
-    return {"properties": {"canIpForward": False, **record.body["properties"]}}
+    return {**body, "properties": {"canIpForward": False, **properties, "machineType": kind}}
 
 
 TEMPLATES = Collection(
-    name="instanceTemplates", singular="instanceTemplate", scope="global", complete=complete, view=view,
+    name="instanceTemplates", singular="instanceTemplate", scope="global", complete=complete,
     references={"properties.networkInterfaces.network": "global/networks",
                 "properties.networkInterfaces.subnetwork": "regions/-/subnetworks"},
 ).register("insert", "get", "list", "aggregatedList")  # fmt: skip
