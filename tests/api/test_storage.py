@@ -62,14 +62,14 @@ def test_an_object_in_one_piece(api: Api) -> None:
     assert not list((api.plane.store.folder / "uploads" / "blobs").iterdir())
 
 
-@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(("newline", "quote"), [(b"\n", "'"), (b"\r\n", '"'), (b"\r\n", "")])
 @pytest.mark.parametrize("data", [b"", b"\r\n--b\n\x00\xff\r\n", b"plain"])
-def test_an_object_with_a_description(api: Api, newline: bytes, data: bytes) -> None:
+def test_an_object_with_a_description(api: Api, newline: bytes, quote: str, data: bytes) -> None:
     body = newline.join([
         b"--==b==", b"Content-Type: application/json", b"", b'{"name": "a", "contentType": "text/css"}', b"--==b==",
         b"Content-Type: text/plain", b"Content-Transfer-Encoding: binary", b"", data, b"--==b==--",
     ])  # fmt: skip
-    headers = {"content-type": "multipart/related; boundary='==b=='".replace("'", '"')}
+    headers = {"content-type": f"multipart/related; boundary={quote}==b=={quote}"}
     status, answer = api.send("POST", UPLOAD, body, query="uploadType=multipart&alt=json", headers=headers)
     assert (status, json.loads(answer)["contentType"]) == (200, "text/css")
     assert content(api, "a") == data

@@ -176,7 +176,7 @@ def _parts(call: RawCall) -> tuple[Json, bytes]:
     Raises:
         InvalidArgument: it is none.
     """
-    boundary = re.search(r'boundary="?([^";]+)"?', call.headers.get("content-type", ""))
+    boundary = re.search(r"""boundary=["']?([^"';]+)""", call.headers.get("content-type", ""))  # gcloud writes '
     marked = re.compile(
         rb"(?:\A|\r?\n)--" + re.escape(boundary[1].encode() if boundary else b"\0") + rb"(?:--)?\s*?\r?\n"
     )
