@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from http.client import HTTPConnection, HTTPException
 from typing import Annotated
 
 import typer
@@ -11,11 +10,8 @@ import typer
 from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.output import Json, errors, print_json
-from testbed.control.store import Store
-from testbed.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
-from testbed.fabric.naming import host_name
-from testbed.kernel import namespace
-from testbed.model.names import FRONT_END, INTERNET
+from testbed.control import invocation
+from testbed.errors import InvalidArgument, NotFound
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
 
@@ -77,7 +73,10 @@ def invoke(
     with opened(name) as (store, topology):
         workload = _service(topology, service)
         request = method or ("GET" if data is None else "POST")
-        status, reason, body = _call(store, workload, request, path, data, _headers(header or []), timeout)
+        status, reason, _, body = invocation.request(
+            store, workload.host, request, f"{workload.path}/{path.lstrip('/')}", headers=_headers(header or []),
+            body=None if data is None else data.encode(), timeout=timeout,
+        )  # fmt: skip
     if json:
         print_json({"status": status, "body": body.decode(errors="replace")})
     else:
@@ -89,10 +88,10 @@ def invoke(
 
 
 def _service(topology: Topology, service: str) -> Workload:
-    for workload in topology.workloads:
+    for workload in topology.served:
         if workload.id == service:
             return workload
-    known = ", ".join(workload.id for workload in topology.workloads) or "none"
+    known = ", ".join(workload.id for workload in topology.served) or "none"
     raise NotFound(f"there is no service {service!r} (services: {known})")
 
 
@@ -104,26 +103,3 @@ def _headers(given: list[str]) -> dict[str, str]:
             raise InvalidArgument(f"a header is written as 'Name: value', not {line!r}")
         headers[key.strip()] = value.strip()
     return headers
-
-
-def _call(
-    store: Store, workload: Workload, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
-) -> tuple[int, str, bytes]:  # fmt: skip
-    """One HTTP request whose socket is in the internet's namespace."""
-    internet = namespace.path(host_name(store.name, INTERNET))
-    address = store.running.addresses[FRONT_END]
-    connection = HTTPConnection(workload.host, timeout=timeout)
-    try:
-        connection.sock = namespace.connect(internet, (address, 80), timeout)
-        body = None if data is None else data.encode()
-        connection.request(method, f"{workload.path}/{path.lstrip('/')}", body, headers)
-        response = connection.getresponse()
-        return response.status, response.reason, response.read()
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"{workload.id} did not answer within {timeout:g} s") from error
-    except (OSError, HTTPException) as error:
-        raise Unavailable(
-            f"the front end ({address}) cannot be reached: {error}", hint="is it running? `testbed status`"
-        ) from error
-    finally:
-        connection.close()

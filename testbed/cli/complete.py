@@ -31,7 +31,7 @@ def services(context: typer.Context, incomplete: str) -> list[str]:
 
     def ids(store: Store) -> Iterable[str]:
         topology = store.topology
-        return [workload.id for workload in topology.workloads] if topology else []
+        return [workload.id for workload in topology.served] if topology else []
 
     return _offered(incomplete, lambda: _stored(context, ids))
 

@@ -138,13 +138,13 @@ def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]]
 def _suggest(topology: Topology) -> None:
     """What to try next."""
     tries: list[tuple[str, str]] = []
-    if topology.workloads:
-        first = topology.workloads[0].id
+    if topology.served:
+        first = topology.served[0].id
         tries.append((f"testbed invoke {first} /vm", "a request through the front end, the connector and the firewall"))
     if topology.compute.instances:
         node = topology.compute.instances[0].name
         tries.append((f"testbed logs {node}", "who called, as the VM saw it"))
-    if topology.workloads:
+    if topology.served:
         tries.append(("testbed load", "a load test"))
     tries += [
         ('eval "$(testbed env)"', "gcloud, Terraform and client libraries talk to it"),

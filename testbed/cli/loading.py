@@ -93,7 +93,7 @@ def _request(
     store: Store, topology: Topology, scenario: str, users: int, spawn_rate: float, duration: int
 ) -> LoadRequest:  # fmt: skip
     front_end = store.running.addresses.get(FRONT_END)
-    connected = [w for w in topology.workloads if w.connector]
+    connected = [w for w in topology.served if w.connector]
     return LoadRequest(
         scenario, tuple(Service(w.id, f"http://{w.host}{w.path}", front_end) for w in connected), users, spawn_rate,
         duration, tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),

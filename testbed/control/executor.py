@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from testbed.control import connectors
+from testbed.control import connectors, executions
 from testbed.control.operations import Operation
 from testbed.control.plane import topology_of
 from testbed.control.reconciler import Configuration, Reconciler
@@ -50,6 +50,7 @@ class Executor:
     def __init__(self, ended: Callable[[str], None] = lambda _: None) -> None:
         self._ended = ended
         self._settling: dict[str, _Settling] = {}
+        self._executions = executions.Executions()
 
     def round(self, store: Store, reconciler: Reconciler) -> None:
         """Take up what is due, and end what has settled.  The caller has the testbed's lock."""
@@ -116,6 +117,9 @@ class Executor:
         operation, run = settling.operation, settling.configuration
         if run is not None and not run.done():
             return
+        if name := executions.executed(operation):
+            self._look_at_tasks(store, reconciler, operation, name)
+            return
         for change in operation.changes:
             if change.kind != connectors.KIND or change.body is None:
                 continue
@@ -131,6 +135,25 @@ class Executor:
                 return
             store.set_connector_state(change.name, "READY")
         self._end(store, operation)
+
+    def _look_at_tasks(self, store: Store, reconciler: Reconciler, operation: Operation, name: str) -> None:
+        """End an execution whose tasks are over, and remove their nodes."""
+        record = store.resources.get(executions.KIND, name)
+        if record is None:  # a topology file has taken its place
+            self._end(store, operation, {"code": CODES["ABORTED"], "message": "The execution was cancelled."})
+            return
+        tasks = self._executions.tasks(store, reconciler.nodes, record)
+        if tasks is None:
+            return
+        with store.transaction():
+            now = store.resources.get(executions.KIND, name) or record
+            store.resources.put(replace(now, facts={**now.facts, "tasks": tasks}))
+        self._end(store, operation, executions.failure(record, tasks))
+        store.resources.put(replace(store.resources.get(executions.KIND, name) or record, effective=None))
+        try:
+            reconciler.advance(topology_of(store))
+        except TestbedError as error:
+            log.warning("after %s: %s", operation.id, error.message)
 
     # -- ends -----------------------------------------------------------------------------------------------------
 

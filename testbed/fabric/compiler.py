@@ -190,10 +190,11 @@ class _Compiler:
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
-            for node in _nodes_of(workload):
+            for index, node in enumerate(_nodes_of(workload)):
                 runtime = Runtime(node, self._address(node), workload.connector, workload.egress)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
-                self.nodes.append(node_specs.runtime(workload, node, self._environment(workload)))
+                task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
+                self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
 
     def _environment(self, workload: Workload) -> dict[str, str]:
         """The environment of a workload, with secrets resolved."""
@@ -286,7 +287,7 @@ class _Compiler:
 
     def _front_end(self, internet: Space) -> None:
         """The front end has a foot on the internet and one in each region and each network with flexible instances."""
-        if not self.topology.workloads:
+        if not self.topology.served:
             return
         node = self.wiring.node(FRONT_END)
         self.wiring.attach(node, "internet", internet, self._address(FRONT_END), mtu=LINK_MTU)
@@ -307,9 +308,9 @@ class _Compiler:
             w.name: [self._address(w.name)]
             if w.kind == "app-engine-flexible"
             else [inner_address(self._address(node)) for node in _nodes_of(w)]
-            for w in self.topology.workloads
+            for w in self.topology.served
         }
-        self.nodes.append(node_specs.front_end(self.topology.workloads, upstreams))
+        self.nodes.append(node_specs.front_end(self.topology.served, upstreams))
 
     def _outside(self, internet: Space) -> None:
         for region in self.regions.values():
@@ -320,7 +321,7 @@ class _Compiler:
         if self.running.load_generator:
             address = self._address(LOAD_GENERATOR)
             self.wiring.attach(self.wiring.node(LOAD_GENERATOR), "eth0", internet, address, mtu=LINK_MTU)
-            names = {w.host: self._address(FRONT_END) for w in self.topology.workloads}
+            names = {w.host: self._address(FRONT_END) for w in self.topology.served}
             self.nodes.append(node_specs.load_generator(names))
         for site in self.topology.on_prem.sites:
             segment = self.wiring.segment(site_segment(site.name))

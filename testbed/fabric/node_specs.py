@@ -47,8 +47,8 @@ def host(given: Host, kind: str) -> Node:
 def runtime(workload: Workload, node: str, environment: Mapping[str, str]) -> Node:
     """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
     return Node(
-        node, workload.kind, workload.image, workload.command, MappingProxyType(dict(environment)), workload.source,
-        memory=RUNTIME_MEMORY,
+        node, workload.kind, workload.image, workload.command, workload.entrypoint,
+        MappingProxyType(dict(environment)), workload.source, memory=RUNTIME_MEMORY,
     )  # fmt: skip
 
 

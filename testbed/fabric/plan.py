@@ -188,6 +188,8 @@ class Node:
     """A built-in image's name (`testbed/vm`) or an image that the local Docker engine has."""
     command: tuple[str, ...] = ()
     """Replaces the image's command where it is not empty."""
+    entrypoint: tuple[str, ...] = ()
+    """Replaces the image's entry point, and its command, where it is not empty."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     source: str | None = None
     """A folder of the host that is copied to /workspace before the node starts."""

@@ -70,6 +70,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
         ("vpcaccess", "connectors"): topology.vpcaccess.connectors,
         ("run", "services"): topology.run.services,
         ("run", "revisions"): topology.run.revisions,
+        ("run", "executions"): topology.run.executions,
         ("cloudfunctions", "functions"): topology.cloudfunctions.functions,
         ("redis", "instances"): topology.redis.instances,
     }

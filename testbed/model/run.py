@@ -1,4 +1,4 @@
-"""Cloud Run v2: services and their revisions."""
+"""Cloud Run v2: services and their revisions, and the executions of jobs."""
 
 from __future__ import annotations
 
@@ -45,13 +45,18 @@ class RevisionScaling(Resource):
     max_instance_count: int = Field(default=100, ge=1)
 
 
-class RevisionTemplate(Resource):
-    """What a revision is made from."""
+class TaskTemplate(Resource):
+    """What a task is made from."""
 
     containers: tuple[Container, ...] = Field(min_length=1, max_length=1)
     vpc_access: VpcAccess = VpcAccess()
-    scaling: RevisionScaling = RevisionScaling()
     service_account: str | None = None
+
+
+class RevisionTemplate(TaskTemplate):
+    """What a revision is made from."""
+
+    scaling: RevisionScaling = RevisionScaling()
 
 
 class BuildConfig(Resource):
@@ -128,3 +133,17 @@ def serving(service: Service, revisions: Iterable[Revision]) -> Revision | None:
     if service.pinned:
         return next((revision for revision in mine if revision.name == service.pinned), None)
     return mine[-1] if mine else None
+
+
+class Execution(Named):
+    """An execution of a job.  Its containers are there as long as its tasks run."""
+
+    collection: ClassVar[str] = "locations/-/jobs/-/executions"
+
+    task_count: int = Field(default=1, ge=1, le=20)
+    template: TaskTemplate
+
+    @property
+    def job(self) -> str:
+        """The short name of its job."""
+        return self.name.split("/")[-3]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from testbed.model import checks
 from testbed.model.appengine import Application, FlexibleNetwork, Version
@@ -21,11 +22,11 @@ from testbed.model.problem import Inconsistent
 from testbed.model.projects import project_number
 from testbed.model.redis import Instance as RedisInstance
 from testbed.model.router import Router
-from testbed.model.run import Revision, Service, serving
+from testbed.model.run import Execution, Revision, Service, serving
 from testbed.model.secrets import Secret
 from testbed.model.vpcaccess import Connector
 from testbed.model.vpn import ForwardingRule, TargetVpnGateway, VpnTunnel
-from testbed.model.workload import Workload, from_function, from_service, from_version
+from testbed.model.workload import Workload, from_execution, from_function, from_service, from_version
 
 MAX_NAME = 20
 """Characters of a testbed's name: it is a part of longer names."""
@@ -74,6 +75,8 @@ class Run(Resource):
     services: tuple[Service, ...] = ()
     revisions: tuple[Revision, ...] = ()
     """In the order in which they were made.  A service without one runs its template."""
+    executions: Annotated[tuple[Execution, ...], SkipJsonSchema()] = Field(default=(), exclude=True)
+    """Those that run now: no file has them."""
 
 
 class CloudFunctions(Resource):
@@ -173,12 +176,19 @@ class Topology(Resource):
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:
-        """Services, functions and App Engine versions."""
+        """Services, functions and App Engine versions, and executions of jobs."""
         return tuple(self._workloads())
+
+    @cached_property
+    def served(self) -> tuple[Workload, ...]:
+        """The workloads that the front end sends requests to."""
+        return tuple(workload for workload in self.workloads if workload.kind != "cloud-run-job")
 
     def _workloads(self) -> Iterator[Workload]:
         for service in self.run.services:
             yield from_service(service, serving(service, self.run.revisions))
+        for execution in self.run.executions:
+            yield from_execution(execution)
         for function in self.cloudfunctions.functions:
             yield from_function(function)
         for version in self.appengine.running:

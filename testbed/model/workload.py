@@ -10,11 +10,11 @@ from testbed.model.appengine import Application, Version
 from testbed.model.base import last, segment
 from testbed.model.functions import Function
 from testbed.model.projects import project_number
-from testbed.model.run import DEFAULT_PORT, Revision, Service
+from testbed.model.run import DEFAULT_PORT, Execution, Revision, Service
 from testbed.model.vpcaccess import Egress
 from testbed.paths import EXAMPLES
 
-WorkloadKind = Literal["cloud-run", "cloud-function", "app-engine-standard", "app-engine-flexible"]
+WorkloadKind = Literal["cloud-run", "cloud-run-job", "cloud-function", "app-engine-standard", "app-engine-flexible"]
 RUNTIME_IMAGE = "testbed/runtime"
 HELLO_IMAGES = frozenset({"us-docker.pkg.dev/cloudrun/container/hello", "gcr.io/cloudrun/hello"})
 """Google's sample containers, which its walkthroughs deploy: here they are the example of this project (our choice)."""
@@ -42,6 +42,8 @@ class Workload:
     path: str
     """The path below which it is served, without a trailing slash."""
     port: int = DEFAULT_PORT
+    entrypoint: tuple[str, ...] = ()
+    """Replaces the image's entry point where it is not empty."""
 
 
 def is_hello(image: str) -> bool:
@@ -68,7 +70,8 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
         kind="cloud-run",
         region=service.region,
         image=RUNTIME_IMAGE if hello else container.image,
-        command=(*container.command, *container.args),
+        entrypoint=container.command,
+        command=container.args,
         environment={
             "K_SERVICE": service.id,
             "K_REVISION": revision.id if revision else f"{service.id}-00001",
@@ -82,6 +85,33 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
         host=run_host(service.name),
         path="",
         port=container.ports[0].container_port if container.ports else DEFAULT_PORT,
+    )
+
+
+def from_execution(execution: Execution) -> Workload:
+    """The containers of an execution's tasks.  They wait until they are wired: then the tasks' commands are run."""
+    container = execution.template.containers[0]
+    hello = is_hello(container.image)
+    return Workload(
+        name=execution.full_name,
+        id=execution.id,
+        kind="cloud-run-job",
+        region=execution.region,
+        image=RUNTIME_IMAGE if hello else container.image,
+        entrypoint=("sleep",),
+        command=("infinity",),
+        environment={
+            "CLOUD_RUN_JOB": execution.job,
+            "CLOUD_RUN_EXECUTION": execution.id,
+            "CLOUD_RUN_TASK_COUNT": str(execution.task_count),
+            **{variable.name: variable.value for variable in container.env},
+        },
+        source=str(EXAMPLES / "relay") if hello else None,
+        connector=execution.template.vpc_access.connector,
+        egress=execution.template.vpc_access.egress,
+        instances=execution.task_count,
+        host="",
+        path="",
     )
 
 

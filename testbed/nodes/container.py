@@ -81,6 +81,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "name": node.name,
         "kind": node.kind,
         "command": node.command,
+        "entrypoint": node.entrypoint,
         "environment": dict(node.environment),
         "source": tree.digest(Path(node.source)) if node.source else None,
         "capabilities": sorted(node.capabilities),
@@ -98,6 +99,7 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
     limits = {} if node.memory is None else {"mem_limit": node.memory, "memswap_limit": node.memory}
     return {
         "image": image,
+        "entrypoint": list(node.entrypoint) or None,
         "command": list(node.command) or None,
         "name": host_name(testbed, node.name),
         "hostname": node.name,

@@ -195,6 +195,17 @@ class DockerNodes:
         """Run a command in a node; returns its exit status and output (both streams, unless `on_output` takes it)."""
         return execute.captured(self._client, self._id_of(name), argv, on_output, directory, timeout=timeout)
 
+    def own_command(self, name: str) -> tuple[list[str], list[str]]:
+        """Entry point and command that the image of a node has by itself.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        container = self.container(name)
+        with engine_errors(f"Looking at the image of {name}"):
+            config = self._client.images.get(container.attrs["Image"]).attrs["Config"]
+        return list(config["Entrypoint"] or ()), list(config["Cmd"] or ())
+
     def _id_of(self, name: str) -> str:
         return str(self.container(name).id)
 

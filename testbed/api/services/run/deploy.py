@@ -14,7 +14,7 @@ from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.run import names, state, template, validation, view
-from testbed.api.services.run.names import REVISIONS, SERVICES
+from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.operations import Change, Operation
 from testbed.control.resources import Record
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
@@ -104,6 +104,14 @@ def submit(
     """Accept an operation of Cloud Run."""
     made = call.operation(kind, name, changes=changes, facts=facts, result=result)
     return call.plane.submit(replace(made, api=API))
+
+
+def only_validated(kind: str, resource: Json) -> Json:
+    """The operation of a call that only asks whether it would be accepted: it is over, and nobody remembers it."""
+    name = {SERVICES: "Service", REVISIONS: "Revision", JOBS: "Job", EXECUTIONS: "Execution"}[kind]
+    message = {"@type": f"type.googleapis.com/google.cloud.run.v2.{name}", **resource}
+    above = "/".join(resource["name"].split("/")[:4])
+    return {"name": f"{above}/operations/validate-only", "done": True, "metadata": message, "response": message}
 
 
 def guard(call: Call, record: Record, etag: str | None) -> None:

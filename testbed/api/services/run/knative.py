@@ -81,6 +81,17 @@ CONTAINER: Table = {
     f"{RUN}startup-cpu-boost": (("resources", "startupCpuBoost"), FLAG),
 }
 """Annotations of a template that are about its container."""
+JOB: Table = {name: SERVICE[name] for name in (f"{RUN}launch-stage", f"{RUN}client-name", f"{RUN}client-version")}
+EXECUTION: Table = {
+    f"{RUN}client-name": (("client",), TEXT),
+    f"{RUN}client-version": (("clientVersion",), TEXT),
+    **{
+        name: (("template", *TEMPLATE[name][0]), TEMPLATE[name][1])
+        for name in (f"{RUN}vpc-access-connector", f"{RUN}vpc-access-egress", f"{RUN}network-interfaces",
+                     f"{RUN}execution-environment", f"{RUN}encryption-key")
+    },
+}  # fmt: skip
+"""Annotations of an execution's template; most are about its tasks."""
 SERVERS = (
     "serving.knative.dev/creator", "serving.knative.dev/lastModifier", f"{RUN}creator", f"{RUN}lastModifier",
     f"{RUN}operation-id", f"{RUN}ingress-status", f"{RUN}urls",
@@ -117,6 +128,26 @@ def template_to_v2(template: Json) -> Json:
     for container in result.get("containers", [])[:1]:
         if flags := idle.get("resources"):
             container["resources"] = {**container.get("resources", {}), **flags}
+    return result
+
+
+def job_to_v2(job: Json) -> Json:
+    """The body of a v2 job that a v1 job asks for."""
+    return {
+        **_read(job.get("metadata", {}), JOB),
+        "template": execution_to_v2(job.get("spec", {}).get("template", {})),
+    }  # fmt: skip
+
+
+def execution_to_v2(template: Json) -> Json:
+    """An execution's template."""
+    spec = template.get("spec", {})
+    result = _read(template.get("metadata", {}), EXECUTION)
+    result |= {key: spec[key] for key in ("parallelism", "taskCount") if key in spec}
+    tasks = spec.get("template", {}).get("spec", {})
+    result["template"] = {**result.get("template", {}), **task_spec_to_v2(tasks)}
+    if "maxRetries" in tasks:
+        result["template"]["maxRetries"] = tasks["maxRetries"]
     return result
 
 
@@ -183,6 +214,22 @@ def template_from_v2(template: Json) -> Json:
         metadata["name"] = name
     spec = {old: template[new] for old, new in _SPEC.items() if new in template}
     return {"metadata": metadata, "spec": {**spec, **task_spec_from_v2(template)}}
+
+
+def job_from_v2(job: Json) -> Json:
+    """Labels, annotations and specification of a v1 job."""
+    return {"metadata": _written(job, JOB), "spec": {"template": execution_from_v2(job["template"])}}
+
+
+def execution_from_v2(template: Json) -> Json:
+    """An execution's template."""
+    tasks = task_spec_from_v2(template["template"])
+    if "timeoutSeconds" in tasks:
+        tasks["timeoutSeconds"] = str(tasks["timeoutSeconds"])  # an int64 in v1's tasks
+    if "maxRetries" in template["template"]:
+        tasks["maxRetries"] = template["template"]["maxRetries"]
+    spec = {key: template[key] for key in ("parallelism", "taskCount") if key in template}
+    return {"metadata": _written(template, EXECUTION), "spec": {**spec, "template": {"spec": tasks}}}
 
 
 def task_spec_from_v2(template: Json) -> Json:

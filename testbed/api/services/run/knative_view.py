@@ -23,9 +23,9 @@ def service(plane: ControlPlane, record: Record) -> Json:
     shown = view.service(plane, record, public=False)
     translated = knative.service_from_v2(shown)
     annotations = {f"{RUN}ingress-status": "all", f"{RUN}urls": json.dumps(shown["urls"])}
-    metadata = _metadata(plane, record, "services", translated["metadata"], annotations)
-    ready = Condition.of(shown["terminalCondition"])
-    others = [Condition.of(one) for one in shown["conditions"]]
+    metadata = metadata_of(plane, record, "services", translated["metadata"], annotations)
+    ready = condition(shown["terminalCondition"])
+    others = [condition(one) for one in shown["conditions"]]
     known = state.revisions(plane, record)
     latest = state.latest_ready(known)
     status: Json = {
@@ -35,7 +35,7 @@ def service(plane: ControlPlane, record: Record) -> Json:
     if latest:
         status["latestReadyRevisionName"] = latest.id
         status["traffic"] = [_served(target, latest.id) for target in shown["trafficStatuses"]]
-    return _object("Service", SERVING, metadata, translated["spec"], status)
+    return envelope("Service", SERVING, metadata, translated["spec"], status)
 
 
 def configuration(plane: ControlPlane, record: Record) -> Json:
@@ -48,7 +48,7 @@ def configuration(plane: ControlPlane, record: Record) -> Json:
     kept = ("observedGeneration", "latestCreatedRevisionName", "latestReadyRevisionName")
     status = {key: whole["status"][key] for key in kept if key in whole["status"]}
     status["conditions"] = [one for one in whole["status"]["conditions"] if one["type"] == "Ready"]
-    return _object("Configuration", SERVING, metadata, {"template": whole["spec"]["template"]}, status)
+    return envelope("Configuration", SERVING, metadata, {"template": whole["spec"]["template"]}, status)
 
 
 def route(plane: ControlPlane, record: Record) -> Json:
@@ -58,7 +58,7 @@ def route(plane: ControlPlane, record: Record) -> Json:
     kept = ("observedGeneration", "url", "address", "traffic")
     status = {key: whole["status"][key] for key in kept if key in whole["status"]}
     status["conditions"] = [one for one in whole["status"]["conditions"] if one["type"] == "Ready"]
-    return _object("Route", SERVING, metadata, {"traffic": whole["spec"].get("traffic", [])}, status)
+    return envelope("Route", SERVING, metadata, {"traffic": whole["spec"].get("traffic", [])}, status)
 
 
 def revision(plane: ControlPlane, record: Record) -> Json:
@@ -71,31 +71,25 @@ def revision(plane: ControlPlane, record: Record) -> Json:
         **given["labels"], "serving.knative.dev/service": owner, "serving.knative.dev/configuration": owner,
         "serving.knative.dev/route": owner,
     }  # fmt: skip
-    metadata = _metadata(plane, record, "revisions", {**given, "labels": labels}, {})
+    metadata = metadata_of(plane, record, "revisions", {**given, "labels": labels}, {})
     status = {
-        "conditions": [Condition.of(one) for one in shown["conditions"]], "observedGeneration": record.generation
+        "conditions": [condition(one) for one in shown["conditions"]], "observedGeneration": record.generation
     }  # fmt: skip
-    return _object("Revision", SERVING, metadata, translated["spec"], status)
+    return envelope("Revision", SERVING, metadata, translated["spec"], status)
 
 
-class Condition:
-    """Conditions of v1."""
-
-    @staticmethod
-    def of(condition: Json) -> Json:
-        """A condition of v2 in the words of v1: `CONTAINER_MISSING` is `ContainerMissing`."""
-        result = {
-            "type": condition["type"], "status": _STATES[condition["state"]],
-            "lastTransitionTime": condition["lastTransitionTime"],
-        }  # fmt: skip
-        reason = condition.get("reason") or condition.get("revisionReason") or condition.get("executionReason")
-        if reason:
-            result["reason"] = "".join(word.capitalize() for word in reason.split("_"))
-        if message := condition.get("message"):
-            result["message"] = message
-        if severity := condition.get("severity"):
-            result["severity"] = severity.capitalize()
-        return result
+def condition(given: Json) -> Json:
+    """A condition of v2 in the words of v1: `CONTAINER_MISSING` is `ContainerMissing`."""
+    result = {
+        "type": given["type"], "status": _STATES[given["state"]], "lastTransitionTime": given["lastTransitionTime"],
+    }  # fmt: skip
+    if reason := given.get("reason") or given.get("revisionReason") or given.get("executionReason"):
+        result["reason"] = "".join(word.capitalize() for word in reason.split("_"))
+    if message := given.get("message"):
+        result["message"] = message
+    if severity := given.get("severity"):
+        result["severity"] = severity.capitalize()
+    return result
 
 
 def listed(kind: str, version: str, items: Iterable[Json]) -> Json:
@@ -127,19 +121,22 @@ def _terms(selector: str) -> Iterator[tuple[str, set[str]]]:
         rest = rest.lstrip(", ")
 
 
-def _object(kind: str, version: str, metadata: Json, spec: Json, status: Json) -> Json:
+def envelope(kind: str, version: str, metadata: Json, spec: Json, status: Json) -> Json:
+    """A resource of v1."""
     return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec, "status": status}
 
 
-def _metadata(plane: ControlPlane, record: Record, collection: str, given: Json, annotations: Json) -> Json:
+def metadata_of(
+    plane: ControlPlane, record: Record, collection: str, given: Json, annotations: Json, *, version: str = SERVING
+) -> Json:  # fmt: skip
+    """The metadata of a resource; `given` are its own labels and annotations."""
     number = str(project_number(segment(record.name, "projects")))
     shown = view.identity(plane, record)
-    people = {
-        f"serving.knative.dev/{field}": shown[field] for field in ("creator", "lastModifier") if field in shown
-    }  # fmt: skip
+    group = version.partition("/")[0]
+    people = {f"{group}/{field}": shown[field] for field in ("creator", "lastModifier") if field in shown}
     return {
         "name": record.id, "namespace": number,
-        "selfLink": f"/apis/{SERVING}/namespaces/{number}/{collection}/{record.id}",
+        "selfLink": f"/apis/{version}/namespaces/{number}/{collection}/{record.id}",
         "uid": shown["uid"], "resourceVersion": shown["etag"], "generation": record.generation,
         "creationTimestamp": shown["createTime"],
         "labels": {**given["labels"], LOCATION: segment(record.name, "locations")},

@@ -14,7 +14,7 @@ from testbed.control.resources import Record
 from testbed.errors import InvalidArgument, NotFound
 from testbed.model.projects import project_number
 
-SERVICES, REVISIONS, JOBS = "run.services", "run.revisions", "run.jobs"
+SERVICES, REVISIONS, JOBS, EXECUTIONS = "run.services", "run.revisions", "run.jobs", "run.executions"
 _REGIONAL = re.compile(r"//([a-z0-9-]+)-run\.googleapis\.com")
 _ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
 
@@ -93,7 +93,7 @@ def record(call: Call, kind: str, name: str) -> Record:
     """
     if found := call.plane.find(kind, name):
         return found
-    what = {SERVICES: "Service", REVISIONS: "Revision", JOBS: "Job"}.get(kind, "Resource")
+    what = {SERVICES: "Service", REVISIONS: "Revision", JOBS: "Job", EXECUTIONS: "Execution"}.get(kind, "Resource")
     raise NotFound(f"{what} '{name.rpartition('/')[2]}' was not found.", reason="notFound")
 
 

@@ -22,11 +22,12 @@ View = Callable[[ControlPlane, Record], Json]
 DELETED: Json = {"status": "Success"}
 
 
-def _methods(collection: str, verb: str) -> tuple[str, str]:
+def methods(collection: str, verb: str) -> tuple[str, str]:
+    """A method by the namespaces of a region's host, and by locations."""
     return f"namespaces.{collection}.{verb}", f"projects.locations.{collection}.{verb}"
 
 
-@serves(API, *_methods("services", "create"))
+@serves(API, *methods("services", "create"))
 def create(call: Call) -> Answer:
     """Make a service."""
     above = names.parent(call)
@@ -37,7 +38,7 @@ def create(call: Call) -> Answer:
     return _deployed(call, name)
 
 
-@serves(API, *_methods("services", "replaceService"))
+@serves(API, *methods("services", "replaceService"))
 def replace_service(call: Call) -> Answer:
     """Put what was sent in the place of a service."""
     name = names.full(call, call.text("name"))
@@ -49,14 +50,14 @@ def replace_service(call: Call) -> Answer:
     return _deployed(call, name)
 
 
-@serves(API, *_methods("services", "delete"))
+@serves(API, *methods("services", "delete"))
 def delete(call: Call) -> Answer:
     """Delete a service."""
     record = names.record(call, SERVICES, names.full(call, call.text("name")))
-    return DELETED if _is_dry(call) else deploy.delete(call, record)
+    return DELETED if is_dry(call) else deploy.delete(call, record)
 
 
-@serves(API, *_methods("services", "get"))
+@serves(API, *methods("services", "get"))
 def get(call: Call) -> Json:
     """One service."""
     return knative_view.service(call.plane, names.record(call, SERVICES, names.full(call, call.text("name"))))
@@ -73,14 +74,14 @@ def _list(view: View, kind: str, call: Call) -> Json:
     return knative_view.listed(kind, knative_view.SERVING, knative_view.selected(shown, call.text("labelSelector")))
 
 
-serves(API, *_methods("services", "list"))(partial(_list, knative_view.service, "Service"))
-serves(API, *_methods("configurations", "list"))(partial(_list, knative_view.configuration, "Configuration"))
-serves(API, *_methods("routes", "list"))(partial(_list, knative_view.route, "Route"))
-serves(API, *_methods("configurations", "get"))(partial(_get_part, knative_view.configuration, "configurations"))
-serves(API, *_methods("routes", "get"))(partial(_get_part, knative_view.route, "routes"))
+serves(API, *methods("services", "list"))(partial(_list, knative_view.service, "Service"))
+serves(API, *methods("configurations", "list"))(partial(_list, knative_view.configuration, "Configuration"))
+serves(API, *methods("routes", "list"))(partial(_list, knative_view.route, "Route"))
+serves(API, *methods("configurations", "get"))(partial(_get_part, knative_view.configuration, "configurations"))
+serves(API, *methods("routes", "get"))(partial(_get_part, knative_view.route, "routes"))
 
 
-@serves(API, *_methods("revisions", "list"))
+@serves(API, *methods("revisions", "list"))
 def list_revisions(call: Call) -> Json:
     """The revisions of all services of a region, or of those that a selector names, the newest first."""
     found = [knative_view.revision(call.plane, one) for one in _revisions(call, names.full(call, call.text("parent")))]
@@ -88,17 +89,17 @@ def list_revisions(call: Call) -> Json:
     return knative_view.listed("Revision", knative_view.SERVING, kept)
 
 
-@serves(API, *_methods("revisions", "get"))
+@serves(API, *methods("revisions", "get"))
 def get_revision(call: Call) -> Json:
     """One revision."""
     return knative_view.revision(call.plane, _revision(call))
 
 
-@serves(API, *_methods("revisions", "delete"))
+@serves(API, *methods("revisions", "delete"))
 def delete_revision(call: Call) -> Answer:
     """Delete a revision that does not serve."""
     record = _revision(call)
-    return DELETED if _is_dry(call) else deploy.delete_revision(call, record)
+    return DELETED if is_dry(call) else deploy.delete_revision(call, record)
 
 
 @serves(API, "namespaces.authorizeddomains.list", "projects.authorizeddomains.list")
@@ -109,7 +110,7 @@ def domains(call: Call) -> Json:
     return {}
 
 
-@serves(API, *_methods("domainmappings", "list"))
+@serves(API, *methods("domainmappings", "list"))
 def domain_mappings(call: Call) -> Json:
     """There are no domain mappings: nobody can make one."""
     del call
@@ -124,13 +125,14 @@ def _deployed(call: Call, name: str) -> Answer:
     body = knative.service_to_v2(call.body)
     verb = "Create" if call.method.action == "create" else "Update"
     planned = deploy.plan(call, name, body, request=f"{verb}ServiceRequest.service")
-    if _is_dry(call):
+    if is_dry(call):
         known = call.plane.find(SERVICES, name) or Record(SERVICES, name, planned.changes[0].body or {})
         return knative_view.service(call.plane, known)
     return deploy.carry_out(call, planned)
 
 
-def _is_dry(call: Call) -> bool:
+def is_dry(call: Call) -> bool:
+    """Whether a call only asks whether it would be accepted."""
     return call.text("dryRun") == "all"
 
 
@@ -147,14 +149,14 @@ def _revision(call: Call) -> Record:
     return found or names.record(call, REVISIONS, name)
 
 
-_VIEWS: dict[str, View] = {SERVICES: knative_view.service, REVISIONS: knative_view.revision}
+VIEWS: dict[str, View] = {SERVICES: knative_view.service, REVISIONS: knative_view.revision}
 
 
 def _printed(plane: ControlPlane, operation: Operation) -> Json:
     """Knative knows no operations: the answer is the resource as it is now."""
     record = plane.find(operation.kind, operation.target)
     wanted = any(change.name == operation.target and change.body is None for change in operation.changes)
-    return DELETED if wanted or record is None else _VIEWS[operation.kind](plane, record)
+    return DELETED if wanted or record is None else VIEWS[operation.kind](plane, record)
 
 
 PRINTERS[API] = _printed

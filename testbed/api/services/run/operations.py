@@ -8,14 +8,17 @@ from dataclasses import replace
 from testbed.api.call import PRINTERS
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
-from testbed.api.services.run import view
-from testbed.api.services.run.names import REVISIONS, SERVICES
+from testbed.api.services.run import job_view, view
+from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.operations import Operation
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 
 View = Callable[[ControlPlane, Record], Json]
-TYPES: Mapping[str, tuple[str, View]] = {SERVICES: ("Service", view.service), REVISIONS: ("Revision", view.revision)}
+TYPES: Mapping[str, tuple[str, View]] = {
+    SERVICES: ("Service", view.service), REVISIONS: ("Revision", view.revision),
+    JOBS: ("Job", job_view.job), EXECUTIONS: ("Execution", job_view.execution),
+}  # fmt: skip
 """The message type and the view of each kind."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from testbed.api import listing, masks
+from testbed.api import masks
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json, document
 from testbed.api.services.run import deploy, names, state, validation, view
 from testbed.api.services.run.names import REVISIONS, SERVICES
+from testbed.api.services.run.pages import page
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
 
@@ -39,7 +40,7 @@ def patch(call: Call) -> Answer:
     record = names.record(call, SERVICES, name)
     deploy.guard(call, record, call.body.get("etag"))
     mask = masks.paths(call.text("updateMask")) or (masks.EVERYTHING,)
-    hidden = _hidden(record.body)
+    hidden = validation.hidden(record.body)
     body = masks.apply(record.body, call.body, mask, known=FIELDS)
     body["annotations"] = {**hidden, **body.get("annotations", {})}
     return _deployed(call, name, body, "UpdateServiceRequest.service", force=call.flag("forceNewRevision"))
@@ -51,7 +52,7 @@ def delete(call: Call) -> Answer:
     record = names.record(call, SERVICES, names.full(call, call.text("name")))
     deploy.guard(call, record, call.text("etag"))
     if call.flag("validateOnly"):
-        return _only_validated(view.service(call.plane, record))
+        return deploy.only_validated(SERVICES, view.service(call.plane, record))
     return deploy.delete(call, record)
 
 
@@ -66,7 +67,7 @@ def list_(call: Call) -> Json:
     """The services of a region, or (`-`) of all."""
     above = names.full(call, call.text("parent"))
     found = [view.service(call.plane, record) for record in names.below(call, SERVICES, above)]
-    return _page(call, "services", found, above)
+    return page(call, "services", found, above)
 
 
 @serves(API, f"{_SERVICES}.revisions.get")
@@ -87,7 +88,7 @@ def list_revisions(call: Call) -> Json:
     if service != "-" and not owners:
         names.record(call, SERVICES, above)
     found = [view.revision(call.plane, one) for owner in owners for one in state.revisions(call.plane, owner)]
-    return _page(call, "revisions", found, above, order_by="createTime desc")
+    return page(call, "revisions", found, above, order_by="createTime desc")
 
 
 @serves(API, f"{_SERVICES}.revisions.delete")
@@ -96,7 +97,7 @@ def delete_revision(call: Call) -> Answer:
     record = _revision(call)
     deploy.guard(call, record, call.text("etag"))
     if call.flag("validateOnly"):
-        return _only_validated(view.revision(call.plane, record))
+        return deploy.only_validated(REVISIONS, view.revision(call.plane, record))
     return deploy.delete_revision(call, record)
 
 
@@ -106,16 +107,8 @@ def _deployed(call: Call, name: str, body: Json, request: str, *, force: bool = 
     asked = {key: value for key, value in body.items() if key not in {"name", "etag"}}
     planned = deploy.plan(call, name, asked, request=request, force=force)
     if call.flag("validateOnly"):
-        return _only_validated({"name": name})
+        return deploy.only_validated(SERVICES, {"name": name})
     return deploy.carry_out(call, planned)
-
-
-def _only_validated(resource: Json) -> Json:
-    """The operation of a call that only asks whether it would be accepted: it is over, and nobody remembers it."""
-    kind = "Revision" if "/revisions/" in resource["name"] else "Service"
-    message = {"@type": f"type.googleapis.com/google.cloud.run.v2.{kind}", **resource}
-    above = "/".join(resource["name"].split("/")[:4])
-    return {"name": f"{above}/operations/validate-only", "done": True, "metadata": message, "response": message}
 
 
 def _revision(call: Call) -> Record:
@@ -124,21 +117,3 @@ def _revision(call: Call) -> Record:
     service = call.plane.find(SERVICES, name.rpartition("/revisions/")[0])
     known = state.revisions(call.plane, service) if service else []
     return next((one for one in known if one.name == name), None) or names.record(call, REVISIONS, name)
-
-
-def _hidden(body: Json) -> Json:
-    """The annotations that v2 does not show, and so does not change."""
-    return {k: v for k, v in body.get("annotations", {}).items() if k.partition("/")[0] in validation.RESERVED}
-
-
-def _page(call: Call, field: str, found: list[Json], above: str, *, order_by: str = "") -> Json:
-    page = listing.page(
-        found,
-        size=call.number("pageSize"),
-        token=call.text("pageToken"),
-        collection=above,
-        maximum=1000,
-        order_by=order_by,
-    )
-    answer: Json = {field: list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer

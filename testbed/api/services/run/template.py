@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from testbed.api.discovery import Json
+from testbed.control.executions import DEFAULT_RETRIES, DEFAULT_TIMEOUT
 from testbed.model.base import segment
 from testbed.model.projects import project_number
 from testbed.model.run import DEFAULT_PORT
@@ -19,6 +20,23 @@ def completed(template: Json, name: str) -> Json:
         "timeout": "300s", "maxInstanceRequestConcurrency": 80, **with_account(template, name),
         "scaling": {"maxInstanceCount": 100, **template.get("scaling", {})},
         "containers": [_container(container) for container in template.get("containers", [])],
+    }  # fmt: skip
+    if access := template.get("vpcAccess"):
+        result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}
+    return result
+
+
+def completed_execution(template: Json, name: str) -> Json:
+    """The same for an execution's template."""
+    return {"taskCount": 1, **template, "template": completed_task(template.get("template", {}), name)}
+
+
+def completed_task(template: Json, name: str) -> Json:
+    """The same for a task's."""
+    result = {
+        "maxRetries": DEFAULT_RETRIES, "timeout": DEFAULT_TIMEOUT,
+        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2", **with_account(template, name),
+        "containers": [limited(container) for container in template.get("containers", [])],
     }  # fmt: skip
     if access := template.get("vpcAccess"):
         result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}

@@ -34,6 +34,11 @@ def fits_v2(body: Json, where: str) -> None:
                 )
 
 
+def hidden(body: Json) -> Json:
+    """The annotations that v2 does not show, and so does not change."""
+    return {key: text for key, text in body.get("annotations", {}).items() if key.partition("/")[0] in RESERVED}
+
+
 def network_access(access: Json | None, where: str) -> None:
     """See that a way into a network is one of the two (behaviour 1.10.5, 1.12.4), and the one that is built.
 

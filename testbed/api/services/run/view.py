@@ -13,7 +13,6 @@ from testbed.api.services.run.template import completed
 from testbed.api.services.run.validation import RESERVED
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-from testbed.model.base import segment
 from testbed.model.run import LATEST, REVISION
 from testbed.model.workload import run_host
 
@@ -24,7 +23,7 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
     """A service; `public` leaves out the labels and annotations that v2 has fields for."""
     known = state.revisions(plane, record)
     ready, serves = state.latest_ready(known), state.serving(record, known)
-    body = _public(record.body) if public else record.body
+    body = shown(record.body, public=public)
     now = state.of_service(plane, record)
     uri = f"https://{run_host(record.name)}"
     traffic = body.get("traffic") or [{"type": LATEST, "percent": 100}]
@@ -33,7 +32,7 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
         template["vpcAccess"] = {**template["vpcAccess"], "connector": spelled}
     result = {
         "ingress": "INGRESS_TRAFFIC_ALL", "launchStage": "GA", **body, **identity(plane, record),
-        "template": _public(template) if public else template, "traffic": traffic,
+        "template": shown(template, public=public), "traffic": traffic,
         "trafficStatuses": [_status(target) for target in traffic] if serves else [],
         "terminalCondition": condition("Ready", now, revision_failed=True),
         "conditions": [condition("RoutesReady", now), condition("ConfigurationsReady", now)],
@@ -48,7 +47,7 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
 
 def revision(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
     """A revision."""
-    body = completed(_public(record.body) if public else record.body, record.name)
+    body = completed(shown(record.body, public=public), record.name)
     now = state.of_revision(record)
     above = record.name.rpartition("/revisions/")[0]
     conditions = [
@@ -113,9 +112,11 @@ def _status(target: Json) -> Json:
     return result
 
 
-def _public(body: Json) -> Json:
-    """A message without the labels and annotations that v2 refuses."""
+def shown(body: Json, *, public: bool) -> Json:
+    """A message, if it is for the public, without the labels and annotations that v2 refuses."""
     result = dict(body)
+    if not public:
+        return result
     for field in ("labels", "annotations"):
         if field in result:
             kept = {key: value for key, value in result[field].items() if key.partition("/")[0] not in RESERVED}
@@ -127,8 +128,3 @@ def _public(body: Json) -> Json:
 
 def _is(one: Record | None, other: Record) -> bool:
     return one is not None and one.name == other.name
-
-
-def region(record: Record) -> str:
-    """The region of a resource."""
-    return segment(record.name, "locations")

@@ -1,0 +1,19 @@
+"""One page of a list of v2."""
+
+from __future__ import annotations
+
+from testbed.api import listing
+from testbed.api.call import Call
+from testbed.api.discovery import Json
+
+_MOST = 1000
+
+
+def page(call: Call, field: str, found: list[Json], above: str, *, order_by: str = "") -> Json:
+    """The answer of a list method whose items are in `field`."""
+    part = listing.page(
+        found, size=call.number("pageSize"), token=call.text("pageToken"), collection=above, maximum=_MOST,
+        order_by=order_by,
+    )  # fmt: skip
+    answer: Json = {field: list(part.items)} if part.items else {}
+    return {**answer, "nextPageToken": part.next_token} if part.next_token else answer
