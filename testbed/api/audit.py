@@ -72,11 +72,19 @@ def _entry(method: Method, parameters: Mapping[str, str], principal: str, error:
     }  # fmt: skip
     if error is not None:
         payload["status"] = {"code": errors.code(error), "message": error.message}
-    parts = resource.split("/")
-    project = parameters.get("project") or (parts[1] if parts[0] in {"projects", "namespaces", "apps"} else "")
+    project = _project(method, parameters, resource)
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return {
         "protoPayload": payload, "insertId": secrets.token_hex(8), "timestamp": now, "receiveTimestamp": now,
         "severity": "ERROR" if error else "NOTICE", "logName": f"projects/{project}/logs/{_LOG}",
         "resource": {"type": "audited_resource", "labels": {"service": f"{name}.googleapis.com", "method": method.id}},
     }  # fmt: skip
+
+
+def _project(method: Method, parameters: Mapping[str, str], resource: str) -> str:
+    """The project whose log has the entry; empty if the path names none."""
+    parts = resource.split("/")
+    if parts[0] in {"projects", "namespaces", "apps"} and len(parts) > 1:
+        return parts[1]
+    named = ("project", "projectId", "projectsId", "appsId", *(("resource",) if "projects" in method.path else ()))
+    return next((parameters[name] for name in named if name in parameters), "")

@@ -253,9 +253,14 @@ class Store:
             self._db.executemany("INSERT INTO addresses VALUES (?, ?)", addresses.items())
 
     def ensure_auth_strings(self, instances: Iterable[str]) -> None:
-        """Generate AUTH strings (UUIDs in Google's case; 128 random bits here) for Redis instances that have none."""
-        rows = [(name, secrets.token_hex(16)) for name in instances]
-        self._db.executemany("INSERT OR IGNORE INTO auth_strings VALUES (?, ?)", rows)
+        """Generate AUTH strings (UUIDs in Google's case; 128 random bits here) for Redis instances that have none.
+
+        Those of all other instances are forgotten: one that is made anew, or gets AUTH again, has another.
+        """
+        rows = {name: secrets.token_hex(16) for name in instances}
+        gone = [(row[0],) for row in self._db.execute("SELECT instance FROM auth_strings") if row[0] not in rows]
+        self._db.executemany("DELETE FROM auth_strings WHERE instance = ?", gone)
+        self._db.executemany("INSERT OR IGNORE INTO auth_strings VALUES (?, ?)", rows.items())
 
     @property
     def instances(self) -> tuple[ConnectorInstance, ...]:

@@ -108,6 +108,9 @@ def test_auth_has_a_string_while_it_is_enabled(api: Api) -> None:
     assert len(secret) == 32
     api.patch(f"{INSTANCES}/r1", {"authEnabled": False}, updateMask="authEnabled")
     assert api.get(f"{INSTANCES}/r1/authString") == {}
+    assert node(api).variables["auth_string"] is None
+    api.patch(f"{INSTANCES}/r1", {"authEnabled": True}, updateMask="authEnabled")
+    assert api.get(f"{INSTANCES}/r1/authString")["authString"] != secret
 
 
 def test_an_update_reaches_the_server(api: Api) -> None:

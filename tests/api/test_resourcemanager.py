@@ -49,6 +49,9 @@ def test_a_policy_is_kept(api: Api) -> None:
     assert made["bindings"] == [OWNERS]
     assert made["etag"] != "ACAB"
     assert api.post("v3/projects/demo:getIamPolicy", {}) == made
+    entry = list(api.audit.entries())[-1]
+    assert entry["logName"] == "projects/demo/logs/cloudaudit.googleapis.com%2Factivity"
+    assert entry["resource"]["labels"]["method"] == "cloudresourcemanager.projects.setIamPolicy"
     with pytest.raises(Refused, match="concurrent policy changes") as caught:
         api.post("v1/projects/demo:setIamPolicy", {"policy": {"etag": "ACAB"}})
     assert (caught.value.code, caught.value.status) == (409, "ABORTED")

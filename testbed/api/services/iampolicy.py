@@ -32,7 +32,9 @@ def policy(plane: ControlPlane, resource: str) -> Json:
     record = plane.find(KIND, resource)
     if record is None:
         return dict(EMPTY)
-    return {"version": 1, **record.body, "etag": fingerprint(record.name, record.number, record.generation)}
+    conditional = any("condition" in binding for binding in record.body.get("bindings", []))
+    etag = fingerprint(record.name, record.number, record.generation)
+    return {**record.body, "version": 3 if conditional else 1, "etag": etag}
 
 
 def replaced(call: Call, resource: str) -> Json:

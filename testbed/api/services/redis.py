@@ -146,7 +146,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
         "readReplicasMode": "READ_REPLICAS_DISABLED", "redisVersion": "REDIS_7_0", "memorySizeGb": 1,
         "persistenceConfig": {"persistenceMode": "DISABLED"}, **body, "name": record.name,
         "locationId": zone, "currentLocationId": zone, "createTime": timestamp(record.created),
-        "nodes": [{"id": "node-0", "zone": zone}], "state": state_of(record),
+        "nodes": [{"id": "node-0", "zone": zone}], "state": plane.phase(record) or "READY",
         "persistenceIamIdentity": (
             f"serviceAccount:service-{project_number(project)}@cloud-redis.iam.gserviceaccount.com"
         ),
@@ -154,15 +154,6 @@ def view(plane: ControlPlane, record: Record) -> Json:
     if cidr := plane.store.running.addresses.get(f"{record.name}/range"):
         result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": PORT}
     return result
-
-
-def state_of(record: Record) -> str:
-    """The state of an instance."""
-    if not record.pending:
-        return "READY"
-    if record.deleting:
-        return "DELETING"
-    return "CREATING" if record.generation == 1 else "UPDATING"
 
 
 PRINTERS[API] = LongRunning(
