@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from testbed.api.hosts import GOOGLE, WORKLOADS
+from testbed.model.places import REGIONS
+
 CA_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=825)
 """Apple's verifiers accept no longer one, even of a private CA."""
@@ -24,10 +27,12 @@ _SKEW = timedelta(days=1)
 """A client's clock (a virtual machine's) may be behind ours."""
 
 _NAMES = x509.SubjectAlternativeName([
-    *(x509.DNSName(name) for name in ("*.googleapis.com", "googleapis.com", "*.run.app", "*.a.run.app", "localhost")),
+    *(x509.DNSName(name) for name in (GOOGLE, "localhost")),
+    *(x509.DNSName(f"*.{domain}") for domain in (GOOGLE, *WORKLOADS)),
+    *(x509.DNSName(f"*.{place}.run.app") for place in ("a", *REGIONS)),
     *(x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")),
 ])  # fmt: skip
-_CONSTRAINTS = x509.NameConstraints([x509.DNSName(name) for name in ("googleapis.com", "run.app", "localhost")], None)
+_CONSTRAINTS = x509.NameConstraints([x509.DNSName(name) for name in (GOOGLE, *WORKLOADS, "localhost")], None)
 """Of names only: BoringSSL, and so every gRPC client, refuses a CA that is constrained to addresses."""
 
 

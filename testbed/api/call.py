@@ -88,14 +88,20 @@ Printer = Callable[[ControlPlane, Operation], Json]
 
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """By version of the API and id of the method without the API's name."""
+_UNLOCKED: set[Handler] = set()
 PRINTERS: dict[str, Printer] = {}
 """How each version of an API prints its operations."""
 
 
-def serves(apis: str, *methods: str) -> Callable[[Handler], Handler]:
-    """Register a handler: `@serves("vpcaccess.v1 vpcaccess.v1beta1", "projects.locations.connectors.create")`."""
+def serves(apis: str, *methods: str, changes: bool = True) -> Callable[[Handler], Handler]:
+    """Register a handler: `@serves("vpcaccess.v1 vpcaccess.v1beta1", "projects.locations.connectors.create")`.
+
+    Without `changes`, its methods change no resources, whatever their verb, and may take their time.
+    """
 
     def register(handler: Handler) -> Handler:
+        if not changes:
+            _UNLOCKED.add(handler)
         for api in apis.split():
             HANDLERS.update({(api, method): handler for method in methods})
         return handler
@@ -106,3 +112,8 @@ def serves(apis: str, *methods: str) -> Callable[[Handler], Handler]:
 def handler_of(method: Method) -> Handler | None:
     """Who serves a method, if anybody does."""
     return HANDLERS.get((method.api, method.id.partition(".")[2]))
+
+
+def changes(method: Method) -> bool:
+    """Whether a method may change resources: then it is called inside a transaction."""
+    return method.verb != "GET" and handler_of(method) not in _UNLOCKED

@@ -11,7 +11,7 @@ from typing import Any
 from testbed.api import messages
 from testbed.api.admission import admit
 from testbed.api.audit import AuditLog
-from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, handler_of
+from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, changes, handler_of
 from testbed.api.discovery import Json, Match, Method, Router, document
 from testbed.api.identity import Identity
 from testbed.api.masks import camel
@@ -87,7 +87,7 @@ class Dispatcher:
 
     def _invoke(self, handler: Handler, call: Call) -> Answer:
         admit(call)
-        if call.method.verb == "GET":
+        if not changes(call.method):
             return handler(call)
         with self.plane.transaction():
             if call.request and (known := self.plane.store.operations.of_request(call.request)):

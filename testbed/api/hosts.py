@@ -6,6 +6,8 @@ import ipaddress
 
 GOOGLE = "googleapis.com"
 _LOCAL = "localhost"
+WORKLOADS = ("run.app", "cloudfunctions.net", "appspot.com")
+"""Where Google's serverless products serve what was deployed."""
 _WWW = frozenset({"www", "oauth2", "accounts", "sts"})
 """Hosts that serve more than one API."""
 
@@ -19,17 +21,22 @@ def without_port(host: str) -> str:
 
 
 def is_served(host: str) -> bool:
-    """Whether requests to a host are ours: Google's API hosts, and this machine by its loopback names.
+    """Whether requests to a host are ours: Google's API hosts, its serverless ones, and this machine's loopback names.
 
     Whatever else a browser or a proxy's user names is refused (DNS rebinding; the door is no way to the internet).
     """
     name = without_port(host)
-    if name in {_LOCAL, GOOGLE} or name.endswith(f".{GOOGLE}"):
+    if name in {_LOCAL, GOOGLE} or name.endswith(f".{GOOGLE}") or is_workload(name):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def is_workload(host: str) -> bool:
+    """Whether a host is one of a service that was deployed, not of an API."""
+    return without_port(host).endswith(tuple(f".{domain}" for domain in WORKLOADS))
 
 
 def api_of(host: str) -> str | None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from testbed.api import batch, errors, raw
+from testbed.api import batch, errors, raw, workloads
 from testbed.api.discovery import Json
 from testbed.api.dispatch import Dispatcher
-from testbed.api.hosts import GOOGLE, api_of, is_served, without_port
+from testbed.api.hosts import GOOGLE, api_of, is_served, is_workload, without_port
 from testbed.api.rpc import Principal
 from testbed.errors import Internal, InvalidArgument, NotFound, PermissionDenied, TestbedError
 
@@ -45,6 +45,8 @@ class Request:
     host: str
     endpoint: str
     """How the caller reaches the control plane: what a URL of ours has to begin with."""
+    target: str
+    """Path and query as they came."""
 
 
 class Rest:
@@ -77,13 +79,13 @@ class Rest:
 
     async def _answer(self, request: Request, receive: Receive) -> raw.Response:
         _guard(request)
+        if is_workload(request.host):
+            call = _raw(request, await _body(receive, workloads.LIMIT))
+            return await workloads.forward(self._uploads.plane, request.host, request.target, call)
         if batch.is_batch(request.verb, request.path):
             return await self._batch(request, await _body(receive, LIMIT))
         if special := raw.find(request.verb, request.path, dict(request.query)):
-            body = await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT)
-            call = raw.RawCall(
-                request.verb, request.path, dict(request.query), request.headers, body, request.endpoint
-            )  # fmt: skip
+            call = _raw(request, await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT))
             if special.upload:
                 return await asyncio.to_thread(special.serve, call, self._uploads)
             return special.serve(call, self._uploads)
@@ -134,8 +136,14 @@ def _request(scope: Scope) -> Request:
     first, _, rest = path.partition("/")
     if first.endswith(".googleapis.com"):  # an endpoint override that says which API is meant
         host, path = first, rest
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    return Request(scope["method"], unquote(path), query, headers, host, endpoint)
+    text = scope["query_string"].decode("latin-1")
+    query = parse_qsl(text, keep_blank_values=True)
+    target = f"{parts.path or '/'}?{text}" if text else parts.path or "/"
+    return Request(scope["method"], unquote(path), query, headers, host, endpoint, target)
+
+
+def _raw(request: Request, body: bytes) -> raw.RawCall:
+    return raw.RawCall(request.verb, request.path, dict(request.query), request.headers, body, request.endpoint)
 
 
 def _guard(request: Request) -> None:

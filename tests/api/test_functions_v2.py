@@ -177,6 +177,8 @@ def test_runtimes(api: Api) -> None:
     second = {runtime["name"]: runtime for runtime in found if runtime["environment"] == "GEN_2"}
     assert "warnings" not in second["python311"]
     assert "3.11" in second["python313"]["warnings"][0]
+    asked = api.get(f"{REGION}/runtimes", filter="name=python311 AND environment=GEN_1")["runtimes"]
+    assert [(one["name"], one["environment"]) for one in asked] == [("python311", "GEN_1")]
 
 
 def test_a_url_that_was_not_given_out_takes_nothing(api: Api) -> None:

@@ -17,7 +17,8 @@ from testbed.api.certificates import Certificates, bundle, ensure, server_contex
 NOW = datetime.now(UTC)
 SERVED = [
     "vpcaccess.googleapis.com", "us-central1-run.googleapis.com", "googleapis.com", "hello-abc.run.app",
-    "hello-abc-uc.a.run.app", "localhost", "127.0.0.1", "::1",
+    "hello-abc-uc.a.run.app", "hello-1.us-central1.run.app", "us-central1-demo.cloudfunctions.net", "demo.appspot.com",
+    "localhost", "127.0.0.1", "::1",
 ]  # fmt: skip
 
 

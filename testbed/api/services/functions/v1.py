@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from secrets import token_hex
+from urllib.parse import urlsplit
+
 from testbed.api import listing, masks
 from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
@@ -10,6 +14,7 @@ from testbed.api.longrunning import LongRunning
 from testbed.api.services import located
 from testbed.api.services.functions import records, translation, v2
 from testbed.api.services.functions.records import KIND
+from testbed.control import invocation
 from testbed.control.operations import Operation
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
@@ -18,6 +23,8 @@ from testbed.model.base import last
 
 API = "cloudfunctions.v1"
 _FIELDS = document(API).schemas["CloudFunction"]["properties"]
+_CALL = 60.0
+"""Seconds that a function has to answer a call of this API."""
 _STATUS = {"ACTIVE": "ACTIVE", "FAILED": "OFFLINE", "DEPLOYING": "DEPLOY_IN_PROGRESS", "DELETING": "DELETE_IN_PROGRESS"}
 
 
@@ -61,6 +68,22 @@ def list_(call: Call) -> Json:
     )  # fmt: skip
     answer: Json = {"functions": list(page.items)} if page.items else {}
     return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+@serves(API, "projects.locations.functions.call", changes=False)
+def call_function(call: Call) -> Json:
+    """Call a function with a body, from the internet."""
+    record = _first(located.found(call, KIND))
+    if v2.state_of(record) == "FAILED":
+        raise FailedPrecondition(f"The function {record.name} is not deployed.")
+    address = urlsplit(v2.url(record))
+    answer = invocation.request(
+        call.plane.store, address.netloc, "POST", address.path, body=call.body.get("data", "").encode(),
+        headers={"content-type": "application/json"}, timeout=_CALL,
+    )  # fmt: skip
+    text = answer.body.decode(errors="replace")
+    field = "result" if answer.status < HTTPStatus.BAD_REQUEST else "error"
+    return {"executionId": token_hex(6), field: text}
 
 
 def view(plane: ControlPlane, record: Record) -> Json:

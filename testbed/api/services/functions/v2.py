@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbed.api import masks
+from testbed.api import filters, masks
 from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json, document
@@ -69,13 +69,14 @@ def list_(call: Call) -> Json:
 @serves(API, "projects.locations.runtimes.list")
 def runtimes(call: Call) -> Json:
     """What can be run: Python, whatever its version by the one that the runtime's image has."""
-    del call
+    wanted = filters.aip160(call.text("filter"))
     known = f"python{PYTHON.replace('.', '')}"
-    return {"runtimes": [
+    found: list[Json] = [
         {"name": name, "displayName": f"Python 3.{name.removeprefix('python3')}", "stage": "GA",
          "environment": environment, **({} if name == known else {"warnings": [records.NOTE]})}
         for environment in ("GEN_1", "GEN_2") for name in records.RUNTIMES
-    ]}  # fmt: skip
+    ]  # fmt: skip
+    return {"runtimes": [runtime for runtime in found if wanted(runtime)]}
 
 
 def state_of(record: Record) -> str:

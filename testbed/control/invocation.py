@@ -1,0 +1,53 @@
+"""Calls services from the internet, through the front end: what a request by their host name does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from typing import NamedTuple
+
+from testbed.control.store import Store
+from testbed.errors import DeadlineExceeded, Unavailable
+from testbed.fabric.naming import host_name
+from testbed.kernel import namespace
+from testbed.model.names import FRONT_END, INTERNET
+
+_PORT = 80
+
+
+class Answer(NamedTuple):
+    """What a service answers."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def request(
+    store: Store, host: str, method: str, target: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
+) -> Answer:  # fmt: skip
+    """One HTTP request whose socket is in the internet's namespace; `target` is the path and the query.
+
+    Raises:
+        DeadlineExceeded: there was no answer in time.
+        Unavailable: the front end cannot be reached.
+    """
+    address = store.running.addresses.get(FRONT_END)
+    if address is None:
+        raise Unavailable("the testbed has no front end", hint="it has one as soon as it has a service")
+    connection = HTTPConnection(host, timeout=timeout)
+    try:
+        internet = namespace.path(host_name(store.name, INTERNET))
+        connection.sock = namespace.connect(internet, (address, _PORT), timeout)
+        connection.request(method, target, body, dict(headers))
+        response = connection.getresponse()
+        return Answer(response.status, response.reason, response.getheaders(), response.read())
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{host} did not answer within {timeout:g} s") from error
+    except (OSError, HTTPException) as error:
+        raise Unavailable(
+            f"the front end ({address}) cannot be reached: {error}", hint="is it running? `testbed status`"
+        ) from error
+    finally:
+        connection.close()
