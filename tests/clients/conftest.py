@@ -15,6 +15,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from testbed.api import clients, server
 from testbed.api.discovery import Json
+from testbed.control.durations import typical
 from testbed.paths import client_folder
 from tests.api import harness
 
@@ -41,6 +42,10 @@ class Served:
 
     def network(self, name: str = "vpc") -> None:
         self.post(f"compute/v1/projects/{PROJECT}/global/networks", {"name": name, "autoCreateSubnetworks": False})
+
+    def delay(self, method: str, seconds: float) -> None:
+        """Let operations of a method take so long, and others in proportion."""
+        self.control.store.operation_delay = seconds / typical(method)
 
     def connector(self, name: str, cidr: str) -> None:
         body = {"network": "vpc", "ipCidrRange": cidr, "minInstances": 2, "maxInstances": 3}
@@ -76,8 +81,8 @@ def connect_rest(served: Served) -> Iterator[Connect]:
 
 
 @pytest.fixture
-@pytest.mark.usefixtures("proxied")
-def connect_proxied() -> Iterator[Connect]:
+def connect_proxied(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    request.getfixturevalue("proxied")
     with ExitStack() as stack:
         yield lambda made: stack.enter_context(made(transport="rest", credentials=AnonymousCredentials()))
 

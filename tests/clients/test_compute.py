@@ -8,7 +8,8 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import compute_v1 as compute
 
-from tests.clients.conftest import PROJECT, Connect
+from testbed.api.dispatch import WINDOW
+from tests.clients.conftest import PROJECT, Connect, Served
 
 NETWORK = f"projects/{PROJECT}/global/networks/vpc"
 LINK = f"https://www.googleapis.com/compute/v1/{NETWORK}"
@@ -59,7 +60,8 @@ def test_the_life_of_a_network(networks: compute.NetworksClient) -> None:
         networks.get(project=PROJECT, network="vpc")
 
 
-def test_rules_are_patched_and_put(networks: compute.NetworksClient, ways: Connect) -> None:
+@pytest.mark.usefixtures("networks")
+def test_rules_are_patched_and_put(ways: Connect) -> None:
     firewalls = ways(compute.FirewallsClient)
     firewalls.insert(project=PROJECT, firewall_resource=rule(description="web")).result()
     made = firewalls.get(project=PROJECT, firewall="allow")
@@ -86,7 +88,8 @@ def test_regional_operations_and_aggregated_lists(networks: compute.NetworksClie
     assert networks.get(project=PROJECT, network="vpc").subnetworks[0].endswith("regions/us-central1/subnetworks/us")
 
 
-def test_lists_are_filtered_and_come_in_pages(networks: compute.NetworksClient, ways: Connect) -> None:
+@pytest.mark.usefixtures("networks")
+def test_lists_are_filtered_and_come_in_pages(ways: Connect) -> None:
     firewalls = ways(compute.FirewallsClient)
     for name in ("a1", "a2", "b1"):
         firewalls.insert(project=PROJECT, firewall_resource=rule(name)).result()
@@ -96,12 +99,21 @@ def test_lists_are_filtered_and_come_in_pages(networks: compute.NetworksClient, 
     assert [one.name for one in found] == ["a1", "a2"]
 
 
+def test_operations_that_take_longer_are_waited_for(ways: Connect, served: Served) -> None:
+    networks = ways(compute.NetworksClient)
+    served.delay("compute.networks.insert", WINDOW + 0.2)
+    creating = networks.insert(project=PROJECT, network_resource=compute.Network(name="vpc"))
+    assert creating.status is compute.Operation.Status.RUNNING
+    creating.result(timeout=10)
+    assert networks.get(project=PROJECT, network="vpc").name == "vpc"
+
+
 def test_refusals(networks: compute.NetworksClient, ways: Connect) -> None:
     firewalls = ways(compute.FirewallsClient)
     firewalls.insert(project=PROJECT, firewall_resource=rule()).result()
     with pytest.raises(exceptions.Conflict, match="already exists"):
         firewalls.insert(project=PROJECT, firewall_resource=rule())
-    with pytest.raises(exceptions.BadRequest, match="Invalid value for field 'resource.name': 'No_Name'"):
+    with pytest.raises(exceptions.BadRequest, match=r"Invalid value for field 'resource\.name': 'No_Name'"):
         firewalls.insert(project=PROJECT, firewall_resource=rule("No_Name"))
     with pytest.raises(exceptions.BadRequest, match="is already being used by") as used:
         networks.delete(project=PROJECT, network="vpc")

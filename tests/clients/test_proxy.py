@@ -1,0 +1,87 @@
+"""`testbed env --proxy`: programs that nobody has told of a testbed talk to it, each as the service account it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import compute_v1, vpcaccess_v1
+
+from testbed.api import clients, keyfile
+from testbed.api.audit import AuditLog
+from testbed.api.identity import Identity
+from testbed.api.keys import KEYS, SqliteKeys
+from tests.clients.conftest import PROJECT, REGION, Served
+
+TOUR = Path(__file__).with_name("tour.py")
+
+
+@pytest.fixture
+def keys(served: Served) -> Iterator[Identity]:
+    with SqliteKeys.open(served.control.store.folder / KEYS) as found:
+        yield Identity(found)
+
+
+def environment(served: Served, keys: Identity, account: str) -> dict[str, str]:
+    """What a shell has after `eval "$(testbed env --proxy)"`, for another account than the testbed's own."""
+    file = served.endpoint.folder / clients.CREDENTIALS
+    file.write_text(json.dumps(keys.create_key(f"{account}@{PROJECT}.iam.gserviceaccount.com", PROJECT)))
+    return {**clients.proxy(served.endpoint), "PATH": os.environ["PATH"], "HOME": str(served.endpoint.folder)}
+
+
+def test_a_tour_through_all_libraries(served: Served, keys: Identity) -> None:
+    told = environment(served, keys, "robot-1")
+    tour = subprocess.run([sys.executable, TOUR], env=told, capture_output=True, text=True, check=False, timeout=60)
+    assert tour.returncode == 0, tour.stderr
+    assert json.loads(tour.stdout) == {
+        "compute": "https://www.googleapis.com/compute/v1/projects/demo/global/networks/vpc",
+        "vpcaccess by gRPC": "READY", "vpcaccess by REST": "READY", "run": "CONDITION_SUCCEEDED", "redis": "READY",
+        "functions": "gcf-v2", "network management": "[]", "dns": "['z']", "api client": "2",
+    }  # fmt: skip
+    apis = ("compute", "vpcaccess", "run", "redis", "cloudfunctions", "dns")
+    assert set(calls(served)) == {(api, "robot-1@demo.iam.gserviceaccount.com") for api in apis}
+
+
+@pytest.mark.usefixtures("proxied")
+def test_each_caller_is_the_account_of_its_key(served: Served, keys: Identity) -> None:
+    for account in ("robot-1", "robot-2"):
+        environment(served, keys, account)
+        with compute_v1.NetworksClient() as client:
+            client.insert(project=PROJECT, network_resource=compute_v1.Network(name=account)).result()
+    robots = [f"{account}@{PROJECT}.iam.gserviceaccount.com" for account in ("robot-1", "robot-2")]
+    assert calls(served) == [("compute", robot) for robot in robots]
+
+
+@pytest.mark.usefixtures("proxied")
+def test_a_forged_key_is_not_believed(served: Served, keys: Identity) -> None:
+    environment(served, keys, "robot-1")
+    file = served.endpoint.folder / clients.CREDENTIALS
+    known, forged = json.loads(file.read_text()), keyfile.private_pem(keyfile.new_key())
+    file.write_text(json.dumps({**known, "private_key": forged}))
+    with vpcaccess_v1.VpcAccessServiceClient(transport="rest") as client, pytest.raises(exceptions.Unauthorized):
+        client.get_connector(name=f"{REGION}/connectors/c1")
+    with compute_v1.NetworksClient() as client, pytest.raises(exceptions.Unauthorized):
+        client.get(project=PROJECT, network="vpc")
+
+
+@pytest.mark.usefixtures("proxied")
+def test_a_deleted_key_holds_no_longer(served: Served, keys: Identity) -> None:
+    environment(served, keys, "robot-1")
+    with compute_v1.NetworksClient() as client:
+        assert list(client.list(project=PROJECT)) == []
+        with SqliteKeys.open(served.control.store.folder / KEYS) as known:
+            known.delete(known.all()[0].id)
+        with pytest.raises(exceptions.Unauthorized):
+            client.list(project=PROJECT)
+
+
+def calls(served: Served) -> list[tuple[str, str]]:
+    """The API and the caller of each call that changed something, by the audit log."""
+    payloads = [entry["protoPayload"] for entry in AuditLog(served.control.store.folder).entries()]
+    return [(one["serviceName"].split(".")[0], one["authenticationInfo"]["principalEmail"]) for one in payloads]
