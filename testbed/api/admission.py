@@ -82,10 +82,15 @@ def resource_of(call: Call) -> str:
 
 @cache
 def known_services() -> Mapping[str, str]:
-    """Google's services and their titles, as far as google-api-python-client knows them."""
-    index = files("googleapiclient") / "discovery_cache" / "documents" / "index.json"
-    items = json.loads(index.read_text(encoding="utf-8"))["items"]
-    return dict(sorted({f"{item['name']}.googleapis.com": item["title"] for item in items}.items()))
+    """Google's services and their titles: what google-api-python-client has a document of."""
+    folder = files("googleapiclient") / "discovery_cache" / "documents"
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))["items"]
+    titles = {item["name"]: item["title"] for item in index}
+    for name, _, version in sorted(file.name.removesuffix(".json").partition(".") for file in folder.iterdir()):
+        if version and name not in titles:  # the index does not have them all
+            served = f"{name}.{version}" in APIS
+            titles[name] = json.loads((folder / f"{name}.{version}.json").read_text())["title"] if served else name
+    return {f"{name}.googleapis.com": title for name, title in sorted(titles.items())}
 
 
 def project_id(plane: ControlPlane, project: str) -> str:

@@ -58,12 +58,21 @@ class ControlPlane:
         self._wake = wake
         self._lock = threading.RLock()
         self._waiting: dict[str, list[Future[None]]] = {}
+        self._accepted = False
+        """Whether there is something new for the executor."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside sees one state, and is written together or not at all."""
-        with self._lock, self.store.transaction():
-            yield
+        """Everything inside sees one state, and is written together or not at all.
+
+        The executor, which has a connection of its own, is woken when it can see what was accepted.
+        """
+        with self._lock:
+            with self.store.transaction():
+                yield
+            if self._accepted and not self.store.in_transaction:
+                self._accepted = False
+                self._wake()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -162,7 +171,7 @@ class ControlPlane:
         accepted = self.store.operations.add(replace(operation, changes=changes), delay=delay)
         self._write(accepted)
         self._check(accepted)
-        self._wake()
+        self._accepted = True
         return accepted
 
     def refuse(self, method: str, resource: str) -> None:
@@ -178,6 +187,12 @@ class ControlPlane:
             fault = self.store.faults.take(method, resource, refuses=True)
         if fault is not None:
             raise fault.error(method)
+
+    def release(self) -> None:
+        """Let operations take effect that a fault has held up."""
+        with self.transaction():
+            release(self.store)
+        self._wake()
 
     def set_facts(self, kind: str, name: str, facts: Json) -> None:
         """Write down what the server says of a resource, without an operation."""
@@ -285,6 +300,11 @@ class ControlPlane:
             waiting = self._waiting.pop(name, [])
         for future in waiting:
             future.set_result(None)
+
+
+def release(store: Store) -> None:
+    """The same, where nobody has to be woken."""
+    store.operations.hurry(one for one in store.operations.open() if one.facts.get(STUCK))
 
 
 def busy(kind: str, name: str) -> TestbedError:

@@ -190,8 +190,24 @@ def _parsed(kind: str, text: str, known: Defaults) -> Resource:
 def _bodies(topology: Topology) -> Iterator[tuple[tuple[str, str], tuple[Resource, Json]]]:
     for kind in KINDS.values():
         for resource in kind.of(topology):
-            body = json.loads(resource.model_dump_json(by_alias=True, exclude_defaults=True))
+            full, given = (
+                json.loads(resource.model_dump_json(by_alias=True, exclude_defaults=brief)) for brief in (False, True)
+            )
+            body = _told(full, given)
             yield (kind.key, name_of(resource)), (resource, body)
+
+
+def _told(full: Any, given: Any) -> Any:
+    """A dumped model as an API would have it: what was given, and the defaults that say something."""
+    if isinstance(full, dict):
+        known = given if isinstance(given, dict) else {}
+        return {
+            key: _told(value, known.get(key)) for key, value in full.items()
+            if key in known or value not in (None, "", [], {})
+        }  # fmt: skip
+    if isinstance(full, list) and isinstance(given, list):
+        return [_told(*pair) for pair in zip(full, given, strict=True)]
+    return full
 
 
 def _dump(value: Json) -> str:

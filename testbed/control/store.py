@@ -125,6 +125,11 @@ class Store:
         self._db.execute("COMMIT")
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has begun that is not over yet."""
+        return self._db.in_transaction
+
+    @property
     def begun(self) -> bool:
         """Whether a topology was ever asked for; if not, nothing has been made."""
         return self._fact("topology") is not None

@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -85,8 +85,18 @@ class Compiling:
             store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
         if self.healthy:
             store.set_health({instance.name: "healthy" for instance in store.instances})
+            self._replace(topology)
         self.plan = compile_topology(topology, store.running)
         return Outcome()
+
+
+    def _replace(self, topology: Topology) -> None:
+        """Give connectors instances of their machine type, as the controller does, one after the other."""
+        store = self._store
+        while gone := list(connectors.next_outdated(topology, store.instances)):
+            pairs = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
+            store.remove_instances(old.name for old, _ in pairs)
+            store.add_instances(replace(new, health="healthy") for _, new in pairs)
 
 
 class Control:

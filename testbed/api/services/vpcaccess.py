@@ -42,11 +42,16 @@ def create(call: Call) -> Answer:
     whole = converted({"machineType": DEFAULT_MACHINE_TYPE, **body, "name": name})
     known = call.scope(segment(name, "projects"), region=region)
     facts: Json = {}
+    resolved = call.plane.resolve(KIND, {"minInstances": 2, "maxInstances": 10, **whole}, known)
     if "maxInstances" in whole:
-        whole = call.plane.resolve(KIND, whole, known)
-    else:
-        call.plane.resolve(KIND, {**whole, "maxInstances": 10, "minInstances": 2}, known)  # the rest has to be right
+        whole = resolved
+    else:  # all the rest is right
         facts["fails"] = {"code": 3, "message": NO_MAXIMUM}
+    if "network" in resolved and segment(resolved["network"], "projects") != segment(name, "projects"):
+        raise InvalidArgument(
+            "A connector with an IP range is possible only in a network of its own project; in a Shared VPC network it"
+            " takes an existing subnet."
+        )  # behaviour 1.6.4
     return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, whole),), facts=facts))
 
 

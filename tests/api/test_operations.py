@@ -1,0 +1,384 @@
+"""Operations: their order, their ends, what concurrent calls meet, and what a controller that was killed leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from testbed.control import connectors
+from testbed.control.durations import typical
+from testbed.control.executor import Executor
+from testbed.control.operations import Change, Operation
+from testbed.control.reconciler import Outcome, Reconciler
+from testbed.errors import Unavailable
+from testbed.model.base import Defaults
+from testbed.model.topology import Topology
+from testbed.nodes.playbook import TaskFailed
+from tests.api import harness
+from tests.api.harness import Api, Refused
+
+COMPUTE = "compute/v1/projects/demo"
+NETWORKS = f"{COMPUTE}/global/networks"
+FIREWALLS = f"{COMPUTE}/global/firewalls"
+REGION = "v1/projects/demo/locations/us-central1"
+CONNECTORS = f"{REGION}/connectors"
+CONNECTOR = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "maxInstances": 3}
+VPC = {"name": "vpc", "autoCreateSubnetworks": False}
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """A control plane that carries nothing out until it is told to: `settle`."""
+    with harness.api(tmp_path, monkeypatch, threaded=False) as made:
+        made.dispatcher.window = 0.0
+        yield made
+
+
+def rule(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "network": "global/networks/vpc", "allowed": [{"IPProtocol": "tcp"}], **more}
+
+
+def status(api: Api, operation: dict[str, Any]) -> dict[str, Any]:
+    return api.get(f"{COMPUTE}/global/operations/{operation['name']}")
+
+
+def made(api: Api) -> None:
+    """A network, carried out."""
+    api.post(NETWORKS, VPC)
+    api.settle()
+
+
+# -- order and ends ---------------------------------------------------------------------------------------------------
+
+
+def test_several_at_once_take_effect_in_order(queue: Api) -> None:
+    made(queue)
+    rules = [queue.post(FIREWALLS, rule(f"r{index}")) for index in range(5)]
+    assert {status(queue, one)["status"] for one in rules} == {"RUNNING"}
+    assert queue.kernel.plan is not None
+    before = queue.kernel.plan
+    queue.settle()
+    assert {status(queue, one)["status"] for one in rules} == {"DONE"}
+    assert queue.kernel.plan != before
+    ends = [one.ended for one in queue.plane.operations()]
+    assert ends == sorted(ends, key=lambda end: end or 0)
+
+
+def test_one_of_several_fails_alone(queue: Api) -> None:
+    """The firewall rules around a connector whose range is taken, and what fails is what Google leaves."""
+    made(queue)
+    good = queue.post(FIREWALLS, rule("good"))
+    first = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    second = queue.post(CONNECTORS, CONNECTOR, connectorId="c2")
+    better = queue.post(FIREWALLS, rule("better"))
+    queue.settle()
+    assert "error" not in status(queue, good)
+    assert "error" not in status(queue, better)
+    assert "error" not in queue.get(f"v1/{first['name']}")
+    assert queue.get(f"v1/{second['name']}")["error"]["code"] == 3
+    assert [queue.get(f"{CONNECTORS}/{one}")["state"] for one in ("c1", "c2")] == ["READY", "ERROR"]
+
+
+def test_what_the_kernel_refuses_is_as_before(queue: Api) -> None:
+    made(queue)
+    queue.post(FIREWALLS, rule("old"))
+    queue.settle()
+    queue.kernel.failure = Unavailable("no kernel")
+    insert = queue.post(FIREWALLS, rule("new"))
+    update = queue.patch(f"{FIREWALLS}/old", {"priority": 7})
+    queue.settle()
+    for operation in (insert, update):
+        assert status(queue, operation)["error"]["errors"][0]["message"] == "no kernel"
+        assert status(queue, operation)["httpErrorStatusCode"] == 503
+    assert [one["name"] for one in queue.get(FIREWALLS)["items"]] == ["old"]
+    assert queue.get(f"{FIREWALLS}/old")["priority"] == 1000
+    gone = queue.delete(f"{FIREWALLS}/old")
+    queue.settle()
+    assert "error" in status(queue, gone)
+    assert queue.get(f"{FIREWALLS}/old")["name"] == "old"
+    queue.kernel.failure = None
+    again = queue.delete(f"{FIREWALLS}/old")
+    queue.settle()
+    assert "error" not in status(queue, again)
+    assert "items" not in queue.get(FIREWALLS)
+
+
+def test_what_is_being_deleted_cannot_be_used(queue: Api) -> None:
+    made(queue)
+    delete = queue.delete(f"{NETWORKS}/vpc")
+    with pytest.raises(Refused, match="was not found"):
+        queue.post(FIREWALLS, rule("late"))
+    queue.settle()
+    assert "error" not in status(queue, delete)
+
+
+def test_a_name_is_free_when_its_resource_is_gone(queue: Api) -> None:
+    """A deleted resource keeps its name until its operation is done."""
+    made(queue)
+    queue.delete(f"{NETWORKS}/vpc")
+    with pytest.raises(Refused) as caught:
+        queue.post(NETWORKS, VPC)
+    assert caught.value.code == 409
+    assert queue.get(f"{NETWORKS}/vpc")["name"] == "vpc"
+    queue.settle()
+    queue.post(NETWORKS, VPC)
+
+
+# -- two at a time ----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_change_of_a_resource_is_refused_meanwhile(queue: Api) -> None:
+    made(queue)
+    queue.post(FIREWALLS, rule("r"))
+    queue.settle()
+    queue.patch(f"{FIREWALLS}/r", {"priority": 7})
+    for verb, body in (("PATCH", {"priority": 8}), ("DELETE", None)):
+        with pytest.raises(Refused, match="The resource 'projects/demo/global/firewalls/r' is not ready") as caught:
+            queue.call(verb, f"{FIREWALLS}/r", body)
+        assert caught.value.code == 400
+        assert caught.value.error["errors"][0]["reason"] == "resourceNotReady"
+    queue.settle()
+    assert queue.get(f"{FIREWALLS}/r")["priority"] == 7
+
+
+def test_what_is_being_made_cannot_be_used_yet(queue: Api) -> None:
+    queue.post(NETWORKS, VPC)
+    with pytest.raises(Refused, match="'projects/demo/global/networks/vpc' is not ready"):
+        queue.post(FIREWALLS, rule("r"))
+    queue.settle()
+    queue.post(FIREWALLS, rule("r"))
+
+
+def test_a_connector_takes_one_operation_at_a_time(queue: Api) -> None:
+    made(queue)
+    queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    assert queue.get(f"{CONNECTORS}/c1")["state"] == "CREATING"
+    for verb, body in (("PATCH", {"maxInstances": 9}), ("DELETE", None)):
+        with pytest.raises(Refused, match="unable to queue the operation") as caught:
+            queue.call(verb, f"{CONNECTORS}/c1", body)
+        assert (caught.value.code, caught.value.status) == (409, "ABORTED")
+    queue.settle()
+    queue.patch(f"{CONNECTORS}/c1", {"maxInstances": 9})
+    assert queue.get(f"{CONNECTORS}/c1")["state"] == "UPDATING"  # behaviour 1.8.6
+    queue.settle()
+    queue.patch(f"{CONNECTORS}/c1", {"maxInstances": 9})  # nothing new
+    assert queue.get(f"{CONNECTORS}/c1")["state"] == "UPDATING"
+    queue.settle()
+    queue.delete(f"{CONNECTORS}/c1")
+    assert queue.get(f"{CONNECTORS}/c1")["state"] == "DELETING"
+    queue.settle()
+    assert queue.get(CONNECTORS) == {}
+
+
+def test_the_same_request_is_the_same_operation(queue: Api) -> None:
+    request = "11111111-1111-4111-8111-111111111111"
+    first = queue.post(NETWORKS, VPC, requestId=request)
+    assert queue.post(NETWORKS, VPC, requestId=request)["name"] == first["name"]
+    queue.settle()
+    assert queue.post(NETWORKS, VPC, requestId=request)["name"] == first["name"]
+
+
+# -- slow ones --------------------------------------------------------------------------------------------------------
+
+
+def test_a_connector_that_is_not_healthy_yet_holds_up_nobody(queue: Api) -> None:
+    made(queue)
+    queue.kernel.healthy = False
+    slow = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    queue.settle()
+    quick = queue.post(FIREWALLS, rule("r"))
+    queue.settle()
+    assert status(queue, quick)["status"] == "DONE"
+    assert queue.get(f"v1/{slow['name']}")["done"] is False
+    queue.store.set_health({instance.name: "healthy" for instance in queue.store.instances})
+    queue.settle()
+    assert queue.get(f"v1/{slow['name']}")["response"]["state"] == "READY"
+
+
+class Configuring:
+    """In the reconciler's place: Ansible is at work until a test says how that ends."""
+
+    def __init__(self) -> None:
+        self.runs: list[Future[list[str]]] = []
+
+    def advance(self, _: Topology, __: Any = ()) -> Outcome:
+        self.runs.append(Future())
+        return Outcome(configuration=self.runs[-1])
+
+
+def accepted(api: Api, *changes: Change) -> Operation:
+    with api.plane.transaction():
+        return api.plane.submit(
+            Operation(api="redis.v1", method="m", kind="redis.instances", target=changes[0].name, changes=changes)
+        )
+
+
+def cache(name: str) -> Change:
+    full = f"projects/demo/locations/us-central1/instances/{name}"
+    body = {"name": full, "tier": "BASIC", "memorySizeGb": 1, "authorizedNetwork": "projects/demo/global/networks/vpc"}
+    return Change("redis.instances", full, body)
+
+
+def error_of(api: Api, operation: Operation) -> Any:
+    found = api.plane.operation(operation.id)
+    return found.error if found.done else "not done"
+
+
+def test_configuration_is_waited_for_by_those_who_need_it(queue: Api) -> None:
+    made(queue)
+    executor, kernel = Executor(), Configuring()
+    slow, quick = accepted(queue, cache("one")), queue.post(FIREWALLS, rule("r"))
+    executor.round(queue.store, cast(Reconciler, kernel))
+    assert status(queue, quick)["status"] == "DONE"
+    assert error_of(queue, slow) == "not done"
+    kernel.runs[0].set_result(["one"])
+    executor.round(queue.store, cast(Reconciler, kernel))
+    assert error_of(queue, slow) is None
+
+
+def test_only_the_node_at_fault_fails(queue: Api) -> None:
+    """The others are configured once more, after it is gone."""
+    made(queue)
+    executor, kernel = Executor(), Configuring()
+    good, bad = accepted(queue, cache("good")), accepted(queue, cache("bad"))
+    executor.round(queue.store, cast(Reconciler, kernel))
+    failure = TaskFailed("node bad: it does not start")
+    failure.nodes = frozenset({"bad"})
+    kernel.runs[0].set_exception(failure)
+    executor.round(queue.store, cast(Reconciler, kernel))
+    assert error_of(queue, bad) == {"code": 14, "message": "node bad: it does not start"}
+    assert error_of(queue, good) == "not done"
+    assert queue.plane.find("redis.instances", bad.target) is None
+    kernel.runs[-1].set_result(["good"])
+    executor.round(queue.store, cast(Reconciler, kernel))
+    assert error_of(queue, good) is None
+
+
+def test_operations_take_their_time(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--operation-delay: Google's durations, multiplied (behaviour 1.7.4)."""
+    made(queue)
+    queue.store.operation_delay = 0.5
+    create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    queue.settle()
+    assert queue.get(f"{CONNECTORS}/c1")["state"] == "CREATING"
+    assert queue.store.instances == ()
+    began, after = time.time(), 0.5 * typical("vpcaccess.projects.locations.connectors.create")
+    monkeypatch.setattr(time, "time", lambda: began + after - 1)
+    queue.settle()
+    assert queue.get(f"v1/{create['name']}")["done"] is False
+    monkeypatch.setattr(time, "time", lambda: began + after + 1)
+    queue.settle()
+    assert queue.get(f"v1/{create['name']}")["done"] is True
+
+
+# -- a controller that was killed -------------------------------------------------------------------------------------
+
+
+def test_the_next_controller_carries_out_what_was_accepted(queue: Api) -> None:
+    made(queue)
+    operations = [queue.post(FIREWALLS, rule(f"r{index}")) for index in range(3)]
+    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    assert {status(queue, one)["status"] for one in operations} == {"DONE"}
+
+
+class Killed(BaseException):
+    """What no handler catches: the end of the process."""
+
+
+class Dying(Configuring):
+    """In the reconciler's place, when the process ends in the middle of its work."""
+
+    def advance(self, _: Topology, __: Any = ()) -> Outcome:
+        raise Killed
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_half_done_is_done_again(queue: Api, fails: bool) -> None:
+    """The new controller knows what was there before, whatever the old one had brought into effect."""
+    made(queue)
+    queue.post(FIREWALLS, rule("changed"))
+    queue.post(FIREWALLS, rule("deleted"))
+    queue.settle()
+    half = [
+        queue.post(FIREWALLS, rule("made")), queue.patch(f"{FIREWALLS}/changed", {"priority": 7}),
+        queue.delete(f"{FIREWALLS}/deleted"),
+    ]  # fmt: skip
+    with pytest.raises(Killed):
+        Executor().round(queue.store, cast(Reconciler, Dying()))
+    assert queue.store.topology is not None  # what is in effect fits together
+    queue.kernel.failure = Unavailable("no kernel") if fails else None
+    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    assert [("error" in status(queue, one), status(queue, one)["status"]) for one in half] == [(fails, "DONE")] * 3
+    rules = {one["name"]: one["priority"] for one in queue.get(FIREWALLS)["items"]}
+    assert rules == ({"changed": 1000, "deleted": 1000} if fails else {"made": 1000, "changed": 7})
+
+
+def test_health_is_waited_for_anew(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A controller that starts long after its predecessor has ended gives instances their time."""
+    made(queue)
+    queue.kernel.healthy = False
+    create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    began = time.monotonic()
+    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    monkeypatch.setattr(time, "monotonic", lambda: began + 10 * connectors.PATIENCE)
+    executor = Executor()
+    executor.round(queue.store, cast(Reconciler, queue.kernel))
+    assert queue.get(f"v1/{create['name']}")["done"] is False
+    monkeypatch.setattr(time, "monotonic", lambda: began + 12 * connectors.PATIENCE)
+    executor.round(queue.store, cast(Reconciler, queue.kernel))
+    assert queue.get(f"v1/{create['name']}")["error"]["code"] == 13
+
+
+# -- a topology file meanwhile ----------------------------------------------------------------------------------------
+
+
+def test_a_topology_file_wins(queue: Api) -> None:
+    """Operations that it agrees with go on; the others end with ABORTED."""
+    made(queue)
+    same, other = queue.post(FIREWALLS, rule("same", priority=5)), queue.post(FIREWALLS, rule("other", priority=5))
+    rules = [rule(name, priority=5 + (name == "other"), sourceRanges=["0.0.0.0/0"]) for name in ("same", "other")]
+    file = {"name": "t", "project": "demo", "compute": {"networks": [{"name": "vpc"}], "firewalls": rules}}
+    queue.store.topology = Topology.model_validate(file, context=Defaults("demo", lenient=True))
+    error = status(queue, other)["error"]["errors"][0]
+    assert (error["code"], status(queue, same)["status"]) == ("ABORTED", "RUNNING")
+    assert "testbed up" in error["message"]
+    queue.settle()
+    assert "error" not in status(queue, same)
+    assert {one["name"]: one["priority"] for one in queue.get(FIREWALLS)["items"]} == {"same": 5, "other": 6}
+    queue.patch(f"{FIREWALLS}/other", {"priority": 7})  # nothing is under way on it
+    queue.settle()
+    assert queue.get(f"{FIREWALLS}/other")["priority"] == 7
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_operations_are_listed_and_found_by_their_names(api: Api) -> None:
+    api.post(NETWORKS, VPC)
+    done = api.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    assert api.get(f"v1/{done['name']}") == done
+    assert api.get(f"{REGION}/operations")["operations"] == [done]
+    assert api.get(f"{REGION.replace('us-central1', '-')}/operations")["operations"] == [done]
+    assert api.get(f"{REGION.replace('us-central1', 'us-east1')}/operations") == {}
+    beta = api.get(f"v1beta1/{done['name']}")
+    assert beta["metadata"]["@type"].endswith("vpcaccess.v1beta1.OperationMetadata")
+    assert beta["response"]["createTime"]
+    for wrong in ("projects/other/locations/us-central1", "projects/demo/locations/us-east1"):
+        with pytest.raises(Refused) as caught:
+            api.get(f"v1/{wrong}/operations/{done['name'].rpartition('/')[2]}")
+        assert caught.value.status == "NOT_FOUND"
+
+
+def test_operations_page(api: Api) -> None:
+    api.post(NETWORKS, VPC)
+    names = {api.post(CONNECTORS, {**CONNECTOR, "ipCidrRange": f"10.8.{i}.0/28"}, connectorId=f"c{i}")["name"]
+             for i in range(3)}  # fmt: skip
+    first = api.get(f"{REGION}/operations", pageSize=2)
+    second = api.get(f"{REGION}/operations", pageSize=2, pageToken=first["nextPageToken"])
+    assert {one["name"] for one in first["operations"] + second["operations"]} == names
+    assert api.get(f"{REGION}/operations", filter="done=false") == {}
