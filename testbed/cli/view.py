@@ -40,7 +40,7 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
         yield {
             "name": instance.name, "connector": last(instance.connector), "address": instance.address,
             "health": instance.health, "flows": traffic.flows if traffic else 0,
-            "bytes": traffic.bytes if traffic else 0,
+            "bytes": (traffic and traffic.bytes) or 0,
         }  # fmt: skip
 
 

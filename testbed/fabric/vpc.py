@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name, set_name
@@ -26,9 +25,12 @@ def route_metric(priority: int) -> int:
     return 1 + priority
 
 
-def counting_set(addresses: Iterable[str], what: Literal["flows", "sent", "received"]) -> str:
-    """The name of the ipset that counts for the addresses of a connector."""
-    return set_name("hash:ip", frozenset(addresses), counters=True, purpose=what)
+FLOWS = "flows"
+
+
+def flow_counters(addresses: Iterable[str]) -> str:
+    """The name of the ipset that counts the connections that a connector's addresses open."""
+    return set_name("hash:ip", frozenset(addresses), counters=True, purpose=FLOWS)
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Vpc:
     rules: list[Firewall] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
     counted: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    """The range of each connector and its addresses, whose traffic into the network is counted."""
+    """The range of each connector and its addresses, whose connections into the network are counted."""
     transit: list[tuple[str, list[Nic]]] = field(default_factory=list)
     """Destinations of static routes that a peered network imports, with that network's NICs: both may pass through."""
 
@@ -111,7 +113,6 @@ class Vpc:
         egress, ingress = chains(self.rules, self.nics, space)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
         forward = [
-            *self._bytes(),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
             f"-m set --match-set {nics} src -j {EGRESS}",
@@ -144,22 +145,10 @@ class Vpc:
             f"{device} -m set ! --match-set {external} src -m comment --comment no-external-address -j DROP",
         )
 
-    def _bytes(self) -> Iterator[str]:
-        """Count what each connector instance sends into the network and receives from it, but not its tunnels.
-
-        Every packet comes by: the range, which is quickly compared, keeps most of them from a look into a set.
-        """
-        for cidr, addresses in self.counted:
-            sent, received = (
-                self.space.set_of("hash:ip", addresses, counters=True, purpose=what) for what in ("sent", "received")
-            )
-            yield f"-s {cidr} ! -d {SERVERLESS} -m set --match-set {sent} src"
-            yield f"! -s {SERVERLESS} -d {cidr} -m set --match-set {received} dst"
-
     def _flows(self) -> Iterator[str]:
         """Count the connections that each connector instance opens: the table `nat` sees the first packet of each."""
         for cidr, addresses in self.counted:
-            flows = self.space.set_of("hash:ip", addresses, counters=True, purpose="flows")
+            flows = self.space.set_of("hash:ip", addresses, counters=True, purpose=FLOWS)
             yield f"-s {cidr} ! -d {SERVERLESS} -m set --match-set {flows} src"
 
     def _nat(self) -> Table:

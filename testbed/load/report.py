@@ -72,7 +72,8 @@ def _instances(result: LoadResult) -> Table:
     for heading in ("flows", "bytes", "requests seen at the VM"):
         table.add_column(heading, justify="right")
     for one in result.instances:
-        table.add_row(one.instance, one.address, f"{one.flows}", decimal(one.bytes), f"{seen.pop(one.address, 0)}")
+        carried = "-" if one.bytes is None else decimal(one.bytes)
+        table.add_row(one.instance, one.address, f"{one.flows}", carried, f"{seen.pop(one.address, 0)}")
     for address, requests in sorted(seen.items()):
         table.add_row("-", address, "-", "-", f"{requests}")
     return table

@@ -82,7 +82,8 @@ class InstanceTraffic:
     instance: str
     address: str
     flows: int
-    bytes: int
+    bytes: int | None
+    """Both ways; None of an instance that is gone, and its device with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,11 @@ def traffic_between(before: Iterable[InstanceTraffic], after: Iterable[InstanceT
     earlier = {(one.instance, one.address): one for one in before}
     return tuple(
         InstanceTraffic(one.instance, one.address, one.flows - was.flows, one.bytes - was.bytes)
-        if (was := earlier.get((one.instance, one.address))) and was.flows <= one.flows and was.bytes <= one.bytes
+        if (was := earlier.get((one.instance, one.address)))
+        and was.flows <= one.flows
+        and was.bytes is not None
+        and one.bytes is not None
+        and was.bytes <= one.bytes
         else one
         for one in after
     )

@@ -1,12 +1,14 @@
-"""What each connector instance has carried: the kernel's counters in the network's segment."""
+"""What each connector instance has carried: the kernel's counters of its connections and of its tunnel."""
 
 from __future__ import annotations
 
 from testbed.control.store import Store
 from testbed.fabric.compiler import connector_addresses
 from testbed.fabric.naming import host_name
-from testbed.fabric.vpc import counting_set
+from testbed.fabric.serverless import TUNNEL
+from testbed.fabric.vpc import flow_counters
 from testbed.kernel import namespace
+from testbed.kernel.device_counters import device_bytes
 from testbed.kernel.firewall import members
 from testbed.load.result import InstanceTraffic
 from testbed.model.base import last
@@ -15,25 +17,27 @@ from testbed.model.topology import Topology
 
 
 def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
-    """Flows opened and bytes carried (both ways) into the network, per address of a connector's range that was used.
+    """Flows opened into the network and bytes carried, per address of a connector's range that was used.
 
-    The counters belong to the network, so they outlive the instance.
+    Flows are counted in the network, so they outlive the instance; bytes are those of the instance's tunnel device.
 
     Raises:
         NotFound: if the network's namespace is not there.
     """
-    names = {instance.address: instance.name for instance in store.instances}
+    names = {(instance.connector, instance.address): instance.name for instance in store.instances}
+    processes = store.processes()
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
         path = namespace.path(host_name(store.name, vpc_segment(last(topology.connector_network(connector)))))
         addresses = connector_addresses(topology.connector_range(connector))
-        flows = members(path, counting_set(addresses, "flows"))
-        sent = members(path, counting_set(addresses, "sent"))
-        received = members(path, counting_set(addresses, "received"))
+        flows = members(path, flow_counters(addresses))
         for address in addresses:
-            carried = sum(count[address].bytes for count in (sent, received) if address in count)
+            name = names.get((connector.name, address))
             opened = flows[address].packets if address in flows else 0
-            if opened or carried or address in names:
-                gone = f"{last(connector.name)} (gone)"
-                found.append(InstanceTraffic(names.get(address, gone), address, opened, carried))
+            if name is not None:
+                pid = processes.get(name)
+                carried = device_bytes(pid, TUNNEL) if pid else None
+                found.append(InstanceTraffic(name, address, opened, carried))
+            elif opened:
+                found.append(InstanceTraffic(f"{last(connector.name)} (gone)", address, opened, None))
     return found
