@@ -53,7 +53,7 @@ def create(call: Call) -> Answer:
 
 @serves(API, "projects.locations.instances.patch")
 def patch(call: Call) -> Answer:
-    """Change an instance.  Its server starts anew, empty: Memorystore says that of scaling the basic tier."""
+    """Change an instance.  New settings are a restart of its server, which keeps its data."""
     record = located.found(call, KIND)
     if record.pending:
         raise FailedPrecondition(f"Instance {record.name} is being changed by another operation.")
