@@ -163,7 +163,7 @@ class Reconciler:
             path = (
                 f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.path(host_name(new.testbed, space.name))
             )
-            adjust(space, path)
+            adjust(before[space.name], space, path)
 
     def _remember(self, plan: Plan) -> None:
         self._made = (self.store.begin_revision(), plan)

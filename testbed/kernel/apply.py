@@ -93,8 +93,10 @@ def reroute(space: Namespace, path: str) -> None:
     inside(path, act)
 
 
-def adjust(space: Namespace, path: str) -> None:
+def adjust(before: Namespace, space: Namespace, path: str) -> None:
     """Makes firewall and routing of one namespace as planned, in this order; its devices are as planned already.
+
+    What is planned as it was `before`, when it was last made true, is not looked at.
 
     Raises:
         NotFound: the namespace does not exist.
@@ -102,11 +104,13 @@ def adjust(space: Namespace, path: str) -> None:
     """
 
     def act() -> None:
-        update = firewall.Update(space, firewall.read(space))
-        if update.changes:
-            update.make()
-        actual = routing_messages.parse(netlink.read(), node=space.node)
-        netlink.perform([*routing.steps(space.name, routing_messages.wanted(space), actual)])
+        if (space.sets, space.tables) != (before.sets, before.tables):
+            update = firewall.Update(space, firewall.read(space, before.sets))
+            if update.changes:
+                update.make()
+        if (wanted := routing_messages.wanted(space)) != routing_messages.wanted(before):
+            actual = routing_messages.parse(netlink.read(), node=space.node)
+            netlink.perform([*routing.steps(space.name, wanted, actual)])
 
     inside(path, act)
 

@@ -21,8 +21,8 @@ class Firewall:
     tables: iptables.Tables = field(default_factory=dict)
 
 
-def read(namespace: Namespace) -> Firewall:
-    """Reads the namespace of the calling thread.
+def read(namespace: Namespace, sets: frozenset[IpSet] | None = None) -> Firewall:
+    """Reads the namespace of the calling thread; `sets` are those that it is known to have.
 
     In a node's namespace only the tables that the plan has are looked at: programs of the node may have others.
     """
@@ -32,7 +32,7 @@ def read(namespace: Namespace) -> Firewall:
     if namespace.node:
         ours = {table.name for table in namespace.tables}
         tables = {name: saved for name, saved in tables.items() if name in ours}
-    return Firewall(ipset.parse(ipset.save()), tables)
+    return Firewall(ipset.parse(ipset.save()) if sets is None else sets, tables)
 
 
 class Update:

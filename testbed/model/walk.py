@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, TypeVar, get_args
+from collections.abc import Hashable, Iterator
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -25,8 +26,8 @@ class Found(NamedTuple, Generic[Mark]):
 
 def annotated(resource: Resource, kind: type[Mark], path: Path = ()) -> Iterator[Found[Mark]]:
     """Every text below a resource whose field carries an annotation of this kind."""
-    for name, field in type(resource).model_fields.items():
-        yield from _annotated(getattr(resource, name), _mark(field, kind), kind, (*path, field.alias or name))
+    for name, key, mark in _fields(type(resource), cast(Hashable, kind)):
+        yield from _annotated(getattr(resource, name), mark, kind, (*path, key))
 
 
 def _annotated(value: Any, mark: Mark | None, kind: type[Mark], path: Path) -> Iterator[Found[Mark]]:
@@ -44,6 +45,21 @@ def message_in(resource: type[Resource], key: str | int) -> type[Resource] | Non
     fields = (field for name, field in resource.model_fields.items() if key == (field.alias or name))
     parts = (part for field in fields for part in _parts(field.annotation))
     return next((part for part in parts if isinstance(part, type) and issubclass(part, Resource)), None)
+
+
+@cache
+def _fields(resource: type[Resource], kind: Hashable) -> tuple[tuple[str, str, Any], ...]:
+    """The fields of a kind of message that carry an annotation or lead to one: ours, the API's name, the annotation.
+
+    A topology is walked at each change; what leads nowhere is left out once and for all.
+    """
+    found = ((name, field.alias or name, field) for name, field in resource.model_fields.items())
+    return tuple((name, key, _mark(field, cast(type, kind))) for name, key, field in found if _leads(field, kind))
+
+
+def _leads(field: FieldInfo, kind: Any) -> bool:
+    messages = (part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, Resource))
+    return _mark(field, kind) is not None or any(_fields(message, kind) for message in messages)
 
 
 def _mark(field: FieldInfo, kind: type[Mark]) -> Mark | None:
