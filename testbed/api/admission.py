@@ -86,6 +86,7 @@ def known_services() -> Mapping[str, str]:
     folder = files("googleapiclient") / "discovery_cache" / "documents"
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))["items"]
     titles = {item["name"]: item["title"] for item in index}
+    titles["appengineflex"] = "Google App Engine Flexible Environment"  # has no methods of its own, but is enabled
     for name, _, version in sorted(file.name.removesuffix(".json").partition(".") for file in folder.iterdir()):
         if version and name not in titles:  # the index does not have them all
             served = f"{name}.{version}" in APIS

@@ -172,7 +172,7 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
     assert "error" not in done, done
     assert api.get(f"{VERSIONS}/v1")["env"] == "flexible"
     assert api.get(f"{VERSIONS}/v1/instances")["instances"][0]["vmIp"].startswith("10.0.0.")
-    image = {"id": "v2", "env": "flex", "runtime": "custom", "network": {"name": "vpc"}}
+    image = {"id": "v2", "env": "flex", "runtime": "vm", "network": {"name": "vpc"}}  # as gcloud writes it
     with pytest.raises(Refused, match="not in the local Docker engine"):
         api.post(VERSIONS, {**image, "deployment": {"container": {"image": "nobody/has:it"}}})
     api.post(VERSIONS, {**image, "deployment": {"container": {"image": "testbed/vm"}}})
@@ -180,6 +180,7 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
     found = node(api)
     assert found is not None
     assert (found.kind, found.image) == ("app-engine-flexible", "testbed/vm")
+    assert api.get(f"{VERSIONS}/v2")["runtime"] == "custom"
 
 
 @pytest.mark.parametrize(("change", "text"), [

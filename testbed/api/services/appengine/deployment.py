@@ -81,6 +81,8 @@ def _tidied(given: Json) -> Json:
     """A body without what is empty or unspecified, and with the environment's full name."""
     body = copy.deepcopy(given)
     body.setdefault("deployment", {})
+    if body.get("runtime") == "vm":  # so gcloud writes the flexible environment
+        body["runtime"] = body.get("betaSettings", {}).get("vm_runtime", "custom")
     environment = body.get("env") or "standard"
     body["env"] = "flexible" if environment == "flex" else environment
     if not body.get("entrypoint", {}).get("shell"):
