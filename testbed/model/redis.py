@@ -16,6 +16,7 @@ PORT = 6379
 PREFIX = 29
 POLICY = "maxmemory-policy"
 MAXMEMORY = "maxmemory-gb"
+_SWITCH = re.compile("yes|no")
 CONFIGS: Mapping[str, re.Pattern[str]] = {
     POLICY: re.compile("noeviction|(allkeys|volatile)-(lru|lfu|random)|volatile-ttl"),
     "notify-keyspace-events": re.compile("[KEg$lshzxetdmAn]*"),
@@ -23,10 +24,16 @@ CONFIGS: Mapping[str, re.Pattern[str]] = {
     "lfu-decay-time": re.compile(r"\d{1,9}"),
     "lfu-log-factor": re.compile(r"\d{1,9}"),
     MAXMEMORY: re.compile(r"\d{1,3}(\.\d{1,3})?"),
+    "lazyfree-lazy-eviction": _SWITCH,
+    "lazyfree-lazy-expire": _SWITCH,
+    "lazyfree-lazy-user-del": _SWITCH,
+    "lazyfree-lazy-user-flush": _SWITCH,
+    "maxmemory-clients": re.compile(r"\d{1,12}|\d{1,2}%"),
+    "timeout": re.compile(r"\d{1,9}"),
     "stream-node-max-bytes": re.compile(r"\d{1,9}"),
     "stream-node-max-entries": re.compile(r"\d{1,9}"),
 }
-"""The settings that Memorystore lets its users change (redis v1), and the values that the testbed's Redis takes."""
+"""The settings that Memorystore lets its users change (redis v1, gcloud), and the values that ours takes."""
 NOT_BUILT: Mapping[str, str] = {
     "STANDARD_HA": "an instance of the testbed has one node (tier BASIC)",
     "READ_REPLICAS_ENABLED": "an instance of the testbed has one node, and no replica",

@@ -143,6 +143,14 @@ def test_basic_tier_does_not_fail_over(api: Api) -> None:
     assert caught.value.code == 501
 
 
+def test_regions(api: Api) -> None:
+    region = "v1/projects/demo/locations/us-central1"
+    found = api.call("GET", region, host="redis.googleapis.com")
+    assert (found["name"], found["locationId"]) == (region.removeprefix("v1/"), "us-central1")
+    with pytest.raises(Refused, match="Location moon is not found"):
+        api.call("GET", "v1/projects/demo/locations/moon", host="redis.googleapis.com")
+
+
 def test_lists_and_deletion(api: Api) -> None:
     create(api)
     api.post("v1/projects/demo/locations/europe-west1/instances", BODY, instanceId="r2")

@@ -25,6 +25,14 @@ def region_of(name: str) -> str:
     return region
 
 
+def location(project: str, region: str) -> Json:
+    """A region as an API prints it; `project` is `projects/P`."""
+    return {
+        "name": f"{project}/locations/{region}", "locationId": region, "displayName": region,
+        "labels": {"cloud.googleapis.com/region": region},
+    }  # fmt: skip
+
+
 def found(call: Call, kind: str) -> Record:
     """The resource that a call names.
 

@@ -98,6 +98,13 @@ def failover(call: Call) -> Answer:
     raise FailedPrecondition(f"Instance {record.name} has tier BASIC; a failover needs tier STANDARD_HA.")
 
 
+@serves(API, "projects.locations.get")
+def location(call: Call) -> Json:
+    """One region."""
+    project, _, region = call.text("name").partition("/locations/")
+    return located.location(project, located.region_of(f"locations/{region}"))
+
+
 def _submit(call: Call, name: str, body: Json) -> Answer:
     """Accept a body.
 

@@ -10,7 +10,7 @@ from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
-from testbed.api.services.located import found, listed, region_of, unused
+from testbed.api.services.located import found, listed, location, region_of, unused
 from testbed.control import connectors
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane
@@ -101,13 +101,8 @@ def list_(call: Call) -> Json:
 def locations(call: Call) -> Json:
     """Every region (behaviour 5.4.1)."""
     project = call.text("name")
-    known = [
-        {"name": f"{project}/locations/{region}", "locationId": region, "displayName": region,
-         "labels": {"cloud.googleapis.com/region": region}}
-        for region in REGIONS
-    ]  # fmt: skip
     page = listing.page(
-        known, size=call.number("pageSize"), token=call.text("pageToken"),
+        [location(project, region) for region in REGIONS], size=call.number("pageSize"), token=call.text("pageToken"),
         predicate=filters.aip160(call.text("filter")), collection=project,
     )  # fmt: skip
     answer: Json = {"locations": list(page.items)}
