@@ -9,7 +9,7 @@ import sys
 import typer
 
 from testbed import __version__
-from testbed.cli import access, check, clients, configuration, inspect, keys, lifecycle, loading
+from testbed.cli import access, check, clients, configuration, fault, inspect, keys, lifecycle, loading
 from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (lifecycle, inspect, access, clients, keys, configuration, loading, check):
+for module in (lifecycle, inspect, access, clients, keys, fault, configuration, loading, check):
     module.register(app)
 
 _INTERRUPTED = 130

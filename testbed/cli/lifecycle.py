@@ -33,6 +33,13 @@ from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="FACTOR",
+        help="Operations of the API take this part of the time that Google's take: 1 for all of it; 0 at first.",
+    ),
+]  # fmt: skip
 PATIENCE = 600.0
 """Seconds that a command waits for another one that works on the same testbed."""
 
@@ -58,6 +65,7 @@ def up(
     project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {wanted.PROJECT}.")] = None,
     region: Annotated[str | None, typer.Option(help=f"Its default region; {wanted.REGION}.")] = None,
     zone: Annotated[str | None, typer.Option(help=f"Its default zone; {wanted.REGION}-a.")] = None,
+    operation_delay: Delay = None,
     json: Json = False,
 ) -> None:
     """Make a testbed what its topology file says; a second time changes nothing."""
@@ -82,6 +90,8 @@ def up(
             topology = wanted.as_it_is(store.topology, topology)
         transitions.check(store.topology, topology)
         store.source = source
+        if operation_delay is not None:
+            store.operation_delay = operation_delay
         images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
         outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
         ensure_controller(store.name, store.folder)
@@ -184,6 +194,7 @@ def _removed(name: str, report: Report) -> list[str]:
 def serve(
     name: Name = None,
     port: Annotated[int | None, typer.Option(help=f"Where the API listens on 127.0.0.1; {PORT} if it is free.")] = None,
+    operation_delay: Delay = None,
     lock: Annotated[int | None, typer.Option(hidden=True, help="The lock that `up` hands over: a descriptor.")] = None,
 ) -> None:
     """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
@@ -193,7 +204,8 @@ def serve(
     """
     require_root()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    for library in ("urllib3", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -201,6 +213,8 @@ def serve(
     images = Images(connect(), lambda *_: None)
 
     def serving(plane: ControlPlane) -> Server:
+        if operation_delay is not None:
+            plane.store.operation_delay = operation_delay
         return Server(plane, images, port=port or plane.store.port or PORT)
 
     if lock is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from testbed.control.connectors import KIND
 from testbed.control.store import Store
 from testbed.load.traffic import instance_traffic
-from testbed.model.base import last
+from testbed.model.base import last, segment
 from testbed.model.names import FRONT_END
 from testbed.model.topology import Topology
+from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE
 from testbed.model.workload import Workload
 
 
@@ -30,6 +32,15 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]
             "minInstances": connector.min_instances, "maxInstances": connector.max_instances, "state": state,
             "detail": detail, "instances": len(mine), "healthy": sum(i.health == "healthy" for i in mine),
         }  # fmt: skip
+    for record in store.resources.of(KIND):
+        if record.error is not None:  # it is no part of the network (behaviour 1.7.7)
+            body = {"network": "", "ipCidrRange": "", "maxInstances": "", **record.body}
+            yield {
+                "name": record.id, "region": segment(record.name, "locations"), "network": last(body["network"]),
+                "ipCidrRange": body["ipCidrRange"], "machineType": body.get("machineType", DEFAULT_MACHINE_TYPE),
+                "minInstances": body.get("minInstances", 2), "maxInstances": body["maxInstances"], "state": "ERROR",
+                "detail": record.error["message"], "instances": 0, "healthy": 0,
+            }  # fmt: skip
 
 
 def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,97 @@
+"""`fault add`, `fault list`, `fault clear`: what the next calls of an API are to meet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from testbed.cli.context import Name, opened
+from testbed.cli.output import Json, print_json, results, table
+from testbed.control import faults
+from testbed.control.plane import STUCK, release
+from testbed.control.store import Store
+
+fault = typer.Typer(no_args_is_help=True, help="Faults on demand, for tests of a caller's error handling.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(fault, name="fault")
+
+
+@fault.command()
+def add(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="error: the call is refused.  quota: so it is, or fails, for want of quota.  failure: the operation"
+            " fails.  unhealthy: a connector does not get healthy and is left in ERROR.  stuck: a connector stays in"
+            " CREATING until the faults are cleared.  leftover-rule: a deleted connector's aet-* rule stays behind."
+        ),
+    ],
+    method: Annotated[
+        str | None, typer.Option(help="Which methods, as patterns of their ids: 'connectors.create', 'compute.*'.")
+    ] = None,
+    resource: Annotated[
+        str | None, typer.Option(help="Which resources, as a pattern of their names: 'c1', 'projects/demo/*'.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="How often it strikes; 0: until it is cleared.")] = None,
+    code: Annotated[str | None, typer.Option(help="A name of google.rpc.Code: UNAVAILABLE.")] = None,
+    message: Annotated[str | None, typer.Option(help="What the caller is told.")] = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Let something go wrong: the next creation, once, unless more is said."""
+    made = faults.fault(kind, method=method, resource=resource, left=count, code=code, message=message)
+    with opened(name) as (store, _):
+        made = store.faults.add(made)
+    if json:
+        print_json(asdict(made))
+    else:
+        times = {0: "until it is cleared", 1: "once"}.get(made.left, f"{made.left} times")
+        results.print(
+            f"fault {made.number}: {made.kind} strikes {made.method} of {made.resource}, {times}", markup=False
+        )
+
+
+@fault.command(name="list")
+def list_(name: Name = None, json: Json = False) -> None:
+    """List the faults that can still strike, and the operations that one holds up."""
+    with opened(name) as (store, _):
+        found, stuck = [asdict(one) for one in store.faults.all()], _stuck(store)
+    if json:
+        print_json({"faults": found, "stuck": stuck})
+        return
+    columns = {"number": "fault", "kind": "kind", "method": "methods", "resource": "resources", "left": "left"}
+    if found:
+        results.print(table([*columns.values()], ([one[key] for key in columns] for one in found)))
+    for one in stuck:
+        results.print(f"stuck: {one['method']} of {one['resource']}", markup=False)
+    if not found and not stuck:
+        results.print("no fault waits; `testbed fault add` makes one")
+
+
+@fault.command()
+def clear(
+    number: Annotated[int | None, typer.Argument(help="Only this fault.")] = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Remove the faults; operations that one holds up go on."""
+    with opened(name) as (store, _), store.transaction():
+        before, stuck = len(store.faults.all()), _stuck(store)
+        store.faults.remove(number)
+        if number is None:
+            release(store)
+        removed = before - len(store.faults.all())
+    if json:
+        print_json({"removed": removed, "released": stuck if number is None else []})
+    else:
+        results.print(f"{removed} faults removed")
+
+
+def _stuck(store: Store) -> list[dict[str, Any]]:
+    found = (one for one in store.operations.open() if one.facts.get(STUCK) and one.due)
+    return [{"operation": one.id, "method": one.method, "resource": one.target} for one in found]
