@@ -8,6 +8,8 @@ import time
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from testbed.api.discovery import Json
 from testbed.api.identity import JWT_BEARER, OWNER
@@ -70,7 +72,11 @@ def test_a_key_makes_its_caller_the_account(api: Api) -> None:
     assert listed == api.get(f"{ACCOUNT}/keys/{key['private_key_id']}")
     assert "privateKeyData" not in listed
     shown = api.get(f"{ACCOUNT}/keys/{key['private_key_id']}", publicKeyType="TYPE_RAW_PUBLIC_KEY")
-    assert base64.b64decode(shown["publicKeyData"]).startswith(b"-----BEGIN PUBLIC KEY")
+    public = load_pem_public_key(base64.b64decode(shown["publicKeyData"]))
+    shown = api.get(f"{ACCOUNT}/keys/{key['private_key_id']}", publicKeyType="TYPE_X509_PEM_FILE")
+    certificate = load_pem_x509_certificate(base64.b64decode(shown["publicKeyData"]))
+    certificate.verify_directly_issued_by(certificate)
+    assert certificate.public_key() == public
 
 
 def test_a_deleted_key_is_refused(api: Api) -> None:

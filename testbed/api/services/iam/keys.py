@@ -8,14 +8,16 @@ import json
 from testbed.api.call import Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
+from testbed.api.keyfile import unique_id
 from testbed.api.keys import PublicKey
 from testbed.api.services.iam.accounts import API, account_of
+from testbed.api.services.iam.certificate import self_signed
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition, NotFound, Unimplemented
 from testbed.model.base import segment
 
 KIND = "iam.serviceAccountKeys"
-"""What is kept of a key here is when it was made."""
+"""What is kept of a key here is when it was made, and its certificate."""
 MOST = 10
 """Keys that an account can have."""
 _NEVER = "9999-12-31T23:59:59Z"
@@ -36,7 +38,8 @@ def create(call: Call) -> Json:
         raise FailedPrecondition("Precondition check failed.")
     content = call.identity.create_key(account.id, segment(account.name, "projects"))
     name = f"{account.name}/keys/{content['private_key_id']}"
-    call.plane.keep(Record(KIND, name, {}))
+    certificate = self_signed(content["private_key"], unique_id(account.id))
+    call.plane.keep(Record(KIND, name, {"certificate": certificate}))
     file = json.dumps(content, indent=2) + "\n"
     return {
         **_view(call, name), "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE",
@@ -48,10 +51,11 @@ def create(call: Call) -> Json:
 def get(call: Call) -> Json:
     """One key, and its public half if that is asked for."""
     name, key = _key(call)
-    wanted = call.text("publicKeyType", "TYPE_NONE")
-    if wanted == "TYPE_X509_PEM_FILE":
-        raise Unimplemented("The testbed makes no certificates of its service accounts' keys; see TYPE_RAW_PUBLIC_KEY.")
-    shown = {"publicKeyData": base64.b64encode(key.pem.encode()).decode()} if wanted == "TYPE_RAW_PUBLIC_KEY" else {}
+    wanted, record = call.text("publicKeyType"), call.plane.find(KIND, name)
+    if wanted == "TYPE_X509_PEM_FILE" and record is None:
+        raise Unimplemented("A key that `testbed key create` made has no certificate; see TYPE_RAW_PUBLIC_KEY.")
+    data = {"TYPE_RAW_PUBLIC_KEY": key.pem, "TYPE_X509_PEM_FILE": record.body["certificate"] if record else ""}
+    shown = {"publicKeyData": base64.b64encode(data[wanted].encode()).decode()} if wanted in data else {}
     return {**_view(call, name), **shown}
 
 
