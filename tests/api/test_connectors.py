@@ -121,7 +121,7 @@ def test_without_a_maximum_the_operation_fails(api: Api) -> None:
         ("c1", {"minInstances": 1}, "greater than or equal to 2"),
         ("c1", {"machineType": "n1-standard-1"}, "e2-micro"),
         ("c1", {"maxInstances": 0, "maxThroughput": 350}, "must be a multiple of 100"),
-        ("c1", {"subnet": {"name": "small"}}, "either network and ipCidrRange, or subnet"),  # behaviour 1.2.5
+        ("c1", {"network": "", "subnet": {"name": "small"}}, "either network and ipCidrRange, or subnet"),  # behaviour 1.2.5
         ("c1", {"network": "projects/host/global/networks/vpc"}, "only in a network of its own project"),  # 1.6.4
     ],
 )
@@ -202,8 +202,10 @@ def by_subnet(name: str = "small", **more: Any) -> dict[str, Any]:
 
 def test_a_connector_in_a_subnet(api: Api) -> None:
     subnet(api)
-    done = api.post(CONNECTORS, by_subnet(), connectorId="c1")
-    assert done["response"]["subnet"] == {"name": "small"}
+    done = api.post(CONNECTORS, {**by_subnet(), "network": "default"}, connectorId="c1")  # as gcloud does
+    assert (done["response"]["subnet"], done["response"]["network"]) == ({"name": "small"}, "vpc")
+    read = api.get(f"{CONNECTORS}/c1")
+    assert "error" not in api.patch(f"{CONNECTORS}/c1", {**read, "maxInstances": 9})
     assert {i.address for i in api.store.instances} == {"10.9.0.2", "10.9.0.3"}
     with pytest.raises(Refused, match="already being used by") as caught:  # behaviour 1.10.7
         api.delete(f"{COMPUTE}/regions/us-central1/subnetworks/small")

@@ -39,6 +39,8 @@ def create(call: Call) -> Answer:
         raise InvalidArgument("Connector name must not be set.")  # behaviour 1.1.7
     region = region_of(parent)
     name = unused(call, KIND, f"{parent}/connectors/{call.text('connectorId')}")
+    if "subnet" in body:  # gcloud names the network `default` besides (behaviour 1.2.2)
+        body = {key: value for key, value in body.items() if key != "network"}
     whole = converted({"machineType": DEFAULT_MACHINE_TYPE, **body, "name": name})
     known = call.scope(segment(name, "projects"), region=region)
     facts: Json = {}
@@ -61,16 +63,20 @@ def patch(call: Call) -> Answer:
     record = found(call, KIND)
     if record.error:
         raise FailedPrecondition(f"Connector {record.id} is in state ERROR; it can only be deleted.")
-    before = whole_body(record)
+    before = whole_body(call.plane, record)
     given = {key: value for key, value in call.body.items() if key in _FIELDS - {"name"}}
     after = masks.apply(before, given, masks.paths(call.text("updateMask")), known=_FIELDS, output_only={"name"})
+    if "network" in after:
+        after["network"] = last(after["network"])
     for name in _FIELDS - MUTABLE:
-        if _comparable(after.get(name)) != _comparable(before.get(name)):
+        if after.get(name) != before.get(name):
             raise InvalidArgument(f"Field {name} of a connector cannot be changed.")  # behaviour 1.8.1
     for end in ("minInstances", "maxInstances"):
         if after.get(end, 0) < before[end]:  # behaviour 1.8.2
             raise InvalidArgument("Decreasing the number of instances for existing connectors is not supported.")
     known = call.scope(segment(record.name, "projects"), region=segment(record.name, "locations"))
+    if "subnet" in record.body:
+        after.pop("network", None)
     resolved = call.plane.resolve(KIND, converted({"machineType": DEFAULT_MACHINE_TYPE, **after}), known)
     operation = call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, resolved),)))
     if resolved["machineType"] != before["machineType"]:
@@ -122,19 +128,23 @@ def converted(body: Json) -> Json:
     return result
 
 
-def whole_body(record: Record) -> Json:
-    """A connector's body with all that Google fills in: a topology file may have left to the model what it says."""
+def whole_body(plane: ControlPlane, record: Record) -> Json:
+    """A connector's body with all that Google fills in."""
     body = {"machineType": DEFAULT_MACHINE_TYPE, **{key: value for key, value in record.body.items() if key in _FIELDS}}
-    if record.effective is not None and "maxThroughput" not in body:
-        body = {"maxInstances": 10, **body}
+    if "subnet" in body:
+        where = {"projectId": segment(record.name, "projects"), **body["subnet"]}
+        region = segment(record.name, "locations")
+        name = f"projects/{where['projectId']}/regions/{region}/subnetworks/{last(where['name'])}"
+        if subnet := plane.find("compute.subnetworks", name):
+            body["network"] = subnet.body["network"]
+    if "network" in body:
+        body["network"] = last(body["network"])  # a short name (behaviour 1.2.2)
     return converted({**body, "name": record.name})
 
 
 def view(api: str, plane: ControlPlane, record: Record) -> Json:
     """A connector as an API prints it."""
-    result = whole_body(record)
-    if "network" in result:
-        result["network"] = last(result["network"])  # a short name (behaviour 1.2.2)
+    result = whole_body(plane, record)
     result["state"] = state_of(plane, record)
     if users := connected_projects(plane, record.name):
         result["connectedProjects"] = users
@@ -166,11 +176,6 @@ def _mentions(body: Any, name: str) -> bool:
     if isinstance(body, list):
         return any(_mentions(value, name) for value in body)
     return bool(body == name)
-
-
-def _comparable(value: Any) -> Any:
-    """A value such that two ways of writing the same are equal: a network by its name or by its URL."""
-    return last(value) if isinstance(value, str) and not value[:1].isdigit() else value
 
 
 def _metadata(version: str, operation: Operation) -> Json:
