@@ -91,6 +91,34 @@ def test_an_external_address_is_given_out_and_taken_back(api: Api) -> None:
         api.post(f"{where}/addAccessConfig", {"type": "ONE_TO_ONE_NAT"}, networkInterface="nic1")
 
 
+def test_a_reserved_external_address_can_be_given(api: Api) -> None:
+    region = "compute/v1/projects/demo/regions/us-central1"
+    api.post(f"{region}/addresses", {"name": "ip"})
+    reserved = api.get(f"{region}/addresses/ip")["address"]
+    nic = {**body()["networkInterfaces"][0], "accessConfigs": [{"natIP": reserved}]}
+    made = insert(api, networkInterfaces=[nic])
+    assert made["networkInterfaces"][0]["accessConfigs"][0]["natIP"] == reserved
+    api.post(f"{INSTANCES}/vm/stop")
+    stopped = api.get(f"{INSTANCES}/vm")["networkInterfaces"][0]["accessConfigs"][0]
+    assert stopped["natIP"] == reserved
+    with pytest.raises(Refused, match="already being used"):
+        insert(api, "other", networkInterfaces=[nic])
+
+
+def test_in_an_auto_mode_network_the_region_has_a_subnet(api: Api) -> None:
+    api.post("compute/v1/projects/demo/global/networks", {"name": "default", "autoCreateSubnetworks": True})
+    made = insert(api, networkInterfaces=[{}])  # Google's default network
+    assert made["networkInterfaces"][0]["subnetwork"] == f"{ROOT}/regions/us-central1/subnetworks/default"
+    assert made["networkInterfaces"][0]["networkIP"] == "10.128.0.2"
+
+
+def test_an_internal_address_can_be_given_once(api: Api) -> None:
+    nic = {**body()["networkInterfaces"][0], "networkIP": "10.0.0.77"}
+    assert insert(api, networkInterfaces=[nic])["networkInterfaces"][0]["networkIP"] == "10.0.0.77"
+    with pytest.raises(Refused, match=r"IP '10\.0\.0\.77' is already being used by another resource"):
+        insert(api, "other", networkInterfaces=[nic])
+
+
 def test_stopped_it_has_no_node_and_keeps_its_address(api: Api) -> None:
     insert(api, "first")
     insert(api, "second")
