@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from testbed.control import connectors, executions
+from testbed.control import connectors, executions, health, startup
 from testbed.control.operations import Operation
 from testbed.control.plane import topology_of
 from testbed.control.reconciler import Configuration, Reconciler
@@ -119,7 +119,14 @@ class Executor:
             return
         if name := executions.executed(operation):
             self._look_at_tasks(store, reconciler, operation, name)
-            return
+        elif operation.kind == startup.KIND:
+            self._look_at_containers(store, reconciler, settling)
+        else:
+            self._look_at_connectors(store, reconciler, settling)
+
+    def _look_at_connectors(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End an operation when the instances of its connectors are healthy."""
+        operation = settling.operation
         for change in operation.changes:
             if change.kind != connectors.KIND or change.body is None:
                 continue
@@ -135,6 +142,16 @@ class Executor:
                 return
             store.set_connector_state(change.name, "READY")
         self._end(store, operation)
+
+    def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End the deployment of a service when its containers listen."""
+        operation, pids = settling.operation, store.processes()
+        silent = startup.silent(topology_of(store), pids, operation)
+        ended = health.ended({node: pids[node] for node in silent})
+        if not silent:
+            self._end(store, operation)
+        elif ended or time.monotonic() - settling.since > startup.PATIENCE:
+            self._fail(store, reconciler, operation, startup.failure(silent[min(ended or silent)]))
 
     def _look_at_tasks(self, store: Store, reconciler: Reconciler, operation: Operation, name: str) -> None:
         """End an execution whose tasks are over, and remove their nodes."""

@@ -156,6 +156,7 @@ def test_gcloud_makes_runs_and_lists(api: Api) -> None:
     selector = f"run.googleapis.com/execution = {name}"
     assert len(api.get(f"{NAMESPACE}/tasks", host=HOST, labelSelector=selector)["items"]) == 2
     task = api.get(f"{NAMESPACE}/tasks/{name}-task1", host=HOST)
+    assert task["metadata"]["labels"]["run.googleapis.com/runningState"] == "Succeeded"
     assert task["status"]["index"] == 1
     again = api.put(f"{NAMESPACE}/jobs/work", api.get(f"{NAMESPACE}/jobs/work", host=HOST), host=HOST)
     assert again["spec"] == made["spec"]

@@ -98,6 +98,7 @@ SERVERS = (
 )  # fmt: skip
 """Annotations that the server makes: they are passed over when a client sends them back."""
 LOCATION = "cloud.googleapis.com/location"
+UPDATED = f"{RUN}lastUpdatedTime"
 _SPEC: Mapping[str, str] = {
     "containerConcurrency": "maxInstanceRequestConcurrency", "serviceAccountName": "serviceAccount",
 }  # fmt: skip
@@ -292,7 +293,7 @@ def _read(metadata: Json, table: Table) -> Json:
             kept[name] = text
     if kept:
         result["annotations"] = kept
-    if labels := {name: text for name, text in metadata.get("labels", {}).items() if name != LOCATION}:
+    if labels := {name: text for name, text in metadata.get("labels", {}).items() if name not in {LOCATION, UPDATED}}:
         result["labels"] = labels
     return result
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
-from testbed.api.services.run import deploy, job_view, jobs, knative, knative_view, names
-from testbed.api.services.run.knative import RUN
+from testbed.api.services.run import deploy, job_view, jobs, knative, knative_view, names, state
+from testbed.api.services.run.knative import RUN, UPDATED
 from testbed.api.services.run.knative_view import JOBS as VERSION
 from testbed.api.services.run.knative_view import condition, envelope, metadata_of
 from testbed.api.services.run.names import EXECUTIONS, JOBS
@@ -109,6 +109,7 @@ def job(plane: ControlPlane, record: Record) -> Json:
     shown = job_view.job(plane, record, public=False)
     translated = knative.job_from_v2(shown)
     metadata = metadata_of(plane, record, "jobs", translated["metadata"], {}, version=VERSION)
+    metadata["labels"][UPDATED] = shown["updateTime"]
     status = {
         "conditions": [condition(one) for one in (shown["terminalCondition"], *shown["conditions"])],
         "observedGeneration": record.generation, "executionCount": shown["executionCount"],
@@ -138,8 +139,13 @@ def _tasks(plane: ControlPlane, record: Record) -> list[Json]:
     return [_task(plane, record, shown) for shown in job_view.tasks(plane, record)]
 
 
+_RUNNING = {state.SUCCEEDED: "Succeeded", state.FAILED: "Failed", state.RECONCILING: "Running"}
+"""The word for a task in each state of its condition (gcloud's)."""
+
+
 def _task(plane: ControlPlane, record: Record, shown: Json) -> Json:
-    labels = {f"{RUN}job": shown["job"], f"{RUN}execution": record.id}
+    running = _RUNNING[shown["conditions"][0]["state"]]
+    labels = {f"{RUN}job": shown["job"], f"{RUN}execution": record.id, f"{RUN}runningState": running}
     metadata = metadata_of(plane, record, "tasks", {"labels": labels, "annotations": {}}, {}, version=VERSION)
     name = shown["name"].rpartition("/")[2]
     metadata |= {"name": name, "selfLink": metadata["selfLink"].replace(f"/{record.id}", f"/{name}")}

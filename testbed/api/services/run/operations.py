@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from testbed.api.call import PRINTERS
+from testbed.api.call import PRINTERS, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
 from testbed.api.services.run import job_view, view
@@ -33,6 +33,13 @@ class Operations(LongRunning):
         about = shown(plane, record) if record else {"name": operation.target}
         typed = replace(self, metadata_type=full, metadata=lambda _: about, response_type=full, view=shown)
         return LongRunning.__call__(typed, plane, operation)
+
+
+@serves("run.v1 run.v2", "projects.locations.operations.wait")
+def wait(call: Call) -> Json:
+    """One operation as it is: it may be answered before the time that a caller is ready to wait for has passed."""
+    name = call.text("name")
+    return PRINTERS["run.v2"](call.plane, call.plane.operation(name.rpartition("/")[2]))
 
 
 PRINTERS["run.v2"] = Operations(

@@ -1,0 +1,65 @@
+"""Whether containers listen: Cloud Run waits for that before a revision serves (its default startup probe).
+
+It is read from the kernel, in the network of the container's process: no probe is sent, and an image needs no program
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed.control.operations import Operation
+from testbed.control.resources import Json
+from testbed.errors import CODES
+from testbed.model.names import runtime_node
+from testbed.model.topology import Topology
+from testbed.model.workload import Workload
+
+KIND = "run.services"
+PATIENCE = 240.0
+"""Seconds that a container may take (Cloud Run's default)."""
+_LISTEN = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
+
+
+def silent(topology: Topology, pids: Mapping[str, int], operation: Operation) -> dict[str, Workload]:
+    """The nodes of what an operation deploys that do not listen, with their workloads.
+
+    A node without a process that is known is none of them: in tests there are no containers.
+    """
+    deployed = {change.name for change in operation.changes if change.kind == KIND and change.body is not None}
+    return {
+        node: workload
+        for workload in topology.served if workload.name in deployed
+        for node in (runtime_node(workload.id, index) for index in range(workload.instances))
+        if node in pids and not listens(pids[node], workload.port)
+    }  # fmt: skip
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether something in the network of a process listens on a TCP port."""
+    return any(
+        fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
+        for table in ("tcp", "tcp6")
+        for fields in _sockets(Path(f"/proc/{pid}/net/{table}"))
+    )
+
+
+def failure(workload: Workload) -> Json:
+    """What Google says of a container that does not listen (its text, recalled), as a `google.rpc.Status`."""
+    text = (
+        f"Revision '{workload.environment['K_REVISION']}' is not ready and cannot serve traffic. The user-provided"
+        " container failed to start and listen on the port defined provided by the"
+        f" PORT={workload.port} environment variable within the allocated timeout. This can happen when the container"
+        " port is misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this"
+        " revision might contain more information."
+    )
+    return {"code": CODES["FAILED_PRECONDITION"], "message": text}
+
+
+def _sockets(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:  # the process has ended
+        return []

@@ -1,0 +1,37 @@
+"""Whether something listens is read from the kernel."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from testbed.control import startup
+from testbed.control.operations import Change, Operation
+from tests.unit.topologies import service, small
+
+WEB = "projects/p/locations/us-central1/services/web"
+
+
+def test_a_socket_counts_while_it_listens() -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        assert not startup.listens(os.getpid(), port)
+        one.listen()
+        assert startup.listens(os.getpid(), port)
+    assert not startup.listens(os.getpid(), port)
+
+
+def test_only_what_is_deployed_and_has_a_process_is_waited_for() -> None:
+    of = small(run={"services": [service("web", instances=2), service("other")]})
+    deployed = Operation(
+        api="run.v2", method="", kind=startup.KIND, target=WEB, changes=(Change(startup.KIND, WEB, {}),)
+    )
+    assert startup.silent(of, {}, deployed) == {}
+    silent = startup.silent(of, {"web-2": os.getpid(), "other": os.getpid()}, deployed)
+    assert set(silent) == {"web-2"}
+    assert "PORT=8080" in startup.failure(silent["web-2"])["message"]
+
+
+def test_a_process_that_has_ended_listens_no_more() -> None:
+    assert not startup.listens(2**22 + 1, 80)
