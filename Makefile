@@ -1,10 +1,10 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
-# The rest: setup lint bench schema api-docs down clean
+# The rest: setup lint bench schema api-docs api-fuzz down clean
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test bench schema api-docs clean
+.PHONY: help setup venv host demo down lint test bench schema api-docs api-fuzz clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -56,6 +56,9 @@ test: setup lint
 api-docs: venv
 	@TESTBED_API_DOCS=docs/api.md $(BIN)/python -m pytest -q tests/api tests/clients
 	@echo 'docs/api.md'
+
+api-fuzz: venv
+	@TESTBED_FUZZ=$(or $(N),20000) $(BIN)/python -m pytest -q tests/api/test_fuzz.py
 
 bench: setup
 	@$(SUDO) $(BIN)/python -m tests.bench
