@@ -166,3 +166,8 @@ def test_policies_are_kept(api: Api) -> None:
     assert caught.value.status == "ABORTED"
     asked = {"permissions": ["run.services.setIamPolicy"]}
     assert api.post(f"{name}:testIamPermissions", asked) == asked
+
+
+def test_permissions_are_tested_before_there_is_a_service(api: Api) -> None:  # as `gcloud run deploy` does
+    asked = {"permissions": ["run.services.setIamPolicy"]}
+    assert api.post("v1/projects/demo/locations/us-central1/services/none:testIamPermissions", asked) == asked
