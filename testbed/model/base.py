@@ -29,6 +29,8 @@ from pydantic_core import CoreSchema, core_schema
 
 COMPUTE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """Names of Compute Engine resources, 1 to 63 characters (behaviour 4.1.2)."""
+NAME_RULE = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
+"""What Compute Engine says of another one."""
 
 
 class Defaults(NamedTuple):
@@ -141,9 +143,7 @@ Constant = Enumerated({})
 
 def _compute_name(value: str) -> str:
     if not COMPUTE_NAME.fullmatch(value):
-        raise ValueError(
-            f"must be a match of regex '(?:[a-z](?:[-a-z0-9]{{0,61}}[a-z0-9])?)' (behaviour 4.1.2), not {value!r}"
-        )
+        raise ValueError(NAME_RULE)
     return value
 
 

@@ -50,7 +50,9 @@ class Match(Resource):
             match = _PORTS.fullmatch(text)
             low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if not low <= high <= LAST_PORT:
-                raise ValueError(f"a port is an integer or a range such as 80-90, up to {LAST_PORT}, not {text!r}")
+                raise ValueError(
+                    f"Invalid port range specification. ({text!r} is no port up to {LAST_PORT} nor a range: 80-90)"
+                )
         return value
 
     @model_validator(mode="after")

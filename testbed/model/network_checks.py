@@ -28,8 +28,8 @@ class _InUse(NamedTuple):
     owner: str
     subnetwork: tuple[str, str] | None = None
     """Name and region, if that is a subnetwork."""
-    reservation: str | None = None
-    """The full name, if that is a range that is set aside."""
+    resource: str | None = None
+    """The full name of a subnetwork, or of a range that is set aside."""
 
 
 def problems(topology: Topology) -> Iterator[Problem]:
@@ -45,11 +45,11 @@ def problems(topology: Topology) -> Iterator[Problem]:
 def _ranges(topology: Topology) -> Iterator[_InUse]:
     for i, subnet in enumerate(topology.compute.subnetworks):
         path: Path = ("compute", "subnetworks", i)
-        owner, known = f"subnetwork {subnet.name}", (subnet.name, subnet.region)
-        yield _InUse((*path, "ipCidrRange"), subnet.network, _cidr(subnet.ip_cidr_range), owner, known)
+        known = f"subnetwork {subnet.name}", (subnet.name, subnet.region), subnet.full_name
+        yield _InUse((*path, "ipCidrRange"), subnet.network, _cidr(subnet.ip_cidr_range), *known)
         for j, second in enumerate(subnet.secondary_ip_ranges):
             inner = (*path, "secondaryIpRanges", j, "ipCidrRange")
-            yield _InUse(inner, subnet.network, _cidr(second.ip_cidr_range), owner, known)
+            yield _InUse(inner, subnet.network, _cidr(second.ip_cidr_range), *known)
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if connector.network and connector.ip_cidr_range:
             path = ("vpcaccess", "connectors", i, "ipCidrRange")
@@ -61,7 +61,7 @@ def _ranges(topology: Topology) -> Iterator[_InUse]:
             yield _InUse(path, redis.authorized_network, _cidr(redis.reserved_ip_range), owner)
     for i, address in enumerate(topology.compute.global_addresses):
         path = ("compute", "globalAddresses", i, "address")
-        yield _InUse(path, address.network, _cidr(address.range), address.name, reservation=address.full_name)
+        yield _InUse(path, address.network, _cidr(address.range), address.name, resource=address.full_name)
 
 
 def _overlaps(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]:
@@ -93,19 +93,19 @@ def _conflict(there: _InUse, new: _InUse) -> Problem:
     """Two ranges that overlap.  The texts are Google's, but for the last one."""
     if there.network != new.network:
         message = (
-            f"An IP range in the peer network ({new.range}) overlaps with an IP range ({there.range}) in the local"
-            " network."
-        )  # recalled
+            f"An IP range in the peer network ({new.range}) overlaps with an IP range in the local network"
+            f" ({there.range}) allocated by resource ({there.resource or there.owner})."
+        )
         return Problem(new.path, message)
     if there.subnetwork and new.subnetwork:
         name, region = there.subnetwork
         message = f"Invalid IPCidrRange: {new.range} conflicts with existing subnetwork '{name}' in region '{region}'."
         return Problem(new.path, message)
     for one, other in ((there, new), (new, there)):  # whichever was there first
-        if one.reservation:
+        if one.resource and not one.subnetwork:
             message = (
                 f"Invalid IP CIDR range: {other.range} conflicts with IP range {one.range} that was allocated by"
-                f" resource {one.reservation}."
+                f" resource {one.resource}."
             )
             return Problem(new.path, message)
     message = f"the range {new.range} of {new.owner} overlaps {there.range} of {there.owner}"

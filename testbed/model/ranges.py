@@ -56,7 +56,7 @@ def _range(value: str) -> str:
     try:
         return str(IPv4Network(value))
     except ValueError as error:
-        raise ValueError(f"must be an IPv4 range in CIDR notation: {error}") from None
+        raise ValueError(f"Must be a valid IPV4 CIDR address range. ({error})") from None
 
 
 def _address(value: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric.addressing import EXTERNAL_POOL
 from tests.api.harness import Api, Refused
 
 P = "compute/v1/projects/demo"
@@ -31,7 +32,7 @@ def reserve(api: Api, name: str, **fields: Any) -> dict[str, Any]:
 def test_an_external_address_is_reserved_until_it_is_used(api: Api) -> None:
     made = reserve(api, "a")
     assert (made["status"], made["addressType"], made["networkTier"]) == ("RESERVED", "EXTERNAL", "PREMIUM")
-    assert IPv4Address(made["address"])
+    assert IPv4Address(made["address"]) in EXTERNAL_POOL
     assert reserve(api, "b")["address"] != made["address"]
     nat = {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": [made["selfLink"]]}
     api.post(f"{US}/routers", {"name": "r", "network": "global/networks/vpc", "nats": [nat]})

@@ -48,9 +48,13 @@ def test_a_rule_gets_the_documented_defaults(api: Api) -> None:  # behaviour 4.1
         ({"sourceTags": ["a"], "sourceServiceAccounts": ["x@y.z"]}, "cannot be mixed"),  # behaviour 4.1.10
         ({"targetTags": ["a"], "targetServiceAccounts": ["x@y.z"]}, "cannot be mixed"),  # behaviour 4.1.12
         ({"priority": 65536}, "resource.priority"),  # behaviour 4.1.4
-        ({"sourceRanges": ["10.0.0.0/33"]}, r"resource\.sourceRanges\[0\]': '10.0.0.0/33'"),
+        (
+            {"sourceRanges": ["10.0.0.0/33"]},
+            r"resource\.sourceRanges\[0\]': '10.0.0.0/33'\. Must be a valid IPV4 CIDR address range\.",
+        ),
         ({"targetTags": ["Bad"]}, r"resource\.targetTags\[0\]': 'Bad'"),
         ({"allowed": [{"IPProtocol": "icmp", "ports": ["1"]}]}, "ports"),  # behaviour 4.1.8
+        ({"allowed": [{"IPProtocol": "tcp", "ports": ["9-8"]}]}, r"Invalid port range specification\."),
         ({"name": "Bad"}, r"Invalid value for field 'resource\.name': 'Bad'\. Must be a match of regex"),
         ({"network": "global/networks/none"}, "The resource 'projects/demo/global/networks/none' was not found"),
     ],
@@ -82,13 +86,9 @@ def test_connectors_have_six_rules_that_nobody_can_change(api: Api) -> None:  # 
     assert [one["name"] for one in api.get(RULES)["items"]] == [*names, "r"]
     made = api.get(f"{RULES}/aet-uscentral1-c1-sbntfw")
     assert (made["sourceRanges"], made["priority"]) == (["10.8.0.0/28"], 1000)
-    calls = (
-        lambda: api.delete(f"{RULES}/{names[0]}"), lambda: api.patch(f"{RULES}/{names[0]}", {"disabled": True}),
-        lambda: api.put(f"{RULES}/{names[0]}", rule(names[0])),
-    )  # fmt: skip
-    for call in calls:
+    for verb, body in {"DELETE": None, "PATCH": {"disabled": True}, "PUT": rule(names[0])}.items():
         with pytest.raises(Refused, match="managed by Serverless VPC Access") as caught:
-            call()
+            api.call(verb, f"{RULES}/{names[0]}", body)
         assert caught.value.code == 403
     with pytest.raises(Refused) as caught:
         api.post(RULES, rule(names[0]))
@@ -107,10 +107,11 @@ def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:  # be
 
 def test_effective_rules_are_in_their_order(api: Api) -> None:  # behaviour 4.1.5, 4.1.6
     api.post(CONNECTORS, CONNECTOR, connectorId="c1")
-    for name, fields in {
+    rules: dict[str, dict[str, Any]] = {
         "allow": {}, "deny": {"denied": [{"IPProtocol": "all"}]}, "first": {"priority": 1},
         "out": {"direction": "EGRESS", "priority": 65535},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for name, fields in rules.items():
         api.post(RULES, rule(name, **fields))
     found = [one["name"] for one in api.get(f"{P}/global/networks/vpc/getEffectiveFirewalls")["firewalls"]]
     assert {*found} == {"allow", "deny", "first", "out", *(f"aet-uscentral1-c1-{suffix}" for suffix in SUFFIXES)}

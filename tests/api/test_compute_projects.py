@@ -57,9 +57,9 @@ def test_a_project_is_a_host_or_a_service_of_one_host(api: Api) -> None:  # beha
     for host in ("demo", "second"):
         api.post(f"{P}/{host}/enableXpnHost")
     attach(api, "service")
-    for refused in (lambda: attach(api, "second"), lambda: attach(api, "service", "second")):
+    for service, host in (("second", "demo"), ("service", "second")):
         with pytest.raises(Refused) as caught:
-            refused()
+            attach(api, service, host)
         assert caught.value.code == 400
     with pytest.raises(Refused, match="is a service project of 'demo'"):
         api.post(f"{P}/service/enableXpnHost")

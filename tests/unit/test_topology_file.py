@@ -75,8 +75,8 @@ BAD = {
     "a name": (
         HEAD + "compute:\n  networks:\n    - name: Vpc\n",
         (
-            "t.yaml:7: compute.networks[0].name = 'Vpc': must be a match of regex"
-            " '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)' (behaviour 4.1.2), not 'Vpc'"
+            "t.yaml:7: compute.networks[0].name = 'Vpc': Must be a match of regex"
+            " '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
         ),
     ),
     "a type": (
@@ -97,8 +97,8 @@ BAD = {
     "a port": (
         HEAD + FIREWALL + "      allow: ['tcp:99999']\n",
         (
-            "t.yaml:11: compute.firewalls[0].allowed[0].ports: a port is an integer or a range such as 80-90, up to"
-            " 65535, not '99999'"
+            "t.yaml:11: compute.firewalls[0].allowed[0].ports: Invalid port range specification. ('99999' is no port"
+            " up to 65535 nor a range: 80-90)"
         ),
     ),
     "a rule between fields": (

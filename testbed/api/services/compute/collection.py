@@ -21,7 +21,7 @@ from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.base import COMPUTE_NAME, Reference, last, relative
+from testbed.model.base import COMPUTE_NAME, NAME_RULE, Reference, last, relative
 from testbed.model.kinds import KINDS
 from testbed.model.places import REGIONS, zones
 from testbed.model.walk import annotated
@@ -143,8 +143,7 @@ class Collection:
             AlreadyExists: something is.
         """
         if not COMPUTE_NAME.fullmatch(name):
-            rule = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
-            raise InvalidResource(("name",), name, rule)
+            raise InvalidResource(("name",), name, NAME_RULE)
         full = f"{self.parent(call)}/{name}"
         if call.plane.find(self.kind, full):
             raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")

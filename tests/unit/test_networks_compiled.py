@@ -1,0 +1,105 @@
+"""What peerings, NAT gateways and the default route of a network become (behaviour 4.3, 4.5, 4.13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.fabric.plan import Plan
+from testbed.fabric.vpc import route_metric
+from testbed.model.places import AUTO_SUBNETS
+from testbed.model.topology import Topology
+from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
+
+Data = dict[str, Any]
+OTHER = {**subnet("there", "10.2.0.0/24"), "network": "other"}
+STATIC = {"name": "r", "network": "vpc", "destRange": "172.16.0.0/16", "nextHopInstance": "a"}
+
+
+def destinations(of: Plan, name: str, *, via: str | None = None) -> set[str]:
+    """The ranges that a network has a way to, by one device or by any."""
+    found = {route for route in space(of, name).routes if route.kind == "unicast"}
+    return {route.destination for route in found if via in (None, route.device)}
+
+
+def peered(mine: Data, theirs: Data, **collections: list[Data]) -> Topology:
+    """Two networks with one side of a peering each."""
+    networks = [network("vpc", "other"), network("other", "vpc")]
+    networks[0]["peerings"][0] |= mine
+    networks[1]["peerings"][0] |= theirs
+    return topology(compute=compute(**{"networks": networks, "subnetworks": [subnet(), OTHER], **collections}))
+
+
+@pytest.mark.parametrize(("export", "imported"), [(True, True), (True, False), (False, True), (False, False)])
+def test_static_routes_need_both_sides(export: bool, imported: bool) -> None:  # behaviour 4.5.3
+    sides = {"exportCustomRoutes": export}, {"importCustomRoutes": imported}
+    made = plan(peered(*sides, instances=[vm("a")], routes=[STATIC]))
+    assert "10.128.0.0/20" in destinations(made, "vpc-other", via="vpc-vpc")
+    assert ("172.16.0.0/16" in destinations(made, "vpc-other", via="vpc-vpc")) == (export and imported)
+    passing = [rule for t in space(made, "vpc-vpc").tables for c in t.chains for rule in c.rules if "172.16" in rule]
+    assert len(passing) == (2 if export and imported else 0)
+
+
+def test_an_imported_route_comes_after_the_networks_own() -> None:  # behaviour 4.3.5
+    sides = {"exportCustomRoutes": True}, {"importCustomRoutes": True}
+    made = plan(peered(*sides, instances=[vm("a")], routes=[{**STATIC, "priority": 0}]))
+    (found,) = (route for route in space(made, "vpc-other").routes if route.destination == "172.16.0.0/16")
+    assert found.metric > route_metric(65535)
+
+
+def test_routes_to_the_internet_are_not_exported() -> None:  # behaviour 4.5.3
+    sides = {"exportCustomRoutes": True}, {"importCustomRoutes": True}
+    route = {**STATIC, "nextHopInstance": None, "nextHopGateway": "default-internet-gateway"}
+    made = plan(peered(*sides, routes=[route]))
+    assert destinations(made, "vpc-other", via="vpc-vpc") == {"10.128.0.0/20"}
+
+
+@pytest.mark.parametrize(("export", "imported"), [(True, True), (True, False), (False, True)])
+def test_privately_used_public_ranges_need_both_sides(export: bool, imported: bool) -> None:  # behaviour 4.5.2
+    sides = {"exportSubnetRoutesWithPublicIp": export}, {"importSubnetRoutesWithPublicIp": imported}
+    both = peered(*sides, subnetworks=[subnet(), OTHER, subnet("public", "11.0.0.0/24")])
+    made = plan(both)
+    assert ("11.0.0.0/24" in destinations(made, "vpc-other", via="vpc-vpc")) == (export and imported)
+
+
+def test_without_a_default_route_nothing_leads_to_the_internet() -> None:  # behaviour 4.3.3
+    for deleted in (True, False):
+        net = {**network(), "deleteDefaultRoutesOnCreate": deleted}
+        made = plan(topology(compute=compute(networks=[net])))
+        assert ("0.0.0.0/0" in destinations(made, "vpc-vpc")) == (not deleted)
+
+
+def test_each_nic_keeps_one_of_the_addresses_of_a_nat_gateway() -> None:
+    addresses = [{"name": name, "address": f"198.51.100.{n}"} for n, name in enumerate(("one", "two"), start=10)]
+    nat = {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": ["one", "two"]}
+    router = {"name": "r", "network": "vpc", "nats": [nat]}
+    machines = [vm(name, address=f"10.128.0.{n}") for n, name in enumerate("abc", start=2)]
+    made = plan(topology(compute=compute(addresses=addresses, routers=[router], instances=machines)))
+    vpc = space(made, "vpc-vpc")
+    rules = [rule for t in vpc.tables for c in t.chains for rule in c.rules if "-j SNAT" in rule]
+    members = {one.name: one.members for one in vpc.sets}
+    found = {
+        rule.split()[-1]: next(members[word] for word in rule.split() if word in members) for rule in rules
+    }  # fmt: skip
+    assert found == {"198.51.100.10": {"10.128.0.2", "10.128.0.4"}, "198.51.100.11": {"10.128.0.3"}}
+    for address in ("198.51.100.10/32", "198.51.100.11/32"):
+        assert address in destinations(made, "internet", via="vpc-vpc")
+
+
+def test_an_auto_mode_network_has_all_its_subnets() -> None:  # behaviour 4.4.7
+    net = {"name": "vpc", "subnet-mode": "auto"}
+    made = topology(compute={"networks": [net]})
+    assert {s.region: s.ip_cidr_range for s in made.compute.subnetworks} == AUTO_SUBNETS
+    again = topology(compute=made.compute.model_dump(by_alias=True, mode="json"))
+    assert len(again.compute.subnetworks) == len(AUTO_SUBNETS)
+
+
+def test_a_connector_of_a_service_project_brings_no_rules() -> None:  # behaviour 2.3.1
+    shared = subnet("shared", "10.8.0.0/28")
+    name = "projects/{}/locations/us-central1/connectors/c1"
+    for project, rules in (("p", True), ("service", False)):
+        one = {"name": name.format(project), "subnet": {"name": "shared", "projectId": "p"}}
+        made = plan(topology(compute=compute(subnetworks=[subnet(), shared]), vpcaccess={"connectors": [one]}))
+        text = str(space(made, "vpc-vpc").tables)
+        assert ("aet-uscentral1-c1-hcfw" in text) == rules
