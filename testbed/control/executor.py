@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from testbed.control import connectors, executions, health, startup
+from testbed.control import connectors, executions, startup
 from testbed.control.operations import Operation
 from testbed.control.plane import topology_of
 from testbed.control.reconciler import Configuration, Reconciler
@@ -27,7 +27,7 @@ from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.executor")
 
-LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "cloudfunctions.functions"})
+LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cloudfunctions.functions"})
 """Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
 WIRED = frozenset({"compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", connectors.KIND})
 """Kinds that are in effect as soon as the kernel is: no node is configured for them."""
@@ -83,7 +83,7 @@ class Executor:
             if len(due) == 1:
                 expected = isinstance(error, TestbedError) and not isinstance(error, Internal)
                 log.warning("%s of %s: %s", due[0].method, due[0].target, error, exc_info=not expected)
-                self._fail(store, reconciler, due[0], _status(due[0], error))
+                self._fail(store, reconciler, due[0], _crash(store, due[0]) or _status(due[0], error))
                 return
             with store.transaction():
                 for one in reversed(due):
@@ -146,12 +146,15 @@ class Executor:
     def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
         """End the deployment of a service when its containers listen."""
         operation, pids = settling.operation, store.processes()
-        silent = startup.silent(topology_of(store), pids, operation)
-        ended = health.ended({node: pids[node] for node in silent})
-        if not silent:
+        topology = topology_of(store)
+        silent = startup.silent(topology, pids, operation)
+        late = time.monotonic() - settling.since > startup.PATIENCE
+        if crash := startup.crash(topology, pids, operation):
+            self._fail(store, reconciler, operation, crash)
+        elif silent and late:
+            self._fail(store, reconciler, operation, startup.failure(silent[min(silent)]))
+        elif not silent:
             self._end(store, operation)
-        elif ended or time.monotonic() - settling.since > startup.PATIENCE:
-            self._fail(store, reconciler, operation, startup.failure(silent[min(ended or silent)]))
 
     def _look_at_tasks(self, store: Store, reconciler: Reconciler, operation: Operation, name: str) -> None:
         """End an execution whose tasks are over, and remove their nodes."""
@@ -227,6 +230,13 @@ def _take_back(store: Store, operation: Operation) -> None:
     for change in operation.changes:
         if record := store.resources.get(change.kind, change.name):
             store.resources.put(replace(record, effective=change.previous))
+
+
+def _crash(store: Store, operation: Operation) -> Json | None:
+    """Why a deployment of Cloud Run failed, if a container ended before it was wired."""
+    if operation.kind != startup.KIND:
+        return None
+    return startup.crash(topology_of(store), store.processes(), operation)
 
 
 def _status(operation: Operation, error: BaseException) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from testbed.control.health import ended
 from testbed.control.operations import Operation
 from testbed.control.resources import Json
 from testbed.errors import CODES
@@ -35,6 +36,13 @@ def silent(topology: Topology, pids: Mapping[str, int], operation: Operation) ->
         for node in (runtime_node(workload.id, index) for index in range(workload.instances))
         if node in pids and not listens(pids[node], workload.port)
     }  # fmt: skip
+
+
+def crash(topology: Topology, pids: Mapping[str, int], operation: Operation) -> Json | None:
+    """Why a deployment has failed, if one of its containers has ended."""
+    found = silent(topology, pids, operation)
+    gone = ended({node: pids[node] for node in found})
+    return failure(found[min(gone)]) if gone else None
 
 
 def listens(pid: int, port: int) -> bool:

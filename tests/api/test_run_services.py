@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from testbed.api.discovery import Json
+from testbed.errors import Unavailable
 from testbed.model.projects import project_number
 from tests.api.harness import Api, Refused
 
@@ -143,6 +144,21 @@ def test_a_failed_deployment_leaves_the_revision_before_serving(api: Api) -> Non
     assert newest["conditions"][0]["reason"] == "CONTAINER_MISSING"
     healed = api.patch(f"{SERVICES}/hello", body())["response"]
     assert healed["latestReadyRevision"].rpartition("/")[2].startswith("hello-00003-")
+
+
+def test_a_container_that_does_not_start_leaves_its_revision_in_error(api: Api) -> None:
+    first = api.post(SERVICES, body(), serviceId="hello")["response"]["latestReadyRevision"]
+    api.kernel.failure = Unavailable("node hello ended as soon as it was started: no output")
+    done = api.patch(f"{SERVICES}/hello", body(timeout="20s"))
+    api.kernel.failure = None
+    assert done["error"]["message"].startswith("node hello ended")
+    now = api.get(f"{SERVICES}/hello")
+    assert now["terminalCondition"]["message"].startswith("node hello ended")
+    assert now["latestReadyRevision"] == first != now["latestCreatedRevision"]
+    assert api.get("v2/" + now["latestCreatedRevision"])["conditions"][0]["state"] == "CONDITION_FAILED"
+    healed = api.patch(f"{SERVICES}/hello", body(timeout="30s"))["response"]
+    assert healed["latestReadyRevision"].rpartition("/")[2].startswith("hello-00003-")
+    assert environment(api)["K_REVISION"].startswith("hello-00003-")
 
 
 @pytest.mark.usefixtures("connector")

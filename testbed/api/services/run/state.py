@@ -41,8 +41,9 @@ def of_service(plane: ControlPlane, record: Record) -> State:
 
 def of_revision(record: Record) -> State:
     """What has become of a revision."""
-    if fails := record.facts.get("fails"):
-        return State(FAILED, record.created, fails["message"], fails["reason"])
+    if error := record.error:
+        reason = record.facts.get("fails", {}).get("reason", "")
+        return State(FAILED, record.updated, error["message"], reason)
     ready = record.effective is not None and not record.pending
     return State(SUCCEEDED if ready else RECONCILING, record.created)
 
