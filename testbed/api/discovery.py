@@ -24,6 +24,8 @@ APIS = (
 )  # fmt: skip
 """What is served, in the order in which a path that several APIs have is given to them, if the host does not tell."""
 
+SLASH = "%2F"
+"""A slash inside of a name, as it is in a path: names of Cloud Storage's objects have them."""
 _TEMPLATE = re.compile(r"\{(\+?)(\w+)\}")
 
 
@@ -128,14 +130,18 @@ class Router:
     def find(self, verb: str, path: str, api: str | None = None) -> Match | None:
         """The method of a request; `path` has no leading slash, `api` is what its host name says (`run`).
 
-        Where several methods have a path, the one with the fewest parameters is meant, then the first API's.
+        Where several methods have a path, the one with the fewest parameters is meant, then the first API's.  Slashes
+        inside of names (`SLASH`) are as good as others, unless no method has such a path.
         """
-        found = [
-            Match(method, hit.groupdict())
-            for name, method in self._by_shape.get((verb, path.count("/") + 1), ())
-            if api in (None, name) and (hit := method.pattern.fullmatch(path))
-        ]
-        return min(found, key=_generality, default=None)
+        for form in dict.fromkeys((path.replace(SLASH, "/"), path)):
+            found = [
+                Match(method, {name: value.replace(SLASH, "/") for name, value in hit.groupdict().items()})
+                for name, method in self._by_shape.get((verb, form.count("/") + 1), ())
+                if api in (None, name) and (hit := method.pattern.fullmatch(form))
+            ]
+            if found:
+                return min(found, key=_generality)
+        return None
 
     def named(self, api: str) -> bool:
         """Whether an API of this name is served."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from testbed.api import batch, errors, raw, workloads
-from testbed.api.discovery import Json
+from testbed.api.discovery import SLASH, Json
 from testbed.api.dispatch import Dispatcher
 from testbed.api.hosts import GOOGLE, api_of, is_served, is_workload, without_port
 from testbed.api.rpc import Principal
@@ -39,7 +40,7 @@ class Request:
 
     verb: str
     path: str
-    """Without the leading slash, decoded."""
+    """Without the leading slash, decoded but for slashes inside of names."""
     query: list[tuple[str, str]]
     headers: dict[str, str]
     host: str
@@ -84,7 +85,7 @@ class Rest:
             return await workloads.forward(self._uploads.plane, request.host, request.target, call)
         if batch.is_batch(request.verb, request.path):
             return await self._batch(request, await _body(receive, LIMIT))
-        if special := raw.find(request.verb, request.path, dict(request.query)):
+        if special := raw.find(request.verb, request.path.replace(SLASH, "/"), dict(request.query)):
             call = _raw(request, await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT))
             if special.upload:
                 return await asyncio.to_thread(special.serve, call, self._uploads)
@@ -139,11 +140,17 @@ def _request(scope: Scope) -> Request:
     text = scope["query_string"].decode("latin-1")
     query = parse_qsl(text, keep_blank_values=True)
     target = f"{parts.path or '/'}?{text}" if text else parts.path or "/"
-    return Request(scope["method"], unquote(path), query, headers, host, endpoint, target)
+    return Request(scope["method"], _decoded(path), query, headers, host, endpoint, target)
+
+
+def _decoded(path: str) -> str:
+    """A path whose slashes inside of names are still told from those between them (`discovery.SLASH`)."""
+    return SLASH.join(map(unquote, re.split(SLASH, path, flags=re.IGNORECASE)))
 
 
 def _raw(request: Request, body: bytes) -> raw.RawCall:
-    return raw.RawCall(request.verb, request.path, dict(request.query), request.headers, body, request.endpoint)
+    path = request.path.replace(SLASH, "/")
+    return raw.RawCall(request.verb, path, dict(request.query), request.headers, body, request.endpoint)
 
 
 def _guard(request: Request) -> None:

@@ -75,6 +75,15 @@ def test_an_object_with_a_description(api: Api, newline: bytes, quote: str, data
     assert content(api, "a") == data
 
 
+def test_names_of_objects_have_slashes(api: Api) -> None:
+    upload(api, "a/b%20c.zip", b"x")
+    assert api.get(f"{OBJECTS}/a%2Fb%20c.zip")["name"] == "a/b c.zip"
+    assert content(api, "a%2Fb%20c.zip") == b"x"
+    api.delete(f"{OBJECTS}/a%2fb%20c.zip")
+    with pytest.raises(Refused, match=r"No such object: pail/a/b c\.zip"):
+        api.get(f"{OBJECTS}/a%2Fb%20c.zip")
+
+
 def test_a_resumable_upload(api: Api) -> None:
     begun = api.exchange("POST", UPLOAD, b'{"name": "a"}', query="uploadType=resumable")
     status, _, headers = asyncio.run(begun)

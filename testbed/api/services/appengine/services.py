@@ -52,9 +52,9 @@ def patch(call: Call) -> Answer:
     ingress = body.get("networkSettings", {}).get("ingressTrafficAllowed", "INGRESS_TRAFFIC_ALLOWED_ALL")
     if ingress not in {"INGRESS_TRAFFIC_ALLOWED_ALL", "INGRESS_TRAFFIC_ALLOWED_UNSPECIFIED"}:
         raise InvalidArgument(f"networkSettings: the testbed does not limit the ingress of services ({ingress}).")
-    for version in body["split"]["allocations"]:
-        found(call, VERSIONS, f"{record.name}/versions/{version}")
     resolved = call.plane.resolve(SERVICES, body, call.scope(application(call).name))
+    for version in resolved["split"]["allocations"]:
+        found(call, VERSIONS, f"{record.name}/versions/{version}")
     return operation(call, SERVICES, record.name, Change(SERVICES, record.name, resolved))
 
 

@@ -19,7 +19,7 @@ from testbed.api.services.storage import blobs
 from testbed.api.services.storage.objects import object_view
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Json, Record
-from testbed.errors import InvalidArgument, NotFound
+from testbed.errors import InvalidArgument, NotFound, Unimplemented
 from testbed.model.projects import project_number
 
 _UPLOAD = r"(?:resumable/)?upload/storage/v1/b/(?P<bucket>[^/]+)/o"
@@ -28,6 +28,8 @@ _SIGNED = r"(?P<bucket>gcf-(?:v2-)?uploads-\d+-[a-z0-9-]+)/(?P<object>[0-9a-f-]{
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _INCOMPLETE = 308
+_BUILDERS = "runtime-builders"
+"""Google's bucket from which gcloud reads how Cloud Build is to make an image."""
 _SESSION = "storage.uploads"
 """The kind of resumable uploads under way, and of objects for which there is a signed URL."""
 
@@ -62,6 +64,8 @@ def upload(call: RawCall, served: Uploads) -> Response:
 def download(call: RawCall, served: Uploads) -> Response:
     """The content of an object."""
     found = _match(_DOWNLOAD, call.path)
+    if found["bucket"] == _BUILDERS:
+        raise Unimplemented("The testbed builds no images: deploy to the flexible environment with --image-url.")
     return _content(served.plane, blobs.find(served.plane, found["bucket"], found["object"]))
 
 
