@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from testbed.control.operations import Change, Operation
 from testbed.model.base import Defaults, Resource
 from testbed.model.kinds import KINDS, assemble, name_of
 from testbed.model.topology import Topology
@@ -145,34 +146,47 @@ class Resources:
             if kind in KINDS:
                 yield kind, name, _parsed(kind, text, known)
 
-    def agrees(self, kind: str, name: str, body: Json | None) -> bool:
-        """Whether a resource is, to packets, as a body says (None: not there); what they do not know always is."""
-        record = self.get(kind, name)
-        if kind not in KINDS or body is None or record is None:
-            return kind not in KINDS or (body is None) == (record is None)
-        return model(kind, body, GENERAL) == model(kind, record.body, GENERAL)
-
-    def replace_all(self, topology: Topology) -> None:
+    def replace_all(self, topology: Topology, under_way: Iterable[Operation] = ()) -> list[Operation]:
         """Make the resources of the topology's kinds those of a topology, in effect as they are asked for.
+
+        Of the operations that are under way, those go on whose resources it leaves as they were before, or makes what
+        they will be; the others are returned, and nothing of them is left.
 
         Raises:
             pydantic.ValidationError: a body that is there is not one of its kind.
         """
         wanted = dict(_bodies(topology))
-        for record in self.all():
-            if record.kind in KINDS and (record.kind, record.name) not in wanted:
-                self.remove(record.kind, record.name)
         general = topology.model_dump(by_alias=True, include={"project", "region", "zone"})
+
+        def is_as(change: Change, body: Json | None) -> bool:
+            resource = wanted.get((change.kind, change.name), (None, {}))[0]
+            return resource == (None if body is None else model(change.kind, body, general))
+
+        kept: dict[tuple[str, str], Json | None] = {}
+        """Of what an operation goes on with: the body in effect until then."""
+        overtaken: list[Operation] = []
+        for operation in under_way:
+            known = [change for change in operation.changes if change.kind in KINDS]
+            if all(is_as(change, change.previous) or is_as(change, change.body) for change in known):
+                for c in known:
+                    kept[c.kind, c.name] = c.previous if is_as(c, c.previous) else c.body
+            else:
+                self.release(operation.id)
+                overtaken.append(operation)
+        for record in self.all():
+            if (record.kind, record.name) in kept:
+                self.put(replace(record, effective=kept[record.kind, record.name]))
+            elif record.kind in KINDS and (record.kind, record.name) not in wanted:
+                self.remove(record.kind, record.name)
         for (kind, name), (resource, body) in wanted.items():
-            known = self.get(kind, name)
+            if (kind, name) in kept:
+                continue
+            record = self.get(kind, name) or Record(kind, name, body)
             # What an API was told besides (labels, say) stays as long as the resource is the same to packets.
-            same = known is not None and not known.error and model(kind, known.body, general) == resource
-            made = known if known is not None and same else Record(kind, name, body, facts=known.facts if known else {})
-            self.put(replace(made, effective=made.body, pending="", deleting=False, error=None))
-
-
-GENERAL: Mapping[str, Any] = {"project": "-"}
-"""Defaults for bodies whose references are complete."""
+            same = not record.error and model(kind, record.body, general) == resource
+            made = record.body if same else body
+            self.put(replace(record, body=made, effective=made, pending="", deleting=False, error=None))
+        return overtaken
 
 
 def model(kind: str, body: Mapping[str, Any], general: Mapping[str, Any]) -> Resource:

@@ -159,11 +159,8 @@ class Store:
         general = topology.model_dump(mode="json", by_alias=True, include={"name", "project", "region", "zone"})
         with self.transaction():
             self._set_fact("topology", json.dumps(general))
-            self.resources.replace_all(topology)
-            for one in self.operations.open():
-                if not all(self.resources.agrees(change.kind, change.name, change.body) for change in one.changes):
-                    self.operations.end(one, operations.OVERTAKEN)
-                    self.resources.release(one.id)
+            for one in self.resources.replace_all(topology, self.operations.open()):
+                self.operations.end(one, operations.OVERTAKEN)
 
     @property
     def general(self) -> dict[str, Any]:

@@ -337,22 +337,67 @@ def test_health_is_waited_for_anew(queue: Api, monkeypatch: pytest.MonkeyPatch) 
 # -- a topology file meanwhile ----------------------------------------------------------------------------------------
 
 
+FILE = {"name": "t", "project": "demo", "compute": {"networks": [{"name": "vpc"}]}}
+
+
+def up(api: Api, *rules: dict[str, Any]) -> None:
+    """What `testbed up` does with the store."""
+    rules = tuple({**one, "sourceRanges": ["0.0.0.0/0"]} for one in rules)
+    file = {**FILE, "compute": {"networks": [{"name": "vpc"}], "firewalls": list(rules)}}
+    api.store.topology = Topology.model_validate(file, context=Defaults("demo", lenient=True))
+
+
+def priorities(api: Api) -> dict[str, int]:
+    return {one["name"]: one["priority"] for one in api.get(FIREWALLS).get("items", ())}
+
+
 def test_a_topology_file_wins(queue: Api) -> None:
-    """Operations that it agrees with go on; the others end with ABORTED."""
+    """An operation whose resource the file makes something else ends with ABORTED."""
     made(queue)
-    same, other = queue.post(FIREWALLS, rule("same", priority=5)), queue.post(FIREWALLS, rule("other", priority=5))
-    rules = [rule(name, priority=5 + (name == "other"), sourceRanges=["0.0.0.0/0"]) for name in ("same", "other")]
-    file = {"name": "t", "project": "demo", "compute": {"networks": [{"name": "vpc"}], "firewalls": rules}}
-    queue.store.topology = Topology.model_validate(file, context=Defaults("demo", lenient=True))
-    error = status(queue, other)["error"]["errors"][0]
-    assert (error["code"], status(queue, same)["status"]) == ("ABORTED", "RUNNING")
-    assert "testbed up" in error["message"]
+    queue.post(FIREWALLS, rule("old", priority=1))
     queue.settle()
-    assert "error" not in status(queue, same)
-    assert {one["name"]: one["priority"] for one in queue.get(FIREWALLS)["items"]} == {"same": 5, "other": 6}
-    queue.patch(f"{FIREWALLS}/other", {"priority": 7})  # nothing is under way on it
+    insert = queue.post(FIREWALLS, rule("new", priority=5))
+    patch = queue.patch(f"{FIREWALLS}/old", {"priority": 5})
+    up(queue, rule("new", priority=6), rule("old", priority=6))
+    for one in (insert, patch):
+        error = status(queue, one)["error"]["errors"][0]
+        assert error["code"] == "ABORTED"
+        assert "testbed up" in error["message"]
     queue.settle()
-    assert queue.get(f"{FIREWALLS}/other")["priority"] == 7
+    assert priorities(queue) == {"new": 6, "old": 6}
+    queue.patch(f"{FIREWALLS}/old", {"priority": 7})  # nothing is under way on it
+    queue.settle()
+    assert priorities(queue) == {"new": 6, "old": 7}
+    gone = queue.delete(f"{FIREWALLS}/old")
+    up(queue)
+    assert status(queue, gone)["status"] == "RUNNING"  # both want it away
+    queue.settle()
+    assert "error" not in status(queue, gone)
+    assert priorities(queue) == {}
+
+
+def test_what_a_file_leaves_alone_goes_on(queue: Api) -> None:
+    """Operations whose resources it has as they were before, or as they will be; also those that were half-done."""
+    made(queue)
+    queue.post(FIREWALLS, rule("patched", priority=1))
+    queue.post(FIREWALLS, rule("deleted", priority=1))
+    queue.settle()
+    going = [
+        queue.post(FIREWALLS, rule("absent", priority=5)), queue.post(FIREWALLS, rule("there", priority=5)),
+        queue.patch(f"{FIREWALLS}/patched", {"priority": 5}), queue.delete(f"{FIREWALLS}/deleted"),
+    ]  # fmt: skip
+    with pytest.raises(Killed):
+        Executor().round(queue.store, cast(Reconciler, Dying()))
+    up(queue, rule("there", priority=5), rule("patched", priority=1), rule("deleted", priority=1))
+    assert queue.store.topology is not None
+    assert {one.name: one.priority for one in queue.store.topology.compute.firewalls} == {
+        "there": 5, "patched": 1, "deleted": 1,
+    }  # fmt: skip
+    with pytest.raises(Refused, match="is not ready"):
+        queue.delete(f"{FIREWALLS}/patched")
+    queue.settle()
+    assert [("error" in status(queue, one), status(queue, one)["status"]) for one in going] == [(False, "DONE")] * 4
+    assert priorities(queue) == {"absent": 5, "there": 5, "patched": 5}
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
