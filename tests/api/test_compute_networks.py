@@ -153,6 +153,17 @@ def test_usable_subnets_include_those_of_the_host(api: Api) -> None:
     assert found["subnetwork"] == f"{LINK}/regions/us-central1/subnetworks/a"
 
 
+def test_a_subnet_has_a_policy(api: Api) -> None:  # behaviour 4.6.1: service projects use it by its role
+    custom(api)
+    subnet(api, "a", "10.0.0.0/24")
+    binding = {"role": "roles/compute.networkUser", "members": ["user:a@example.com"]}
+    etag = api.get(f"{US}/a/getIamPolicy")["etag"]
+    api.post(f"{US}/a/setIamPolicy", {"policy": {"etag": etag, "bindings": [binding]}})
+    assert api.get(f"{US}/a/getIamPolicy")["bindings"] == [binding]
+    with pytest.raises(Refused):
+        api.get(f"{US}/none/getIamPolicy")
+
+
 def test_what_the_topology_file_has_is_complete(api: Api) -> None:
     network = {"name": "vpc", "subnet-mode": "auto"}
     rule = {"name": "r", "network": "projects/demo/global/networks/vpc", "allow": "tcp:80"}

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from testbed.api import filters, listing
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
+from testbed.api.services import iampolicy
 from testbed.api.services.compute import collection, shared_vpc
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
@@ -41,6 +42,9 @@ SUBNETWORKS = Collection(
     name="subnetworks", singular="subnetwork", scope="regions", defaults=defaults, view=view, fingerprinted=True,
     immutable=frozenset({"name", "network", "ipCidrRange", "purpose"}),
 ).register("insert", "get", "list", "aggregatedList")  # fmt: skip
+
+
+iampolicy.register(API, SUBNETWORKS.name, lambda call: SUBNETWORKS.record(call, call.text("resource")).name)
 
 
 def of_network(plane: ControlPlane, network: str) -> list[Record]:
