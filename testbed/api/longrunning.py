@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
@@ -64,6 +64,6 @@ class LongRunning:
         body = next((c.body for c in operation.changes if c.name == operation.target), None)
         if body is None:
             return {"@type": _TYPE + EMPTY}
-        record = plane.find(operation.kind, operation.target)
-        found = record or Record(operation.kind, operation.target, body, effective=body)
+        record = plane.find(operation.kind, operation.target) or Record(operation.kind, operation.target, body)
+        found = replace(record, body=body, effective=body, pending="", deleting=False)  # as it was when this was done
         return {"@type": _TYPE + self.response_type, **self.view(plane, found)}

@@ -33,13 +33,14 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]
             "detail": detail, "instances": len(mine), "healthy": sum(i.health == "healthy" for i in mine),
         }  # fmt: skip
     for record in store.resources.of(KIND):
-        if record.error is not None:  # it is no part of the network (behaviour 1.7.7)
+        if record.effective is None:  # it is no part of the network: not yet, or never (behaviour 1.7.7)
             body = {"network": "", "ipCidrRange": "", "maxInstances": "", **record.body}
             yield {
                 "name": record.id, "region": segment(record.name, "locations"), "network": last(body["network"]),
                 "ipCidrRange": body["ipCidrRange"], "machineType": body.get("machineType", DEFAULT_MACHINE_TYPE),
-                "minInstances": body.get("minInstances", 2), "maxInstances": body["maxInstances"], "state": "ERROR",
-                "detail": record.error["message"], "instances": 0, "healthy": 0,
+                "minInstances": body.get("minInstances", 2), "maxInstances": body["maxInstances"],
+                "state": "ERROR" if record.error else "CREATING",
+                "detail": record.error["message"] if record.error else "", "instances": 0, "healthy": 0,
             }  # fmt: skip
 
 

@@ -133,9 +133,8 @@ class Watch:
         self._executor.round(store, reconciler)
         topology = topology_of(store)
         changed = self._probe(reconciler, topology)
-        if changed:
-            for instance in store.instances:
-                log.info("%s (%s) is %s", instance.name, instance.address, instance.health)
+        for name, health in changed.items():
+            log.info("%s is %s", name, health)
         replaced = self._replace(reconciler, topology)
         names = {instance.name for instance in store.instances}
         if changed or replaced or self._behind or not names <= store.processes().keys():
@@ -146,7 +145,7 @@ class Watch:
         running = {name: pid for name, pid in store.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
 
-    def _probe(self, reconciler: Reconciler, topology: Topology) -> bool:
+    def _probe(self, reconciler: Reconciler, topology: Topology) -> Mapping[str, Health]:
         """Take note of what health checks found, and begin the next: an instance that is silent holds nobody up."""
         found: Mapping[str, Health] = {}
         processes = reconciler.store.processes()

@@ -327,7 +327,7 @@ class Reconciler:
 
     def probe(self, topology: Topology) -> bool:
         """One round of health checks.  Returns whether any instance's health changed (it is written down then)."""
-        return self.note(self.checks(topology)())
+        return bool(self.note(self.checks(topology)()))
 
     def checks(self, topology: Topology) -> Callable[[], dict[str, Health]]:
         """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
@@ -337,13 +337,13 @@ class Reconciler:
         }
         return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))
 
-    def note(self, found: Mapping[str, Health]) -> bool:
-        """Write down what health checks have found, and which instances have ended; returns whether that is news."""
+    def note(self, found: Mapping[str, Health]) -> Mapping[str, Health]:
+        """Write down what health checks have found, and which instances have ended; returns what is news."""
         known = {i.name: i.health for i in self.store.instances}
         now: dict[str, Health] = {**found, **dict.fromkeys(ended(self.store.processes()), "unhealthy")}
         changed = {name: health for name, health in now.items() if name in known and known[name] != health}
         self.store.set_health(changed)
-        return bool(changed)
+        return changed
 
     def _await_health(
         self,

@@ -6,6 +6,7 @@ is described where it belongs (`vpc`, `serverless`, `node_specs`), this module o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -47,7 +48,6 @@ PROBER = "35.191.0.2"
 """The address that health-check probes come from, in the first documented range (behaviour 2.1.6)."""
 FRONT_END_SOURCE = "35.191.0.3"
 """The address by which the front end reaches instances of the flexible environment."""
-_FIRST_IDENTIFIER = 100
 
 
 def compile_topology(topology: Topology, running: Running) -> Plan:
@@ -75,7 +75,7 @@ class _Compiler:
     def plan(self) -> Plan:
         """Put the parts together, inside out."""
         internet = self.wiring.segment(INTERNET, loopback=str(INTERNET_RANGE[1]))
-        connectors = {c.name: self._ends(c, i) for i, c in enumerate(self.topology.vpcaccess.connectors)}
+        connectors = {c.name: self._ends(c) for c in self.topology.vpcaccess.connectors}
         for network in self.topology.compute.networks:
             self._network(network)
         self._instances()
@@ -175,10 +175,10 @@ class _Compiler:
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
-    def _ends(self, connector: Connector, index: int) -> ConnectorEnds:
+    def _ends(self, connector: Connector) -> ConnectorEnds:
         instances = [i for i in self.running.instances if i.connector == connector.name]
         return ConnectorEnds(
-            connector.name, _FIRST_IDENTIFIER + index, self.topology.connector_range(connector),
+            connector.name, _identifier(connector.name), self.topology.connector_range(connector),
             tuple(i.address for i in instances), tuple(i.address for i in instances if i.health == "healthy"),
         )  # fmt: skip
 
@@ -337,6 +337,11 @@ class _Compiler:
                 self.nodes.append(node_specs.host(host, "on-prem-host"))
             self.nodes.append(node_specs.site_gateway(site))
             segment.tables.append(self.wiring.anti_spoofing(segment))
+
+
+def _identifier(connector: str) -> int:
+    """The network identifier of a connector's tunnels (24 bits); that of others does not change when one goes."""
+    return int.from_bytes(hashlib.sha256(connector.encode()).digest()[:3]) or 1
 
 
 def _nodes_of(workload: Workload) -> Iterator[str]:
