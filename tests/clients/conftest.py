@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ from google.auth.credentials import AnonymousCredentials
 
 from testbed.api import clients, server
 from testbed.api.discovery import Json
+from testbed.api.identity import Identity
+from testbed.api.keys import KEYS, SqliteKeys
 from testbed.control.durations import typical
 from testbed.paths import client_folder
 from tests.api import harness
@@ -42,6 +47,21 @@ class Served:
 
     def network(self, name: str = "vpc") -> None:
         self.post(f"compute/v1/projects/{PROJECT}/global/networks", {"name": name, "autoCreateSubnetworks": False})
+
+    def become(self, account: str) -> Path:
+        """Write the key file of a service account, where `testbed env --proxy` says that it is."""
+        file = self.endpoint.folder / clients.CREDENTIALS
+        with SqliteKeys.open(self.control.store.folder / KEYS) as keys:
+            key = Identity(keys).create_key(f"{account}@{PROJECT}.iam.gserviceaccount.com", PROJECT)
+        file.write_text(json.dumps(key))
+        return file
+
+    def run(self, command: Sequence[str], told: Mapping[str, str]) -> str:
+        """What a program prints that has only this environment."""
+        environment = {**told, "PATH": os.environ["PATH"], "HOME": str(self.endpoint.folder), "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def delay(self, method: str, seconds: float) -> None:
         """Let operations of a method take so long, and others in proportion."""

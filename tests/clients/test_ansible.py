@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,18 +16,13 @@ PLAYBOOK = Path(__file__).with_name("network.yaml")
 
 
 @pytest.mark.skipif(find_spec("ansible_collections.google.cloud") is None, reason="no collection google.cloud")
-def test_a_playbook_makes_a_network(served: Served, tmp_path: Path) -> None:
-    told = {
-        **clients.proxy(served.endpoint), "PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOCALHOST_WARNING": "false",
-    }  # fmt: skip
+def test_a_playbook_makes_a_network(served: Served) -> None:
+    callback = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOCALHOST_WARNING": "false"}
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,",
         "-e", f"ansible_python_interpreter={sys.executable}", str(PLAYBOOK),
     ]  # fmt: skip
-    run = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=100)
-    assert run.returncode == 0, run.stdout + run.stderr
-    (play,) = json.loads(run.stdout)["plays"]
+    (play,) = json.loads(served.run(command, {**clients.proxy(served.endpoint), **callback}))["plays"]
     found = {task["task"]["name"]: task["hosts"]["localhost"] for task in play["tasks"]}
     assert {name: result["changed"] for name, result in found.items()} == {
         "network": True, "subnetwork": True, "rule": True, "the same rule": False, "a changed rule": True,

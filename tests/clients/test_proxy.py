@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,31 +12,15 @@ from google.cloud import compute_v1, vpcaccess_v1
 
 from testbed.api import clients, keyfile
 from testbed.api.audit import AuditLog
-from testbed.api.identity import Identity
 from testbed.api.keys import KEYS, SqliteKeys
 from tests.clients.conftest import PROJECT, REGION, Served
 
-TOUR = Path(__file__).with_name("tour.py")
+TOUR = str(Path(__file__).with_name("tour.py"))
 
 
-@pytest.fixture
-def keys(served: Served) -> Iterator[Identity]:
-    with SqliteKeys.open(served.control.store.folder / KEYS) as found:
-        yield Identity(found)
-
-
-def environment(served: Served, keys: Identity, account: str) -> dict[str, str]:
-    """What a shell has after `eval "$(testbed env --proxy)"`, for another account than the testbed's own."""
-    file = served.endpoint.folder / clients.CREDENTIALS
-    file.write_text(json.dumps(keys.create_key(f"{account}@{PROJECT}.iam.gserviceaccount.com", PROJECT)))
-    return {**clients.proxy(served.endpoint), "PATH": os.environ["PATH"], "HOME": str(served.endpoint.folder)}
-
-
-def test_a_tour_through_all_libraries(served: Served, keys: Identity) -> None:
-    told = environment(served, keys, "robot-1")
-    tour = subprocess.run([sys.executable, TOUR], env=told, capture_output=True, text=True, check=False, timeout=60)
-    assert tour.returncode == 0, tour.stderr
-    assert json.loads(tour.stdout) == {
+def test_a_tour_through_all_libraries(served: Served) -> None:
+    served.become("robot-1")
+    assert json.loads(served.run([sys.executable, TOUR], clients.proxy(served.endpoint))) == {
         "compute": "https://www.googleapis.com/compute/v1/projects/demo/global/networks/vpc",
         "vpcaccess by gRPC": "READY", "vpcaccess by REST": "READY", "run": "CONDITION_SUCCEEDED", "redis": "READY",
         "functions": "gcf-v2", "network management": "[]", "dns": "['z']", "api client": "2",
@@ -49,9 +30,9 @@ def test_a_tour_through_all_libraries(served: Served, keys: Identity) -> None:
 
 
 @pytest.mark.usefixtures("proxied")
-def test_each_caller_is_the_account_of_its_key(served: Served, keys: Identity) -> None:
+def test_each_caller_is_the_account_of_its_key(served: Served) -> None:
     for account in ("robot-1", "robot-2"):
-        environment(served, keys, account)
+        served.become(account)
         with compute_v1.NetworksClient() as client:
             client.insert(project=PROJECT, network_resource=compute_v1.Network(name=account)).result()
     robots = [f"{account}@{PROJECT}.iam.gserviceaccount.com" for account in ("robot-1", "robot-2")]
@@ -59,9 +40,8 @@ def test_each_caller_is_the_account_of_its_key(served: Served, keys: Identity) -
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_forged_key_is_not_believed(served: Served, keys: Identity) -> None:
-    environment(served, keys, "robot-1")
-    file = served.endpoint.folder / clients.CREDENTIALS
+def test_a_forged_key_is_not_believed(served: Served) -> None:
+    file = served.become("robot-1")
     known, forged = json.loads(file.read_text()), keyfile.private_pem(keyfile.new_key())
     file.write_text(json.dumps({**known, "private_key": forged}))
     with vpcaccess_v1.VpcAccessServiceClient(transport="rest") as client, pytest.raises(exceptions.Unauthorized):
@@ -71,8 +51,8 @@ def test_a_forged_key_is_not_believed(served: Served, keys: Identity) -> None:
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_deleted_key_holds_no_longer(served: Served, keys: Identity) -> None:
-    environment(served, keys, "robot-1")
+def test_a_deleted_key_holds_no_longer(served: Served) -> None:
+    served.become("robot-1")
     with compute_v1.NetworksClient() as client:
         assert list(client.list(project=PROJECT)) == []
         with SqliteKeys.open(served.control.store.folder / KEYS) as known:
