@@ -10,7 +10,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "networkmanagement.v1": ("google.cloud.network_management_v1.services.reachability_service",),
 }
 """The packages of the services that are offered by gRPC."""
-_COMMON: Mapping[str, tuple[type[Message], type[Message]]] = {
+COMMON: Mapping[str, tuple[type[Message], type[Message]]] = {
     "/google.longrunning.Operations/GetOperation": (operations_pb2.GetOperationRequest, operations_pb2.Operation),
     "/google.longrunning.Operations/ListOperations": (
         operations_pb2.ListOperationsRequest, operations_pb2.ListOperationsResponse,
@@ -97,7 +97,9 @@ def rpcs() -> Mapping[str, Rpc]:
     for api, modules in SERVICES.items():
         for name in modules:
             for rpc in _of(api, name):
-                found.setdefault(rpc.path, rpc)
+                known = found.setdefault(rpc.path, rpc)
+                if rpc.path in COMMON:  # their names differ: `operations/ID`, `projects/P/locations/L/operations/ID`
+                    found[rpc.path] = replace(known, http=(*known.http, *rpc.http))
     return found
 
 
@@ -115,7 +117,7 @@ def _of(api: str, package: str) -> Iterator[Rpc]:
         name = path.rpartition("/")[2]
         if name in options and hasattr(serializer, "__self__"):
             yield Rpc(path, api, _type(serializer), _type(deserializer), options[name])
-    for path, (request, response) in _COMMON.items():
+    for path, (request, response) in COMMON.items():
         if (name := path.rpartition("/")[2]) in options:
             yield Rpc(path, api, request, response, options[name])
 

@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from testbed.api import errors
 from testbed.api.dispatch import Dispatcher
-from testbed.api.messages import Rpc, rpcs
+from testbed.api.messages import COMMON, Rpc, rpcs
 from testbed.errors import Internal, TestbedError, Unimplemented
 
 Principal = Callable[[str | None], str]
@@ -61,7 +61,8 @@ class Bridge(grpc.GenericRpcHandler):
         except ValueError as error:
             raise Unimplemented(f"{rpc.path} cannot be written as a request: {error}") from error
         dispatcher = self._dispatcher
-        match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), rpc.api.split(".")[0])
+        api = None if rpc.path in COMMON else rpc.api.split(".")[0]
+        match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), api)
         body = written.get("body")
         return await dispatcher.dispatch(
             match, _query(written["query_params"]), _dict(body) if body is not None else None, principal=principal,
