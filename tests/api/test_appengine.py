@@ -85,6 +85,11 @@ def test_places_have_app_engines_names(api: Api) -> None:  # behaviour 1.12.1
     assert "us-central1" not in found
 
 
+def test_runtimes(api: Api) -> None:
+    found = api.get(f"{APP}:listRuntimes", environment="STANDARD")["runtimes"]
+    assert ("python311", "Python 3.11") in [(one["name"], one["displayName"]) for one in found]
+
+
 def test_a_version_is_deployed_from_its_files(api: Api, connector: str) -> None:
     access = {"name": connector, "egressSetting": "ALL_TRAFFIC"}
     done = api.post(VERSIONS, version(api, vpcAccessConnector=access, envVariables={"A": "b"}))

@@ -71,9 +71,11 @@ def _object(plane: ControlPlane, bucket: str, name: str) -> Record:
 
 
 def _swept(plane: ControlPlane) -> Path:
-    """The folder of all sources, without those that nothing uses any more."""
+    """The folder of all sources, without those that nothing uses any more, or would go back to."""
     root = blobs.uploads(plane) / "sources"
     records = [record for kind in _KINDS for record in plane.list(kind)]
-    text = "".join(json.dumps([record.body, record.effective]) for record in records)
+    bodies = [body for record in records for body in (record.body, record.effective)]
+    bodies += [change.previous for operation in plane.store.operations.open() for change in operation.changes]
+    text = json.dumps(bodies)
     folders.sweep(root, [str(path) for path in (root.iterdir() if root.is_dir() else ()) if path.name in text])
     return root

@@ -15,10 +15,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from testbed.nodes.wheels import PYTHON
 from testbed.paths import IMAGES
 
-PYTHON = "3.11"
-"""The version in the runtime's image."""
+__all__ = ("PYTHON", "RUNTIMES", "missing")
+
+RUNTIMES = tuple(f"python3{minor}" for minor in range(9, 14))
+"""Runtimes that are taken; all are run by that version."""
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 

@@ -7,6 +7,7 @@ from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json, document
 from testbed.api.services.appengine.names import API, APPLICATIONS, VIEWS, application, operation, page
 from testbed.api.services.storage import blobs
+from testbed.api.source.requirements import RUNTIMES
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
@@ -78,6 +79,18 @@ def location(call: Call) -> Json:
     if given not in LOCATIONS:
         raise NotFound(f"Location '{given}' was not found.", reason="notFound")
     return _location(call.text("appsId"), given)
+
+
+@serves(API, "apps.listRuntimes")
+def runtimes(call: Call) -> Json:
+    """What can be run from source: Python, whatever its version by the one that the runtime's image has."""
+    wanted = call.text("environment", "STANDARD")
+    names = RUNTIMES if wanted != "FLEXIBLE" else ("python",)
+    environment = "FLEXIBLE" if wanted == "FLEXIBLE" else "STANDARD"
+    return {"runtimes": [
+        {"name": name, "displayName": name.replace("python3", "Python 3."), "environment": environment, "stage": "GA"}
+        for name in names
+    ]}  # fmt: skip
 
 
 def view(plane: ControlPlane, record: Record) -> Json:

@@ -17,6 +17,7 @@ from testbed.api.services import sources
 from testbed.api.services.appengine.names import VERSIONS, region_of
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
+from testbed.api.source.requirements import RUNTIMES
 from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
@@ -56,8 +57,8 @@ def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
     if not _PYTHON.fullmatch(runtime) and not (flexible and body["deployment"].get("container")):
         raise InvalidResource(
             ("version", "runtime"), runtime,
-            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are Python 3 (python39 to"
-            " python313) and, in the flexible environment, container images (deployment.container).",
+            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)} and"
+            " (in the flexible environment) container images: deployment.container.",
         )  # fmt: skip
     if flexible:
         body["network"] = _network(call.plane, app, body.get("network", {}))

@@ -16,7 +16,7 @@ from testbed.api.call import Call
 from testbed.api.services import sources
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
-from testbed.api.source.requirements import PYTHON
+from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
@@ -26,8 +26,6 @@ from testbed.model.base import COMPUTE_NAME, last, segment
 from testbed.model.functions import BuildConfig
 
 KIND = "cloudfunctions.functions"
-RUNTIMES = tuple(f"python3{minor}" for minor in range(9, 14))
-"""All are run by the Python of the runtime's image."""
 DEFAULT_RUNTIME = BuildConfig.model_fields["runtime"].default
 """Of a function in a topology file."""
 NOTE = f"The testbed runs it by Python {PYTHON}."

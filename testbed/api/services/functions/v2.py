@@ -10,7 +10,7 @@ from testbed.api.longrunning import LongRunning, common_metadata
 from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
-from testbed.api.source.requirements import PYTHON
+from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
@@ -74,7 +74,7 @@ def runtimes(call: Call) -> Json:
     found: list[Json] = [
         {"name": name, "displayName": f"Python 3.{name.removeprefix('python3')}", "stage": "GA",
          "environment": environment, **({} if name == known else {"warnings": [records.NOTE]})}
-        for environment in ("GEN_1", "GEN_2") for name in records.RUNTIMES
+        for environment in ("GEN_1", "GEN_2") for name in RUNTIMES
     ]  # fmt: skip
     return {"runtimes": [runtime for runtime in found if wanted(runtime)]}
 
