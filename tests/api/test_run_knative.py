@@ -59,6 +59,27 @@ services = st.builds(
 )  # fmt: skip
 
 
+tasks = templates.map(
+    lambda one: {
+        key: one[key] for key in ("timeout", "serviceAccount", "executionEnvironment", "vpcAccess") if key in one
+    }
+)
+jobs = st.builds(
+    lambda execution, task, container, rest: {
+        **rest, "template": {**execution, "template": {**task, "containers": [container]}}
+    },
+    some(taskCount=counts, parallelism=counts, labels=maps, annotations=maps, client=words),
+    st.builds(lambda one, retries: {**one, "maxRetries": retries}, tasks, st.integers(0, 10)),
+    some(image=words, args=st.lists(words, min_size=1), resources=some(limits=maps).filter(bool)).filter(bool),
+    some(labels=maps, annotations=maps, client=words, launchStage=st.sampled_from(["GA", "BETA"])),
+)  # fmt: skip
+
+
+@given(jobs)
+def test_jobs_from_v2_to_v1_and_back(job: Json) -> None:
+    assert knative.job_to_v2(knative.job_from_v2(job)) == job
+
+
 @given(services)
 def test_from_v2_to_v1_and_back(service: Json) -> None:
     assert knative.service_to_v2(knative.service_from_v2(service)) == service

@@ -16,6 +16,7 @@ from testbed.api.services import iampolicy
 from testbed.api.services.run import names, state, template, validation, view
 from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.operations import Change, Operation
+from testbed.control.plane import busy
 from testbed.control.resources import Record
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
 from testbed.model.base import segment
@@ -81,6 +82,8 @@ def carry_out(call: Call, planned: Plan) -> Operation:
     if before is not None and not plane.list(REVISIONS, f"{name}/revisions/"):
         plane.keep(state.implied(before))  # from now on it is one of several
     if failure := planned.failure:
+        if before is not None and before.pending:
+            raise busy(SERVICES, name)
         for change in planned.changes:
             known = plane.find(change.kind, change.name) or Record(change.kind, change.name, {})
             error = None if known.effective else {"code": failure["code"], "message": failure["message"]}
