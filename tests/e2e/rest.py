@@ -1,0 +1,69 @@
+"""A testbed's control plane, called as Google's clients call it, by REST."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from tests.e2e.program import Program, eventually
+from tests.e2e.small import file
+
+Json = dict[str, Any]
+PATIENCE = 60.0
+
+
+class Rest:
+    """The control plane of a testbed that is up."""
+
+    def __init__(self, bed: Program, topology: Json, *options: str) -> None:
+        self.bed = bed
+        made = bed.run("up", file(bed, topology), *options, "--json")
+        self.root = str(json.loads(made.stdout)["endpoint"])
+
+    def call(self, verb: str, path: str, body: Json | None = None) -> Json:
+        """Call a method; an error is in the answer as `error`."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        request = Request(f"{self.root}/{path}", data, headers, method=verb)  # noqa: S310 - on loopback
+        try:
+            with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
+                found: Json = json.load(answer)
+        except HTTPError as error:
+            found = json.load(error)
+        return found
+
+    def done(self, verb: str, path: str, body: Json | None = None) -> Json:
+        """Call a method that takes time, and wait for the end of its operation."""
+        operation = self.call(verb, path, body)
+        assert "name" in operation, operation
+        return self.ended(path, operation)
+
+    def ended(self, path: str, operation: Json) -> Json:
+        """An operation when it is over; `path` is that of the call that began it."""
+        link = str(operation.get("selfLink", ""))
+        where = link.partition("googleapis.com/")[2] or f"{path.partition('/')[0]}/{operation['name']}"
+        deadline = time.monotonic() + PATIENCE
+        while not operation.get("done") and operation.get("status") != "DONE":
+            assert time.monotonic() < deadline, operation
+            time.sleep(0.05)
+            operation = self.call("GET", where)
+        return operation
+
+    def make(self, path: str, body: Json) -> None:
+        """Make something, without an error."""
+        operation = self.done("POST", path, body)
+        assert "error" not in operation, operation
+
+
+def client_of(bed: Program, node: str, url: str) -> str | None:
+    """The source address at which the web server behind a URL, a VM's, saw a node; None if it was not reached."""
+    result = bed.execute(node, "curl", "-s", "-m", "1", url, check=False)
+    return json.loads(result.stdout)["client"] if result.returncode == 0 else None
+
+
+def eventually_seen(bed: Program, node: str, url: str) -> str:
+    """The same, when it comes to be seen."""
+    return str(eventually(lambda: client_of(bed, node, url), what=f"{node} at {url}"))

@@ -1,0 +1,79 @@
+"""What was accepted is carried out, whatever becomes of the controller: `kill -9` between the answer and the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.control.lock import CONTROLLER, holder
+from tests.e2e.program import eventually
+from tests.e2e.rest import Json, Rest, client_of, eventually_seen
+from tests.e2e.small import program, start
+
+COMPUTE = "compute/v1/projects/small"
+FIREWALLS = f"{COMPUTE}/global/firewalls"
+ADDRESSES = {"client": "10.128.0.2", "server": "10.128.0.3"}
+URL = "http://10.128.0.3/"
+TWO: Json = {
+    "project": "small", "region": "us-central1", "zone": "us-central1-a",
+    "compute": {
+        "networks": [{"name": "vpc"}],
+        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.128.0.0/20"}],
+        "instances": [
+            {"name": name, "networkInterfaces": [{"subnetwork": "us", "networkIP": address}]}
+            for name, address in ADDRESSES.items()
+        ],
+    },
+}  # fmt: skip
+ALLOW: Json = {"name": "web", "network": "global/networks/vpc", "allowed": [{"IPProtocol": "tcp"}]}
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Rest]:
+    """Two VMs; a change of a firewall rule takes its time (a quarter of Google's)."""
+    with program(tmp_path, "again") as bed:
+        yield Rest(bed, {**TWO, "name": bed.name}, "--operation-delay", "0.25")
+
+
+def test_a_restart_goes_on(slow: Rest) -> None:
+    bed = slow.bed
+    insert = slow.call("POST", FIREWALLS, ALLOW)
+    _kill(slow)
+    assert insert["status"] == "RUNNING"
+    assert client_of(bed, "client", URL) is None
+    restarted = Rest(bed, {**TWO, "name": bed.name})  # the file does not know the rule, and leaves it alone
+    assert "error" not in eventually(lambda: _ended(restarted, insert), what="the end of the insertion")
+    assert eventually_seen(bed, "client", URL) == ADDRESSES["client"]
+
+    delete = restarted.call("DELETE", f"{FIREWALLS}/web")
+    _kill(restarted)
+    assert delete["status"] == "RUNNING"
+    assert client_of(bed, "client", URL) == ADDRESSES["client"]
+    server = start(bed, "serve")
+    try:
+        assert "error" not in eventually(lambda: _ended(restarted, delete), what="the end of the deletion")
+        assert client_of(bed, "client", URL) is None
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+
+
+def _kill(rest: Rest) -> None:
+    folder = rest.bed.state / rest.bed.name
+    controller = holder(folder, CONTROLLER)
+    assert controller
+    os.kill(controller, signal.SIGKILL)
+    eventually(lambda: holder(folder, CONTROLLER) is None, what="the end of the controller")
+
+
+def _ended(rest: Rest, operation: Json) -> Json:
+    """The operation, or nothing while it is not over or nobody answers."""
+    try:
+        found = rest.call("GET", f"{COMPUTE}/global/operations/{operation['name']}")
+    except OSError:
+        return {}
+    return found if found.get("status") == "DONE" else {}
