@@ -29,7 +29,10 @@ log = logging.getLogger("testbed.executor")
 
 LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cloudfunctions.functions"})
 """Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
-WIRED = frozenset({"compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", connectors.KIND})
+WIRED = frozenset({
+    "compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", "compute.addresses",
+    "compute.globalAddresses", "compute.routers", "compute.projects", connectors.KIND,
+})  # fmt: skip
 """Kinds that are in effect as soon as the kernel is: no node is configured for them."""
 
 
