@@ -9,6 +9,7 @@ import pytest
 from testbed.api.discovery import Json
 from testbed.errors import Unavailable
 from testbed.model.projects import project_number
+from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 
 REGION = "v2/projects/demo/locations/us-central1"
@@ -88,6 +89,18 @@ def test_traffic_can_stay_at_a_named_revision(api: Api) -> None:
     with pytest.raises(Refused) as caught:
         api.get(f"{SERVICES}/hello/revisions/{first}")
     assert caught.value.code == 404
+
+
+def test_a_service_of_a_topology_file_has_a_first_revision(api: Api) -> None:
+    given = {"name": "projects/demo/locations/us-central1/services/hello", **body()}
+    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "run": {"services": [given]}})
+    (first,) = api.get(f"{SERVICES}/hello/revisions")["revisions"]
+    assert first["name"].endswith("/revisions/hello-00001")
+    done = api.patch(f"{SERVICES}/hello", body(timeout="20s"))["response"]
+    assert done["latestReadyRevision"].rpartition("/")[2].startswith("hello-00002-")
+    pinned = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "hello-00001", "percent": 100}]
+    api.patch(f"{SERVICES}/hello", {"traffic": pinned}, updateMask="traffic")
+    assert environment(api)["K_REVISION"] == "hello-00001"
 
 
 def test_a_split_is_refused_as_not_built(api: Api) -> None:

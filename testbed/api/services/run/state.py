@@ -66,7 +66,10 @@ def implied(service: Record) -> Record:
     """The revision of a service that was not deployed by a call."""
     name = f"{service.name}/revisions/{service.id}-00001"
     body = revision_body(service.body["template"], name)
-    return Record(REVISIONS, name, body, effective=body, created=service.created, updated=service.created)
+    effective = None if service.effective is None else body
+    return Record(
+        REVISIONS, name, body, effective, created=service.created, updated=service.created, error=service.error
+    )
 
 
 def revision_body(template: Json, name: str) -> Json:
