@@ -290,6 +290,18 @@ def test_a_disk_goes_with_its_instance_only_if_that_says_so(api: Api) -> None:
     assert made["disks"][0]["source"] == f"{ROOT}/zones/us-central1-a/disks/keeper"
 
 
+def test_a_disk_that_is_part_of_an_instance_has_its_name(api: Api) -> None:
+    insert(api)
+    assert api.get(f"{ZONE}/disks/vm")["sourceImage"].endswith("/debian-12")
+    with pytest.raises(Refused, match="disks/vm' already exists"):
+        api.post(f"{ZONE}/disks", {"name": "vm"})
+    with pytest.raises(Refused, match="disks/vm' already exists"):
+        insert(api, "other", disks=[{"boot": True, "initializeParams": {"sourceImage": DEBIAN, "diskName": "vm"}}])
+    _with_subnet(api)  # `testbed up` of a file without the instance
+    assert "items" not in api.get(f"{ZONE}/disks")
+    insert(api)
+
+
 def test_protected_it_is_not_deleted(api: Api) -> None:
     insert(api, deletionProtection=True)
     with pytest.raises(Refused, match="protected against deletion"):

@@ -117,14 +117,18 @@ class Collection:
             NotFound: there is none.
         """
         full = f"{self.parent(call)}/{name or call.text(self.singular)}"
-        found = call.plane.find(self.kind, full)
+        found = self.find(call, full)
         if found is None and call.text(self.singular).isdigit():
             found = next((r for r in call.plane.list(self.kind) if resource_id(r) == call.text(self.singular)), None)
         if found is None:
-            found = next((r for r in self.given(call.plane, call.text("project")) if r.name == full), None)
-        if found is None:
             raise NotFound(f"The resource '{full}' was not found", reason="notFound")
         return found
+
+    def find(self, call: Call, full: str) -> Record | None:
+        """A resource of the project that a call is about, whether it was made or is just there."""
+        if made := call.plane.find(self.kind, full):
+            return made
+        return next((r for r in self.given(call.plane, call.text("project")) if r.name == full), None)
 
     def settled(self, call: Call, name: str = "") -> Record:
         """The resource that a call names, to be changed.
@@ -145,7 +149,7 @@ class Collection:
         if not COMPUTE_NAME.fullmatch(name):
             raise InvalidResource(("name",), name, NAME_RULE)
         full = f"{self.parent(call)}/{name}"
-        if call.plane.find(self.kind, full):
+        if self.find(call, full):
             raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
         return full
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
-from testbed.api.services.compute import images, machine_types
+from testbed.api.services.compute import images, instance_disks, machine_types
 from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.names import url
 from testbed.control.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition
 from testbed.model.base import last
-from testbed.model.images import BUILT_IN
 
 _BY_REFERENCE = ("type", "sourceImage")
 
@@ -40,34 +37,18 @@ def view(plane: ControlPlane, record: Record) -> Json:
         "physicalBlockSizeBytes": "4096", "architecture": "X86_64",
         **{key: url(body[key]) for key in _BY_REFERENCE if body.get(key, "").startswith("projects/")},
     }  # fmt: skip
-    users = _users(plane, record.name)
+    users = instance_disks.users(plane, record.name)
     return {**result, "users": [url(user) for user in users]} if users else result
 
 
-def _users(plane: ControlPlane, disk: str) -> list[str]:
-    place = disk.partition("/disks/")[0]
-    found = plane.list("compute.instances", f"{place}/instances/")
-    return [record.name for record in found if disk in _sources(record)]
-
-
-def _sources(record: Record) -> list[str]:
-    own = f"{record.name.replace('/instances/', '/disks/')}"
-    return [disk.get("source", own) for disk in record.body.get("disks") or [{}]]
-
-
-def _of_files(plane: ControlPlane, project: str) -> Iterator[Record]:
-    """The boot disks of instances that a topology file made: it does not tell them."""
-    for record in plane.list("compute.instances", f"projects/{project}/"):
-        disk = (record.body.get("disks") or [{}])[0]
-        if "source" not in disk:
-            image = disk.get("initializeParams", {}).get("sourceImage", BUILT_IN)
-            zone = record.name.partition("/instances/")[0]
-            body = {"type": f"{zone}/diskTypes/pd-standard", "sizeGb": str(images.SMALLEST_DISK), "sourceImage": image}
-            yield Record("compute.disks", f"{zone}/disks/{record.id}", body, created=record.created)
-
-
 DISKS = Collection(
-    name="disks", singular="disk", scope="zones", complete=complete, view=view, given=_of_files, labelled=True
+    name="disks",
+    singular="disk",
+    scope="zones",
+    complete=complete,
+    view=view,
+    given=instance_disks.of_instances,
+    labelled=True,
 )
 
 
@@ -79,7 +60,7 @@ def remove(call: Call) -> Answer:
         FailedPrecondition: one has it.
     """
     record = DISKS.record(call)
-    if users := _users(call.plane, record.name):
+    if users := instance_disks.users(call.plane, record.name):
         message = f"The disk resource '{record.name}' is already being used by '{users[0]}'"
         raise FailedPrecondition(message, reason=IN_USE)
     return delete(DISKS, call)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from testbed.api import filters, listing
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
+from testbed.api.services.compute import instance_disks
 from testbed.api.services.compute.collection import API, Collection, require_settled
-from testbed.api.services.compute.instance_bodies import DISKS, Place, complete
+from testbed.api.services.compute.instance_bodies import Place, complete
 from testbed.api.services.compute.instance_groups import GROUPS, MEMBERS, members
 from testbed.api.services.compute.instance_templates import TEMPLATES
 from testbed.api.services.compute.instances import INSTANCES, making, status, unmaking
@@ -246,9 +247,9 @@ def _remade(call: Call, manager: Json, record: Record) -> list[Change]:
     for old, new in zip(record.body["disks"], whole["disks"], strict=False):
         parameters = new.get("initializeParams", {})
         disks.append({**old, "initializeParams": parameters} if old["boot"] else old)
-        disk = call.plane.find(DISKS, old["source"])
+        disk = call.plane.find(instance_disks.KIND, old["source"])
         if disk is not None and "sourceImage" in parameters:
-            changes.append(Change(DISKS, disk.name, {**disk.body, "sourceImage": parameters["sourceImage"]}))
+            changes.append(Change(disk.kind, disk.name, {**disk.body, "sourceImage": parameters["sourceImage"]}))
     return [
         Change(record.kind, record.name, INSTANCES.resolved(call, {**whole, "disks": disks}, record.name)), *changes
     ]  # fmt: skip

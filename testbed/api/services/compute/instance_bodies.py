@@ -6,23 +6,17 @@ A template has the same body, without a place; it is completed when an instance 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from testbed.api.call import Call
 from testbed.api.discovery import Json
-from testbed.api.services.compute import images, machine_types
-from testbed.api.services.compute.names import url
+from testbed.api.services.compute import machine_types
 from testbed.api.services.compute.references import qualified
-from testbed.control.operations import Change
 from testbed.control.plane import InvalidResource
-from testbed.control.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument
-from testbed.model.base import COMPUTE_NAME, Defaults, last, region_of
+from testbed.model.base import Defaults, last, region_of
 from testbed.model.projects import project_number
 from testbed.model.walk import Path
 
-DISKS = "compute.disks"
 NETWORK = "global/networks"
 SUBNETWORK = "regions/-/subnetworks"
 
@@ -54,7 +48,7 @@ class Place:
 
 
 def complete(body: Json, place: Place) -> Json:
-    """An instance's body with everything that Google fills in, but for disks that are still to be made.
+    """An instance's body with everything that Google fills in, but for its disks (`instance_disks`).
 
     Raises:
         InvalidArgument, NotFound: as Google refuses it.
@@ -123,81 +117,3 @@ def _subnetwork(nic: Json, place: Place, path: Path) -> str:
     scope = network.partition("/global/")[0]
     name = f"{scope}/regions/{region_of(place.zone)}/subnetworks/{last(network)}"
     return plane.get("compute.subnetworks", name).name
-
-
-def with_disks(body: Json, place: Place) -> tuple[Json, tuple[Change, ...]]:
-    """A body whose disks exist, and the changes that make them.
-
-    Raises:
-        InvalidArgument, NotFound, AlreadyExists: as Google refuses it.
-    """
-    disks = list(body.get("disks", ()))
-    if not disks:
-        raise InvalidResource(("disks",), "", "Boot disk must be specified.")
-    if not any(disk.get("boot") for disk in disks):
-        disks[0] = {**disks[0], "boot": True}
-    made: list[Change] = []
-    whole = [_disk(disk, body["name"], i, place, made) for i, disk in enumerate(disks)]
-    return {**body, "disks": whole}, tuple(made)
-
-
-def _disk(given: Json, instance: str, index: int, place: Place, made: list[Change]) -> Json:
-    path: Path = ("disks", index)
-    disk = {"mode": "READ_WRITE", "interface": "SCSI", "autoDelete": False, "boot": False, "type": "PERSISTENT",
-            "deviceName": f"persistent-disk-{index}", **given}  # fmt: skip
-    parameters: Json = disk.get("initializeParams", {})
-    if source := disk.get("source"):
-        found = place.call.plane.get(DISKS, place.reference(source, "zones/-/disks", (*path, "source")))
-        disk |= {"source": found.name, "diskSizeGb": found.body["sizeGb"]}
-        image = found.body.get("sourceImage")
-    else:
-        name = parameters.get("diskName") or (instance if disk["boot"] else f"{instance}-{index}")
-        image = parameters.get("sourceImage")
-        body = disk_body(name, parameters, place, given.get("diskSizeGb"))
-        disk |= {"source": body["selfLink"], "diskSizeGb": body["sizeGb"]}
-        if place.call.plane.find(DISKS, disk["source"]):
-            raise AlreadyExists(f"The resource '{disk['source']}' already exists", reason="alreadyExists")
-        made.append(Change(DISKS, disk["source"], body))
-    if disk["boot"]:
-        if image is None:
-            raise InvalidResource(path, given, "Boot disk must have a source specified")
-        images.check(place.call.images, image, (*path, "initializeParams", "sourceImage"))
-        disk["initializeParams"] = {**parameters, "sourceImage": image}
-    return disk
-
-
-def disk_body(name: str, parameters: Json, place: Place, size: str | None = None) -> Json:
-    """The body of a disk that is made with an instance."""
-    if not COMPUTE_NAME.fullmatch(name):
-        raise InvalidArgument(f"Invalid value for field 'resource.disks': '{name}' is not the name of a disk.")
-    kind = last(parameters.get("diskType", "pd-standard"))
-    if kind not in machine_types.DISK_TYPES:
-        raise InvalidResource(("disks", "type"), kind, "The referenced resource does not exist.")
-    result: Json = {
-        "name": name, "type": place.full("diskTypes", kind),
-        "sizeGb": size or parameters.get("diskSizeGb", str(images.SMALLEST_DISK)),
-        "selfLink": place.full("disks", name), "zone": place.zone,
-    }  # fmt: skip
-    for key in ("sourceImage", "labels", "description", "licenses"):
-        if key in parameters:
-            result[key] = parameters[key]
-    return result
-
-
-def own_disks(record: Record, call: Call) -> Iterator[Record]:
-    """The disks that go with an instance when it is deleted."""
-    for disk in record.body.get("disks", ()):
-        found = call.plane.find(DISKS, disk.get("source", "")) if disk.get("autoDelete") else None
-        if found is not None:
-            yield found
-
-
-def disk_view(disk: Json, index: int, source: str) -> Json:
-    """An attached disk as it is printed: what it was made from is the disk's own to say."""
-    shown = {key: value for key, value in disk.items() if key not in {"initializeParams", "labels"}}
-    return {
-        "kind": "compute#attachedDisk", "type": "PERSISTENT", "mode": "READ_WRITE", "interface": "SCSI",
-        "deviceName": f"persistent-disk-{index}", "boot": index == 0, "autoDelete": True,
-        "diskSizeGb": str(images.SMALLEST_DISK), "architecture": "X86_64", **shown, "index": index,
-        "source": url(source),
-    }  # fmt: skip

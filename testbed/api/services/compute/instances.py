@@ -5,9 +5,10 @@ from __future__ import annotations
 from testbed.api.call import Answer, Call, serves
 from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json
+from testbed.api.services.compute import instance_disks
 from testbed.api.services.compute.collection import API, Collection, require_settled
 from testbed.api.services.compute.firewalls import FIREWALLS
-from testbed.api.services.compute.instance_bodies import Place, complete, disk_view, own_disks, with_disks
+from testbed.api.services.compute.instance_bodies import Place, complete
 from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
@@ -16,7 +17,6 @@ from testbed.errors import FailedPrecondition, Unimplemented
 from testbed.model.base import Defaults, last
 from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
-from testbed.model.images import BUILT_IN
 
 CPU_PLATFORM = "Unknown CPU Platform"
 """What Google says of an instance that does not run; here of every one: it has the CPU of its host."""
@@ -40,15 +40,12 @@ def view(plane: ControlPlane, record: Record) -> Json:
     """What the server says of an instance."""
     body, project, zone = record.body, record.name.split("/")[1], record.name.split("/")[3]
     where = f"projects/{project}/zones/{zone}"
-    disks = body.get("disks") or [{"initializeParams": {"sourceImage": BUILT_IN}}]
     started = body.get("lastStartTimestamp") or compute_timestamp(record.created)
     result: Json = {
         "status": status(record), "cpuPlatform": CPU_PLATFORM, "lastStartTimestamp": started,
         "machineType": url(f"{where}/machineTypes/{last(body.get('machineType', 'e2-micro'))}"),
         "networkInterfaces": [_nic_view(plane, record, nic) for nic in body["networkInterfaces"]],
-        "disks": [
-            disk_view(disk, i, disk.get("source", f"{where}/disks/{record.id}")) for i, disk in enumerate(disks)
-        ],
+        "disks": instance_disks.view(record),
         "tags": {**body.get("tags", {}), "fingerprint": tags_fingerprint(record)},
         "metadata": {"kind": "compute#metadata", **body.get("metadata", {}),
                      "fingerprint": metadata_fingerprint(record)},
@@ -118,7 +115,7 @@ def making(call: Call, body: Json, place: Place) -> tuple[str, tuple[Change, ...
         InvalidArgument, NotFound, AlreadyExists: as Google refuses it.
     """
     full = INSTANCES.new(call, body.get("name", ""))
-    whole, disks = with_disks(complete(body, place), place)
+    whole, disks = instance_disks.with_disks(complete(body, place), place)
     return full, (*disks, Change("compute.instances", full, INSTANCES.resolved(call, whole, full)))
 
 
@@ -156,8 +153,7 @@ def unmaking(call: Call, record: Record) -> tuple[Change, ...]:
             f" {record.name}'.",
             reason="invalidResourceUsage",
         )  # fmt: skip
-    disks = (Change(disk.kind, disk.name, None) for disk in own_disks(record, call))
-    return Change(record.kind, record.name, None), *disks
+    return Change(record.kind, record.name, None), *instance_disks.deleted_with(record, call)
 
 
 @serves(API, "instances.getEffectiveFirewalls")
