@@ -67,6 +67,7 @@ class Network(Compute):
 
     collection: ClassVar[str] = "global/networks"
     gcloud: ClassVar = {"subnet-mode": "autoCreateSubnetworks", "range": "IPv4Range"}
+    not_built: ClassVar = {"enableUlaInternalIpv6": "the testbed has no IPv6"}
 
     auto_create_subnetworks: Annotated[bool, BeforeValidator(_mode, bool | Literal["auto", "custom"])] = False
     """Whether it has a subnet in every region (behaviour 4.4.7)."""
@@ -149,6 +150,7 @@ class Address(Compute):
     region: RegionName
     address: IPv4 | None = None
     address_type: Annotated[Literal["EXTERNAL", "INTERNAL"], Constant] = "EXTERNAL"
+    ip_version: Annotated[Literal["IPV4"], Constant] = "IPV4"
     subnetwork: SubnetworkRef | None = None
     purpose: Annotated[Literal["GCE_ENDPOINT", "SHARED_LOADBALANCER_VIP", "NAT_AUTO"], Constant] | None = None
 

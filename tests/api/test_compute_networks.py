@@ -84,6 +84,16 @@ def test_a_network_that_says_nothing_of_subnets_is_a_legacy_one(api: Api) -> Non
     assert "IPv4Range" in api.get(f"{NETWORKS}/old")
 
 
+def test_ipv6_is_refused(api: Api) -> None:
+    with pytest.raises(Refused, match="the testbed has no IPv6"):
+        api.post(NETWORKS, {"name": "six", "autoCreateSubnetworks": False, "enableUlaInternalIpv6": True})
+    custom(api)
+    body = {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24", "stackType": "IPV4_IPV6"}
+    for path, refused in ((US, body), (f"{P}/regions/us-central1/addresses", {"name": "a", "ipVersion": "IPV6"})):
+        with pytest.raises(Refused, match="Input should be 'IPV4"):
+            api.post(path, refused)
+
+
 def test_mtu_and_routing_mode_can_be_changed(api: Api) -> None:
     custom(api)
     api.patch(f"{NETWORKS}/vpc", {"mtu": 1500, "routingConfig": {"routingMode": "GLOBAL"}})
