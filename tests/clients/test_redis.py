@@ -59,5 +59,8 @@ def test_refusals(client: redis_v1.CloudRedisClient) -> None:
         create(client)
     with pytest.raises(exceptions.BadRequest):
         create(client, "r2", reserved_ip_range="10.9.0.0/29")
+    with pytest.raises(exceptions.BadRequest, match="BASIC") as caught:
+        client.failover_instance(name=NAME)
+    assert type(caught.value) in {exceptions.BadRequest, exceptions.FailedPrecondition}  # the latter by gRPC
     with pytest.raises(exceptions.BadRequest):
         client.update_instance(update_mask=FieldMask(paths=["tier"]), instance=redis_v1.Instance(name=NAME))

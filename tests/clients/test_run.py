@@ -57,6 +57,8 @@ def test_a_mask_names_what_is_updated(client: run_v2.ServicesClient) -> None:
     request = run_v2.UpdateServiceRequest(service=given, update_mask=FieldMask(paths=["description"]))
     updated = client.update_service(request).result(timeout=10)
     assert (updated.description, dict(updated.labels)) == ("new", {"env": "test"})
+    request = run_v2.UpdateServiceRequest(service={"name": NAME}, update_mask=FieldMask(paths=["description"]))
+    assert client.update_service(request).result(timeout=10).description == ""
 
 
 def test_services_and_revisions_are_listed(client: run_v2.ServicesClient, connect: Connect) -> None:
@@ -91,3 +93,18 @@ def test_a_connector_that_is_not_there(client: run_v2.ServicesClient) -> None:  
     text = f"VPC connector {REGION}/connectors/none does not exist, or Cloud Run does not have permission to use it."
     with pytest.raises(exceptions.GoogleAPICallError, match=text):
         create(client, connector=f"{REGION}/connectors/none")
+
+
+def test_the_life_of_a_job(connect: Connect) -> None:
+    client = connect(run_v2.JobsClient)
+    task = run_v2.TaskTemplate(
+        containers=[run_v2.Container(image="testbed/runtime")], vpc_access=run_v2.VpcAccess(connector=C1), max_retries=1
+    )
+    given = run_v2.Job(template=run_v2.ExecutionTemplate(template=task, task_count=2))
+    made = client.create_job(parent=REGION, job=given, job_id="once").result(timeout=10)
+    assert made == client.get_job(name=f"{REGION}/jobs/once")
+    assert (made.template.task_count, made.template.template.vpc_access.connector) == (2, C1)
+    assert [one.name for one in client.list_jobs(parent=REGION)] == [made.name]
+    client.delete_job(name=made.name).result(timeout=10)
+    with pytest.raises(exceptions.NotFound):
+        client.get_job(name=made.name)

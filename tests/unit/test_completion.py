@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from testbed.api.keys import KEYS, PublicKey, SqliteKeys
 from testbed.cli import app
 from testbed.control.store import Store
 from tests.unit.topologies import example
@@ -52,6 +53,14 @@ def test_services() -> None:
 def test_the_environment_names_the_testbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_NAME", "demo")
     assert offered("exec", "c1") == ["c1-0001"]
+
+
+def test_keys_that_hold() -> None:
+    with Store.open("demo") as store, SqliteKeys.open(store.folder / KEYS) as keys:
+        keys.add(PublicKey("1a", "robot-1@demo.iam.gserviceaccount.com", ""))
+        keys.add(PublicKey("1b", "robot-1@demo.iam.gserviceaccount.com", "", deleted=True))
+        keys.add(PublicKey("2a", "robot-2@demo.iam.gserviceaccount.com", ""))
+    assert offered("key", "delete", "--name", "demo", "1") == ["1a"]
 
 
 def test_scenarios() -> None:
