@@ -10,7 +10,7 @@ from collections.abc import Mapping
 CONNECTOR = 120.0
 """Seconds until a new connector is ready: "about 1-3 minutes" (behaviour 1.7.4)."""
 UNHEALTHY = 300.0
-"""Seconds until it fails to get healthy: "about 4-6 minutes" (behaviour 1.7.4)."""
+"""Seconds until its creation fails for want of health: "about 4-6 minutes" (behaviour 1.7.4)."""
 DEFAULT = 10.0
 """Seconds of what is not listed (recalled: most of Compute Engine's operations)."""
 

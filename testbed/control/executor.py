@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from testbed.control import connectors, executions, startup
+from testbed.control.durations import CONNECTOR, UNHEALTHY
 from testbed.control.operations import Operation
 from testbed.control.plane import topology_of
 from testbed.control.reconciler import Configuration, Reconciler
@@ -130,6 +131,7 @@ class Executor:
     def _look_at_connectors(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
         """End an operation when the instances of its connectors are healthy."""
         operation = settling.operation
+        patience = max(connectors.PATIENCE, store.operation_delay * (UNHEALTHY - CONNECTOR))
         for change in operation.changes:
             if change.kind != connectors.KIND or change.body is None:
                 continue
@@ -138,7 +140,7 @@ class Executor:
             if all(healthy) and connectors.outdated(change.body, mine):
                 settling.since = time.monotonic()  # one after the other is replaced
                 return
-            if not all(healthy) and time.monotonic() - settling.since < connectors.PATIENCE:
+            if not all(healthy) and time.monotonic() - settling.since < patience:
                 return
             if mine and not any(healthy):  # behaviour 1.7.5
                 self._fail(store, reconciler, operation, dict(connectors.UNHEALTHY))

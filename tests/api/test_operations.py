@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from testbed.api.discovery import APIS, document
 from testbed.control import connectors
-from testbed.control.durations import typical
+from testbed.control.durations import TYPICAL, typical
 from testbed.control.executor import Executor
 from testbed.control.operations import Change, Operation
 from testbed.control.reconciler import Outcome, Reconciler
@@ -274,6 +275,25 @@ def test_operations_take_their_time(queue: Api, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(time, "time", lambda: began + after + 1)
     queue.settle()
     assert queue.get(f"v1/{create['name']}")["done"] is True
+
+
+def test_a_failure_takes_longer_than_a_success(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connector that does not get healthy is given up after 4 to 6 minutes (behaviour 1.7.4), not after 1 to 3."""
+    made(queue)
+    queue.kernel.healthy = False
+    create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    queue.store.operation_delay = 1.0
+    queue.settle()
+    began = time.monotonic()
+    for seconds, done in ((170, False), (181, True)):
+        monkeypatch.setattr(time, "monotonic", lambda later=seconds: began + later)
+        queue.settle()
+        assert queue.get(f"v1/{create['name']}")["done"] is done
+
+
+def test_durations_are_of_methods_that_there_are() -> None:
+    known = {method.id for api in APIS for method in document(api).methods}
+    assert set(TYPICAL) <= known
 
 
 # -- a controller that was killed -------------------------------------------------------------------------------------

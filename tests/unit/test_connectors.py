@@ -11,11 +11,16 @@ from testbed.control.connectors import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     PATIENCE,
+    RANGE_CONFLICT,
     Replacer,
     additions,
     deleted,
+    next_outdated,
+    outdated,
+    refusal,
     replacements,
 )
+from testbed.errors import InvalidArgument
 from testbed.fabric.running import ConnectorInstance, Health
 from tests.unit.topologies import CONNECTOR, Serial, connector, instances, small
 
@@ -142,3 +147,35 @@ def test_one_connectors_trouble_is_not_anothers() -> None:
     pauses(replacer, [], 60)
     there = instance(1, "unhealthy", OTHER)
     assert replacer.given_up([instance(300, "unhealthy"), there], 60.5) == [there]
+
+
+# -- another machine type ---------------------------------------------------------------------------------------------
+
+
+def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None:  # behaviour 1.8.5
+    of = small(vpcaccess={"connectors": [connector(machineType="f1-micro", minInstances=3)]})
+    serial = Serial()
+    present = [replace(one, health="healthy", machine_type="e2-micro") for one in additions(of, (), serial)]
+    order = []
+    while gone := list(next_outdated(of, present)):
+        ((old, new),) = replacements(of, present, gone, serial)
+        order.append(old.name)
+        present = [new if one is old else one for one in present]
+        assert list(next_outdated(of, present)) == []  # until the new one carries traffic
+        present = [replace(one, health="healthy") for one in present]
+    assert order == ["c1-0001", "c1-0002", "c1-0003"]
+    assert {one.machine_type for one in present} == {"f1-micro"}
+    assert outdated({"machineType": "f1-micro"}, present) == []
+    assert outdated({}, present) == present  # the default is e2-micro
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("the range 10.8.0.0/28 of connector c2 overlaps 10.8.0.0/28 of connector c1", RANGE_CONFLICT),
+        ("no route may lead into 10.8.0.0/28 of connector c2 (behaviour 4.3.5)", RANGE_CONFLICT),
+        ("small is 10.0.0.0/24, not a /28 (behaviour 1.6.6)", "Operation failed: small is 10.0.0.0/24, not a /28"),
+    ],
+)
+def test_what_an_operation_says(message: str, expected: str) -> None:
+    assert refusal(InvalidArgument(message)) == expected
