@@ -15,7 +15,7 @@ from rich.table import Table
 
 from testbed.fabric.naming import host_name
 from testbed.nodes.engine import connect
-from tests.bench import life, paths
+from tests.bench import life, paths, rules
 from tests.bench.traffic import Path, latency, throughput
 from tests.e2e.program import Program
 
@@ -38,7 +38,8 @@ def main() -> None:
             times = life.Times()
             life.repeat(bed, times, min(3, options.repeats))
             data_path = _data_path(bed, options.repeats, options.seconds)
-    seconds = times.medians() | ({} if built is None else {"images, built from nothing": built})
+            times_of_rules = rules.measure(bed, options.repeats)
+    seconds = times.medians() | times_of_rules | ({} if built is None else {"images, built from nothing": built})
     if options.json:
         sys.stdout.write(json.dumps({"seconds": seconds, "dataPath": data_path}, indent=2) + "\n")
     else:
@@ -84,7 +85,7 @@ def _show(seconds: Mapping[str, float], data_path: Mapping[str, Mapping[str, flo
     console = Console(highlight=False)
     table = Table("life cycle", "seconds", box=None)
     for what, value in seconds.items():
-        table.add_row(what, f"{value:.2f}")
+        table.add_row(what, f"{value:.3f}")
     console.print(table)
     table = Table("data path", "Gbit/s", "testbed's ratio", "round trip, us", "testbed's ratio", box=None)
     for name, way in data_path.items():
