@@ -124,3 +124,9 @@ def test_lists_have_folders(api: Api) -> None:
     ]
     with pytest.raises(Refused, match="not empty"):
         api.delete(f"{BUCKETS}/pail")
+
+
+def test_what_gcloud_reads_of_cloud_build_is_not_there(api: Api) -> None:
+    status, answer = api.send("GET", f"{BUCKETS}/runtime-builders/o/experiments.yaml", query="alt=media")
+    assert status == 404  # it would try again after anything else
+    assert "builds no images" in json.loads(answer)["error"]["message"]

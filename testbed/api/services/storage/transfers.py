@@ -19,7 +19,7 @@ from testbed.api.services.storage import blobs
 from testbed.api.services.storage.objects import object_view
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Json, Record
-from testbed.errors import InvalidArgument, NotFound, Unimplemented
+from testbed.errors import InvalidArgument, NotFound
 from testbed.model.projects import project_number
 
 _UPLOAD = r"(?:resumable/)?upload/storage/v1/b/(?P<bucket>[^/]+)/o"
@@ -65,7 +65,8 @@ def download(call: RawCall, served: Uploads) -> Response:
     """The content of an object."""
     found = _match(_DOWNLOAD, call.path)
     if found["bucket"] == _BUILDERS:
-        raise Unimplemented("The testbed builds no images: deploy to the flexible environment with --image-url.")
+        text = "The testbed builds no images: deploy to the flexible environment with --image-url."
+        raise NotFound(text, reason="notFound")  # gcloud looks there whatever it deploys, and is content with that
     return _content(served.plane, blobs.find(served.plane, found["bucket"], found["object"]))
 
 
