@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from testbed.api import services
-from testbed.api.call import handler_of
+from testbed.api.call import HANDLERS, handler_of
 from testbed.api.discovery import APIS, Match, Method, document
 from testbed.api.dispatch import Dispatcher
 from testbed.control.operations import Operation
@@ -40,7 +40,8 @@ class Calls:
 
     def __init__(self) -> None:
         self.tests: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        self.effective: set[tuple[str, str]] = set()
+        self.effective: set[object] = set()
+        """Handlers: versions of an API share them."""
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         """Note every call that is dispatched, and every operation that is accepted."""
@@ -53,7 +54,7 @@ class Calls:
 
         def accepted(plane: ControlPlane, operation: Operation) -> Operation:
             if any(change.kind in KINDS for change in operation.changes):
-                self.effective.add((operation.api, operation.method))
+                self.effective.add(HANDLERS.get((operation.api, operation.method.partition(".")[2])))
             return submit(plane, operation)
 
         patch.setattr(Dispatcher, "dispatch", noted)
@@ -76,7 +77,7 @@ class Calls:
     def _effect(self, method: Method) -> str:
         if method.verb == "GET":
             return ""
-        return "**yes**" if (method.api, method.id) in self.effective else "no"
+        return "**yes**" if handler_of(method) in self.effective else "no"
 
     def _tests(self, method: Method) -> list[str]:
         return sorted(name.removesuffix(".py") for name in self.tests[method.api, method.id] if "fuzz" not in name)
