@@ -136,6 +136,10 @@ class Operations:
         """Let operations take effect as soon as can be."""
         self._db.executemany("UPDATE operations SET due = 0 WHERE id = ?", [(one.id,) for one in operations])
 
+    def forget(self, operation: Operation) -> None:
+        """Remove an operation that is over."""
+        self._db.execute("DELETE FROM operations WHERE id = ? AND ended IS NOT NULL", (operation.id,))
+
     def end(self, operation: Operation, error: Json | None = None) -> None:
         """Write down that an operation is over."""
         self._db.execute(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from testbed.cli import app
 from testbed.control.faults import Fault, fault
 from testbed.control.plane import STUCK
 from testbed.errors import InvalidArgument, NotFound
@@ -172,6 +176,37 @@ def test_a_quota_is_exceeded(api: Api) -> None:
     done = api.post(CONNECTORS, BODY, connectorId="c1")
     assert done["error"] == {"code": 9, "message": "Operation failed: Insufficient CPU quota in region."}
     assert api.get(f"{CONNECTORS}/c1")["state"] == "ERROR"
+
+
+def test_the_commands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fault add`, `list` and `clear`, while a control plane runs."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    def run(*arguments: str) -> Any:
+        result = CliRunner().invoke(app, ["fault", *arguments, "--name", "t", "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)
+
+    network(api)
+    made = run("add", "error", "--count", "0", "--code", "UNAVAILABLE", "--message", "later", "--method", "*.delete")
+    assert made == {
+        "kind": "error", "method": "*.delete", "resource": "*", "left": 0, "code": "UNAVAILABLE", "message": "later",
+        "number": 1,
+    }  # fmt: skip
+    with pytest.raises(Refused, match="later"):
+        api.delete(f"{NETWORKS}/vpc")
+    run("add", "stuck")
+    api.dispatcher.window = 0.0
+    create = api.post(CONNECTORS, BODY, connectorId="c1")
+    stuck = [{
+        "operation": create["name"].rpartition("/")[2], "resource": create["metadata"]["target"],
+        "method": "vpcaccess.projects.locations.connectors.create",
+    }]  # fmt: skip
+    assert run("list") == {"faults": [made], "stuck": stuck}
+    assert run("clear", "1") == {"removed": 1, "released": []}
+    assert run("clear") == {"removed": 0, "released": stuck}
+    api.plane.when_done(create["name"].rpartition("/")[2]).result(5)
+    assert run("list") == {"faults": [], "stuck": []}
 
 
 def test_faults_are_in_the_store(api: Api) -> None:

@@ -439,6 +439,17 @@ def test_operations_are_listed_and_found_by_their_names(api: Api) -> None:
         assert caught.value.status == "NOT_FOUND"
 
 
+def test_operations_can_be_forgotten_when_they_are_done(queue: Api) -> None:
+    operation = queue.post("v1/projects/demo/services/pubsub.googleapis.com:enable", {})
+    with pytest.raises(Refused, match="is not done"):
+        queue.delete(f"v1/{operation['name']}")
+    queue.settle()
+    assert queue.get(f"v1/{operation['name']}")["done"] is True
+    assert queue.delete(f"v1/{operation['name']}") == {}
+    with pytest.raises(Refused, match="was not found"):
+        queue.get(f"v1/{operation['name']}")
+
+
 def test_operations_page(api: Api) -> None:
     api.post(NETWORKS, VPC)
     names = {api.post(CONNECTORS, {**CONNECTOR, "ipCidrRange": f"10.8.{i}.0/28"}, connectorId=f"c{i}")["name"]

@@ -3,12 +3,14 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 from testbed.control import controller
 from testbed.control.controller import Watch
 from testbed.control.health import FAILURES, HealthChecker, ended
-from testbed.fabric.running import ConnectorInstance
+from testbed.fabric.running import ConnectorInstance, Health
 
 HEALTHY = ConnectorInstance("c1-0001", "c1", "10.8.0.2", "healthy")
 STARTING = ConnectorInstance("c1-0001", "c1", "10.8.0.2", "starting")
@@ -47,3 +49,43 @@ def test_the_next_round_begins_when_an_instance_ends(monkeypatch: Any) -> None:
         resting.join(10)
     assert not resting.is_alive()
     assert time.monotonic() - began < 1
+
+
+class Silent:
+    """In the reconciler's place: probes that nobody answers until a test says so."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.noted: list[Mapping[str, Health]] = []
+        self.pids = {"c1-0001": 1}
+        self.store = SimpleNamespace(processes=lambda: self.pids)
+
+    def checks(self, _: object) -> Callable[[], dict[str, Health]]:
+        return lambda: {"c1-0001": "healthy"} if self.answered.wait(10) else {}
+
+    def note(self, found: Mapping[str, Health]) -> Mapping[str, Health]:
+        self.noted.append(found)
+        return found
+
+
+def test_probes_hold_nobody_up() -> None:
+    wake = threading.Event()
+    watch, silent = Watch("bed", cast("Any", None), cast("Any", None), wake), Silent()
+    for _ in range(3):
+        watch._probe(cast("Any", silent), cast("Any", None))
+    assert silent.noted == [{}, {}, {}]
+    silent.answered.set()
+    assert wake.wait(10)  # the next round is due at once
+    assert watch._probe(cast("Any", silent), cast("Any", None)) == {"c1-0001": "healthy"}
+    watch.close()
+
+
+def test_an_answer_of_a_process_that_has_gone_does_not_count() -> None:
+    wake = threading.Event()
+    watch, silent = Watch("bed", cast("Any", None), cast("Any", None), wake), Silent()
+    watch._probe(cast("Any", silent), cast("Any", None))
+    silent.pids = {"c1-0001": 2}
+    silent.answered.set()
+    assert wake.wait(10)
+    assert watch._probe(cast("Any", silent), cast("Any", None)) == {}
+    watch.close()

@@ -7,7 +7,7 @@ from testbed.api.call import PRINTERS, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
 from testbed.control.operations import Operation
-from testbed.errors import NotFound
+from testbed.errors import FailedPrecondition, NotFound
 
 _LOCATED = "vpcaccess.v1 vpcaccess.v1beta1 run.v2 run.v1 cloudfunctions.v2 redis.v1"
 _PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcemanager.v1 cloudresourcemanager.v3"
@@ -19,12 +19,20 @@ _PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcema
 @serves(_PLAIN, "operations.get")
 def get(call: Call) -> Json:
     """One operation, by its name; whichever API is asked, for their paths are the same."""
-    name = call.text("name") or f"apps/{call.text('appsId')}/operations/{call.text('operationsId')}"
-    operation = call.plane.store.operations.get(name.rpartition("/")[2])
-    printer = _printer(call, operation) if operation is not None else None
-    if operation is None or printer is None or printer.name(operation) != name:
-        raise NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    operation, printer = _named(call)
     return printer(call.plane, operation)
+
+
+@serves("run.v1 run.v2 redis.v1", "projects.locations.operations.delete")
+@serves("networkmanagement.v1", "projects.locations.global.operations.delete")
+@serves("servicenetworking.v1 serviceusage.v1", "operations.delete")
+def delete(call: Call) -> Json:
+    """Forget an operation; that it is over is our choice, for nothing is cancelled by it."""
+    operation, _ = _named(call)
+    if not operation.done:
+        raise FailedPrecondition(f"Operation '{call.text('name')}' is not done.")
+    call.plane.store.operations.forget(operation)
+    return {}
 
 
 @serves(_LOCATED, "projects.locations.operations.list")
@@ -44,6 +52,20 @@ def list_(call: Call) -> Json:
     )  # fmt: skip
     answer: Json = {"operations": list(page.items)} if page.items else {}
     return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+
+
+def _named(call: Call) -> tuple[Operation, LongRunning]:
+    """The operation that a call names, and who prints it.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    name = call.text("name") or f"apps/{call.text('appsId')}/operations/{call.text('operationsId')}"
+    operation = call.plane.store.operations.get(name.rpartition("/")[2])
+    printer = _printer(call, operation) if operation is not None else None
+    if operation is None or printer is None or printer.name(operation) != name:
+        raise NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    return operation, printer
 
 
 def _printer(call: Call, operation: Operation) -> LongRunning | None:
