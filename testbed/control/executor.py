@@ -85,8 +85,8 @@ class Executor:
             outcome = reconciler.advance(topology, [node for one in due for node in one.facts.get("restarts", ())])
         except Exception as error:
             if len(due) == 1:
-                expected = isinstance(error, TestbedError) and not isinstance(error, Internal)
-                log.warning("%s of %s: %s", due[0].method, due[0].target, error, exc_info=not expected)
+                if isinstance(error, Internal) or not isinstance(error, TestbedError):
+                    log.exception("%s", due[0].method)
                 self._fail(store, reconciler, due[0], _crash(store, due[0]) or _status(due[0], error))
                 return
             with store.transaction():
@@ -123,7 +123,7 @@ class Executor:
             return
         if name := executions.executed(operation):
             self._look_at_tasks(store, reconciler, operation, name)
-        elif operation.kind == startup.KIND:
+        elif operation.kind in startup.KINDS:
             self._look_at_containers(store, reconciler, settling)
         else:
             self._look_at_connectors(store, reconciler, settling)
@@ -149,7 +149,7 @@ class Executor:
         self._end(store, operation)
 
     def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
-        """End the deployment of a service when its containers listen."""
+        """End a deployment when its containers listen."""
         operation, pids = settling.operation, store.processes()
         topology = topology_of(store)
         silent = startup.silent(topology, pids, operation)
@@ -186,6 +186,7 @@ class Executor:
         self, store: Store, reconciler: Reconciler, operation: Operation, error: Json
     ) -> Configuration | None:  # fmt: skip
         """Make everything as it was before; returns the configuration of nodes that this takes."""
+        log.info("%s of %s: %s", operation.method, operation.target, error["message"])
         again: Configuration | None = None
         try:
             with store.transaction():
