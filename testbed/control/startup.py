@@ -1,7 +1,7 @@
 """Whether containers listen: Cloud Run waits for that before a revision serves (its default startup probe).
 
-It is read from the kernel, in the network of the container's process: no probe is sent, and an image needs no program
-for it.
+So do functions and App Engine, as far as the testbed goes (our choice).  It is read from the kernel, in the network of
+the container's process: no probe is sent, and an image needs no program for it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from testbed.control.health import ended
 from testbed.control.operations import Operation
 from testbed.control.resources import Json
 from testbed.errors import CODES
+from testbed.model.base import last
 from testbed.model.names import runtime_node
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
 
 KIND = "run.services"
+KINDS = frozenset({KIND, "cloudfunctions.functions", "appengine.versions", "appengine.services"})
+"""What has containers that are waited for; of an App Engine service, those of the version that gets its traffic."""
 PATIENCE = 240.0
 """Seconds that a container may take (Cloud Run's default)."""
+_BEFORE = {
+    "cloud-function": "Could not create or update Cloud Run service {}, Container Healthcheck failed. ",
+}  # fmt: skip
+"""What comes before it where that is deployed otherwise (recalled)."""
 _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
@@ -29,10 +36,10 @@ def silent(topology: Topology, pids: Mapping[str, int], operation: Operation) ->
 
     A node without a process that is known is none of them: in tests there are no containers.
     """
-    deployed = {change.name for change in operation.changes if change.kind == KIND and change.body is not None}
+    deployed = {change.name for change in operation.changes if change.kind in KINDS and change.body is not None}
     return {
         node: workload
-        for workload in topology.served if workload.name in deployed
+        for workload in topology.served if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
         for node in (runtime_node(workload.id, index) for index in range(workload.instances))
         if node in pids and not listens(pids[node], workload.port)
     }  # fmt: skip
@@ -56,9 +63,10 @@ def listens(pid: int, port: int) -> bool:
 
 def failure(workload: Workload) -> Json:
     """What Google says of a container that does not listen (its text, recalled), as a `google.rpc.Status`."""
+    revision = workload.environment.get("K_REVISION", last(workload.name))
     text = (
-        f"Revision '{workload.environment['K_REVISION']}' is not ready and cannot serve traffic. The user-provided"
-        " container failed to start and listen on the port defined provided by the"
+        f"{_BEFORE.get(workload.kind, '').format(workload.id)}Revision '{revision}' is not ready and cannot serve"
+        " traffic. The user-provided container failed to start and listen on the port defined provided by the"
         f" PORT={workload.port} environment variable within the allocated timeout. This can happen when the container"
         " port is misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this"
         " revision might contain more information."
