@@ -38,7 +38,7 @@ def vpcaccess(transport: str) -> str:
 
 def run() -> str:
     template = run_v2.RevisionTemplate(
-        containers=[run_v2.Container(image="testbed/runtime")],
+        containers=[run_v2.Container(image="us-docker.pkg.dev/cloudrun/container/hello")],
         vpc_access=run_v2.VpcAccess(connector=f"{REGION}/connectors/c0"),
     )
     with run_v2.ServicesClient() as client:
