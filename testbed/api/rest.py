@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -91,8 +91,10 @@ class Rest:
                 return await asyncio.to_thread(special.serve, call, self._uploads)
             return special.serve(call, self._uploads)
         principal = self._principal(request.headers.get("authorization"))
-        match = self._dispatcher.find(request.verb, request.path, self._api(request))
         text = await _body(receive, LIMIT)
+        if request.verb == "POST" and request.headers.get("x-http-method-override", "").upper() == "GET":
+            request, text = _long(request, text), b""
+        match = self._dispatcher.find(request.verb, request.path, self._api(request))
         result = await self._dispatcher.dispatch(
             match, request.query, _parsed(text), principal=principal, endpoint=request.endpoint
         )
@@ -141,6 +143,12 @@ def _request(scope: Scope) -> Request:
     query = parse_qsl(text, keep_blank_values=True)
     target = f"{parts.path or '/'}?{text}" if text else parts.path or "/"
     return Request(scope["method"], _decoded(path), query, headers, host, endpoint, target)
+
+
+def _long(request: Request, form: bytes) -> Request:
+    """A GET whose query was too long for a URL: gcloud and google-api-python-client send it as a form."""
+    query = parse_qsl(form.decode("latin-1"), keep_blank_values=True)
+    return replace(request, verb="GET", query=[*request.query, *query])
 
 
 def _decoded(path: str) -> str:

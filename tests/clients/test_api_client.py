@@ -54,3 +54,12 @@ def test_compute(api: Build) -> None:
         with pytest.raises(HttpError) as refused:
             service.networks().get(project=PROJECT, network="none").execute()
         assert refused.value.error_details[0]["reason"] == "notFound"
+
+
+def test_a_query_may_be_longer_than_a_url(api: Build) -> None:
+    with closing(api("compute", "v1")) as service:
+        for name in ("vpc", "other"):
+            service.networks().insert(project=PROJECT, body={"name": name, "autoCreateSubnetworks": False}).execute()
+        names = " OR ".join(f"(name = vpc{number})" for number in range(200))
+        found = service.networks().list(project=PROJECT, filter=f"(name = vpc) OR {names}").execute()
+        assert [one["name"] for one in found["items"]] == ["vpc"]
