@@ -57,7 +57,7 @@ def admit(call: Call) -> None:
     api = call.method.api.split(".")[0]
     project = next(_projects(call), None)
     if project is not None and api not in _ALWAYS:
-        service, project = f"{api}.googleapis.com", project_id(call.plane, project)
+        service = f"{api}.googleapis.com"
         if state_of(call.plane, project, service) == "DISABLED":
             raise ServiceDisabled(service, project)
     call.plane.refuse(call.method.id, resource_of(call))
@@ -92,12 +92,6 @@ def known_services() -> Mapping[str, str]:
             served = f"{name}.{version}" in APIS
             titles[name] = json.loads((folder / f"{name}.{version}.json").read_text())["title"] if served else name
     return {f"{name}.googleapis.com": title for name, title in sorted(titles.items())}
-
-
-def project_id(plane: ControlPlane, project: str) -> str:
-    """The id of a project that may be given by its number."""
-    main = str(plane.general.get("project", ""))
-    return main if project == str(project_number(main)) else project
 
 
 def _projects(call: Call) -> Iterator[str]:

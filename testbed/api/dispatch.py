@@ -112,11 +112,17 @@ class Dispatcher:
         method = match.method
         given, repeated = _query(method, query)
         read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
+        path = {key: self._with_id(key, text) for key, text in match.parameters.items()}
         return Call(
             plane=self.plane, images=self.images, audit=self.audit, identity=self.identity, method=method,
-            parameters={**given, **match.parameters}, repeated=repeated, body=read, principal=principal,
-            endpoint=endpoint,
+            parameters={**given, **path}, repeated=repeated, body=read, principal=principal, endpoint=endpoint,
         )  # fmt: skip
+
+    def _with_id(self, key: str, text: str) -> str:
+        """A parameter of a path that may have a project's number."""
+        if key in {"project", "projectId"}:
+            return self.plane.with_id(f"projects/{text}").removeprefix("projects/")
+        return self.plane.with_id(text)
 
     def _reader(self, api: str) -> Reader:
         if api not in self._readers:

@@ -27,6 +27,7 @@ from testbed.fabric.running import ConnectorInstance
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
 from testbed.model.kinds import KINDS, assemble
 from testbed.model.problem import Inconsistent, Problem
+from testbed.model.projects import project_number
 from testbed.model.topology import Topology
 from testbed.model.walk import Path, annotated
 
@@ -135,6 +136,16 @@ class ControlPlane:
 
     # -- changing -------------------------------------------------------------------------------------------------
 
+    def with_id(self, name: str) -> str:
+        """A name whose project is given by its id, where it was given by its number; Google takes either."""
+        parts = name.split("/")
+        if len(parts) < 2 or parts[0] not in {"projects", "namespaces"} or not parts[1].isdigit():
+            return name
+        with self._lock:
+            known = {str(self.store.general.get("project", "")), *self.store.resources.projects()}
+        found = next((project for project in known if str(project_number(project)) == parts[1]), parts[1])
+        return "/".join([parts[0], found, *parts[2:]])
+
     def resolve(self, kind: str, body: Json, known: Defaults) -> Json:
         """A body whose references and names are complete; it is one that packets know by now.
 
@@ -149,7 +160,7 @@ class ControlPlane:
             raise _refusal(error) from None
         result = copy.deepcopy(body)
         for found in annotated(resource, Reference):
-            _set(result, found.path, found.value)
+            _set(result, found.path, self.with_id(found.value))
         if isinstance(resource, Compute):
             result["selfLink"] = resource.self_link
         elif isinstance(resource, Named):

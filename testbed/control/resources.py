@@ -83,6 +83,11 @@ class Resources:
         """Every resource."""
         return [_record(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM resources ORDER BY number")]  # noqa: S608
 
+    def projects(self) -> set[str]:
+        """The ids of the projects that have resources."""
+        rows = self._db.execute("SELECT name FROM resources WHERE name LIKE 'projects/%/%'")
+        return {str(name).split("/", 2)[1] for (name,) in rows}
+
     def put(self, record: Record) -> Record:
         """Write a resource; a change of its body counts as one generation."""
         known, now = self.get(record.kind, record.name), time.time()

@@ -10,6 +10,7 @@ import pytest
 
 from testbed.control import connectors
 from testbed.model.base import Defaults
+from testbed.model.projects import project_number
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 
@@ -121,7 +122,11 @@ def test_without_a_maximum_the_operation_fails(api: Api) -> None:
         ("c1", {"minInstances": 1}, "greater than or equal to 2"),
         ("c1", {"machineType": "n1-standard-1"}, "e2-micro"),
         ("c1", {"maxInstances": 0, "maxThroughput": 350}, "must be a multiple of 100"),
-        ("c1", {"network": "", "subnet": {"name": "small"}}, "either network and ipCidrRange, or subnet"),  # behaviour 1.2.5
+        (
+            "c1",
+            {"network": "", "subnet": {"name": "small"}},
+            "either network and ipCidrRange, or subnet",
+        ),  # behaviour 1.2.5
         ("c1", {"network": "projects/host/global/networks/vpc"}, "only in a network of its own project"),  # 1.6.4
     ],
 )
@@ -391,6 +396,20 @@ def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     api.post(CONNECTORS, BODY, connectorId="c1")
     assert tunnels(api) == 2
     assert api.get(f"{CONNECTORS}/c1")["connectedProjects"] == ["other"]
+
+
+def test_a_project_may_be_given_by_its_number(api: Api) -> None:
+    """Behaviour 3.1.1: in paths and in references; a service of another project may name the connector so."""
+    api.post(CONNECTORS, BODY, connectorId="c1")
+    number = CONNECTORS.replace("demo", str(project_number("demo")))
+    assert api.get(f"{number}/c1") == api.get(f"{CONNECTORS}/c1")
+    connector = f"{number.removeprefix('v1/')}/c1"
+    service = {"template": {"containers": [{"image": "testbed/runtime"}], "vpcAccess": {"connector": connector}}}
+    assert "error" not in api.post("v2/projects/other/locations/us-central1/services", service, serviceId="s")
+    assert api.get(f"{CONNECTORS}/c1")["connectedProjects"] == ["other"]
+    assert tunnels(api) == 2
+    unknown = CONNECTORS.replace("demo", "123456789012")
+    assert api.get(unknown) == {}
 
 
 def tunnels(api: Api) -> int:

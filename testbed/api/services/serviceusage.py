@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from testbed.api import filters, listing
-from testbed.api.admission import KIND, known_services, project_id, state_of
+from testbed.api.admission import KIND, known_services, state_of
 from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning
@@ -94,7 +94,7 @@ def _existing(name: str) -> str:
 
 def _project(call: Call) -> str:
     """The project that a call is about."""
-    return project_id(call.plane, (call.text("name") or call.text("parent")).split("/")[1])
+    return (call.text("name") or call.text("parent")).split("/")[1]
 
 
 def _view(call: Call, name: str, state: str | None = None) -> Json:
