@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
+from google.auth import jwt
 from google.cloud import compute_v1, vpcaccess_v1
 
 from testbed.api import clients, keyfile
 from testbed.api.audit import AuditLog
 from testbed.api.keys import KEYS, SqliteKeys
-from tests.clients.conftest import PROJECT, REGION, Served
+from tests.clients.conftest import PROJECT, REGION, Connect, Served
 
 TOUR = str(Path(__file__).with_name("tour.py"))
 
@@ -48,6 +49,22 @@ def test_a_forged_key_is_not_believed(served: Served) -> None:
         client.get_connector(name=f"{REGION}/connectors/c1")
     with compute_v1.NetworksClient() as client, pytest.raises(exceptions.Unauthorized):
         client.get(project=PROJECT, network="vpc")
+
+
+def test_a_forged_key_is_not_believed_by_grpc(served: Served, connect_grpc: Connect) -> None:
+    client = connect_grpc(vpcaccess_v1.VpcAccessServiceClient)
+    known = json.loads(served.become("robot-1").read_text())
+    forged = {**known, "private_key": keyfile.private_pem(keyfile.new_key())}
+
+    def listed(key: dict[str, str]) -> list[vpcaccess_v1.Connector]:
+        caller = jwt.Credentials.from_service_account_info(key, audience="https://vpcaccess.googleapis.com/")
+        caller.refresh(None)
+        token = caller.token.decode()
+        return list(client.list_connectors(parent=REGION, metadata=[("authorization", f"Bearer {token}")]))
+
+    assert listed(known) == []
+    with pytest.raises(exceptions.Unauthenticated):
+        listed(forged)
 
 
 @pytest.mark.usefixtures("proxied")
