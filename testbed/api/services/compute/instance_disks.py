@@ -16,7 +16,7 @@ from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import AlreadyExists
-from testbed.model.base import COMPUTE_NAME, last
+from testbed.model.base import COMPUTE_NAME, last, relative
 from testbed.model.images import BUILT_IN
 from testbed.model.walk import Path
 
@@ -63,7 +63,8 @@ def _whole(given: Json, instance: str, index: int, place: Place) -> Json:
         if image is None:
             raise InvalidResource(path, given, "Boot disk must have a source specified")
         images.check(place.call.images, image, (*path, "initializeParams", "sourceImage"))
-        disk["initializeParams"] = {**disk.get("initializeParams", {}), "sourceImage": image}
+        # Whichever way the caller came, the image is the same.
+        disk["initializeParams"] = {**disk.get("initializeParams", {}), "sourceImage": relative(image)}
     return disk
 
 
