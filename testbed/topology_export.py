@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from testbed.model.base import segment
+from testbed.model.base import SourceFolder, segment
 from testbed.model.topology import Topology
+from testbed.model.walk import annotated
 
 
-def export(topology: Topology, *, left_out: Iterable[tuple[str, str]] = ()) -> str:
+def export(
+    topology: Topology,
+    *,
+    left_out: Iterable[tuple[str, str]] = (),
+    folders: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The YAML text of a topology.
 
     `left_out` are resources, by kind and name, that no file has, because packets know nothing of them: they are named
-    in a comment.  The text has the shared secrets of VPN tunnels.
+    in a comment.  `folders` says by which other path a source folder is found.  The text has the shared secrets of VPN
+    tunnels.
     """
     data = topology.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for found in annotated(topology, SourceFolder):
+        *way, last = found.path
+        place: Any = data
+        for part in way:
+            place = place[part]
+        place[last] = folders.get(found.value, found.value)
     for section in data.values():
         if isinstance(section, dict):
             _shorten(section, topology.project)

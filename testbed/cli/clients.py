@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json as json_module
 import shlex
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +17,13 @@ from testbed.api.identity import Identity
 from testbed.api.keys import KEYS, SqliteKeys
 from testbed.cli.context import Name, opened
 from testbed.cli.handing import give, hand_out, write
-from testbed.cli.output import Json, print_json
+from testbed.cli.output import Json, errors, print_json
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store
 from testbed.errors import Unavailable
+from testbed.model.base import SourceFolder
 from testbed.model.kinds import KINDS
+from testbed.model.walk import annotated
 from testbed.paths import client_folder
 from testbed.topology_export import export as exported
 
@@ -60,11 +64,33 @@ def export(
 ) -> None:
     """Write the running state as a topology file: `testbed up` of it makes the same state.
 
-    It has the shared secrets of VPN tunnels.
+    It has the shared secrets of VPN tunnels.  Source code that was uploaded goes into a folder beside the file.
     """
     with opened(name) as (store, topology):
         others = [(record.kind, record.name) for record in store.resources.all() if record.kind not in KINDS]
-    hand_out(exported(topology, left_out=others), output)
+        uploaded = {
+            found.value: Path(found.value)
+            for found in annotated(topology, SourceFolder)
+            if Path(found.value).is_relative_to(store.folder)
+        }
+        kept = _keep(uploaded, output) if output is not None else {}
+    if uploaded and output is None:
+        errors.print(
+            f"note: source code is in {store.folder}, and goes with the testbed; --output keeps it", markup=False
+        )
+    hand_out(exported(topology, left_out=others, folders=kept), output)
+
+
+def _keep(uploaded: Mapping[str, Path], output: Path) -> dict[str, str]:
+    """Copy source folders beside a file; says by which relative path each is found from there."""
+    kept: dict[str, str] = {}
+    for value, folder in uploaded.items():
+        copy = output.parent / f"{output.stem}-sources" / folder.name
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        kept[value] = str(copy.relative_to(output.parent))
+    if kept:
+        give(output.parent / f"{output.stem}-sources")
+    return kept
 
 
 def _require_server(store: Store) -> None:

@@ -218,6 +218,7 @@ def test_what_was_made_is_exported_and_comes_up_alike(bed: Program) -> None:
     again = bed.json("up", str(file))
     assert again["started"] == []
     assert again["stopped"] == []
+    assert (bed.folder / "export-sources").is_dir()  # what gcloud uploaded, where it outlives the testbed
 
 
 def test_shared_vpc_needs_four_rules_by_hand(bed: Program, gcloud: Gcloud) -> None:

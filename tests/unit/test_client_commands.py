@@ -16,7 +16,7 @@ from testbed.control.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.model.topology import Topology
 from testbed.paths import client_folder
-from testbed.topology_file import parse
+from testbed.topology_file import load, parse
 from tests.unit.topologies import small
 
 EMAIL = "robot@p.iam.gserviceaccount.com"
@@ -136,3 +136,16 @@ def test_the_state_is_exported(tmp_path: Path) -> None:
     assert parse(text, "-", tmp_path) == small()
     run("export", "-o", str(tmp_path / "t.yaml"))
     assert (tmp_path / "t.yaml").read_text() == text
+
+
+def test_uploaded_source_goes_beside_the_file(state: Path, tmp_path: Path) -> None:
+    source = state / "t" / "uploads" / "abc"
+    source.mkdir(parents=True)
+    (source / "main.py").write_text("app = None\n")
+    function = {"name": "f", "buildConfig": {"entryPoint": "app", "source": str(source)}}
+    with Store.open("t") as store:
+        store.topology = small(cloudfunctions={"functions": [function]})
+    run("export", "-o", str(tmp_path / "t.yaml"))
+    (there,) = load(tmp_path / "t.yaml").cloudfunctions.functions
+    assert there.build_config.source == str(tmp_path / "t-sources" / "abc")
+    assert (tmp_path / "t-sources" / "abc" / "main.py").read_text() == "app = None\n"
