@@ -142,9 +142,9 @@ class Region:
         """
         space, table = self.space, runtime.group
         hops = [
-            Nexthop(runtime.hop(address), TUNNEL, connector.identifier, address, runtime.outer)
-            for address in (connector.healthy if connector else ())
-        ]
+            Nexthop(runtime.hop(address), TUNNEL, end.identifier, address, runtime.outer)
+            for end in ([connector] if connector else []) for address in end.healthy
+        ]  # fmt: skip
         space.nexthops |= set(hops)
         if hops:
             space.groups.add(NexthopGroup(runtime.group, tuple(sorted(h.id for h in hops)), BUCKETS, IDLE_TIMER))
