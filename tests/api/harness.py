@@ -89,7 +89,6 @@ class Compiling:
         self.plan = compile_topology(topology, store.running)
         return Outcome()
 
-
     def _replace(self, topology: Topology) -> None:
         """Give connectors instances of their machine type, as the controller does, one after the other."""
         store = self._store

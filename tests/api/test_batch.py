@@ -38,8 +38,10 @@ def test_each_call_has_its_own_answer(api: Api) -> None:
     boundary = answer.split(b"\r\n", 1)[0][2:]
     message = message_from_bytes(b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\n\r\n" + answer)
     found = {}
-    for part in message.get_payload():
-        line, _, rest = part.get_payload().partition("\r\n")
+    for part in message.walk():
+        if part.is_multipart():
+            continue
+        line, _, rest = str(part.get_payload()).partition("\r\n")
         found[part["Content-ID"]] = (line.split(" ", 2)[1], json.loads(rest.partition("\r\n\r\n")[2]))
     assert {key: value[0] for key, value in found.items()} == {
         "<response-abc+0>": "200", "<response-abc+1>": "400", "<response-abc+2>": "404",
