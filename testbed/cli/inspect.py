@@ -30,6 +30,7 @@ def status(name: Name = None, json: Json = False) -> None:
         facts: dict[str, Any] = {
             **store.export(),
             "controller": controller,
+            "endpoint": f"http://127.0.0.1:{store.port}" if controller and store.port else None,
             "connectors": list(connector_rows(store, topology)),
             "instances": list(instance_rows(store, topology)),
             "services": list(service_rows(store, topology)),
@@ -39,7 +40,11 @@ def status(name: Name = None, json: Json = False) -> None:
         print_json(facts)
         return
     complete = "" if facts["complete"] else " [yellow](the last `up` did not finish)[/]"
-    watched = f"controller pid {controller}" if controller else "[yellow]no controller: `testbed up` starts it[/]"
+    watched = (
+        f"controller pid {controller}, APIs at {facts['endpoint']}"
+        if controller
+        else "[yellow]no controller: `testbed up` starts it[/]"
+    )
     results.print(f"testbed [bold]{facts['name']}[/]{complete}, {watched}")
     for title, columns in _TABLES.items():
         if rows := facts[title]:
