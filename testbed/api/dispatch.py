@@ -47,6 +47,8 @@ class Dispatcher:
     window: float = WINDOW
     _readers: dict[str, Reader] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
+    _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
+    """For handlers that may take their time: they hold up nobody but each other."""
 
     def find(self, verb: str, path: str, api: str | None) -> Match:
         """The method of a request.
@@ -68,22 +70,35 @@ class Dispatcher:
         Raises:
             TestbedError: Google would refuse it, or the testbed cannot do it.
         """
-        method = match.method
-        handler = handler_of(method)
+        pool = self._pool if changes(match.method) or match.method.verb == "GET" else self._patient
+        call, answer = await self._run(pool, self._answer, match, query, body, principal, endpoint)
+        if not isinstance(answer, Operation):
+            result: Json = answer
+            return result
+        await self.wait(answer.id, self.window)
+        printer = PRINTERS[call.method.api]
+        printed: Json = await self._run(self._pool, lambda: printer(self.plane, self.plane.operation(answer.id)))
+        return printed
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+    def _answer(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+    ) -> tuple[Call, Answer]:  # fmt: skip
+        """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well."""
+        method, error = match.method, None
         try:
+            handler = handler_of(method)
             if handler is None:
                 raise Unimplemented(f"The testbed does not implement {method.id} ({method.api}).")
             call = self._call(match, query, body, principal, endpoint)
-            answer = await self._run(self._invoke, handler, call)
-            result = await self._printed(call, answer) if isinstance(answer, Operation) else answer
-        except TestbedError as error:
-            self.audit.write(method, match.parameters, principal, error)
+            return call, self._invoke(handler, call)
+        except TestbedError as refusal:
+            error = refusal
             raise
-        self.audit.write(method, match.parameters, principal, None)
-        return result
-
-    async def _run(self, work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        finally:
+            self.audit.write(method, match.parameters, principal, error)
 
     def _invoke(self, handler: Handler, call: Call) -> Answer:
         admit(call)
@@ -94,17 +109,13 @@ class Dispatcher:
                 return known
             return handler(call)
 
-    async def _printed(self, call: Call, operation: Operation) -> Json:
-        """An operation, after it has had a moment to end."""
-        await self.wait(operation.id, self.window)
-        printer = PRINTERS[call.method.api]
-        result: Json = await self._run(lambda: printer(self.plane, self.plane.operation(operation.id)))
-        return result
-
     async def wait(self, operation: str, seconds: float) -> None:
         """Until an operation is done, but no longer than this."""
-        future = asyncio.wrap_future(self.plane.when_done(operation))
-        await asyncio.wait({future}, timeout=seconds)
+        waiting = asyncio.wrap_future(await self._run(self._pool, self.plane.when_done, operation))
+        try:
+            await asyncio.wait({waiting}, timeout=seconds)
+        finally:
+            waiting.cancel()  # nobody waits any more
 
     def _call(
         self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
@@ -137,7 +148,7 @@ def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, 
         InvalidArgument: it does not know one.
     """
     last: dict[str, str] = {}
-    every: dict[str, tuple[str, ...]] = {}
+    every: dict[str, list[str]] = {}
     for key, value in query:
         name = key if key in method.parameters else camel(key)
         if name not in method.parameters and key not in _STANDARD:
@@ -146,5 +157,5 @@ def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, 
                 " could not be found in request message."
             )
         last[name] = value
-        every[name] = (*every.get(name, ()), value)
-    return last, every
+        every.setdefault(name, []).append(value)
+    return last, {name: tuple(values) for name, values in every.items()}

@@ -22,6 +22,7 @@ from testbed.control.observation import Nodes, Unseen
 from testbed.control.operations import Change, Operation
 from testbed.control.resources import Json, Record, model
 from testbed.control.store import Store
+from testbed.control.waiting import Waiting
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
@@ -58,7 +59,7 @@ class ControlPlane:
         self.nodes = nodes or Unseen()
         self._wake = wake
         self._lock = threading.RLock()
-        self._waiting: dict[str, list[Future[None]]] = {}
+        self._waiting = Waiting()
         self._accepted = False
         """Whether there is something new for the executor."""
 
@@ -296,21 +297,17 @@ class ControlPlane:
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def when_done(self, name: str) -> Future[None]:
-        """A future that is done when an operation is."""
-        future: Future[None] = Future()
+        """A future that is done when an operation is; whoever does not wait any more cancels it."""
+        future = self._waiting.add(name)  # first, lest it ends in between
         with self._lock:
-            if self.operation(name).done:
-                future.set_result(None)
-            else:
-                self._waiting.setdefault(name, []).append(future)
+            operation = self.store.operations.get(name)
+        if operation is None or operation.done:
+            self._waiting.tell(name)
         return future
 
     def ended(self, name: str) -> None:
         """Tell those who wait for an operation; the executor calls it when it has written the end down."""
-        with self._lock:
-            waiting = self._waiting.pop(name, [])
-        for future in waiting:
-            future.set_result(None)
+        self._waiting.tell(name)
 
 
 def release(store: Store) -> None:

@@ -1,0 +1,67 @@
+"""How calls are carried out: nobody is held up by somebody else's, and nothing is left of those who went away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from testbed.control.faults import fault
+from testbed.model.projects import project_number
+from tests.api.harness import Api
+
+NETWORKS = "compute/v1/projects/demo/global/networks"
+VPC = b'{"name": "vpc", "autoCreateSubnetworks": false}'
+
+
+@contextmanager
+def locked(api: Api, until: threading.Event) -> Iterator[None]:
+    """Somebody else's transaction, which lasts until an event (or too long)."""
+    begun = threading.Event()
+
+    def occupy() -> None:
+        with api.plane.transaction():
+            begun.set()
+            until.wait(5)
+
+    thread = threading.Thread(target=occupy)
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_a_long_transaction_does_not_hold_up_the_loop(api: Api) -> None:
+    number = f"compute/v1/projects/{project_number('demo')}/global/networks"
+    free = threading.Event()
+
+    async def calls() -> list[int]:
+        asked = [asyncio.create_task(one) for one in (api.answer("GET", number), api.answer("POST", NETWORKS, VPC))]
+        waiting = asyncio.create_task(api.dispatcher.wait("none", 5))
+        await asyncio.sleep(0)  # all three have begun
+        free.set()
+        await waiting
+        return [status for status, _ in await asyncio.gather(*asked)]
+
+    async def timely() -> list[int]:
+        async with asyncio.timeout(4):
+            return await calls()
+
+    with locked(api, free):
+        assert asyncio.run(timely()) == [200, 200]
+
+
+def test_nobody_is_kept_who_waits_no_more(api: Api) -> None:
+    api.dispatcher.window = 0.0
+    api.store.faults.add(fault("stuck", method="compute.networks.insert"))
+    name = api.post(NETWORKS, {"name": "vpc", "autoCreateSubnetworks": False})["name"]
+    for _ in range(3):
+        api.post(f"compute/v1/projects/demo/global/operations/{name}/wait")
+    waiting = api.plane.when_done(name)
+    assert len(api.plane._waiting) == 1
+    api.plane.release()
+    waiting.result(5)
+    assert len(api.plane._waiting) == 0
