@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from testbed.errors import InvalidArgument
 
@@ -40,11 +39,10 @@ class Part:
     def scope(self, host: str, authorization: str | None) -> dict[str, object]:
         """The part as an ASGI scope; what it does not say itself is as the whole request has it."""
         headers = {"host": host, **({"authorization": authorization} if authorization else {}), **self.headers}
-        url = urlsplit(self.target)
-        path = self.target.partition("?")[0].encode()
+        path, _, query = self.target.partition("#")[0].partition("?")
         return {
-            "type": "http", "method": self.verb, "path": url.path, "raw_path": path,
-            "query_string": url.query.encode(),
+            "type": "http", "method": self.verb, "path": path, "raw_path": path.encode("latin-1"),
+            "query_string": query.encode("latin-1"),
             "headers": [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()],
         }  # fmt: skip
 
@@ -60,7 +58,10 @@ def read(content_type: str, body: bytes) -> list[Part]:
     Raises:
         InvalidArgument: it is none.
     """
-    message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    try:
+        message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    except RecursionError:  # parts in parts in parts
+        raise InvalidArgument("Failed to parse batch request, error: nested too deeply.") from None
     if message.get_content_type() != "multipart/mixed":
         raise InvalidArgument("Failed to parse batch request, error: the body is not multipart/mixed.")
     found = []
@@ -82,10 +83,9 @@ def _part(identifier: str, text: bytes) -> Part:
     inner = BytesParser(policy=HTTP).parsebytes(rest, headersonly=True)
     _, _, body = (b"\n" + rest.replace(b"\r\n", b"\n")).partition(b"\n\n")
     headers = {key.lower(): str(value) for key, value in inner.items()}
-    target = start[2].decode("latin-1")
-    if is_batch("POST", urlsplit(target).path.lstrip("/")):
-        raise InvalidArgument("Failed to parse batch request, error: a batch in a batch.")
-    return Part(identifier, start[1].decode(), target, headers, body)
+    if not all(text.isascii() for text in (identifier, *headers, *headers.values())):
+        raise InvalidArgument("Failed to parse batch request, error: a part's header is not ASCII.")
+    return Part(identifier, start[1].decode(), start[2].decode("latin-1"), headers, body)
 
 
 def written(parts: Sequence[Part], answers: Sequence[Response]) -> Response:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
-from testbed.api import batch, errors, raw, workloads
+from testbed.api import batch, errors, payload, raw, workloads
 from testbed.api.discovery import SLASH, Json
 from testbed.api.dispatch import Dispatcher
 from testbed.api.hosts import GOOGLE, api_of, is_served, is_workload, without_port
@@ -31,6 +31,9 @@ LIMIT = 10 << 20
 """Bytes that the body of a call may have (Google's own limit is of this size)."""
 UPLOAD_LIMIT = 512 << 20
 """Bytes that an upload of source code may have (Cloud Functions takes 512 MB)."""
+_PARAMETERS = 1000
+"""Of a query: more than any client sends, though a filter may be repeated."""
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)([^?#]*)", re.IGNORECASE)
 log = logging.getLogger("testbed.api")
 
 
@@ -62,7 +65,12 @@ class Rest:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        status, headers, body = await self._response(_request(scope), receive)
+        try:
+            request = _request(scope)
+        except InvalidArgument as error:
+            await _send(send, 400, {}, _dump(errors.envelope(error, "")))
+            return
+        status, headers, body = await self._response(request, receive)
         if status == raw.TOO_LARGE:
             headers = {**headers, "connection": "close"}
         await _send(send, status, headers, body)
@@ -87,9 +95,7 @@ class Rest:
             return await self._batch(request, await _body(receive, LIMIT))
         if special := raw.find(request.verb, request.path.replace(SLASH, "/"), dict(request.query)):
             call = _raw(request, await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT))
-            if special.upload:
-                return await asyncio.to_thread(special.serve, call, self._uploads)
-            return special.serve(call, self._uploads)
+            return await asyncio.to_thread(special.serve, call, self._uploads)
         principal = self._principal(request.headers.get("authorization"))
         text = await _body(receive, LIMIT)
         if request.verb == "POST" and request.headers.get("x-http-method-override", "").upper() == "GET":
@@ -105,6 +111,8 @@ class Rest:
         parts = batch.read(request.headers.get("content-type", ""), body)
         authorization = request.headers.get("authorization")
         requests = [_request(part.scope(request.host, authorization)) for part in parts]
+        if any(batch.is_batch(one.verb, one.path) for one in requests):
+            raise InvalidArgument("Failed to parse batch request, error: a batch in a batch.")
         answers = await asyncio.gather(*(
             self._response(one, _receiving(part.body)) for one, part in zip(requests, parts, strict=True)
         ))  # fmt: skip
@@ -129,26 +137,41 @@ class Rest:
 
 
 def _request(scope: Scope) -> Request:
+    """A request's head.
+
+    Raises:
+        InvalidArgument: it has a target that is no URL, or too many parameters.
+    """
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    target = scope.get("raw_path") or scope["path"].encode()
-    parts = urlsplit(target.decode("latin-1"))
-    host = parts.netloc or headers.get("host", "")  # absolute form: as a proxy is asked (RFC 9112, 3.2.2)
-    secure = not parts.netloc and without_port(host).endswith(GOOGLE)  # else they are only asked for in absolute form
+    target = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    asked = _ABSOLUTE.fullmatch(target)  # as a proxy is asked (RFC 9112, 3.2.2)
+    host, raw_path = (asked[1], asked[2]) if asked else (headers.get("host", ""), target)
+    secure = not asked and without_port(host).endswith(GOOGLE)  # else they are only asked for in absolute form
     endpoint = f"{'https' if secure else 'http'}://{host}"
-    path = parts.path.lstrip("/")
+    path = raw_path.lstrip("/")
     first, _, rest = path.partition("/")
-    if first.endswith(".googleapis.com"):  # an endpoint override that says which API is meant
+    if first.endswith(".googleapis.com") and not is_workload(host):  # an endpoint override says which API is meant
         host, path = first, rest
     text = scope["query_string"].decode("latin-1")
-    query = parse_qsl(text, keep_blank_values=True)
-    target = f"{parts.path or '/'}?{text}" if text else parts.path or "/"
-    return Request(scope["method"], _decoded(path), query, headers, host, endpoint, target)
+    target = f"{raw_path or '/'}?{text}" if text else raw_path or "/"
+    return Request(scope["method"], _decoded(path), _query(text), headers, host, endpoint, target)
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    """A query's parameters.
+
+    Raises:
+        InvalidArgument: there are too many.
+    """
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS)
+    except ValueError:
+        raise InvalidArgument(f"The request has more than {_PARAMETERS} parameters.") from None
 
 
 def _long(request: Request, form: bytes) -> Request:
     """A GET whose query was too long for a URL: gcloud and google-api-python-client send it as a form."""
-    query = parse_qsl(form.decode("latin-1"), keep_blank_values=True)
-    return replace(request, verb="GET", query=[*request.query, *query])
+    return replace(request, verb="GET", query=[*request.query, *_query(form.decode("latin-1"))])
 
 
 def _decoded(path: str) -> str:
@@ -206,8 +229,8 @@ def _parsed(text: bytes) -> object:
     if not text.strip():
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return payload.parsed(text)
+    except ValueError as error:
         raise InvalidArgument(f"Invalid JSON payload received. {error}") from None
 
 

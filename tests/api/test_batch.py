@@ -57,7 +57,11 @@ def test_each_call_has_its_own_answer(api: Api) -> None:
         ("application/json", b"{}"),
         (KIND, b"nothing"),
         (KIND, written("hello")),
-        (KIND, written(post("/batch/compute/v1", {}))),
+        (KIND, written("GET /x\r\nX-Name: \u00fc\r\n\r\n")),
+        (
+            "multipart/mixed; boundary=b0",
+            b"".join(b"--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n" % (n, n + 1) for n in range(2000)),
+        ),
         (KIND, written(*["GET /x"] * (batch.LARGEST + 1))),
     ],
 )
@@ -70,3 +74,18 @@ def test_a_part_for_another_host_is_refused(api: Api) -> None:
     call = f"GET {NETWORKS} HTTP/1.1\r\nHost: example.com\r\n\r\n"
     _, answer = api.send("POST", PATH, written(call), headers={"content-type": KIND})
     assert b"HTTP/1.1 403" in answer
+
+
+@pytest.mark.parametrize(
+    "path", ["/batch/compute/v1", "/compute.googleapis.com/batch", "/%62atch", "http://localhost/batch"]
+)
+def test_a_batch_in_a_batch_is_refused(api: Api, path: str) -> None:
+    status, answer = api.send("POST", PATH, written(post(path, {})), headers={"content-type": KIND})
+    assert status == 400
+    assert b"a batch in a batch" in answer
+
+
+def test_a_part_whose_target_is_no_url_is_refused_alone(api: Api) -> None:
+    calls = ["GET http://[/x HTTP/1.1\r\n\r\n", f"GET {NETWORKS} HTTP/1.1\r\n\r\n"]
+    _, answer = api.send("POST", PATH, written(*calls), headers={"content-type": KIND})
+    assert [answer.count(line) for line in (b"HTTP/1.1 403", b"HTTP/1.1 200")] == [1, 1]

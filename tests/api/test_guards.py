@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,14 @@ def test_a_body_over_the_limit_is_refused(api: Api) -> None:
     assert "too large" in json.loads(body)["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b'"text"', b"\xff\xfe", b"[1]"])
+DEEP = b'{"a":' * 101 + b"1" + b"}" * 101
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[" * 100_000, b'"text"', b"\xff\xfe", b"[1]", DEEP, b'{"name": "\\ud800"}', b'{"name": NaN}',
+     b'{"mtu": 1e999}', b'{"name": "\xed\xa0\x80"}', '{"name": "vpc"}'.encode("utf-16")],
+)  # fmt: skip
 def test_what_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
     status, answer = api.send("POST", NETWORKS, body)
     assert status == 400
@@ -75,3 +84,33 @@ def test_an_unknown_field_is_named(api: Api) -> None:
 def test_an_unknown_query_parameter_is_named(api: Api) -> None:
     with pytest.raises(Refused, match='Unknown name "colour": Cannot bind query parameter'):
         api.get(NETWORKS, colour="red")
+
+
+def test_too_many_parameters_are_refused(api: Api) -> None:
+    status, body = api.send("GET", NETWORKS, query="filter=a&" * 1001)
+    assert (status, "more than 1000" in json.loads(body)["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("target", ["//[", "//example.com/x", "http://[/x", "*"])
+def test_a_target_that_is_no_path_is_refused(api: Api, target: str) -> None:
+    """Whatever it is, the answer is one of ours, and the host is that of the request."""
+    status, body = asyncio.run(_raw(api, target))
+    assert status in {403, 404}
+    assert json.loads(body)["error"]["code"] == status
+
+
+async def _raw(api: Api, target: str) -> tuple[int, bytes]:
+    scope = {
+        "type": "http", "method": "GET", "path": target, "raw_path": target.encode(), "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await api.rest(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"]
