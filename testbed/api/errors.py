@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.control.plane import InvalidResource
-from testbed.errors import CODES, TestbedError
+from testbed.errors import CODES, Internal, TestbedError
 
 Json = dict[str, Any]
 
@@ -69,6 +69,11 @@ def details(error: TestbedError, api: str) -> list[Json]:
         violation = {"field": ".".join(map(str, error.path)), "description": error.message}
         found.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})
     return found
+
+
+def defect() -> Internal:
+    """What a caller is told of an error that nobody meant; the log has it."""
+    return Internal("Internal error encountered.", hint="the controller's log says more")
 
 
 def code(error: TestbedError) -> int:

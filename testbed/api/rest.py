@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from testbed.api import batch, errors, payload, raw, workloads
+from testbed.api import batch, errors, guards, payload, raw, workloads
 from testbed.api.discovery import SLASH, Json
 from testbed.api.dispatch import Dispatcher
-from testbed.api.hosts import GOOGLE, api_of, is_served, is_workload, without_port
+from testbed.api.hosts import GOOGLE, api_of, is_workload, without_port
 from testbed.api.rpc import Principal
-from testbed.errors import Internal, InvalidArgument, NotFound, PermissionDenied, TestbedError
+from testbed.errors import InvalidArgument, NotFound, TestbedError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -83,11 +83,11 @@ class Rest:
             return errors.http_status(error), {}, _dump(errors.envelope(error, self._named(request)))
         except Exception:
             log.exception("%s /%s of %s", request.verb, request.path, api_of(request.host) or "")
-            internal = Internal("Internal error encountered.", hint="the controller's log says more")
-            return 500, {}, _dump(errors.envelope(internal, self._named(request)))
+            return 500, {}, _dump(errors.envelope(errors.defect(), self._named(request)))
 
     async def _answer(self, request: Request, receive: Receive) -> raw.Response:
-        _guard(request)
+        guards.check_hosts(request.host, request.headers.get("host", request.host))
+        guards.check_caller(request.headers)
         if is_workload(request.host):
             call = _raw(request, await _body(receive, workloads.LIMIT))
             return await workloads.forward(self._uploads.plane, request.host, request.target, call)
@@ -182,18 +182,6 @@ def _decoded(path: str) -> str:
 def _raw(request: Request, body: bytes) -> raw.RawCall:
     path = request.path.replace(SLASH, "/")
     return raw.RawCall(request.verb, path, dict(request.query), request.headers, body, request.endpoint)
-
-
-def _guard(request: Request) -> None:
-    """Refuse what no client of Google's sends.
-
-    Raises:
-        PermissionDenied: the host is not ours, or a browser sends it for some page.
-    """
-    if not is_served(request.host) or not is_served(request.headers.get("host", request.host)):
-        raise PermissionDenied(f"The testbed does not answer for the host {request.host!r}.")
-    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise PermissionDenied("The testbed does not answer requests that a web page makes.")
 
 
 def _receiving(body: bytes) -> Receive:

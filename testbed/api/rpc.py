@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,12 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from testbed.api import errors
+from testbed.api import errors, guards
 from testbed.api.dispatch import Dispatcher
 from testbed.api.messages import COMMON, Rpc, rpcs
 from testbed.errors import Internal, TestbedError, Unimplemented
+
+log = logging.getLogger("testbed.api")
 
 Principal = Callable[[str | None], str]
 """Who calls, by the `authorization` header; raises Unauthenticated."""
@@ -45,15 +48,20 @@ class Bridge(grpc.GenericRpcHandler):
         name = rpc.api.split(".")[0]
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
         try:
+            guards.check_caller(metadata)
             principal = self._principal(metadata.get("authorization"))
             result = await self._call(rpc, request, principal)
-        except TestbedError as error:
-            status = status_pb2.Status(code=errors.code(error), message=errors.message_of(error, name))
-            for detail in errors.details(error, name):
-                json_format.ParseDict(detail, status.details.add())
-            await context.abort_with_status(rpc_status.to_status(status))
-            return None
-        return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
+            return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
+        except TestbedError as refusal:
+            error = refusal
+        except Exception:
+            log.exception("%s", rpc.path)
+            error = errors.defect()
+        status = status_pb2.Status(code=errors.code(error), message=errors.message_of(error, name))
+        for detail in errors.details(error, name):
+            json_format.ParseDict(detail, status.details.add())
+        await context.abort_with_status(rpc_status.to_status(status))
+        return None
 
     async def _call(self, rpc: Rpc, request: Message, principal: str) -> dict[str, Any]:
         try:

@@ -1,0 +1,53 @@
+"""gRPC, where it is refused or goes wrong; what it does otherwise, clients show (`tests/clients`)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+
+from testbed.api.identity import OWNER
+from testbed.api.messages import rpcs
+from testbed.api.rpc import Bridge
+from tests.api.harness import Api
+
+LIST = "/google.cloud.vpcaccess.v1.VpcAccessService/ListConnectors"
+
+
+class Context:
+    """One call, and how it ended."""
+
+    def __init__(self, **metadata: str) -> None:
+        self._metadata = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
+        self.status: Any = None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+    async def abort_with_status(self, status: Any) -> None:
+        self.status = status
+
+
+def asked(api: Api, context: Context, **fields: str) -> Any:
+    rpc = rpcs()[LIST]
+    return asyncio.run(Bridge(api.dispatcher, lambda _: OWNER)._answer(rpc, rpc.request(**fields), context))
+
+
+@pytest.mark.parametrize("metadata", [{"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}])
+def test_a_web_page_is_refused(api: Api, metadata: dict[str, str]) -> None:
+    context = Context(**metadata)
+    assert asked(api, context, parent="projects/demo/locations/us-central1") is None
+    assert context.status.code is StatusCode.PERMISSION_DENIED
+
+
+def test_a_defect_is_not_told(api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(api.plane, "list", broken)
+    context = Context()
+    assert asked(api, context, parent="projects/demo/locations/us-central1") is None
+    assert (context.status.code, "secret" in context.status.details) == (StatusCode.INTERNAL, False)
+    assert "KeyError: 'secret'" in caplog.text  # for whoever runs the testbed
