@@ -127,7 +127,7 @@ def command_line(path: Path, inventory: Path | None, limit: Collection[str] | No
 
 def event_of(raw: Mapping[str, Any]) -> Event | None:
     """What one of ansible-runner's events says about a task on a node, if it does."""
-    status = _STATUS.get(raw["event"])
+    status = _STATUS.get(raw.get("event", ""))  # ansible-runner may lose what an event was about: its file is late
     if status is None:
         return None
     data = raw["event_data"]

@@ -55,3 +55,8 @@ def test_the_command_to_run_it_again_survives_a_shell() -> None:
     assert words[0] == "env"
     assert words[-5:] == ["-i", "/s/inventory.yml", "--limit", "a,b", "/p q/nodes.yml"]
     assert "--become" in command_line(Path("/p"), None, None, become=True)
+
+
+def test_an_event_whose_file_is_late_is_nobodys() -> None:
+    """ansible-runner hands out what it has of an event, which may be no more than its number."""
+    assert event_of({"uuid": "a", "counter": 7, "stdout": ""}) is None
