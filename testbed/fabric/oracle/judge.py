@@ -1,0 +1,191 @@
+"""The oracle: what becomes of a packet, by Google's rules.
+
+It is written from the model and from what is known of Google's network, and knows nothing of how the testbed is made:
+the second opinion on the compiler.  The tests send real packets and compare.
+
+Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down), Redis, instances of the flexible environment,
+Google's own addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+
+from testbed.errors import NotFound
+from testbed.fabric.managed_rules import TUNNEL_PORT
+from testbed.fabric.oracle import rules
+from testbed.fabric.oracle.cloud import Cloud, Nic
+from testbed.fabric.oracle.routes import Way, way
+from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
+from testbed.fabric.running import Running
+from testbed.model.names import runtime_node
+from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY, contains
+from testbed.model.topology import Topology
+from testbed.model.workload import Workload, WorkloadKind
+
+_START: dict[WorkloadKind, Step] = {
+    "cloud-run": Step.START_FROM_CLOUD_RUN_REVISION,
+    "cloud-run-job": Step.START_FROM_CLOUD_RUN_JOB,
+    "cloud-function": Step.START_FROM_CLOUD_FUNCTION,
+    "app-engine-standard": Step.START_FROM_APP_ENGINE_VERSION,
+}
+_SMTP = 25
+
+
+def judge(topology: Topology, running: Running, flow: Flow) -> Verdict:
+    """What becomes of a flow.
+
+    Raises:
+        NotFound: nothing of the topology that can send has the name of the flow's source.
+    """
+    return _Walk(Cloud(topology, running), flow).verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """The way of one flow; a method for each place that it may come to."""
+
+    cloud: Cloud
+    flow: Flow
+
+    def verdict(self) -> Verdict:
+        """From the sender to the end."""
+        topology = self.cloud.topology
+        for workload in topology.workloads:
+            for index in range(workload.instances):
+                if workload.kind in _START and runtime_node(workload.id, index) == self.flow.source:
+                    return self._from_workload(workload)
+        for nic in self.cloud.nics:
+            if nic.owner == self.flow.source:
+                return self._from_nic(Verdict((Step.START_FROM_INSTANCE,)), nic)
+        for host in topology.internet.hosts:
+            if host.name == self.flow.source:
+                return self._over_the_internet(Verdict((Step.START_FROM_INTERNET,)), host.address)
+        raise NotFound(f"nothing called {self.flow.source} can send")
+
+    # -- serverless -----------------------------------------------------------------------------------------------
+
+    def _from_workload(self, workload: Workload) -> Verdict:
+        """The egress setting says what goes through the connector (behaviour 3.2.2, 3.3.1)."""
+        start = Verdict((_START[workload.kind],))
+        through = workload.egress == "ALL_TRAFFIC" or contains(PRIVATE_RANGES_ONLY, self._destination)
+        if workload.connector is not None and through:
+            return self._through_connector(start, workload.connector)
+        if contains(INTERNAL, self._destination):
+            unset = workload.connector is None
+            return start.dropped(Cause.VPC_CONNECTOR_NOT_SET if unset else Cause.PRIVATE_TRAFFIC_TO_INTERNET)
+        pool = IPv4Network(self.cloud.running.addresses[f"pool/{workload.region}"])
+        direct = start.at(Step.SERVERLESS_EXTERNAL_CONNECTION)  # from a pool of Google's (behaviour 3.2.4)
+        return any_of(self._over_the_internet(direct, str(address)) for address in pool.hosts())
+
+    def _through_connector(self, start: Verdict, name: str) -> Verdict:
+        """One of the healthy instances is chosen; a connector that is gone is not bypassed (behaviour 1.10.5)."""
+        connector = next((c for c in self.cloud.topology.vpcaccess.connectors if c.name == name), None)
+        instances = self.cloud.healthy(connector) if connector else []
+        if not instances:
+            return start.dropped(Cause.VPC_CONNECTOR_NOT_RUNNING)
+        return any_of(self._through(start, instance) for instance in instances)
+
+    def _through(self, start: Verdict, instance: Nic) -> Verdict:
+        """The tunnel must get in (behaviour 2.1.7, 2.3.3); then the instance sends under its own address (2.1.1)."""
+        outer = self.cloud.running.addresses[self.flow.source]
+        tunnel = Packet(outer, instance.address, "udp", TUNNEL_PORT)
+        ruling = rules.ingress(self.cloud, instance, tunnel, None)
+        start = replace(start, tunnel=ruling)
+        if not ruling.allows:
+            return start.dropped(Cause.VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED)
+        start = start.at(Step.ARRIVE_AT_VPC_CONNECTOR)
+        if self.flow.protocol == "icmp" and contains(INTERNAL, self._destination):  # behaviour 3.7
+            return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
+        return self._from_nic(start, instance)
+
+    # -- in a network ---------------------------------------------------------------------------------------------
+
+    def _from_nic(self, start: Verdict, sender: Nic) -> Verdict:
+        """The sender's egress rules, then the routes of its network (behaviour 4.1.16, 7.1.4)."""
+        if not sender.runs:
+            return start.dropped(Cause.INSTANCE_NOT_RUNNING)
+        if sender.answers and self.flow.destination == sender.address:  # always allowed (behaviour 4.2.1)
+            return start.delivered(sender.address)
+        ruling = rules.egress(self.cloud, sender, self._packet(sender.address))
+        start = replace(start.at(Step.APPLY_EGRESS_FIREWALL_RULE), sender=ruling)
+        if not ruling.allows:
+            return start.dropped(Cause.FIREWALL_RULE)
+        found = way(self.cloud, sender.network, self.flow.destination)
+        if found is None:
+            return start.dropped(Cause.NO_ROUTE)
+        return self._along(start.at(Step.APPLY_ROUTE), sender, found)
+
+    def _along(self, start: Verdict, sender: Nic, found: Way) -> Verdict:
+        """What the next hop does with it."""
+        match found.hop:
+            case "NETWORK":
+                receiver = self.cloud.nic(found.network, self.flow.destination)
+                return self._to_nic(start, receiver, sender.address, sender)
+            case "INTERNET_GATEWAY":
+                return self._out(start, sender)
+            case "INSTANCE" | "IP":
+                return start.dropped(self._next_hop(found))
+            case "VPN_TUNNEL":
+                return start.dropped(Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED)
+
+    def _next_hop(self, found: Way) -> Cause:
+        """An instance takes only what is for itself: `canIpForward` cannot be set here (behaviour 4.3.8, 7.1.7)."""
+        if found.hop == "IP":
+            there = self.cloud.nic(found.network, found.target)
+            return Cause.FOREIGN_IP_DISALLOWED if there else Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED
+        runs = {instance.full_name for instance in self.cloud.topology.compute.instances if instance.runs}
+        return Cause.FOREIGN_IP_DISALLOWED if found.target in runs else Cause.ROUTE_BLACKHOLE
+
+    def _to_nic(self, start: Verdict, receiver: Nic | None, source: str, sender: Nic | None) -> Verdict:
+        """The receiver's ingress rules, which are those of its own network (behaviour 4.1.18)."""
+        if receiver is None:
+            return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
+        if not receiver.runs:
+            return start.dropped(Cause.INSTANCE_NOT_RUNNING)
+        packet = replace(self._packet(source), destination=receiver.address)
+        ruling = rules.ingress(self.cloud, receiver, packet, sender)
+        start = replace(start.at(Step.APPLY_INGRESS_FIREWALL_RULE), receiver=ruling)
+        if not ruling.allows:
+            return start.dropped(Cause.FIREWALL_RULE)
+        if not receiver.answers:  # behaviour 2.1.3
+            return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
+        return start.delivered(source, Step.ARRIVE_AT_INSTANCE)
+
+    # -- the internet ---------------------------------------------------------------------------------------------
+
+    def _out(self, start: Verdict, sender: Nic) -> Verdict:
+        """The default internet gateway takes public destinations, from what has an external address or Cloud NAT."""
+        if contains(INTERNAL, self._destination):  # behaviour 4.3.9
+            return start.dropped(Cause.PRIVATE_TRAFFIC_TO_INTERNET)
+        if (self.flow.protocol, self.flow.port) == ("tcp", _SMTP):  # behaviour 4.2.2
+            return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
+        sources = {sender.external} if sender.external else sender.nat
+        if not sources:  # behaviour 3.3.2
+            return start.dropped(Cause.NO_EXTERNAL_ADDRESS)
+        return any_of(self._over_the_internet(start.at(Step.NAT), source) for source in sorted(sources))
+
+    def _over_the_internet(self, start: Verdict, source: str) -> Verdict:
+        """To a host, or to the external address of an instance."""
+        if contains(INTERNAL, self._destination):
+            return start.dropped(Cause.PRIVATE_TRAFFIC_TO_INTERNET)
+        if self.flow.destination in {host.address for host in self.cloud.topology.internet.hosts}:
+            return start.delivered(source)
+        receiver = self.cloud.exposed(self.flow.destination)
+        if receiver is None:
+            return start.dropped(Cause.UNKNOWN_EXTERNAL_ADDRESS)
+        arrived = self._to_nic(start, receiver, source, None)
+        back = way(self.cloud, receiver.network, source)
+        if arrived.reachable and (back is None or back.hop != "INTERNET_GATEWAY"):  # no answer (behaviour 4.3.7)
+            return replace(arrived, sources=frozenset()).dropped(Cause.NO_ROUTE)
+        return arrived
+
+    # -- the packet -----------------------------------------------------------------------------------------------
+
+    @property
+    def _destination(self) -> IPv4Address:
+        return IPv4Address(self.flow.destination)
+
+    def _packet(self, source: str) -> Packet:
+        return Packet(source, self.flow.destination, self.flow.protocol, self.flow.port)

@@ -1,0 +1,135 @@
+"""What the oracle is asked, and what it answers, in the words of Connectivity Tests (behaviour 7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum, auto
+from typing import Literal, Self
+
+Protocol = Literal["tcp", "udp", "icmp"]
+Direction = Literal["EGRESS", "INGRESS"]
+
+
+class _Name(StrEnum):
+    """An enumeration whose values are its names."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:  # noqa: ARG004
+        return name
+
+
+class Step(_Name):
+    """The state of one step of a trace (behaviour 7.1.4, 7.1.5)."""
+
+    START_FROM_INSTANCE = auto()
+    START_FROM_INTERNET = auto()
+    START_FROM_CLOUD_RUN_REVISION = auto()
+    START_FROM_CLOUD_RUN_JOB = auto()
+    START_FROM_CLOUD_FUNCTION = auto()
+    START_FROM_APP_ENGINE_VERSION = auto()
+    ARRIVE_AT_VPC_CONNECTOR = auto()
+    SERVERLESS_EXTERNAL_CONNECTION = auto()
+    APPLY_EGRESS_FIREWALL_RULE = auto()
+    APPLY_ROUTE = auto()
+    NAT = auto()
+    APPLY_INGRESS_FIREWALL_RULE = auto()
+    ARRIVE_AT_INSTANCE = auto()
+    DELIVER = auto()
+    DROP = auto()
+
+
+class Cause(_Name):
+    """Why a packet is dropped (behaviour 7.1.6, 7.1.7)."""
+
+    FIREWALL_RULE = auto()
+    FOREIGN_IP_DISALLOWED = auto()
+    INSTANCE_NOT_RUNNING = auto()
+    NO_EXTERNAL_ADDRESS = auto()
+    NO_ROUTE = auto()
+    PRIVATE_TRAFFIC_TO_INTERNET = auto()
+    ROUTE_BLACKHOLE = auto()
+    ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED = auto()
+    ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED = auto()
+    TRAFFIC_TYPE_BLOCKED = auto()
+    UNKNOWN_EXTERNAL_ADDRESS = auto()
+    UNKNOWN_INTERNAL_ADDRESS = auto()
+    VPC_CONNECTOR_NOT_RUNNING = auto()
+    VPC_CONNECTOR_NOT_SET = auto()
+    VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The first packet of a connection, and who sends it."""
+
+    source: str
+    """The name of an instance, of a container instance of a workload, or of a host on the internet."""
+    destination: str
+    """An address."""
+    protocol: Protocol
+    port: int | None = None
+    """The destination's port; ICMP has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What firewall rules see of a packet."""
+
+    source: str
+    destination: str
+    protocol: Protocol
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The one firewall rule that decides (behaviour 4.1.5)."""
+
+    network: str
+    direction: Direction
+    rule: str | None
+    """Its name; None is the implied one (behaviour 4.1.7)."""
+    allows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a flow.  It is made step by step: each method adds one."""
+
+    steps: tuple[Step, ...] = ()
+    tunnel: Ruling | None = None
+    """What decided on the way from the serverless infrastructure to the connector (behaviour 2.2.2)."""
+    sender: Ruling | None = None
+    receiver: Ruling | None = None
+    sources: frozenset[str] = frozenset()
+    """The source address that the receiver sees: one of these."""
+    cause: Cause | None = None
+    """Why it was dropped; None if it arrives, and its answer comes back."""
+    ambiguous: bool = False
+    """Whether it depends on something that the model does not know, as on the connector instance that is chosen."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the flow gets its answer."""
+        return self.cause is None and not self.ambiguous
+
+    def at(self, *steps: Step) -> Self:
+        """The flow has come further."""
+        return replace(self, steps=(*self.steps, *steps))
+
+    def dropped(self, cause: Cause) -> Self:
+        """The flow has come to its end."""
+        return replace(self.at(Step.DROP), cause=cause)
+
+    def delivered(self, source: str, *steps: Step) -> Self:
+        """The flow has reached its destination, where it is seen to come from `source`."""
+        return replace(self.at(*steps, Step.DELIVER), sources=frozenset({source}))
+
+
+def any_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on a flow that takes one of several ways: that of all of them, unless they disagree."""
+    first, *others = verdicts
+    seen = first.sources.union(*(other.sources for other in others))
+    alike = all(replace(other, sources=first.sources) == first for other in others)
+    return replace(first, sources=seen, ambiguous=not alike or first.ambiguous)

@@ -1,0 +1,241 @@
+"""Random networks for the oracle's proof: small, and full of what is easy to get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+from testbed.fabric.addressing import allocate, next_instance
+from testbed.fabric.oracle.verdict import Flow, Protocol
+from testbed.fabric.running import Health, Running
+from testbed.model.base import Defaults
+from testbed.model.names import runtime_node
+from testbed.model.topology import Topology
+
+Data = dict[str, Any]
+
+REGION, ZONE = "us-central1", "us-central1-a"
+TAGS = ("web", "db")
+ACCOUNT = "robot@p.iam.gserviceaccount.com"
+HOSTS = {"near": "203.0.113.10", "far": "203.0.113.77"}
+PORTS: dict[Protocol, Sequence[int | None]] = {"tcp": (22, 80, 443, 8080), "udp": (53, 80, 665, 5000), "icmp": (None,)}
+SPECS = (
+    "all", "tcp", "udp", "icmp", "6", "17", "1", "tcp:80", "tcp:22-80", "tcp:443,tcp:8080", "udp:53", "udp:53-665",
+    "udp:665-666", "tcp:80,udp,icmp",
+)  # fmt: skip
+PRIORITIES = (0, 99, 100, 900, 1000, 1000, 1001, 65535)
+RANGES = (
+    "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/15", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24", "10.0.0.2/32", "10.1.0.3/32",
+    "10.8.0.0/28", "10.9.0.0/28", "35.199.224.0/19", "203.0.113.0/24", "203.0.113.10/32", "198.51.100.0/24",
+    "192.0.2.0/24",
+)  # fmt: skip
+DESTINATIONS = (
+    "0.0.0.0/0", "10.0.0.0/8", "10.50.0.0/16", "10.50.1.0/24", "172.16.0.0/12", "203.0.113.0/24", "203.0.113.10/32",
+    "198.51.100.0/24", "192.0.2.0/24",
+)  # fmt: skip
+NOWHERE = ("10.0.0.200", "10.50.1.1", "172.16.5.5", "203.0.113.200")
+"""Destinations that nothing has: of a subnet, of static routes, of the internet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network, and the health of each connector instance."""
+
+    topology: Data
+    instances: Sequence[tuple[str, Health]]
+
+    def text(self) -> str:
+        """As a file that `read` takes."""
+        return str(yaml.safe_dump({"topology": self.topology, "instances": [*map(list, self.instances)]}))
+
+    def parsed(self) -> Topology:
+        """The topology."""
+        return Topology.model_validate(self.topology, context=Defaults("p", REGION, ZONE))
+
+    def running(self, topology: Topology) -> Running:
+        """The running state: instances of the given health."""
+        connectors = {connector.id: connector for connector in topology.vpcaccess.connectors}
+        found: list[Any] = []
+        for serial, (name, health) in enumerate(self.instances, 1):
+            connector = connectors[name]
+            one = next_instance(connector, topology.connector_range(connector), found, serial)
+            found.append(type(one)(one.name, one.connector, one.address, health, one.machine_type))
+        return Running(allocate(topology, {}), tuple(found))
+
+
+def read(text: str) -> Case:
+    """The case in a file."""
+    data = yaml.safe_load(text)
+    return Case(data["topology"], [(name, health) for name, health in data["instances"]])
+
+
+def flows(topology: Topology, running: Running) -> Iterator[Flow]:
+    """From everything that sends to everything that there is, by each protocol; ports take turns."""
+    workloads = [runtime_node(w.id, index) for w in topology.workloads for index in range(w.instances)]
+    machines = [instance.name for instance in topology.compute.instances if instance.runs]
+    instances = [instance.full_name for instance in topology.compute.instances]
+    keys = [*instances, *(f"{name}/external" for name in instances)]
+    there = [running.addresses[key] for key in keys if key in running.addresses]
+    numbers = count()
+    for source in (*machines, *workloads, *HOSTS):
+        for destination in dict.fromkeys((*there, *HOSTS.values(), *NOWHERE)):
+            if HOSTS.get(source) != destination:
+                for protocol, ports in PORTS.items():
+                    yield Flow(source, destination, protocol, ports[next(numbers) % len(ports)])
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """One to three networks with all that belongs to them."""
+    names = ["a", "b", "c"][: draw(st.integers(1, 3))]
+    subnets = {name: f"10.{index}.0.0/24" for index, name in enumerate(names)}
+    machines = [machine for name in names for machine in draw(_machines(name))]
+    in_networks = st.sampled_from(names)
+    connectors = [
+        {"name": f"c{index}", "network": draw(in_networks), "ipCidrRange": f"10.{8 + index}.0.0/28"}
+        for index in range(draw(st.integers(0, 2)))
+    ]
+    healths: st.SearchStrategy[list[Health]] = st.lists(
+        st.sampled_from(("healthy", "healthy", "healthy", "unhealthy", "starting")), max_size=2
+    )
+    tags = (*TAGS, "vpc-connector", *(f"vpc-connector-{REGION}-{connector['name']}" for connector in connectors))
+    rules = draw(st.lists(st.tuples(in_networks, _rules(tags)), max_size=5 * len(names)))
+    routes = draw(st.lists(st.tuples(in_networks, _routes(machines)), max_size=2 * len(names), unique_by=_place))
+    topology = {
+        "name": "t",
+        "project": "p",
+        "region": REGION,
+        "zone": ZONE,
+        "compute": {
+            "networks": _networks(draw, names),
+            "subnetworks": [{"name": n, "network": n, "ipCidrRange": cidr} for n, cidr in subnets.items()],
+            "instances": machines,
+            "firewalls": [{"name": f"r{i}", "network": net, **rule} for i, (net, rule) in enumerate(rules)],
+            "routes": [
+                {"name": f"s{i}", "network": network, **route}
+                for i, (network, route) in enumerate(routes)
+                if "nextHopInstance" not in route or route["nextHopInstance"].startswith(network)
+            ],
+            "routers": [router for name in names for router in draw(_routers(name))],
+        },
+        "vpcaccess": {"connectors": connectors},
+        "run": {"services": [*_services(connectors)] if connectors else []},
+        "internet": {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]},
+    }
+    return Case(topology, [(connector["name"], health) for connector in connectors for health in draw(healths)])
+
+
+def _place(placed: tuple[str, Data]) -> tuple[str, str, int]:
+    network, route = placed
+    return network, route["destRange"], route["priority"]
+
+
+def _networks(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
+    networks: dict[str, Data] = {
+        name: {"name": name, "deleteDefaultRoutesOnCreate": draw(st.sampled_from((False, False, False, True)))}
+        for name in names
+    }
+    for pair in combinations(names, 2):
+        sides = draw(st.sampled_from((0, 1, 2, 2)))
+        for mine, theirs in (pair, pair[::-1])[:sides]:
+            peering = {
+                "name": f"{mine}-{theirs}",
+                "network": theirs,
+                "exportCustomRoutes": draw(st.booleans()),
+                "importCustomRoutes": draw(st.booleans()),
+            }
+            networks[mine].setdefault("peerings", []).append(peering)
+    return [*networks.values()]
+
+
+@st.composite
+def _machines(draw: st.DrawFn, network: str) -> list[Data]:
+    """One to three instances."""
+    return [
+        {
+            "name": f"{network}{index}",
+            "networkInterfaces": [
+                {"subnetwork": network, **({"accessConfigs": [{}]} if draw(st.integers(0, 2)) == 0 else {})}
+            ],
+            "tags": {"items": draw(st.lists(st.sampled_from(TAGS), unique=True))},
+            "serviceAccounts": [{"email": ACCOUNT}] if draw(st.integers(0, 3)) == 0 else [],
+            "status": draw(st.sampled_from(("RUNNING",) * 7 + ("TERMINATED",))),
+        }
+        for index in range(draw(st.integers(1, 3)))
+    ]
+
+
+@st.composite
+def _rules(draw: st.DrawFn, tags: Sequence[str]) -> Data:
+    """A firewall rule."""
+    tagged = st.lists(st.sampled_from(tags), min_size=1, max_size=2, unique=True)
+    ranges = st.lists(st.sampled_from(RANGES), min_size=1, max_size=3, unique=True)
+    inbound = draw(st.integers(0, 2)) > 0
+    rule: Data = {
+        "direction": "INGRESS" if inbound else "EGRESS",
+        "priority": draw(st.sampled_from(PRIORITIES)),
+        draw(st.sampled_from(("allowed", "allowed", "denied") if inbound else ("allowed", "denied"))): draw(
+            st.sampled_from(SPECS)
+        ),
+        "disabled": draw(st.integers(0, 7)) == 0,
+    }
+    kinds = draw(st.sampled_from(("ranges", "tags", "accounts", "both", "none")))
+    if kinds in {"ranges", "both"}:
+        rule["sourceRanges" if inbound else "destinationRanges"] = draw(ranges)
+    if inbound and kinds in {"tags", "both"}:
+        rule["sourceTags"] = draw(tagged)
+    if inbound and kinds == "accounts":
+        rule["sourceServiceAccounts"] = [ACCOUNT]
+    target = draw(st.sampled_from(("all", "all", "tags", "accounts")))
+    if target == "tags" and kinds != "accounts":
+        rule["targetTags"] = draw(tagged)
+    if target == "accounts" and "sourceTags" not in rule:
+        rule["targetServiceAccounts"] = [ACCOUNT]
+    if draw(st.integers(0, 5)) == 0:  # the other end too (behaviour 4.1.13)
+        rule["destinationRanges" if inbound else "sourceRanges"] = draw(ranges)
+    return rule
+
+
+@st.composite
+def _routes(draw: st.DrawFn, machines: Sequence[Data]) -> Data:
+    """A static route."""
+    hops = (
+        {"nextHopGateway": "default-internet-gateway"},
+        {"nextHopInstance": draw(st.sampled_from(machines))["name"]},
+        {"nextHopIp": draw(st.sampled_from(("10.0.0.2", "10.1.0.2", "10.0.0.99")))},
+    )
+    return {
+        "destRange": draw(st.sampled_from(DESTINATIONS)),
+        "priority": draw(st.sampled_from((0, 100, 999, 1001, 65535))),
+        **draw(st.sampled_from(hops)),
+    }
+
+
+@st.composite
+def _routers(draw: st.DrawFn, network: str) -> list[Data]:
+    """No Cloud NAT, one for all subnets, or one for the named subnet, which leaves a connector's out."""
+    kind = draw(st.sampled_from(("none", "all", "named")))
+    if kind == "none":
+        return []
+    nat: Data = {"name": f"nat-{network}"}
+    if kind == "named":
+        nat |= {
+            "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS",
+            "subnetworks": [{"name": network}],
+        }
+    return [{"name": f"router-{network}", "network": network, "nats": [nat]}]
+
+
+def _services(connectors: Sequence[Data]) -> Iterator[Data]:
+    """For each connector a service with each egress setting, and one without a connector."""
+    for connector in connectors:
+        for egress in ("PRIVATE_RANGES_ONLY", "ALL_TRAFFIC"):
+            access = {"connector": connector["name"], "egress": egress}
+            name = f"{egress.split('_')[0].lower()}-{connector['name']}"
+            yield {"name": name, "template": {"containers": [{}], "vpcAccess": access}}
+    yield {"name": "alone", "template": {"containers": [{}]}}

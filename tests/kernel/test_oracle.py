@@ -1,0 +1,147 @@
+"""The proof: the oracle and real packets agree, on random networks that the real compiler has compiled.
+
+`TESTBED_PROOF=N` tries N networks (`make fuzz N=...`).  What fails is printed as a file for `tests/kernel/oracle`; the
+files there are tried each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from testbed.fabric.compiler import compile_topology
+from testbed.fabric.oracle.judge import judge
+from testbed.fabric.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
+from testbed.fabric.plan import Plan
+from testbed.kernel import firewall
+from testbed.kernel.apply import apply
+from testbed.model.base import last
+from testbed.model.firewall import Firewall
+from testbed.model.names import vpc_segment
+from tests.kernel.networks import PORTS, Case, cases, flows, read
+from tests.kernel.probe import Probe
+from tests.kernel.spaces import Paths, spaces
+
+NUMBER = int(os.environ.get("TESTBED_PROOF", "40"))
+"""Networks."""
+MORE = "TESTBED_PROOF" in os.environ
+KEPT = Path(__file__).parent / "oracle"
+DEAD_ENDS = frozenset({
+    Cause.NO_ROUTE, Cause.ROUTE_BLACKHOLE, Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED, Cause.INSTANCE_NOT_RUNNING,
+    Cause.UNKNOWN_INTERNAL_ADDRESS,
+})  # fmt: skip
+"""The kernel looks for the route first, so that a packet without one may meet no rule."""
+IMPLIED: dict[Direction, str] = {"EGRESS": "implied-allow-egress", "INGRESS": "implied-deny-ingress"}
+
+OPEN = {"name": "open", "priority": 0, "allowed": "all"}
+
+Counted = tuple[str, str, str]
+"""Segment, chain and comment of an iptables rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A flow with the oracle's verdict."""
+
+    flow: Flow
+    verdict: Verdict
+    routed: bool
+    """Whether it has a way if no rule forbids it."""
+
+
+def tried(case: Case) -> Iterator[str]:
+    """Where oracle and packets disagree."""
+    topology = case.parsed()
+    running = case.running(topology)
+    plan = compile_topology(topology, running)
+    networks = topology.compute.networks
+    allowed = tuple(Firewall.model_validate({**OPEN, "network": n.full_name}) for n in networks)
+    open_ = topology.model_copy(update={"compute": topology.compute.model_copy(update={"firewalls": allowed})})
+    judged = [
+        Judged(flow, judge(topology, running, flow), judge(open_, running, flow).cause not in DEAD_ENDS)
+        for flow in flows(topology, running)
+    ]
+    instances = {instance.name for instance in running.instances}
+    servers = [node.name for node in plan.nodes if node.name not in instances]
+    with spaces(*(space.name for space in plan.namespaces)) as paths:
+        apply(plan, paths)
+        before = counted(plan, paths)
+        probe = Probe.run(paths, servers, [one.flow for one in judged], PORTS)
+        moved = counted(plan, paths) - before
+    yield from disagreements(judged, probe)
+    yield from miscounted(judged, moved)
+
+
+def disagreements(judged: list[Judged], probe: Probe) -> Iterator[str]:
+    """Flows that got an answer or not, or were seen from an address, against the verdict."""
+    for number, one in enumerate(judged):
+        if one.verdict.ambiguous:
+            continue
+        answered = number in probe.answered
+        if answered != one.verdict.reachable:
+            yield f"{one.flow}: {'answered' if answered else 'not answered'}, but {one.verdict}"
+        elif answered and probe.seen.get(number) not in one.verdict.sources:
+            yield f"{one.flow}: seen from {probe.seen.get(number)}, but {one.verdict}"
+
+
+def miscounted(judged: list[Judged], moved: Counter[Counted]) -> Iterator[str]:
+    """Rules whose counters moved by another number than that of the flows that they decide on."""
+    sure, possible, tunnels = Counter[Counted](), Counter[Counted](), set[Counted]()
+    for one in judged:
+        for ruling in (one.verdict.sender, one.verdict.receiver):
+            if ruling is not None:
+                certain = one.routed and one.verdict.cause not in DEAD_ENDS and not one.verdict.ambiguous
+                (sure if certain else possible)[comment(ruling)] += 1
+        if one.verdict.tunnel is not None:
+            tunnels.add(comment(one.verdict.tunnel))
+    for rule in sure | possible | moved:
+        if rule in tunnels:
+            continue  # how many packets of a tunnel come before its first answer is a matter of luck
+        low = sure[rule]
+        high = low + possible[rule]
+        if not low <= moved[rule] <= high:
+            yield f"{rule}: counted {moved[rule]} connections, not {low} to {high}"
+    yield from (f"{rule}: counted no tunnel" for rule in tunnels if not moved[rule])
+
+
+def comment(ruling: Ruling) -> Counted:
+    return vpc_segment(last(ruling.network)), ruling.direction.lower(), ruling.rule or IMPLIED[ruling.direction]
+
+
+def counted(plan: Plan, paths: Paths) -> Counter[Counted]:
+    found = Counter[Counted]()
+    for space in plan.namespaces:
+        if space.name.startswith("vpc-"):
+            for rule in firewall.counters(paths[space.name]):
+                if rule.chain in {"egress", "ingress"}:
+                    found[space.name, rule.chain, rule.comment] += rule.packets
+    return found
+
+
+def agree(case: Case) -> None:
+    found = [*tried(case)]
+    assert not found, "\n".join([f"{len(found)} disagreements", *found[:20], "---", case.text()])
+
+
+@settings(
+    max_examples=NUMBER,
+    derandomize=not MORE,
+    database=None,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink) if MORE else (Phase.generate,),
+    suppress_health_check=[*HealthCheck],
+)
+@given(cases())
+def test_the_oracle_and_the_packets_agree(case: Case) -> None:
+    agree(case)
+
+
+@pytest.mark.parametrize("file", sorted(KEPT.glob("*.yaml")), ids=lambda file: file.stem)
+def test_what_disagreed_once_agrees(file: Path) -> None:
+    agree(read(file.read_text()))
