@@ -89,19 +89,25 @@ Printer = Callable[[ControlPlane, Operation], Json]
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """By version of the API and id of the method without the API's name."""
 _UNLOCKED: set[Handler] = set()
+_PREPARED: dict[Handler, Callable[[Call], None]] = {}
 PRINTERS: dict[str, Printer] = {}
 """How each version of an API prints its operations."""
 
 
-def serves(apis: str, *methods: str, changes: bool = True) -> Callable[[Handler], Handler]:
+def serves(
+    apis: str, *methods: str, changes: bool = True, before: Callable[[Call], None] | None = None
+) -> Callable[[Handler], Handler]:  # fmt: skip
     """Register a handler: `@serves("vpcaccess.v1 vpcaccess.v1beta1", "projects.locations.connectors.create")`.
 
-    Without `changes`, its methods change no resources, whatever their verb, and may take their time.
+    Without `changes`, its methods change no resources, whatever their verb, and may take their time.  So may what is
+    done `before` the transaction in which the handler finds it done.
     """
 
     def register(handler: Handler) -> Handler:
         if not changes:
             _UNLOCKED.add(handler)
+        if before is not None:
+            _PREPARED[handler] = before
         for api in apis.split():
             HANDLERS.update({(api, method): handler for method in methods})
         return handler
@@ -117,3 +123,16 @@ def handler_of(method: Method) -> Handler | None:
 def changes(method: Method) -> bool:
     """Whether a method may change resources: then it is called inside a transaction."""
     return method.verb != "GET" and handler_of(method) not in _UNLOCKED
+
+
+def takes_time(method: Method) -> bool:
+    """Whether a method may take its time."""
+    handler = handler_of(method)
+    return handler in _UNLOCKED or handler in _PREPARED
+
+
+def prepare(call: Call) -> None:
+    """Do what is to be done before the transaction."""
+    handler = handler_of(call.method)
+    if handler in _PREPARED:
+        _PREPARED[handler](call)

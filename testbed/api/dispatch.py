@@ -11,7 +11,7 @@ from typing import Any
 from testbed.api import messages
 from testbed.api.admission import admit
 from testbed.api.audit import AuditLog
-from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, changes, handler_of
+from testbed.api.call import PRINTERS, Answer, Call, Handler, ImageCatalog, changes, handler_of, prepare, takes_time
 from testbed.api.discovery import Json, Match, Method, Router, document
 from testbed.api.identity import Identity
 from testbed.api.masks import camel
@@ -70,7 +70,7 @@ class Dispatcher:
         Raises:
             TestbedError: Google would refuse it, or the testbed cannot do it.
         """
-        pool = self._pool if changes(match.method) or match.method.verb == "GET" else self._patient
+        pool = self._patient if takes_time(match.method) else self._pool
         call, answer = await self._run(pool, self._answer, match, query, body, principal, endpoint)
         if not isinstance(answer, Operation):
             result: Json = answer
@@ -104,6 +104,7 @@ class Dispatcher:
         admit(call)
         if not changes(call.method):
             return handler(call)
+        prepare(call)
         with self.plane.transaction():
             if call.request and (known := self.plane.store.operations.of_request(call.request)):
                 return known

@@ -20,6 +20,7 @@ from testbed.api.discovery import SLASH, Json
 from testbed.api.dispatch import Dispatcher
 from testbed.api.hosts import GOOGLE, api_of, is_workload, without_port
 from testbed.api.rpc import Principal
+from testbed.api.source.folders import MAX_BYTES
 from testbed.errors import InvalidArgument, NotFound, TestbedError
 
 Scope = MutableMapping[str, Any]
@@ -29,8 +30,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 LIMIT = 10 << 20
 """Bytes that the body of a call may have (Google's own limit is of this size)."""
-UPLOAD_LIMIT = 512 << 20
-"""Bytes that an upload of source code may have (Cloud Functions takes 512 MB)."""
 _PARAMETERS = 1000
 """Of a query: more than any client sends, though a filter may be repeated."""
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([^?#]*)", re.IGNORECASE)
@@ -94,7 +93,7 @@ class Rest:
         if batch.is_batch(request.verb, request.path):
             return await self._batch(request, await _body(receive, LIMIT))
         if special := raw.find(request.verb, request.path.replace(SLASH, "/"), dict(request.query)):
-            call = _raw(request, await _body(receive, UPLOAD_LIMIT if special.upload else LIMIT))
+            call = _raw(request, await _body(receive, MAX_BYTES if special.upload else LIMIT))
             return await asyncio.to_thread(special.serve, call, self._uploads)
         principal = self._principal(request.headers.get("authorization"))
         text = await _body(receive, LIMIT)

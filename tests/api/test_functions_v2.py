@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from testbed.api.discovery import Json
+from testbed.api.source import folders
 from testbed.fabric.plan import Node
 from tests.api.harness import Api, Refused
 
@@ -192,3 +194,16 @@ def test_cloud_build_builds_nothing(api: Api) -> None:
     with pytest.raises(Refused, match=r"does not implement cloudbuild\.projects\.builds\.create") as caught:
         api.post("v1/projects/demo/builds", {})
     assert caught.value.code == 501
+
+
+def test_a_source_is_unpacked_without_the_lock(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be half a gigabyte: nobody waits for that but who deploys it."""
+    extract, locked = folders._extract, list[bool]()
+
+    def noted(*arguments: Any) -> None:
+        locked.append(api.plane.store.in_transaction)
+        extract(*arguments)
+
+    monkeypatch.setattr(folders, "_extract", noted)
+    api.post(FUNCTIONS, body(api), functionId="hello")
+    assert locked == [False]

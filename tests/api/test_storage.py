@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+from typing import Any
 
 import pytest
 
 from testbed.api.discovery import Json
+from testbed.api.services.storage import blobs, transfers
 from tests.api.harness import Api, Refused
 
 BUCKETS = "storage/v1/b"
@@ -130,3 +133,60 @@ def test_what_gcloud_reads_of_cloud_build_is_not_there(api: Api) -> None:
     status, answer = api.send("GET", f"{BUCKETS}/runtime-builders/o/experiments.yaml", query="alt=media")
     assert status == 404  # it would try again after anything else
     assert "builds no images" in json.loads(answer)["error"]["message"]
+
+
+def test_an_upload_in_pieces_has_a_limit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "MAX_BYTES", 5)
+    _, _, headers = asyncio.run(api.exchange("POST", UPLOAD, b'{"name": "a"}', query="uploadType=resumable"))
+    path, _, query = headers["location"].removeprefix("http://127.0.0.1:7667/").partition("?")
+
+    def put(data: bytes, span: str) -> int:
+        return api.send("PUT", path, data, query=query, headers={"content-range": f"bytes {span}"})[0]
+
+    assert [put(b"abc", "0-2/*"), put(b"def", "3-5/*"), put(b"de", "3-4/5")] == [308, 413, 200]
+    assert put(b"", f"*/{'9' * 5000}") == 404
+
+
+def test_pieces_that_come_twice_at_once_are_kept_once(api: Api) -> None:
+    _, _, headers = asyncio.run(api.exchange("POST", UPLOAD, b'{"name": "a"}', query="uploadType=resumable"))
+    path, _, query = headers["location"].removeprefix("http://127.0.0.1:7667/").partition("?")
+    data = b"x" * 3_000_000
+
+    async def puts() -> list[tuple[int, bytes]]:
+        span = {"content-range": f"bytes 0-{len(data) - 1}/{2 * len(data)}"}
+        return await asyncio.gather(*(api.answer("PUT", path, data, query=query, headers=span) for _ in range(8)))
+
+    assert {status for status, _ in asyncio.run(puts())} == {308}
+    part = next((api.plane.store.folder / "uploads" / "parts").iterdir())
+    assert part.stat().st_size == len(data)
+
+
+def test_uploads_that_nobody_ends_are_forgotten(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(api.exchange("POST", UPLOAD, b'{"name": "a"}', query="uploadType=resumable"))
+    monkeypatch.setattr(transfers, "_LIFE", -1.0)
+    asyncio.run(api.exchange("POST", UPLOAD, b'{"name": "b"}', query="uploadType=resumable"))
+    assert len(list((api.plane.store.folder / "uploads" / "parts").iterdir())) == 1
+    assert len(api.plane.list("storage.uploads")) == 1
+
+
+def test_a_type_that_no_header_can_have_is_not_sent(api: Api) -> None:
+    described = json.dumps({"name": "a", "contentType": "text/plain\r\nX-Evil: \u20ac"}).encode()
+    body = b"--b\r\n\r\n" + described + b"\r\n--b\r\n\r\nx\r\n--b--"
+    kind = {"content-type": "multipart/related; boundary=b"}
+    assert api.send("POST", UPLOAD, body, query="uploadType=multipart", headers=kind)[0] == 200
+    _, answer, headers = asyncio.run(api.exchange("GET", f"{OBJECTS}/a", query="alt=media"))
+    assert (answer, headers["content-type"]) == (b"x", "application/octet-stream")
+
+
+def test_content_stays_if_another_object_with_it_goes_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(api, "a", b"same")
+    md5 = hashlib.md5
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        with api.plane.transaction():
+            blobs.remove(api.plane, blobs.find(api.plane, "pail", "a"))
+        return md5(*arguments, **options)
+
+    monkeypatch.setattr(hashlib, "md5", slow)
+    upload(api, "b", b"same")
+    assert content(api, "b") == b"same"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -86,6 +87,13 @@ def test_files_are_collected_by_their_paths(tmp_path: Path) -> None:
     assert {str(path.relative_to(made)) for path in made.rglob("*.txt")} == {"a/b.txt", "c.txt"}
     other = folders.collect({"c.txt": blob}, tmp_path / "s")
     folders.sweep(tmp_path / "s", [str(other)])
+    assert made.is_dir()  # it is new: somebody may be about to use it
+    os.utime(made, (0, 0))
+    folders.collect({"a/b.txt": blob, "c.txt": blob}, tmp_path / "s")
+    folders.sweep(tmp_path / "s", [str(other)])
+    assert made.is_dir()  # and so is one that is asked for again
+    os.utime(made, (0, 0))
+    folders.sweep(tmp_path / "s", [str(other)])
     assert list((tmp_path / "s").iterdir()) == [other]
 
 
@@ -104,3 +112,12 @@ def test_an_archive_of_nothing_is_an_empty_folder(tmp_path: Path) -> None:
     zipfile.ZipFile(empty, "w").close()
     (tmp_path / "x").write_bytes(empty.getvalue())
     assert not list(folders.unpack(tmp_path / "x", "abc", tmp_path / "s").iterdir())
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    packed = archive(tmp_path, ("a.py", b"x" * 1000))
+    whole = bytearray(packed.read_bytes())
+    whole[34] = 0x07  # where the packed data begin: a block of a type that there is not
+    packed.write_bytes(whole)
+    with pytest.raises(InvalidArgument, match="not a zip archive"):
+        folders.unpack(packed, "abc", tmp_path / "s")

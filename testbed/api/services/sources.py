@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.api.services.storage import blobs, transfers
@@ -25,8 +26,8 @@ def from_zip(plane: ControlPlane, bucket: str, name: str) -> Path:
         InvalidArgument: it is not there, or cannot be unpacked.
     """
     record = _object(plane, bucket, name)
-    root = _swept(plane)
-    return folders.unpack(blobs.content(plane, record), record.facts["sha256"], root)
+    with _there():
+        return folders.unpack(blobs.content(plane, record), record.facts["sha256"], _root(plane))
 
 
 def from_files(plane: ControlPlane, files: Mapping[str, Json]) -> Path:
@@ -44,7 +45,18 @@ def from_files(plane: ControlPlane, files: Mapping[str, Json]) -> Path:
         if str(info.get("sha1Sum", record.facts["sha1"])).replace("_", "") != record.facts["sha1"]:
             raise InvalidArgument(f"The file {path} does not have the SHA-1 sum {info['sha1Sum']}.")
         found[path] = blobs.content(plane, record)
-    return folders.collect(found, _swept(plane))
+    with _there():
+        return folders.collect(found, _root(plane))
+
+
+def prepared(plane: ControlPlane, make: Callable[[], object]) -> None:
+    """Make the folder of a source before its deployment does, for that takes time.
+
+    What is wrong with the source is the deployment's to say.
+    """
+    sweep(plane)
+    with suppress(InvalidArgument):
+        make()
 
 
 def fault(folder: Path, needed: Iterable[str] = ()) -> str | None:
@@ -70,12 +82,25 @@ def _object(plane: ControlPlane, bucket: str, name: str) -> Record:
         raise InvalidArgument(f"The source gs://{bucket}/{name} is not in the testbed's Cloud Storage.") from None
 
 
-def _swept(plane: ControlPlane) -> Path:
-    """The folder of all sources, without those that nothing uses any more, or would go back to."""
-    root = blobs.uploads(plane) / "sources"
-    records = [record for kind in _KINDS for record in plane.list(kind)]
-    bodies = [body for record in records for body in (record.body, record.effective)]
-    bodies += [change.previous for operation in plane.store.operations.open() for change in operation.changes]
+@contextmanager
+def _there() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InvalidArgument("The source has just been removed from the testbed's Cloud Storage.") from None
+
+
+def _root(plane: ControlPlane) -> Path:
+    """The folder of all sources."""
+    return blobs.uploads(plane) / "sources"
+
+
+def sweep(plane: ControlPlane) -> None:
+    """Remove the sources that nothing uses any more, or would go back to."""
+    root = _root(plane)
+    with plane.transaction():
+        records = [record for kind in _KINDS for record in plane.list(kind)]
+        bodies = [body for record in records for body in (record.body, record.effective)]
+        bodies += [change.previous for operation in plane.store.operations.open() for change in operation.changes]
     text = json.dumps(bodies)
     folders.sweep(root, [str(path) for path in (root.iterdir() if root.is_dir() else ()) if path.name in text])
-    return root

@@ -10,9 +10,12 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from testbed.errors import InvalidArgument
@@ -21,7 +24,11 @@ MAX_FILES = 10_000
 """Files of one deployment: App Engine's own limit."""
 MAX_BYTES = 512 << 20
 """Bytes of all files of one deployment together (Cloud Functions takes 500 MB of source)."""
+AGE = 3600.0
+"""Seconds that a folder is kept without being used: between its making and its use there is no lock."""
 _CHUNK = 1 << 20
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeError, zlib.error, LZMAError)
+"""What `zipfile` raises of an archive that is damaged, encrypted or packed in a way of its own."""
 _DEEPEST = 32
 _LONGEST = 255
 """Bytes of one name: what the file system takes."""
@@ -39,7 +46,7 @@ def unpack(archive: Path, digest: str, root: Path) -> Path:
             try:
                 with zipfile.ZipFile(archive) as opened:
                     _extract(opened, folder)
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            except _UNREADABLE as error:
                 raise InvalidArgument(f"The source is not a zip archive that can be read: {error}") from None
     return root / digest
 
@@ -63,10 +70,11 @@ def collect(files: Mapping[str, Path], root: Path) -> Path:
 
 
 def sweep(root: Path, used: Collection[str]) -> None:
-    """Remove the folders that nothing uses any more."""
+    """Remove the folders that nothing uses any more, but for those that somebody may just be about to use."""
     for path in root.iterdir() if root.is_dir() else ():
-        if str(path) not in used and not path.name.startswith("."):
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):  # somebody else has swept it away
+            if str(path) not in used and time.time() - path.stat().st_mtime > AGE:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def safe(name: str) -> PurePosixPath:
@@ -126,7 +134,11 @@ def _writing(folder: Path, name: PurePosixPath) -> Iterator[Path]:
 def _made(root: Path, digest: str) -> Iterator[tuple[Path, bool]]:
     """A folder to fill, and whether it has to be: it gets its name when it is whole."""
     final = root / digest
-    if final.is_dir():
+    try:
+        os.utime(final)
+    except FileNotFoundError:
+        pass
+    else:
         yield final, False
         return
     root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -144,17 +144,28 @@ def _deployment(call: Call, given: Json) -> Json:
         return {"container": container, "origin": given}
     if given.get("cloudBuildOptions"):
         raise InvalidArgument("The testbed has no Cloud Build: deploy files, a zip archive or an image.")
-    address = given.get("zip", {}).get("sourceUrl", "")
-    if address:
+    return {"zip": {"sourceUrl": str(_folder(call.plane, given))}, "origin": given}
+
+
+def fetch(call: Call) -> None:
+    """Make the folder of a version that is about to be deployed."""
+    sources.prepared(call.plane, lambda: _folder(call.plane, call.body.get("deployment", {})))
+
+
+def _folder(plane: ControlPlane, given: Json) -> Path:
+    """The folder with the files of a deployment.
+
+    Raises:
+        InvalidArgument: there are none, or not all of them.
+    """
+    if address := given.get("zip", {}).get("sourceUrl", ""):
         place = transfers.place_of(address)
         if place is None:
             raise InvalidArgument(f"'{address}' is not a URL of Cloud Storage.")
-        folder = sources.from_zip(call.plane, *place)
-    elif given.get("files"):
-        folder = sources.from_files(call.plane, given["files"])
-    else:
-        raise InvalidArgument("The version has no deployment: files, a zip archive or an image.")
-    return {"zip": {"sourceUrl": str(folder)}, "origin": given}
+        return sources.from_zip(plane, *place)
+    if files := given.get("files"):
+        return sources.from_files(plane, files)
+    raise InvalidArgument("The version has no deployment: files, a zip archive or an image.")
 
 
 def _problems(plane: ControlPlane, body: Json) -> Iterator[Json]:

@@ -36,7 +36,7 @@ _FINAL = (
 )
 
 
-@serves(API, "apps.services.versions.create")
+@serves(API, "apps.services.versions.create", before=deployment.fetch)
 def create(call: Call) -> Answer:
     """Make a version, or replace one.  The first of its service gets the traffic."""
     app, service = application(call), service_name(call)

@@ -10,7 +10,6 @@ import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from testbed.api.call import Call
 from testbed.api.services import sources
@@ -107,13 +106,24 @@ def _check_runtime(runtime: str) -> None:
         )  # fmt: skip
 
 
-def _folder(plane: ControlPlane, origin: Json) -> Path:
+def fetch(plane: ControlPlane, body: Json) -> None:
+    """Unpack the source of a function that is about to be deployed; `body` is v2's."""
+    place = _place(body.get("buildConfig", {}).get("source", {}))
+    if place is not None:
+        sources.prepared(plane, lambda: sources.from_zip(plane, *place))
+
+
+def _place(origin: Json) -> transfers.Place | None:
     storage = origin.get("storageSource", {})
     if address := storage.get("sourceUploadUrl"):
-        place: Any = transfers.place_of(address)
-    else:
-        place = (storage.get("bucket"), storage.get("object"))
-    if not place or not all(place):
+        return transfers.place_of(address)
+    place = transfers.Place(storage.get("bucket", ""), storage.get("object", ""))
+    return place if all(place) else None
+
+
+def _folder(plane: ControlPlane, origin: Json) -> Path:
+    place = _place(origin)
+    if place is None:
         raise InvalidResource(
             ("buildConfig", "source"), origin,
             "The source has to be a zip archive in the testbed's Cloud Storage (storageSource).",

@@ -28,7 +28,11 @@ _CALL = 60.0
 _STATUS = {"ACTIVE": "ACTIVE", "FAILED": "OFFLINE", "DEPLOYING": "DEPLOY_IN_PROGRESS", "DELETING": "DELETE_IN_PROGRESS"}
 
 
-@serves(API, "projects.locations.functions.create")
+def _fetch(call: Call) -> None:
+    records.fetch(call.plane, translation.to_v2(call.body))
+
+
+@serves(API, "projects.locations.functions.create", before=_fetch)
 def create(call: Call) -> Answer:
     """Accept a function, whose name is in its body."""
     parent = call.text("location")
@@ -40,7 +44,7 @@ def create(call: Call) -> Answer:
     return records.deploy(call, name, translation.to_v2(call.body))
 
 
-@serves(API, "projects.locations.functions.patch")
+@serves(API, "projects.locations.functions.patch", before=_fetch)
 def patch(call: Call) -> Answer:
     """Change a function."""
     record = _first(located.found(call, KIND))

@@ -23,7 +23,11 @@ _FIELDS = document(API).schemas["Function"]["properties"]
 TYPES = {"create": "CREATE_FUNCTION", "patch": "UPDATE_FUNCTION", "delete": "DELETE_FUNCTION"}
 
 
-@serves(API, "projects.locations.functions.create")
+def _fetch(call: Call) -> None:
+    records.fetch(call.plane, call.body)
+
+
+@serves(API, "projects.locations.functions.create", before=_fetch)
 def create(call: Call) -> Answer:
     """Accept a function; that it cannot be built or cannot use its connector is the operation's to find out."""
     parent = call.text("parent")
@@ -32,7 +36,7 @@ def create(call: Call) -> Answer:
     return records.deploy(call, name, {"environment": "GEN_2", **call.body})
 
 
-@serves(API, "projects.locations.functions.patch")
+@serves(API, "projects.locations.functions.patch", before=_fetch)
 def patch(call: Call) -> Answer:
     """Change a function."""
     record = located.found(call, KIND)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +70,31 @@ def put(plane: ControlPlane, bucket_name: str, name: str, data: bytes, described
     """
     digest = hashlib.sha256(data).hexdigest()
     path = _blob(plane, digest)
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        Path(file.name).rename(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     facts = {
         "sha256": digest, "size": len(data), "md5": md5, "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
         "generation": str(time.time_ns() // 1000),
     }  # fmt: skip
     body = {key: value for key, value in described.items() if key in _KEPT}
-    with plane.transaction():
+    with _written(path.parent, data) as written, plane.transaction():
         bucket(plane, bucket_name)
         before = plane.find(OBJECTS, f"{bucket_name}/{name}")
         record = plane.keep(Record(OBJECTS, f"{bucket_name}/{name}", body, facts=facts))
+        written.rename(path)  # here, lest somebody removes an object with this content just now
         if before is not None:
             _release(plane, before.facts["sha256"])
         return record
+
+
+@contextmanager
+def _written(folder: Path, data: bytes) -> Iterator[Path]:
+    """A file with this content, which is gone in the end if it was not moved."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        file = Path(scratch) / "content"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as output:
+            output.write(data)
+        yield file
 
 
 def remove(plane: ControlPlane, record: Record) -> None:

@@ -6,17 +6,23 @@ the object.  They are signed for whoever has them; ours are not to be guessed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from testbed.api.hosts import GOOGLE, without_port
+from testbed.api.payload import parsed
 from testbed.api.raw import RawCall, Response, Uploads, serves_raw
 from testbed.api.services.storage import blobs
 from testbed.api.services.storage.objects import object_view
+from testbed.api.source.folders import MAX_BYTES
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Json, Record
 from testbed.errors import InvalidArgument, NotFound
@@ -25,9 +31,12 @@ from testbed.model.projects import project_number
 _UPLOAD = r"(?:resumable/)?upload/storage/v1/b/(?P<bucket>[^/]+)/o"
 _DOWNLOAD = r"(?:download/)?storage/v1/b/(?P<bucket>[^/]+)/o/(?P<object>.+)"
 _SIGNED = r"(?P<bucket>gcf-(?:v2-)?uploads-\d+-[a-z0-9-]+)/(?P<object>[0-9a-f-]{36}\.zip)"
-_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_RANGE = re.compile(r"bytes (?:(\d{1,12})-\d{1,12}|\*)/(\d{1,12}|\*)")
+_TYPE = re.compile(r"[!-~][ -~]{0,254}")
+"""What can be said in a header as the type of an object."""
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _INCOMPLETE = 308
+_LIFE = 7 * 86400.0
 _BUILDERS = "runtime-builders"
 """Google's bucket from which gcloud reads how Cloud Build is to make an image."""
 _SESSION = "storage.uploads"
@@ -82,6 +91,7 @@ def signed(call: RawCall, served: Uploads) -> Response:
 
 def upload_url(plane: ControlPlane, endpoint: str, bucket: str, name: str) -> str:
     """A URL that takes an object, for a caller who came by `endpoint`.  Call it in a transaction."""
+    _sweep(plane)
     plane.keep(Record(_SESSION, f"{bucket}/{name}", {}))
     return f"{_root(plane, endpoint)}/{bucket}/{quote(name)}"
 
@@ -116,6 +126,7 @@ def _begin(call: RawCall, served: Uploads, bucket: str) -> Response:
         described.setdefault("contentType", kind)
     session = secrets.token_urlsafe(24)
     with served.plane.transaction():
+        _sweep(served.plane)
         blobs.bucket(served.plane, bucket)
         body = {"bucket": bucket, "name": name, "described": described}
         served.plane.keep(Record(_SESSION, session, body))
@@ -130,15 +141,22 @@ def _continue(call: RawCall, served: Uploads) -> Response:
     record = served.plane.find(_SESSION, session)
     if record is None or "bucket" not in record.body:
         raise NotFound("There is no such upload.", reason="notFound")
-    part = _part(served.plane, session)
+    with _exclusive(_part(served.plane, session)) as part:
+        return _appended(call, served, record, part)
+
+
+def _appended(call: RawCall, served: Uploads, record: Record, part: Path) -> Response:
+    """More of an upload, or all of it."""
     have = part.stat().st_size
     given = _RANGE.fullmatch(call.headers.get("content-range", f"bytes 0-{len(call.body) - 1}/{len(call.body)}"))
     if given is None:
         raise InvalidArgument("Invalid Content-Range.", reason="badRequest")
-    first, _, total = given.groups()
+    first, total = given.groups()
     if first is not None and call.body:
         if int(first) != have:
             return _resumed(have)
+        if have + len(call.body) > MAX_BYTES:
+            raise InvalidArgument(f"Objects have at most {MAX_BYTES} bytes.", reason="uploadTooLarge")
         with part.open("ab") as file:
             file.write(call.body)
         have += len(call.body)
@@ -146,9 +164,34 @@ def _continue(call: RawCall, served: Uploads) -> Response:
         return _resumed(have)
     place = Place(record.body["bucket"], record.body["name"])
     answer = _stored(served.plane, place, part.read_bytes(), record.body["described"])
-    served.plane.drop(_SESSION, session)
+    served.plane.drop(_SESSION, record.name)
     part.unlink()
     return answer
+
+
+@contextmanager
+def _exclusive(part: Path) -> Iterator[Path]:
+    """A part that nobody else writes to meanwhile.
+
+    Raises:
+        NotFound: somebody else has just ended the upload.
+    """
+    try:
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            part.stat()  # it may have gone while we waited
+            yield part
+    except FileNotFoundError:
+        raise NotFound("There is no such upload.", reason="notFound") from None
+
+
+def _sweep(plane: ControlPlane) -> None:
+    """Forget uploads that nobody has ended, and URLs that were given out long ago (a week, as Google says)."""
+    for record in plane.list(_SESSION):
+        if time.time() - record.created > _LIFE:
+            plane.drop(_SESSION, record.name)
+            if "bucket" in record.body:
+                _part(plane, record.name).unlink(missing_ok=True)
 
 
 def _resumed(have: int) -> Response:
@@ -170,9 +213,15 @@ def _stored(plane: ControlPlane, place: Place, data: bytes, described: Json) -> 
 
 
 def _content(plane: ControlPlane, record: Record) -> Response:
-    kind = str(record.body.get("contentType") or "application/octet-stream")
-    headers = {"content-type": kind, "x-goog-hash": f"md5={record.facts['md5']}", "etag": record.facts["md5"]}
-    return 200, headers, blobs.content(plane, record).read_bytes()
+    kind = str(record.body.get("contentType", ""))
+    headers = {
+        "content-type": kind if _TYPE.fullmatch(kind) else "application/octet-stream",
+        "x-goog-hash": f"md5={record.facts['md5']}", "etag": record.facts["md5"],
+    }  # fmt: skip
+    try:
+        return 200, headers, blobs.content(plane, record).read_bytes()
+    except FileNotFoundError:  # it is being removed
+        raise NotFound(f"No such object: {record.name}", reason="notFound") from None
 
 
 def _parts(call: RawCall) -> tuple[Json, bytes]:
@@ -198,13 +247,13 @@ def _parts(call: RawCall) -> tuple[Json, bytes]:
 
 def _split(piece: bytes) -> tuple[bytes, bytes]:
     blank = _BLANK.search(b"\n" + piece)
-    return (piece[: blank.start()], (b"\n" + piece)[blank.end() :]) if blank else (b"", piece)
+    return (piece[: blank.start()], piece[blank.end() - 1 :]) if blank else (b"", piece)
 
 
 def _described(text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parsed(text)
+    except ValueError as error:
         raise InvalidArgument(f"Parse Error: {error}", reason="parseError") from None
     if not isinstance(value, dict):
         raise InvalidArgument("Parse Error: an object is described by an object.", reason="parseError")
