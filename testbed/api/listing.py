@@ -41,6 +41,16 @@ class Page:
     """The token of the page that follows; empty after the last one ("the only way to communicate end-of-collection",
     AIP-158)."""
 
+    def answer(self, field: str, *, always: bool = False) -> dict[str, Any]:
+        """The page as it is printed; without items, Google's servers leave the field out, if not `always`."""
+        items = {field: list(self.items)} if self.items or always else {}
+        return {**items, **self.following}
+
+    @property
+    def following(self) -> dict[str, str]:
+        """What leads to the page that follows."""
+        return {"nextPageToken": self.next_token} if self.next_token else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -38,3 +38,7 @@ _LETTERS = {"us-central1": "abcf", "us-east1": "bcd", "europe-west1": "bcd"}
 def zones(region: str) -> tuple[str, ...]:
     """The zones of a region."""
     return tuple(f"{region}-{letter}" for letter in _LETTERS.get(region, "abc"))
+
+
+ZONES = tuple(zone for region in REGIONS for zone in zones(region))
+"""Every zone of these regions."""

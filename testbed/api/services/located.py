@@ -73,5 +73,4 @@ def listed(call: Call, kind: str, field: str, view: Callable[[Record], Json]) ->
         token=call.text("pageToken"), order_by=call.text("orderBy"), predicate=filters.aip160(call.text("filter")),
         collection=parent,
     )  # fmt: skip
-    answer: Json = {field: list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer(field)

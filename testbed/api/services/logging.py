@@ -35,8 +35,7 @@ def entries(call: Call) -> Json:
         predicate=filters.logging(body.get("filter", "")), key=lambda entry: str(entry["insertId"]),
         collection=",".join(sorted(parents)),
     )  # fmt: skip
-    answer: Json = {"entries": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("entries")
 
 
 @serves(API, "logs.list", "projects.logs.list")

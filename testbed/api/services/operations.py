@@ -50,8 +50,7 @@ def list_(call: Call) -> Json:
         printed, size=call.number("pageSize"), token=call.text("pageToken"),
         predicate=filters.aip160(call.text("filter")), collection=parent,
     )  # fmt: skip
-    answer: Json = {"operations": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("operations")
 
 
 def _named(call: Call) -> tuple[Operation, LongRunning]:

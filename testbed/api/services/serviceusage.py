@@ -39,8 +39,7 @@ def list_(call: Call) -> Json:
         [_view(call, name) for name in known_services()], size=call.number("pageSize"), token=call.text("pageToken"),
         predicate=filters.aip160(call.text("filter")), maximum=200, collection=call.text("parent"),
     )  # fmt: skip
-    answer: Json = {"services": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("services")
 
 
 @serves(API, "services.batchGet")

@@ -111,8 +111,7 @@ def locations(call: Call) -> Json:
         [location(project, region) for region in REGIONS], size=call.number("pageSize"), token=call.text("pageToken"),
         predicate=filters.aip160(call.text("filter")), collection=project,
     )  # fmt: skip
-    answer: Json = {"locations": list(page.items)}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("locations", always=True)
 
 
 def converted(body: Json) -> Json:

@@ -77,8 +77,7 @@ def operation(call: Call, kind: str, target: str, *changes: Change, **facts: Any
 def page(call: Call, field: str, found: list[Json], collection: str) -> Json:
     """One page of a list."""
     made = listing.page(found, size=call.number("pageSize"), token=call.text("pageToken"), collection=collection)
-    answer: Json = {field: list(made.items)} if made.items else {}
-    return {**answer, "nextPageToken": made.next_token} if made.next_token else answer
+    return made.answer(field)
 
 
 def _metadata(made: Operation) -> Json:

@@ -18,12 +18,12 @@ from testbed.api.discovery import Json, document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.api.services.compute.references import present, rewrite
 from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.control.resources import Record
+from testbed.control.plane import ControlPlane, InvalidResource, busy
+from testbed.control.resources import Record, model
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from testbed.model.base import COMPUTE_NAME, NAME_RULE, Reference, last, relative
 from testbed.model.kinds import KINDS
-from testbed.model.places import REGIONS, zones
+from testbed.model.places import REGIONS, ZONES, zones
 from testbed.model.walk import annotated
 
 API = "compute.v1"
@@ -103,8 +103,7 @@ class Collection:
         if self.scope == "global":
             return "global"
         place = call.text(_PLACES[self.scope])
-        known = REGIONS if self.scope == "regions" else zones(place.rpartition("-")[0])
-        if place not in known or place.rpartition("-")[0] not in {place.rpartition("-")[0], *REGIONS}:
+        if place not in (REGIONS if self.scope == "regions" else ZONES):
             raise InvalidArgument(
                 f"Invalid value for field '{_PLACES[self.scope]}': '{place}'. Unknown {self.scope[:-1]}."
             )
@@ -119,7 +118,8 @@ class Collection:
         full = f"{self.parent(call)}/{name or call.text(self.singular)}"
         found = self.find(call, full)
         if found is None and call.text(self.singular).isdigit():
-            found = next((r for r in call.plane.list(self.kind) if resource_id(r) == call.text(self.singular)), None)
+            there = call.plane.list(self.kind, f"{self.parent(call)}/")
+            found = next((r for r in there if resource_id(r) == call.text(self.singular)), None)
         if found is None:
             raise NotFound(f"The resource '{full}' was not found", reason="notFound")
         return found
@@ -203,7 +203,7 @@ class Collection:
         """A resource as the API prints it."""
         body = {key: copy.deepcopy(v) for key, v in self.defaults(record.body).items() if key not in self.hidden}
         if record.kind in KINDS and record.number:  # what nobody made is printed as it is
-            for found in annotated(_model(plane, record), Reference):
+            for found in annotated(model(record.kind, record.body, plane.general), Reference):
                 rewrite(body, [str(part) for part in found.path], url)
         for key in self.references:
             rewrite(body, key.split("."), url)
@@ -251,7 +251,7 @@ def require_settled(record: Record) -> Record:
         FailedPrecondition: one is.
     """
     if record.pending:
-        raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+        raise busy(record.kind, record.name)
     return record
 
 
@@ -281,9 +281,7 @@ def list_(collection: Collection, call: Call) -> Json:
     answer: Json = {
         "kind": f"compute#{collection.message or collection.singular}List", "id": parent, "selfLink": url(parent),
     }  # fmt: skip
-    if page.items:
-        answer["items"] = list(page.items)
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.answer("items")}
 
 
 def aggregated(collection: Collection, call: Call) -> Json:
@@ -309,7 +307,7 @@ def aggregated(collection: Collection, call: Call) -> Json:
         "id": f"projects/{project}/aggregated/{collection.name}", "items": items,
         "selfLink": url(f"projects/{project}/aggregated/{collection.name}"),
     }  # fmt: skip
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.following}
 
 
 _KEY = "\0name"
@@ -391,9 +389,3 @@ def _empty_scopes(collection: Collection) -> Iterator[str]:
         return
     for region in REGIONS:
         yield from [f"regions/{region}"] if collection.scope == "regions" else [f"zones/{z}" for z in zones(region)]
-
-
-def _model(plane: ControlPlane, record: Record) -> Any:
-    from testbed.control.resources import model  # noqa: PLC0415
-
-    return model(record.kind, record.body, plane.general)

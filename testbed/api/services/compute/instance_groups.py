@@ -70,7 +70,7 @@ def list_instances(call: Call) -> Json:
     )  # fmt: skip
     answer: Json = {"kind": "compute#instanceGroupsListInstances", "id": group.name, "items": list(page.items),
                     "selfLink": url(f"{group.name}/listInstances")}  # fmt: skip
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.following}
 
 
 @serves(API, "instanceGroups.addInstances")

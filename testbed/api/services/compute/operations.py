@@ -75,8 +75,7 @@ def list_(call: Call) -> Json:
         found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
         predicate=filters.compute(call.text("filter")), collection=_scope(call), rules=listing.COMPUTE,
     )  # fmt: skip
-    answer: Json = {"kind": "compute#operationList", "id": _scope(call), "items": list(page.items)}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {"kind": "compute#operationList", "id": _scope(call), **page.answer("items", always=True)}
 
 
 def _scope(call: Call) -> str:

@@ -80,9 +80,7 @@ def routes(call: Call) -> Json:
     )  # fmt: skip
     link = url(f"{record.name}/listPeeringRoutes")
     answer: Json = {"kind": "compute#exchangedPeeringRoutesList", "id": record.name, "selfLink": link}
-    if page.items:
-        answer["items"] = list(page.items)
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.answer("items")}
 
 
 def _of(record: Record) -> list[Json]:

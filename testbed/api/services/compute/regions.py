@@ -13,9 +13,8 @@ from testbed.api.services.compute.names import numeric_id, url
 from testbed.control.plane import ControlPlane
 from testbed.errors import NotFound
 from testbed.model.base import region_of
-from testbed.model.places import REGIONS, zones
+from testbed.model.places import REGIONS, ZONES, zones
 
-ZONES = tuple(zone for region in REGIONS for zone in zones(region))
 LIMITS = {"CPUS": 72, "DISKS_TOTAL_GB": 40960, "STATIC_ADDRESSES": 8, "IN_USE_ADDRESSES": 8, "INSTANCES": 6000}
 """Google's usual limits (recalled)."""
 
@@ -100,6 +99,4 @@ def _listed(call: Call, items: list[Json], kind: str) -> Json:
         predicate=filters.compute(call.text("filter")), collection=parent, rules=listing.COMPUTE,
     )  # fmt: skip
     answer: dict[str, Any] = {"kind": f"compute#{kind}List", "id": parent, "selfLink": url(parent)}
-    if page.items:
-        answer["items"] = list(page.items)
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.answer("items")}

@@ -97,8 +97,7 @@ def mappings(call: Call) -> Json:
         found, size=call.number("maxResults"), token=call.text("pageToken"), collection=record.name,
         rules=listing.COMPUTE, key=lambda item: str(item["instanceName"]),
     )  # fmt: skip
-    answer: Json = {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, "result": list(page.items)}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, **page.answer("result", always=True)}
 
 
 def _mapping(address: str, external: str) -> Json:

@@ -121,5 +121,4 @@ def _page(call: Call, found: list[Json], kind: str, field: str, key: str) -> Jso
         found, size=call.number("maxResults"), token=call.text("pageToken"), key=lambda item: str(item[key]),
         collection=call.text("project"), rules=listing.COMPUTE,
     )  # fmt: skip
-    answer: Json = {"kind": kind, field: list(page.items)} if page.items else {"kind": kind}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {"kind": kind, **page.answer(field)}

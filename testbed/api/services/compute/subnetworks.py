@@ -122,9 +122,7 @@ def usable(call: Call) -> Json:
     )  # fmt: skip
     name = f"projects/{project}/aggregated/subnetworks/listUsable"
     answer: Json = {"kind": "compute#usableSubnetworksAggregatedList", "id": name, "selfLink": url(name)}
-    if page.items:
-        answer["items"] = list(page.items)
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {**answer, **page.answer("items")}
 
 
 def _usable(record: Record) -> Json:

@@ -62,8 +62,7 @@ def page(
         items, size=call.number("maxResults"), token=call.text("pageToken"), key=key,
         collection=f"{call.text('project')}/{call.text('managedZone')}/{field}", **options,
     )  # fmt: skip
-    answer: Json = {field: list(shown.items)}
-    return {**answer, "nextPageToken": shown.next_token} if shown.next_token else answer
+    return shown.answer(field, always=True)
 
 
 def network(call: Call, link: str, entity: str) -> str:

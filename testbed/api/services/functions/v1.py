@@ -70,8 +70,7 @@ def list_(call: Call) -> Json:
         [view(call.plane, record) for record in known if record.body.get("environment") == "GEN_1"],
         size=call.number("pageSize"), token=call.text("pageToken"), collection=parent,
     )  # fmt: skip
-    answer: Json = {"functions": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("functions")
 
 
 @serves(API, "projects.locations.functions.call", changes=False)

@@ -57,8 +57,7 @@ def list_(call: Call) -> Json:
     page = listing.page(
         made, size=call.number("pageSize"), token=call.text("pageToken"), maximum=100, collection=project
     )
-    answer: Json = {"accounts": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("accounts")
 
 
 @serves(API, "projects.serviceAccounts.patch")

@@ -45,8 +45,7 @@ def list_(call: Call) -> Json:
         [_view(name, full=call.text("view") == "FULL") for name in names], size=call.number("pageSize"),
         token=call.text("pageToken"), maximum=1000,
     )  # fmt: skip
-    answer: Json = {"roles": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("roles")
 
 
 def _view(name: str, *, full: bool) -> Json:

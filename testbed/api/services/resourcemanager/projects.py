@@ -37,8 +37,7 @@ def list_(call: Call) -> Json:
         made, size=call.number("pageSize"), token=call.text("pageToken"), key=lambda one: str(one["projectId"]),
         predicate=filters.aip160(call.text("filter") or call.text("query")),
     )  # fmt: skip
-    answer: Json = {"projects": list(page.items)}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("projects", always=True)
 
 
 @serves(f"{V1} {V3}", "projects.create")

@@ -15,5 +15,4 @@ def page(call: Call, field: str, found: list[Json], above: str, *, order_by: str
         found, size=call.number("pageSize"), token=call.text("pageToken"), collection=above, maximum=_MOST,
         order_by=order_by,
     )  # fmt: skip
-    answer: Json = {field: list(part.items)} if part.items else {}
-    return {**answer, "nextPageToken": part.next_token} if part.next_token else answer
+    return part.answer(field)

@@ -124,5 +124,4 @@ def _page(call: Call, kind: str, found: list[Any], collection: str) -> Json:
         found, size=call.number("maxResults"), token=call.text("pageToken"), maximum=1000,
         collection=f"{kind}/{collection}/{call.text('prefix')}",
     )  # fmt: skip
-    answer: Json = {"kind": kind, "items": list(page.items)} if page.items else {"kind": kind}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return {"kind": kind, **page.answer("items")}
