@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from testbed.errors import TestbedError
 
 Json = dict[str, Any]
 FILE = "audit.jsonl"
+OLDER = "audit-older.jsonl"
+LARGEST = 32 << 20
+"""Bytes after which a new file is begun; of the older ones, one is kept (our choice: Google keeps 400 days)."""
 _LOG = "cloudaudit.googleapis.com%2Factivity"
 _READ = re.compile("(get|list|lint|query|search|tail|test|wait)")
 """How the methods are called that only read, whatever their verb: `testIamPermissions` is a POST."""
@@ -30,7 +34,7 @@ class AuditLog:
     """The audit log of one testbed, in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path, self._older = folder / FILE, folder / OLDER
         self._lock = threading.Lock()
 
     def write(
@@ -42,16 +46,22 @@ class AuditLog:
         line = json.dumps(_entry(method, parameters, principal, error), separators=(",", ":")) + "\n"
         with self._lock:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(descriptor, line.encode())
-            finally:
-                os.close(descriptor)
+            with os.fdopen(descriptor, "ab") as file:
+                file.write(line.encode())
+                full = file.tell() > LARGEST
+            if full:
+                self._path.replace(self._older)
 
     def entries(self) -> Iterator[Json]:
         """All entries, the oldest first."""
-        if self._path.exists():
-            with self._path.open(encoding="utf-8") as lines:
-                yield from map(json.loads, lines)
+        with ExitStack() as stack:
+            with self._lock:  # both files as they are at one moment
+                there = [path for path in (self._older, self._path) if path.exists()]
+                opened = [stack.enter_context(path.open(encoding="utf-8")) for path in there]
+            for lines in opened:
+                for line in lines:
+                    with suppress(ValueError):  # what a crash has left of an entry
+                        yield json.loads(line)
 
 
 def method_name(method: Method) -> str:

@@ -125,18 +125,34 @@ class Server:
             door = Door(
                 folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
             )
-            tasks = [asyncio.create_task(rest.serve()), asyncio.create_task(door.serve(self._listener))]
+            serving = asyncio.create_task(rest.serve())
+            reached = asyncio.create_task(door.serve(self._listener))
             try:
-                await rest.ready.wait()
+                await _either(rest.ready, serving, reached)
                 self._started.set_result(None)
-                await asyncio.wait(
-                    {*tasks, asyncio.create_task(self._stop.wait())}, return_when=asyncio.FIRST_COMPLETED
-                )  # fmt: skip
+                await _either(self._stop, serving, reached)
             finally:
-                tasks[1].cancel()
+                reached.cancel()
                 rest.should_exit = True
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(serving, reached, return_exceptions=True)
                 await rpc.stop(_GRACE)
+
+
+async def _either(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Until an event has come.
+
+    Raises:
+        Unavailable: one of the tasks, which should not end before, has ended.
+        Exception: by which it has.
+    """
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not event.is_set():
+        for task in tasks:
+            if task.done():
+                task.result()
+        raise Unavailable("the API has ended by itself")
 
 
 class _Rest(uvicorn.Server):

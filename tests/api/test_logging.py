@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from testbed.api import audit
 from testbed.api.discovery import Json
 from tests.api.harness import Api, Refused
 
@@ -81,3 +82,21 @@ def test_nothing_can_be_written(api: Api) -> None:
     with pytest.raises(Refused, match=r"logging\.entries\.write") as caught:
         api.post("v2/entries:write", {"entries": []})
     assert caught.value.code == 501
+
+
+def test_the_log_does_not_grow_without_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "LARGEST", 1000)
+    for index in range(10):
+        api.post(NETWORKS, {"name": f"n{index}", "autoCreateSubnetworks": False})
+    files = [api.plane.store.folder / name for name in (audit.OLDER, audit.FILE)]
+    assert sum(path.stat().st_size for path in files if path.exists()) < 4000
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files if path.exists())
+    assert len(list(api.audit.entries())) >= 1
+
+
+def test_half_an_entry_hides_no_other(api: Api) -> None:
+    before = len(list(api.audit.entries()))
+    with (api.plane.store.folder / audit.FILE).open("a") as file:
+        file.write('{"protoPayload": {\n')
+    api.post(NETWORKS, {"name": "b", "autoCreateSubnetworks": False})
+    assert len(list(api.audit.entries())) == before + 1
