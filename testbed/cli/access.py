@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from testbed.cli import complete
-from testbed.cli.context import Name, nodes_of, opened
+from testbed.cli.context import Name, node_named, nodes_of, only, opened
 from testbed.cli.output import Json, errors, print_json
+from testbed.cli.view import by_name
 from testbed.control import invocation
+from testbed.control.store import Store
 from testbed.errors import InvalidArgument, NotFound
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
@@ -38,7 +40,7 @@ def execute(
 ) -> None:
     """Run a command in a node; its output and exit status are passed through."""
     with opened(name) as (store, _):
-        nodes = nodes_of(store)
+        node, nodes = node_named(store, node), nodes_of(store)
     raise typer.Exit(nodes.execute(node, command[1:] if command[0] == "--" else command))
 
 
@@ -50,7 +52,7 @@ def logs(
 ) -> None:
     """Print what a node has written."""
     with opened(name) as (store, _):
-        nodes = nodes_of(store)
+        node, nodes = node_named(store, node), nodes_of(store)
     for chunk in nodes.logs(node, follow=follow, tail=tail):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
@@ -71,7 +73,7 @@ def invoke(
 ) -> None:
     """Call a service from the internet, through the front end.  Prints the body; fails if the status is 400 or more."""
     with opened(name) as (store, topology):
-        workload = _service(topology, service)
+        workload = _service(store, topology, service)
         request = method or ("GET" if data is None else "POST")
         status, reason, _, body = invocation.request(
             store, workload.host, request, f"{workload.path}/{path.lstrip('/')}", headers=_headers(header or []),
@@ -87,12 +89,12 @@ def invoke(
         raise typer.Exit(1)
 
 
-def _service(topology: Topology, service: str) -> Workload:
-    for workload in topology.served:
-        if workload.id == service:
-            return workload
-    known = ", ".join(workload.id for workload in topology.served) or "none"
-    raise NotFound(f"there is no service {service!r} (services: {known})")
+def _service(store: Store, topology: Topology, service: str) -> Workload:
+    known = by_name(store, topology.served)
+    found = only(service, {name: workload.id for name, workload in known.items()}, "services")
+    if found is None:
+        raise NotFound(f"there is no service {service!r} (services: {', '.join(known) or 'none'})")
+    return known[found]
 
 
 def _headers(given: list[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import typer
 
 from testbed.api.keys import KEYS, SqliteKeys
+from testbed.cli.view import by_name
 from testbed.control.store import Store, exists, names
 from testbed.errors import TestbedError
 from testbed.load.request import scenarios
@@ -31,7 +32,7 @@ def services(context: typer.Context, incomplete: str) -> list[str]:
 
     def ids(store: Store) -> Iterable[str]:
         topology = store.topology
-        return [workload.id for workload in topology.served] if topology else []
+        return by_name(store, topology.served) if topology else []
 
     return _offered(incomplete, lambda: _stored(context, ids))
 

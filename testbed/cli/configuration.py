@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from testbed.cli import complete
-from testbed.cli.context import Name, chosen, nodes_of, opened, require_root
+from testbed.cli.context import Name, chosen, node_named, nodes_of, opened, require_root
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, errors, print_json, progress, results
 from testbed.control.configuration import run_roles, with_roles
@@ -37,7 +37,8 @@ def configure(
     ):
         nodes = compile_topology(topology, store.running).nodes
         running = nodes_of(store).running()
-        configured = run_roles(store, nodes, running, report, only=with_roles(node or [], nodes, running))
+        wanted = [node_named(store, one) for one in node or []]
+        configured = run_roles(store, nodes, running, report, only=with_roles(wanted, nodes, running))
     if json:
         print_json({"name": store.name, "configured": configured})
     else:

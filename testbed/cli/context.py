@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -12,6 +12,7 @@ import typer
 from testbed.cli import complete
 from testbed.control.store import Store, names
 from testbed.errors import InvalidArgument, NotFound, PermissionDenied
+from testbed.fabric.given_names import short_name
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
@@ -69,6 +70,29 @@ def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
                 f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
             )  # fmt: skip
         yield store, topology
+
+
+def node_named(store: Store, name: str) -> str:
+    """The node that a user means: the one that is called so, else the only one whose resource is.
+
+    Raises:
+        InvalidArgument: if there are several.
+    """
+    return only(name, {node: short_name(node) for node in store.processes()}, "nodes") or name
+
+
+def only(wanted: str, known: Mapping[str, str], what: str) -> str | None:
+    """The one of these names that is wanted; `known` says of each which short name it goes by as well.
+
+    Raises:
+        InvalidArgument: if several have that short name, and none is called so.
+    """
+    if wanted in known:
+        return wanted
+    found = sorted(name for name, short in known.items() if short == wanted)
+    if len(found) > 1:
+        raise InvalidArgument(f"several {what} go by the name {wanted!r}: {', '.join(found)}", hint="choose one")
+    return found[0] if found else None
 
 
 def nodes_of(store: Store) -> DockerNodes:

@@ -15,6 +15,7 @@ from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, errors, print_json, results
+from testbed.cli.view import by_name
 from testbed.control.lock import LOAD, held, writing
 from testbed.control.reconciler import Reconciler
 from testbed.control.store import Store, exists, folder_of
@@ -93,10 +94,10 @@ def _request(
     store: Store, topology: Topology, scenario: str, users: int, spawn_rate: float, duration: int
 ) -> LoadRequest:  # fmt: skip
     front_end = store.running.addresses.get(FRONT_END)
-    connected = [w for w in topology.served if w.connector]
+    connected = {name: w for name, w in by_name(store, topology.served).items() if w.connector}
     return LoadRequest(
-        scenario, tuple(Service(w.id, f"http://{w.host}{w.path}", front_end) for w in connected), users, spawn_rate,
-        duration, tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),
+        scenario, tuple(Service(name, f"http://{w.host}{w.path}", front_end) for name, w in connected.items()), users,
+        spawn_rate, duration, tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),
     )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from testbed.control.connectors import KIND
 from testbed.control.store import Store
+from testbed.fabric.given_names import runtime
 from testbed.load.traffic import instance_traffic
 from testbed.model.base import last, segment
 from testbed.model.names import FRONT_END
@@ -18,6 +19,12 @@ from testbed.model.workload import Workload
 def service_url(workload: Workload) -> str:
     """The URL of a workload, as on the internet."""
     return f"http://{workload.host}{workload.path}"
+
+
+def by_name(store: Store, workloads: Iterable[Workload]) -> dict[str, Workload]:
+    """Workloads by the names of their (first) nodes, which commands know them by; but those that are being made."""
+    running = store.running
+    return {running.name(runtime(w.name, 0)): w for w in workloads if running.nodes(w.name)}
 
 
 def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
@@ -58,9 +65,9 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
 
 def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
     """Serverless services and where they are reached."""
-    for workload in topology.workloads:
+    for name, workload in by_name(store, topology.workloads).items():
         yield {
-            "name": workload.id, "kind": workload.kind, "region": workload.region,
+            "name": name, "kind": workload.kind, "region": workload.region,
             "connector": last(workload.connector) if workload.connector else "",
             "egress": workload.egress.lower().replace("_", "-") if workload.connector else "",
             "url": service_url(workload), "frontEnd": store.running.addresses.get(FRONT_END, ""),

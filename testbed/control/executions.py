@@ -17,7 +17,8 @@ from testbed.control.operations import Operation
 from testbed.control.resources import Json, Record
 from testbed.control.store import Store
 from testbed.errors import CODES, DeadlineExceeded, TestbedError
-from testbed.model.names import runtime_node
+from testbed.fabric.given_names import runtime
+from testbed.fabric.running import Running
 
 KIND = "run.executions"
 FOLDER = "executions"
@@ -51,7 +52,7 @@ class Executions:
         """What has become of the tasks of an execution, when they are over; the first look starts them."""
         found = self._running.get(record.name)
         if found is None:
-            found = self._running[record.name] = list(_started(store.folder / FOLDER, nodes, record))
+            found = self._running[record.name] = list(_started(store.running, store.folder / FOLDER, nodes, record))
         if not all(task.done() for task in found):
             return None
         del self._running[record.name]
@@ -72,12 +73,12 @@ def executed(operation: Operation) -> str | None:
     return next((c.name for c in operation.changes if c.kind == KIND and c.body is not None), None)
 
 
-def _started(folder: Path, nodes: Nodes, record: Record) -> Iterator[Future[Json]]:
+def _started(running: Running, folder: Path, nodes: Nodes, record: Record) -> Iterator[Future[Json]]:
     folder.mkdir(mode=0o700, exist_ok=True)
     count = record.body.get("taskCount", 1)
     pool = ThreadPoolExecutor(record.body.get("parallelism") or count, "tasks")
     for index in range(count):
-        node = runtime_node(record.id, index)
+        node = running.name(runtime(record.name, index))
         yield pool.submit(_run, nodes, node, index, record.body["template"], folder / f"{node}.log")
     pool.shutdown(wait=False)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from testbed.control import connectors, executions, startup
@@ -23,7 +23,6 @@ from testbed.control.reconciler import Configuration, Reconciler
 from testbed.control.resources import Json
 from testbed.control.store import Store
 from testbed.errors import CODES, Internal, TestbedError
-from testbed.model.base import last
 from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.executor")
@@ -82,7 +81,7 @@ class Executor:
                 for one in due:
                     _put_into_effect(store, one)
                 topology = topology_of(store)  # or nothing of it is written
-            outcome = reconciler.advance(topology, [node for one in due for node in one.facts.get("restarts", ())])
+            outcome = reconciler.advance(topology, _restarted(store, due))
         except Exception as error:
             if len(due) == 1:
                 if isinstance(error, Internal) or not isinstance(error, TestbedError):
@@ -110,8 +109,9 @@ class Executor:
                 continue
             waiting = [one for one in self._settling.values() if one.configuration is run]
             nodes = error.nodes if isinstance(error, TaskFailed) else frozenset()
-            at_fault = [one for one in waiting if nodes & {last(c.name) for c in one.operation.changes}] or waiting
-            for one in at_fault:
+            running = store.running
+            at_fault = [one for one in waiting if any(nodes & running.nodes(c.name) for c in one.operation.changes)]
+            for one in at_fault or waiting:
                 again = self._fail(store, reconciler, one.operation, _status(one.operation, error))
                 for other in waiting:
                     other.configuration = again
@@ -150,11 +150,11 @@ class Executor:
 
     def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
         """End a deployment when its containers listen."""
-        operation, pids = settling.operation, store.processes()
+        operation, running, pids = settling.operation, store.running, store.processes()
         topology = topology_of(store)
-        silent = startup.silent(topology, pids, operation)
+        silent = startup.silent(topology, running, pids, operation)
         late = time.monotonic() - settling.since > startup.PATIENCE
-        if crash := startup.crash(topology, pids, operation):
+        if crash := startup.crash(topology, running, pids, operation):
             self._fail(store, reconciler, operation, crash)
         elif silent and late:
             self._fail(store, reconciler, operation, startup.failure(silent[min(silent)]))
@@ -242,7 +242,13 @@ def _crash(store: Store, operation: Operation) -> Json | None:
     """Why a deployment of Cloud Run failed, if a container ended before it was wired."""
     if operation.kind != startup.KIND:
         return None
-    return startup.crash(topology_of(store), store.processes(), operation)
+    return startup.crash(topology_of(store), store.running, store.processes(), operation)
+
+
+def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
+    """The nodes of the instances that operations restart."""
+    running = store.running
+    return {node for one in due for full in one.facts.get("restarts", ()) for node in running.nodes(full)}
 
 
 def _status(operation: Operation, error: BaseException) -> Json:

@@ -7,6 +7,7 @@ topology, and the operation that carries the change out is written beside them. 
 from __future__ import annotations
 
 import copy
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,8 +24,16 @@ from testbed.control.operations import Change, Operation
 from testbed.control.resources import Json, Record, model
 from testbed.control.store import Store
 from testbed.control.waiting import Waiting
-from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TestbedError
-from testbed.fabric.running import ConnectorInstance
+from testbed.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    TestbedError,
+    Unavailable,
+)
+from testbed.fabric.running import Running
 from testbed.model.base import Compute, Defaults, Named, Reference, Resource
 from testbed.model.kinds import KINDS, assemble
 from testbed.model.problem import Inconsistent, Problem
@@ -68,10 +77,16 @@ class ControlPlane:
         """Everything inside sees one state, and is written together or not at all.
 
         The executor, which has a connection of its own, is woken when it can see what was accepted.
+
+        Raises:
+            Unavailable: somebody else writes, and does not end.
         """
         with self._lock:
-            with self.store.transaction():
-                yield
+            try:
+                with self.store.transaction():
+                    yield
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"The testbed's state cannot be written now: {error}.") from error
             if self._accepted and not self.store.in_transaction:
                 self._accepted = False
                 self._wake()
@@ -109,15 +124,16 @@ class ControlPlane:
         with self._lock:
             return topology_of(self.store)
 
-    def addresses(self) -> dict[str, str]:
-        """The addresses that were given out, by what they are for (`testbed.fabric.addressing`)."""
+    @property
+    def running(self) -> Running:
+        """What was given out, and what runs: addresses, instances of connectors, AUTH strings."""
         with self._lock:
-            return dict(self.store.running.addresses)
+            return self.store.running
 
-    def instances(self) -> Sequence[ConnectorInstance]:
-        """The instances of connectors."""
+    def connector_state(self, name: str) -> str:
+        """The state of a connector; READY of one that nobody has looked at yet."""
         with self._lock:
-            return self.store.instances
+            return self.store.connector_states().get(name, ("READY", ""))[0]
 
     def operation(self, name: str) -> Operation:
         """An operation by its id.

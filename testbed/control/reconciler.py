@@ -22,14 +22,13 @@ from testbed.control.store import Store
 from testbed.errors import AlreadyExists, TestbedError
 from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
+from testbed.fabric.given_names import google, region
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.fabric.running import Health, Running
 from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply, reroute
 from testbed.kernel.change import Change
-from testbed.model.base import last
-from testbed.model.names import google_segment, serverless_segment
 from testbed.model.topology import Topology
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
@@ -292,7 +291,8 @@ class Reconciler:
 
     def _reroute(self, topology: Topology, plan: Plan) -> None:
         """Give new flows to healthy connector instances only: the part of the wiring that cannot wait."""
-        segments = {serverless_segment(region) for region in topology.serverless_regions}
+        running = self.store.running
+        segments = {running.name(region(name)) for name in topology.serverless_regions}
         for space in plan.namespaces:
             if space.name in segments:
                 reroute(space, namespace.path(host_name(plan.testbed, space.name)))
@@ -331,8 +331,9 @@ class Reconciler:
 
     def checks(self, topology: Topology) -> Callable[[], dict[str, Health]]:
         """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
+        running = self.store.running
         paths = {
-            c.name: namespace.path(host_name(topology.name, google_segment(last(topology.connector_network(c)))))
+            c.name: namespace.path(host_name(topology.name, running.name(google(topology.connector_network(c)))))
             for c in topology.vpcaccess.connectors
         }
         return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))

@@ -13,8 +13,8 @@ from testbed.control.health import ended
 from testbed.control.operations import Operation
 from testbed.control.resources import Json
 from testbed.errors import CODES
+from testbed.fabric.running import Running
 from testbed.model.base import last
-from testbed.model.names import runtime_node
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload
 
@@ -31,7 +31,9 @@ _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
 
-def silent(topology: Topology, pids: Mapping[str, int], operation: Operation) -> dict[str, Workload]:
+def silent(
+    topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation
+) -> dict[str, Workload]:  # fmt: skip
     """The nodes of what an operation deploys that do not listen, with their workloads.
 
     A node without a process that is known is none of them: in tests there are no containers.
@@ -40,14 +42,14 @@ def silent(topology: Topology, pids: Mapping[str, int], operation: Operation) ->
     return {
         node: workload
         for workload in topology.served if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
-        for node in (runtime_node(workload.id, index) for index in range(workload.instances))
+        for node in running.nodes(workload.name)
         if node in pids and not listens(pids[node], workload.port)
     }  # fmt: skip
 
 
-def crash(topology: Topology, pids: Mapping[str, int], operation: Operation) -> Json | None:
+def crash(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> Json | None:
     """Why a deployment has failed, if one of its containers has ended."""
-    found = silent(topology, pids, operation)
+    found = silent(topology, running, pids, operation)
     gone = ended({node: pids[node] for node in found})
     return failure(found[min(gone)]) if gone else None
 

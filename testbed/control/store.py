@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from testbed.control import faults, operations, resources
 from testbed.errors import InvalidArgument, NotFound, Unavailable
+from testbed.fabric.given_names import PREFIX, free_serial
 from testbed.fabric.running import ConnectorInstance, Health, Running
 from testbed.model.base import COMPUTE_NAME
 from testbed.model.topology import MAX_NAME, Topology
@@ -285,12 +286,16 @@ class Store:
         self._db.executemany("UPDATE instances SET health = ? WHERE name = ?", rows)
 
     def next_serial(self, connector: str) -> int:
-        """A number that no instance has: connectors of two regions may have the same short name."""
+        """A number that no instance has, and with which it is called as no other node is.
+
+        Connectors of two regions may have the same short name, a VM the name of an instance.
+        """
         self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, 'CREATING', '', 0)", (connector,))
-        self._db.execute(
-            "UPDATE connectors SET serial = (SELECT max(serial) + 1 FROM connectors) WHERE name = ?", (connector,)
-        )
-        return int(self._db.execute("SELECT serial FROM connectors WHERE name = ?", (connector,)).fetchone()[0])
+        serial = int(self._db.execute("SELECT max(serial) + 1 FROM connectors").fetchone()[0])
+        given = {row[0] for row in self._db.execute("SELECT value FROM addresses WHERE key GLOB ?", (f"{PREFIX}*",))}
+        serial = free_serial(connector, serial, given)
+        self._db.execute("UPDATE connectors SET serial = ? WHERE name = ?", (serial, connector))
+        return serial
 
     def connector_states(self) -> dict[str, tuple[str, str]]:
         """State (the API's enum) and detail of each connector."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
+from testbed.fabric.given_names import PREFIX, give, runtimes
 from testbed.fabric.nat import auto_address
 from testbed.fabric.running import ConnectorInstance
-from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node, runtime_node
+from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node
 from testbed.model.ranges import SERVERLESS, usable
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
@@ -45,14 +46,15 @@ def inner_share(outer: str) -> str:
 
 
 def allocate(topology: Topology, previous: Mapping[str, str]) -> dict[str, str]:
-    """Every address that the topology leaves open, keyed by what it is for.
+    """Every address that the topology leaves open, keyed by what it is for, and the names of nodes and segments.
 
     Raises:
         FailedPrecondition: if the topology gives an address to something that something else has by now.
         ResourceExhausted: if a range has no address left.
     """
+    names = give(topology, previous)
     shares = _resolve(_region_requests(topology), previous)
-    return shares | _resolve(_host_requests(topology, shares), previous)
+    return names | shares | _resolve(_host_requests(topology, names, shares), previous)
 
 
 def next_instance(
@@ -137,14 +139,16 @@ def _region_requests(topology: Topology) -> Iterator[_Request]:
         yield _Request(f"pool/{region}", "direct", DIRECT_EGRESS_POOL, prefix=29)
 
 
-def _host_requests(topology: Topology, shares: Mapping[str, str]) -> Iterator[_Request]:
+def _host_requests(
+    topology: Topology, names: Mapping[str, str], shares: Mapping[str, str]
+) -> Iterator[_Request]:  # fmt: skip
     for region in topology.serverless_regions:
         share = IPv4Network(shares[f"serverless/{region}"])
         yield _Request(f"{FRONT_END}/{region}", region, share)
         for workload in topology.workloads:
             if workload.region == region and workload.kind != "app-engine-flexible":
-                for index in range(workload.instances):
-                    yield _Request(runtime_node(workload.id, index), region, share)
+                for key in runtimes(workload):
+                    yield _Request(names[PREFIX + key], region, share)
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
     in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))

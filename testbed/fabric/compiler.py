@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
-from testbed.fabric import managed_rules, node_specs
+from testbed.fabric import given_names, managed_rules, node_specs
 from testbed.fabric.addressing import INTERNET as INTERNET_RANGE
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.firewall import Nic
@@ -24,16 +24,7 @@ from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_
 from testbed.fabric.vpc import Translation, Vpc, route_metric
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
-from testbed.model.names import (
-    FRONT_END,
-    INTERNET,
-    LOAD_GENERATOR,
-    google_segment,
-    producer_segment,
-    runtime_node,
-    site_segment,
-    vpc_segment,
-)
+from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
 from testbed.model.network import Network, Route
 from testbed.model.peering import active, offered
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
@@ -102,10 +93,17 @@ class _Compiler:
     def _address(self, key: str) -> str:
         return self.running.addresses[key]
 
+    def _name(self, key: str) -> str:
+        return self.running.name(key)
+
+    def _nodes_of(self, workload: Workload) -> Iterator[str]:
+        return map(self._name, given_names.runtimes(workload))
+
     # -- the networks ---------------------------------------------------------------------------------------------
 
     def _network(self, network: Network) -> None:
-        vpc = Vpc.begin(self.wiring, vpc_segment(network.name), network.mtu, self.topology.ranges_of(network.full_name))
+        name, ranges = self._name(network.full_name), self.topology.ranges_of(network.full_name)
+        vpc = Vpc.begin(self.wiring, name, network.mtu, ranges)
         self.vpcs[network.full_name] = vpc
         vpc.rules += [rule for rule in self.topology.compute.firewalls if rule.network == network.full_name]
         vpc.rules += [rule for _, rule in managed_rules.of_connectors(self.topology, network.full_name)]
@@ -123,13 +121,14 @@ class _Compiler:
                 frozenset(account.email for account in instance.service_accounts),
             )  # fmt: skip
             vpc = self.vpcs[subnet.network]
-            vpc.attach(self.wiring.node(instance.name), "eth0", nic, subnet.ip_cidr_range)
+            node = self._name(instance.full_name)
+            vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             if instance.nic.access_configs:
                 external = self._address(f"{instance.full_name}/external")
                 vpc.translations.append(
                     Translation(instance.name, frozenset({nic.address}), external, one_to_one=True)
                 )  # fmt: skip
-            self.nodes.append(node_specs.vm(instance))
+            self.nodes.append(node_specs.vm(instance, node))
 
     def _flexible(self) -> None:
         """Instances of the flexible environment are like VMs of the network (behaviour 3.6)."""
@@ -138,23 +137,23 @@ class _Compiler:
             tag = place.instance_tag or f"aef-{workload.id}"
             vpc = self.vpcs[place.name]
             nic = Nic(self._address(workload.name), frozenset({tag}))
-            vpc.attach(self.wiring.node(workload.id), "eth0", nic, subnet.ip_cidr_range)
+            node = next(self._nodes_of(workload))
+            vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
-            self.nodes.append(node_specs.runtime(workload, workload.id, self._environment(workload)))
+            self.nodes.append(node_specs.runtime(workload, node, self._environment(workload)))
 
     def _redis(self) -> None:
         """Each Redis instance has its own producer network, peered with its authorized network (behaviour 4.9.1)."""
         for redis in self.topology.redis.instances:
             cidr = self._address(f"{redis.full_name}/range")
-            producer = Vpc.begin(
-                self.wiring, producer_segment(redis.id), self.vpcs[redis.authorized_network].mtu, [cidr]
-            )
+            name, node = self._name(given_names.producer(redis.full_name)), self._name(redis.full_name)
+            producer = Vpc.begin(self.wiring, name, self.vpcs[redis.authorized_network].mtu, [cidr])
             self.vpcs[redis.full_name] = producer
-            producer.attach(self.wiring.node(redis.id), "eth0", Nic(redis_host(cidr)), cidr)
+            producer.attach(self.wiring.node(node), "eth0", Nic(redis_host(cidr)), cidr)
             producer.rules.append(managed_rules.for_redis(redis.id))
             consumer = self.vpcs[redis.authorized_network]
             consumer.peer(producer, self.topology.ranges_of(redis.authorized_network), [cidr])
-            self.nodes.append(node_specs.redis(redis, self.running.auth_strings.get(redis.full_name)))
+            self.nodes.append(node_specs.redis(redis, node, self.running.auth_strings.get(redis.full_name)))
 
     def _peerings(self) -> None:
         """Active peerings exchange routes; each side's are those that it imports (behaviour 4.5.1 to 4.5.3)."""
@@ -186,11 +185,12 @@ class _Compiler:
         for name in self.topology.serverless_regions:
             share = self._address(f"serverless/{name}")
             pool = self._address(f"pool/{name}")
-            self.regions[name] = Region.begin(self.wiring, name, str(IPv4Network(share)[1]), pool)
+            segment = self._name(given_names.region(name))
+            self.regions[name] = Region.begin(self.wiring, segment, str(IPv4Network(share)[1]), pool)
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
-            for index, node in enumerate(_nodes_of(workload)):
+            for index, node in enumerate(self._nodes_of(workload)):
                 runtime = Runtime(node, self._address(node), workload.connector, workload.egress)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
@@ -233,7 +233,7 @@ class _Compiler:
             if ends:
                 region.connect_vpc(vpc.space, self._address(f"serverless/{name}"), ends, index)
         if mine or any(place.name == network.full_name for _, place in self.topology.flexible):
-            google = self.wiring.segment(google_segment(network.name), loopback=PROBER)
+            google = self.wiring.segment(self._name(given_names.google(network.full_name)), loopback=PROBER)
             self.wiring.join(vpc.space, google, mtu=LINK_MTU)
             self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
             self.wiring.route(google, [DEFAULT], vpc.space)
@@ -258,7 +258,8 @@ class _Compiler:
             if address is None:  # it is being made, piece by piece
                 continue
             external = self._address(address)
-            node = self.wiring.node(gateway.name, ROUTER)
+            name = self._name(gateway.full_name)
+            node = self.wiring.node(name, ROUTER)
             self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
             local = [*self.topology.ranges_of(gateway.network), *self._importers(gateway.network)]
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
@@ -266,18 +267,17 @@ class _Compiler:
             inside = f"169.254.2.{index + 1}"
             self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
-            self.nodes.append(node_specs.cloud_vpn(gateway.name, external, tunnels))
+            self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
 
     def _static_routes(self, internet: Space) -> None:
         tunnels = {tunnel.full_name: tunnel for tunnel in self.topology.compute.vpn_tunnels}
-        instances = {instance.full_name: instance for instance in self.topology.compute.instances}
         for route in self.topology.compute.routes:
             space = self.vpcs[route.network].space
             if route.next_hop_vpn_tunnel:
                 gateway = tunnels[route.next_hop_vpn_tunnel].target_vpn_gateway
-                _route_via(space, route, node=gateway and last(gateway))
+                _route_via(space, route, node=gateway and self._name(gateway))
             elif route.next_hop_instance:
-                _route_via(space, route, node=instances[route.next_hop_instance].name)
+                _route_via(space, route, node=self._name(route.next_hop_instance))
             elif route.next_hop_ip:
                 _route_via(space, route, address=route.next_hop_ip)
             elif route.next_hop_gateway:
@@ -300,14 +300,14 @@ class _Compiler:
         for workload, place in self.topology.flexible:
             flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
         for network, targets in flexible.items():
-            google = self.wiring.spaces[google_segment(last(network))]
+            google = self.wiring.spaces[self._name(given_names.google(network))]
             self.wiring.attach(
                 node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )  # fmt: skip
         upstreams = {
             w.name: [self._address(w.name)]
             if w.kind == "app-engine-flexible"
-            else [inner_address(self._address(node)) for node in _nodes_of(w)]
+            else [inner_address(self._address(node)) for node in self._nodes_of(w)]
             for w in self.topology.served
         }
         self.nodes.append(node_specs.front_end(self.topology.served, upstreams))
@@ -316,16 +316,17 @@ class _Compiler:
         for region in self.regions.values():
             region.connect_internet(internet)
         for host in self.topology.internet.hosts:
-            self.wiring.attach(self.wiring.node(host.name), "eth0", internet, host.address, mtu=LINK_MTU)
-            self.nodes.append(node_specs.host(host, "internet-host"))
+            name = self._name(given_names.internet_host(host.name))
+            self.wiring.attach(self.wiring.node(name), "eth0", internet, host.address, mtu=LINK_MTU)
+            self.nodes.append(node_specs.host(host, name, "internet-host"))
         if self.running.load_generator:
             address = self._address(LOAD_GENERATOR)
             self.wiring.attach(self.wiring.node(LOAD_GENERATOR), "eth0", internet, address, mtu=LINK_MTU)
             names = {w.host: self._address(FRONT_END) for w in self.topology.served}
             self.nodes.append(node_specs.load_generator(names))
         for site in self.topology.on_prem.sites:
-            segment = self.wiring.segment(site_segment(site.name))
-            gateway = self.wiring.node(site.gateway.name, ROUTER)
+            segment = self.wiring.segment(self._name(given_names.site(site.name)))
+            gateway = self.wiring.node(self._name(given_names.site(site.name, "gateway")), ROUTER)
             self.wiring.attach(gateway, "internet", internet, site.gateway.external_address, mtu=LINK_MTU)
             port = self.wiring.attach(
                 gateway, "lan", segment, site.gateway.internal_address, mtu=LINK_MTU, routes=[site.range],
@@ -333,19 +334,16 @@ class _Compiler:
             )  # fmt: skip
             segment.routes.add(_via(DEFAULT, port, site.gateway.internal_address))
             for host in site.hosts:
-                self.wiring.attach(self.wiring.node(host.name), "eth0", segment, host.address, mtu=LINK_MTU)
-                self.nodes.append(node_specs.host(host, "on-prem-host"))
-            self.nodes.append(node_specs.site_gateway(site))
+                name = self._name(given_names.site(site.name, f"hosts/{host.name}"))
+                self.wiring.attach(self.wiring.node(name), "eth0", segment, host.address, mtu=LINK_MTU)
+                self.nodes.append(node_specs.host(host, name, "on-prem-host"))
+            self.nodes.append(node_specs.site_gateway(site, gateway.name))
             segment.tables.append(self.wiring.anti_spoofing(segment))
 
 
 def _identifier(connector: str) -> int:
     """The network identifier of a connector's tunnels (24 bits); that of others does not change when one goes."""
     return int.from_bytes(hashlib.sha256(connector.encode()).digest()[:3]) or 1
-
-
-def _nodes_of(workload: Workload) -> Iterator[str]:
-    return (runtime_node(workload.id, index) for index in range(workload.instances))
 
 
 def _via(destination: str, device: str, gateway: str, metric: int = 0) -> PlanRoute:

@@ -29,19 +29,19 @@ def _variables(**values: object) -> Mapping[str, object]:
     return MappingProxyType(values)
 
 
-def vm(instance: Instance) -> Node:
+def vm(instance: Instance, node: str) -> Node:
     """A VM.  The testbed's own image is a web server; an image of the user's is left as it is."""
     image = instance.image
     ours = image == BUILT_IN
     return Node(
-        instance.name, "vm", image, role="web" if ours else None,
+        node, "vm", image, role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
     )  # fmt: skip
 
 
-def host(given: Host, kind: str) -> Node:
+def host(given: Host, node: str, kind: str) -> Node:
     """A host outside the cloud."""
-    return Node(given.name, kind, given.image)
+    return Node(node, kind, given.image)
 
 
 def runtime(workload: Workload, node: str, environment: Mapping[str, str]) -> Node:
@@ -57,10 +57,10 @@ def connector(instance: ConnectorInstance) -> Node:
     return Node(instance.name, "connector-instance", "testbed/connector")
 
 
-def redis(instance: RedisInstance, auth_string: str | None) -> Node:
+def redis(instance: RedisInstance, node: str, auth_string: str | None) -> Node:
     """A Redis instance."""
     return Node(
-        instance.id, "redis", "testbed/redis", role="redis",
+        node, "redis", "testbed/redis", role="redis",
         variables=_variables(
             auth_string=auth_string, port=REDIS_PORT, maxmemory=int(instance.maxmemory * GIB),
             settings=dict(instance.settings), bind="0.0.0.0",  # noqa: S104 - inside the node
@@ -100,9 +100,9 @@ def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
     ])  # fmt: skip
 
 
-def site_gateway(site: Site) -> Node:
+def site_gateway(site: Site, node: str) -> Node:
     """The VPN gateway of an on-prem site.  It initiates too: the side that is configured last brings up the tunnel."""
-    return _vpn(site.gateway.name, "on-prem-gateway", [
+    return _vpn(node, "on-prem-gateway", [
         {
             "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,
             "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,

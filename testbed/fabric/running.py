@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from testbed.fabric.given_names import PREFIX
+
 Health = Literal["starting", "healthy", "unhealthy"]
 
 
@@ -31,9 +33,18 @@ class Running:
     """The running state that the compiler needs."""
 
     addresses: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Allocations (`testbed.fabric.addressing`): key to address or range."""
+    """Allocations (`testbed.fabric.addressing`): key to address or range; and the names of nodes and segments."""
     instances: tuple[ConnectorInstance, ...] = ()
     auth_strings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """AUTH strings of Redis instances by resource name."""
     load_generator: bool = False
     """Whether the load generator is on the internet segment."""
+
+    def name(self, key: str) -> str:
+        """What a node or segment is called, by its key (`testbed.fabric.given_names`)."""
+        return self.addresses[PREFIX + key]
+
+    def nodes(self, resource: str) -> frozenset[str]:
+        """What the nodes of a resource are called, by its full name: a workload may have several, or none now."""
+        key = PREFIX + resource
+        return frozenset(name for k, name in self.addresses.items() if k == key or k.startswith(f"{key}/"))

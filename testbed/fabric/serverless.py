@@ -17,7 +17,7 @@ from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
-from testbed.model.names import INTERNET, serverless_segment
+from testbed.model.names import INTERNET
 from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.vpcaccess import Egress
 
@@ -92,8 +92,8 @@ class Region:
 
     @classmethod
     def begin(cls, wiring: Wiring, name: str, address: str, pool: str) -> Region:
-        """The namespace of a region; `address` is the source of the ICMP errors that it sends."""
-        space = wiring.segment(serverless_segment(name), loopback=address)
+        """The segment of a region; `address` is the source of the ICMP errors that it sends."""
+        space = wiring.segment(name, loopback=address)
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
         # With policy rules the kernel looks up the way back of every packet, only to see that its source is none of its
         # own addresses: anti-spoofing has seen to that.

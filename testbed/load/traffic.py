@@ -12,7 +12,6 @@ from testbed.kernel.device_counters import device_bytes
 from testbed.kernel.firewall import members
 from testbed.load.result import InstanceTraffic
 from testbed.model.base import last
-from testbed.model.names import vpc_segment
 from testbed.model.topology import Topology
 
 
@@ -25,10 +24,10 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
         NotFound: if the network's namespace is not there.
     """
     names = {(instance.connector, instance.address): instance.name for instance in store.instances}
-    processes = store.processes()
+    running, processes = store.running, store.processes()
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
-        path = namespace.path(host_name(store.name, vpc_segment(last(topology.connector_network(connector)))))
+        path = namespace.path(host_name(store.name, running.name(topology.connector_network(connector))))
         addresses = connector_addresses(topology.connector_range(connector))
         flows = members(path, flow_counters(addresses))
         for address in addresses:

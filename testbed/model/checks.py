@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import names, network_checks
+from testbed.model import network_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -40,7 +40,6 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from network_checks.problems(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
-        yield from _unique_names(topology)
         yield from _external_addresses(topology)
 
 
@@ -79,6 +78,8 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     yield ("appengine", "services"), [s.full_name for s in topology.appengine.services]
     yield ("appengine", "versions"), [v.full_name for v in topology.appengine.versions]
     yield ("secretmanager", "secrets"), [s.full_name for s in topology.secretmanager.secrets]
+    yield ("internet", "hosts"), [host.name for host in topology.internet.hosts]
+    yield ("onPrem", "sites"), [site.name for site in topology.on_prem.sites]
 
 
 def _duplicate_names(topology: Topology) -> Iterator[Problem]:
@@ -185,54 +186,6 @@ def _secret(value: str) -> tuple[str, str]:
 
 def _workload_path(topology: Topology, name: str) -> Path:
     return next((*path, full_names.index(name)) for path, full_names in collections(topology) if name in full_names)
-
-
-def _unique_names(topology: Topology) -> Iterator[Problem]:
-    """Commands name nodes by their short names, so these are unique in a testbed, and no segment's."""
-    connectors: set[str] = set()
-    for i, connector in enumerate(topology.vpcaccess.connectors):
-        if connector.id in connectors:
-            path: Path = ("vpcaccess", "connectors", i, "name")
-            yield Problem(path, "another connector of this testbed has this id (in another region)", connector.id)
-        connectors.add(connector.id)
-    seen = set(names.RESERVED)
-    for name, path in _names(topology):
-        head, _, serial = name.rpartition("-")
-        if name in seen or (head in connectors and serial.isdigit()):
-            yield Problem(path, f"the name {name!r} is taken by another part of this testbed", name)
-        seen.add(name)
-
-
-def _names(topology: Topology) -> Iterator[tuple[str, Path]]:
-    """The names of all segments and nodes, but those of connector instances."""
-    yield from _segment_names(topology)
-    for workload in topology.workloads:
-        for index in range(workload.instances):
-            yield names.runtime_node(workload.id, index), (*_workload_path(topology, workload.name), "name")
-    for i, instance in enumerate(topology.compute.instances):
-        yield instance.name, ("compute", "instances", i, "name")
-    for i, gateway in enumerate(topology.compute.target_vpn_gateways):
-        yield gateway.name, ("compute", "targetVpnGateways", i, "name")
-    for i, redis in enumerate(topology.redis.instances):
-        yield redis.id, ("redis", "instances", i, "name")
-    for i, host in enumerate(topology.internet.hosts):
-        yield host.name, ("internet", "hosts", i, "name")
-    for i, site in enumerate(topology.on_prem.sites):
-        yield site.gateway.name, ("onPrem", "sites", i, "gateway", "name")
-        for j, host in enumerate(site.hosts):
-            yield host.name, ("onPrem", "sites", i, "hosts", j, "name")
-
-
-def _segment_names(topology: Topology) -> Iterator[tuple[str, Path]]:
-    for i, network in enumerate(topology.compute.networks):
-        yield names.vpc_segment(network.name), ("compute", "networks", i, "name")
-        yield names.google_segment(network.name), ("compute", "networks", i, "name")
-    for i, redis in enumerate(topology.redis.instances):
-        yield names.producer_segment(redis.id), ("redis", "instances", i, "name")
-    for i, site in enumerate(topology.on_prem.sites):
-        yield names.site_segment(site.name), ("onPrem", "sites", i, "name")
-    for region in topology.serverless_regions:
-        yield names.serverless_segment(region), ("region",)
 
 
 def _external_addresses(topology: Topology) -> Iterator[Problem]:

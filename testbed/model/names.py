@@ -1,6 +1,7 @@
 """What the parts of a testbed are called: its nodes, and the segments that join them.
 
-Nodes carry the short names of their resources, because commands name them so.  Segments and nodes share one name space.
+Nodes carry the short names of their resources, because commands name them so.  Segments and nodes share one name space,
+in which a name is given out once: these are what they are called unless something else is (`fabric.given_names`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ FRONT_END = "front-end"
 LOAD_GENERATOR = "load"
 INTERNET = "internet"
 
-RESERVED = frozenset({FRONT_END, LOAD_GENERATOR, INTERNET, "lo", "all", "default"})
-"""The testbed's own nodes and segment, and what Linux lets no network device be called."""
+RESERVED = frozenset({FRONT_END, LOAD_GENERATOR, INTERNET, "lo", "all", "default", "tun0"})
+"""The testbed's own nodes, segment and device, and what Linux lets no network device be called."""
 
 
 def vpc_segment(network: str) -> str:

@@ -24,6 +24,8 @@ USER = 1000
 WORKSPACE = PurePath("workspace")
 NO_DNS = "127.0.0.1"
 """Nothing listens there: a name that /etc/hosts does not have fails at once, rather than after the host's time-out."""
+HOST_NAME_MAX = 64
+"""Characters of a host name (sethostname(2))."""
 PROCESSES = 512
 """A limit on processes and threads, so that one node cannot exhaust the machine."""
 SYSCTLS = {
@@ -102,7 +104,7 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "entrypoint": list(node.entrypoint) or None,
         "command": list(node.command) or None,
         "name": host_name(testbed, node.name),
-        "hostname": node.name,
+        "hostname": node.name[:HOST_NAME_MAX],
         "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec},
         "environment": dict(node.environment),
         "extra_hosts": dict(node.hosts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,3 +66,11 @@ def test_nobody_is_kept_who_waits_no_more(api: Api) -> None:
     api.plane.release()
     waiting.result(5)
     assert len(api.plane._waiting) == 0
+
+
+def test_a_state_that_somebody_else_writes_is_no_defect(api: Api) -> None:
+    api.plane.store._db.execute("PRAGMA busy_timeout = 20")
+    with api.store.transaction():
+        status, answer = api.send("POST", NETWORKS, VPC)
+    assert status == 503
+    assert json.loads(answer)["error"]["status"] == "UNAVAILABLE"

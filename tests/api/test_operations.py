@@ -16,7 +16,9 @@ from testbed.control.durations import TYPICAL, typical
 from testbed.control.executor import Executor
 from testbed.control.operations import Change, Operation
 from testbed.control.reconciler import Outcome, Reconciler
+from testbed.control.store import Store
 from testbed.errors import Unavailable
+from testbed.fabric.addressing import allocate
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from testbed.nodes.playbook import TaskFailed
@@ -204,10 +206,12 @@ def test_a_connector_that_is_not_healthy_yet_holds_up_nobody(queue: Api) -> None
 class Configuring:
     """In the reconciler's place: Ansible is at work until a test says how that ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.runs: list[Future[list[str]]] = []
 
-    def advance(self, _: Topology, __: Any = ()) -> Outcome:
+    def advance(self, topology: Topology, _: Any = ()) -> Outcome:
+        self.store.set_addresses(allocate(topology, self.store.running.addresses))
         self.runs.append(Future())
         return Outcome(configuration=self.runs[-1])
 
@@ -232,7 +236,7 @@ def error_of(api: Api, operation: Operation) -> Any:
 
 def test_configuration_is_waited_for_by_those_who_need_it(queue: Api) -> None:
     made(queue)
-    executor, kernel = Executor(), Configuring()
+    executor, kernel = Executor(), Configuring(queue.store)
     slow, quick = accepted(queue, cache("one")), queue.post(FIREWALLS, rule("r"))
     executor.round(queue.store, cast(Reconciler, kernel))
     assert status(queue, quick)["status"] == "DONE"
@@ -245,7 +249,7 @@ def test_configuration_is_waited_for_by_those_who_need_it(queue: Api) -> None:
 def test_only_the_node_at_fault_fails(queue: Api) -> None:
     """The others are configured once more, after it is gone."""
     made(queue)
-    executor, kernel = Executor(), Configuring()
+    executor, kernel = Executor(), Configuring(queue.store)
     good, bad = accepted(queue, cache("good")), accepted(queue, cache("bad"))
     executor.round(queue.store, cast(Reconciler, kernel))
     failure = TaskFailed("node bad: it does not start")
@@ -313,7 +317,7 @@ class Killed(BaseException):
 class Dying(Configuring):
     """In the reconciler's place, when the process ends in the middle of its work."""
 
-    def advance(self, _: Topology, __: Any = ()) -> Outcome:
+    def advance(self, topology: Topology, _: Any = ()) -> Outcome:  # noqa: ARG002 - as its base has it
         raise Killed
 
 
@@ -329,7 +333,7 @@ def test_what_was_half_done_is_done_again(queue: Api, fails: bool) -> None:
         queue.delete(f"{FIREWALLS}/deleted"),
     ]  # fmt: skip
     with pytest.raises(Killed):
-        Executor().round(queue.store, cast(Reconciler, Dying()))
+        Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
     assert queue.store.topology is not None  # what is in effect fits together
     queue.kernel.failure = Unavailable("no kernel") if fails else None
     Executor().round(queue.store, cast(Reconciler, queue.kernel))
@@ -407,7 +411,7 @@ def test_what_a_file_leaves_alone_goes_on(queue: Api) -> None:
         queue.patch(f"{FIREWALLS}/patched", {"priority": 5}), queue.delete(f"{FIREWALLS}/deleted"),
     ]  # fmt: skip
     with pytest.raises(Killed):
-        Executor().round(queue.store, cast(Reconciler, Dying()))
+        Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
     up(queue, rule("there", priority=5), rule("patched", priority=1), rule("deleted", priority=1))
     assert queue.store.topology is not None
     assert {one.name: one.priority for one in queue.store.topology.compute.firewalls} == {

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import strategies as st
 
 from testbed.fabric.addressing import allocate, next_instance
+from testbed.fabric.given_names import internet_host, runtimes
 from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.running import Health, Running
 from testbed.model.base import Defaults
-from testbed.model.names import runtime_node
 from testbed.model.topology import Topology
 
 Data = dict[str, Any]
@@ -76,15 +76,16 @@ def read(text: str) -> Case:
 
 def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     """From everything that sends to everything that there is, by each protocol; ports take turns."""
-    workloads = [runtime_node(w.id, index) for w in topology.workloads for index in range(w.instances)]
-    machines = [instance.name for instance in topology.compute.instances if instance.runs]
+    workloads = [running.name(key) for workload in topology.workloads for key in runtimes(workload)]
+    machines = [running.name(instance.full_name) for instance in topology.compute.instances if instance.runs]
+    hosts = {running.name(internet_host(name)): address for name, address in HOSTS.items()}
     instances = [instance.full_name for instance in topology.compute.instances]
     keys = [*instances, *(f"{name}/external" for name in instances)]
     there = [running.addresses[key] for key in keys if key in running.addresses]
     numbers = count()
-    for source in (*machines, *workloads, *HOSTS):
+    for source in (*machines, *workloads, *hosts):
         for destination in dict.fromkeys((*there, *HOSTS.values(), *NOWHERE)):
-            if HOSTS.get(source) != destination:
+            if hosts.get(source) != destination:
                 for protocol, ports in PORTS.items():
                     yield Flow(source, destination, protocol, ports[next(numbers) % len(ports)])
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from testbed.api.keys import KEYS, PublicKey, SqliteKeys
 from testbed.cli import app
 from testbed.control.store import Store
+from testbed.fabric.addressing import allocate
 from tests.unit.topologies import example
 
 
@@ -21,6 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESTBED_NAME", raising=False)
     with Store.open("demo", create=True) as store:
         store.topology = example()
+        store.set_addresses(allocate(example(), {}))
         store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
     with Store.open("other", create=True):
         pass

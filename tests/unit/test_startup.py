@@ -7,7 +7,7 @@ import socket
 
 from testbed.control import startup
 from testbed.control.operations import Change, Operation
-from tests.unit.topologies import service, small
+from tests.unit.topologies import running, service, small
 
 WEB = "projects/p/locations/us-central1/services/web"
 
@@ -27,8 +27,8 @@ def test_only_what_is_deployed_and_has_a_process_is_waited_for() -> None:
     deployed = Operation(
         api="run.v2", method="", kind=startup.KIND, target=WEB, changes=(Change(startup.KIND, WEB, {}),)
     )
-    assert startup.silent(of, {}, deployed) == {}
-    silent = startup.silent(of, {"web-2": os.getpid(), "other": os.getpid()}, deployed)
+    assert startup.silent(of, running(of), {}, deployed) == {}
+    silent = startup.silent(of, running(of), {"web-2": os.getpid(), "other": os.getpid()}, deployed)
     assert set(silent) == {"web-2"}
     assert "PORT=8080" in startup.failure(silent["web-2"])["message"]
 
@@ -43,7 +43,7 @@ def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
         api="appengine.v1", method="", kind="appengine.services", target=name,
         changes=(Change("appengine.services", name, split),),
     )  # fmt: skip
-    silent = startup.silent(of, {"p": os.getpid()}, moved)
+    silent = startup.silent(of, running(of), {"p": os.getpid()}, moved)
     assert [workload.name for workload in silent.values()] == [f"{name}/versions/v2"]
     assert startup.failure(silent["p"])["message"].startswith("Revision 'v2' is not ready")
 

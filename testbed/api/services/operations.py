@@ -60,10 +60,14 @@ def _named(call: Call) -> tuple[Operation, LongRunning]:
         NotFound: there is none of that name.
     """
     name = call.text("name") or f"apps/{call.text('appsId')}/operations/{call.text('operationsId')}"
-    operation = call.plane.store.operations.get(name.rpartition("/")[2])
-    printer = _printer(call, operation) if operation is not None else None
-    if operation is None or printer is None or printer.name(operation) != name:
-        raise NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    missing = NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    try:
+        operation = call.plane.operation(name.rpartition("/")[2])
+    except NotFound:
+        raise missing from None
+    printer = _printer(call, operation)
+    if printer is None or printer.name(operation) != name:
+        raise missing
     return operation, printer
 
 

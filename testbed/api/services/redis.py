@@ -87,7 +87,7 @@ def list_(call: Call) -> Json:
 def auth_string(call: Call) -> Json:
     """The password; empty if AUTH is disabled ("Result is empty", gcloud)."""
     record = located.found(call, KIND)
-    known = call.plane.store.running.auth_strings.get(record.name)
+    known = call.plane.running.auth_strings.get(record.name)
     return {"authString": known} if known and record.body.get("authEnabled") else {}
 
 
@@ -158,7 +158,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
             f"serviceAccount:service-{project_number(project)}@cloud-redis.iam.gserviceaccount.com"
         ),
     }  # fmt: skip
-    if cidr := plane.store.running.addresses.get(f"{record.name}/range"):
+    if cidr := plane.running.addresses.get(f"{record.name}/range"):
         result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": PORT}
     return result
 

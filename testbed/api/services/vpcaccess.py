@@ -159,8 +159,7 @@ def state_of(plane: ControlPlane, record: Record) -> str:
         return phase
     if record.error:
         return "ERROR"
-    known, _ = plane.store.connector_states().get(record.name, ("READY", ""))  # `up` may be making it
-    return known
+    return plane.connector_state(record.name)  # of one that is in a topology file, `up` may be making it
 
 
 def connected_projects(plane: ControlPlane, connector: str) -> list[str]:

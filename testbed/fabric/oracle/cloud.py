@@ -69,7 +69,7 @@ class Cloud:
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
             external = f"{instance.full_name}/external" if instance.nic.access_configs else None
             yield Nic(
-                instance.name,
+                self.running.name(instance.full_name),
                 subnet.network,
                 self.running.addresses[instance.full_name],
                 frozenset(instance.tags.items),

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import NotFound
+from testbed.fabric.given_names import internet_host, runtimes
 from testbed.fabric.managed_rules import TUNNEL_PORT
 from testbed.fabric.oracle import rules
 from testbed.fabric.oracle.cloud import Cloud, Nic
 from testbed.fabric.oracle.routes import Way, way
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
-from testbed.model.names import runtime_node
 from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY, contains
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload, WorkloadKind
@@ -51,16 +51,15 @@ class _Walk:
 
     def verdict(self) -> Verdict:
         """From the sender to the end."""
-        topology = self.cloud.topology
+        topology, name = self.cloud.topology, self.cloud.running.name
         for workload in topology.workloads:
-            for index in range(workload.instances):
-                if workload.kind in _START and runtime_node(workload.id, index) == self.flow.source:
-                    return self._from_workload(workload)
+            if workload.kind in _START and self.flow.source in map(name, runtimes(workload)):
+                return self._from_workload(workload)
         for nic in self.cloud.nics:
             if nic.owner == self.flow.source:
                 return self._from_nic(Verdict((Step.START_FROM_INSTANCE,)), nic)
         for host in topology.internet.hosts:
-            if host.name == self.flow.source:
+            if name(internet_host(host.name)) == self.flow.source:
                 return self._over_the_internet(Verdict((Step.START_FROM_INTERNET,)), host.address)
         raise NotFound(f"nothing called {self.flow.source} can send")
 

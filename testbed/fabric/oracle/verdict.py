@@ -64,7 +64,7 @@ class Flow:
     """The first packet of a connection, and who sends it."""
 
     source: str
-    """The name of an instance, of a container instance of a workload, or of a host on the internet."""
+    """The node that sends: that of an instance, of a container instance of a workload, or of a host on the internet."""
     destination: str
     """An address."""
     protocol: Protocol

@@ -46,6 +46,6 @@ def _view(call: Call, record: Record, version: Version, index: int) -> Json:
     }  # fmt: skip
     if version.env == "flexible":
         shown |= {"vmName": name, "vmStatus": "RUNNING"}
-        if address := call.plane.store.running.addresses.get(record.name):
+        if address := call.plane.running.addresses.get(record.name):
             shown["vmIp"] = address
     return shown

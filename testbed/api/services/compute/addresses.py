@@ -63,7 +63,7 @@ def _free(plane: ControlPlane, prefix: int) -> str:
 def view(plane: ControlPlane, record: Record) -> Json:
     """The address itself, and who uses it."""
     result: Json = {}
-    address = record.body.get("address") or plane.addresses().get(record.name)
+    address = record.body.get("address") or plane.running.addresses.get(record.name)
     if address:
         result["address"] = address
     users = [url(user) for user in _users(plane, record, address)]

@@ -38,7 +38,7 @@ def _address(given: str, call: Call) -> str:
     """The name of a reserved address that is given by name, link or number."""
     place = f"projects/{call.text('project')}/regions/{call.text('region')}/addresses/"
     reserved = call.plane.list("compute.addresses", place)
-    addresses = call.plane.store.running.addresses
+    addresses = call.plane.running.addresses
     for record in reserved:
         number = record.body.get("address") or addresses.get(record.name)
         if number == given or f"/{record.name}".endswith(f"/{relative(given)}"):
@@ -63,7 +63,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     """The address as a number, and the port as a range."""
     address = record.body["IPAddress"]
     result: Json = {"fingerprint": fingerprint(record.name, record.generation)}
-    if number := plane.store.running.addresses.get(address):
+    if number := plane.running.addresses.get(address):
         result["IPAddress"] = number
     if port := record.body.get("portRange"):
         result["portRange"] = f"{port}-{port}"

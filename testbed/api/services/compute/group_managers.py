@@ -234,7 +234,7 @@ def recreate_instances(call: Call) -> Answer:
     manager = MANAGED.settled(call)
     chosen = _chosen(call, manager)
     changes = tuple(change for record in chosen for change in _remade(call, manager.body, record))
-    names = [record.id for record in chosen]
+    names = [record.name for record in chosen]
     return call.plane.submit(
         MANAGED.operation(call, manager.name, changes, "recreateInstances", restarts=names)
     )  # fmt: skip
@@ -283,8 +283,7 @@ def list_managed_instances(call: Call) -> Json:
         found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
         predicate=filters.compute(call.text("filter")), collection=manager.name, rules=listing.COMPUTE,
     )  # fmt: skip
-    answer: Json = {"managedInstances": list(page.items)} if page.items else {}
-    return {**answer, "nextPageToken": page.next_token} if page.next_token else answer
+    return page.answer("managedInstances")
 
 
 @serves(API, "instanceGroupManagers.listErrors")

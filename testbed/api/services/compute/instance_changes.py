@@ -164,4 +164,4 @@ def reset(call: Call) -> Answer:
         raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
     body = {**record.body, "lastStartTimestamp": compute_timestamp(time.time())}
     changes = (Change(record.kind, record.name, INSTANCES.resolved(call, body, record.name)),)
-    return call.plane.submit(INSTANCES.operation(call, record.name, changes, "reset", restarts=[record.id]))
+    return call.plane.submit(INSTANCES.operation(call, record.name, changes, "reset", restarts=[record.name]))

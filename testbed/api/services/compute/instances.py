@@ -67,7 +67,7 @@ def metadata_fingerprint(record: Record) -> str:
 
 
 def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
-    addresses = plane.store.running.addresses
+    addresses = plane.running.addresses
     subnet = plane.find("compute.subnetworks", nic["subnetwork"])
     result: Json = {
         "kind": "compute#networkInterface", "name": "nic0", "stackType": "IPV4_ONLY", **nic,
@@ -176,7 +176,8 @@ def serial_port_output(call: Call) -> Json:
         FailedPrecondition: there is no node.
     """
     record = INSTANCES.record(call)
-    log = call.plane.nodes.log(record.id)
+    nodes = call.plane.running.nodes(record.name)
+    log = call.plane.nodes.log(*nodes) if nodes else None
     if log is None:
         raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
     contents = log if call.number("port", 1) == 1 else ""

@@ -97,10 +97,11 @@ def _operation(call: Call) -> Operation:
         NotFound: there is none of that name in that scope.
     """
     name = call.text("operation")
+    missing = NotFound(f"The resource '{_scope(call)}/operations/{name}' was not found", reason="notFound")
     try:
         operation = call.plane.operation(name)
     except NotFound:
-        operation = None
-    if operation is None or not _is_in(operation, call):
-        raise NotFound(f"The resource '{_scope(call)}/operations/{name}' was not found", reason="notFound")
+        raise missing from None
+    if not _is_in(operation, call):
+        raise missing
     return operation

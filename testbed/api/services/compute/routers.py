@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from testbed.api import listing
 from testbed.api.call import Call, serves
@@ -56,7 +56,7 @@ def preview(call: Call) -> Json:
 def status(call: Call) -> Json:
     """The addresses of its NAT gateways; the sessions that it would have, which are down."""
     record = ROUTERS.record(call)
-    topology, addresses = call.plane.topology(), call.plane.addresses()
+    topology, addresses = call.plane.topology(), call.plane.running.addresses
     result: Json = {"network": url(record.body["network"])}
     own = list(_endpoints(call.plane, topology, record.body["network"]))
     if found := list(_gateways(topology, record, addresses)):
@@ -88,7 +88,7 @@ def mappings(call: Call) -> Json:
     topology = call.plane.topology()
     chosen = call.text("natName")
     found = []
-    known = [g for g in _gateways(topology, record, call.plane.addresses()) if chosen in {"", g.name}]
+    known = [g for g in _gateways(topology, record, call.plane.running.addresses) if chosen in {"", g.name}]
     for name, address in _endpoints(call.plane, topology, record.body["network"]):
         shown = [_mapping(address, external) for g in known if (external := g.external_of(address))]
         if shown:
@@ -112,7 +112,7 @@ def addresses(call: Call) -> Json:
     topology = call.plane.topology()
     used = {address for _, address in _endpoints(call.plane, topology, record.body["network"])}
     result = []
-    for gateway, nat in zip(_gateways(topology, record, call.plane.addresses()), _nats(record), strict=True):
+    for gateway, nat in zip(_gateways(topology, record, call.plane.running.addresses), _nats(record), strict=True):
         taken = {gateway.external_of(address) for address in used}
         mode = "MANUAL" if nat.get("natIps") else "AUTO"
         shown = [
@@ -130,7 +130,7 @@ def _nats(record: Record) -> list[Json]:
     return list((record.effective or {}).get("nats", ()))
 
 
-def _gateways(topology: Topology, record: Record, given: dict[str, str]) -> Iterator[Gateway]:
+def _gateways(topology: Topology, record: Record, given: Mapping[str, str]) -> Iterator[Gateway]:
     """The NAT gateways of a router that are in effect."""
     for router in topology.compute.routers:
         if router.full_name == record.name:
@@ -139,12 +139,12 @@ def _gateways(topology: Topology, record: Record, given: dict[str, str]) -> Iter
 
 def _endpoints(plane: ControlPlane, topology: Topology, network: str) -> Iterator[tuple[str, str]]:
     """Name and address of each VM of a network that has no external address; connector instances are such VMs."""
-    given = plane.addresses()
+    given = plane.running.addresses
     for instance in topology.compute.instances:
         inside = topology.subnetworks[instance.nic.subnetwork].network == network
         if inside and not instance.nic.access_configs:
             yield instance.name, given[instance.full_name]
     names = {connector.name for connector in topology.connectors_in(network)}
-    for one in plane.instances():
+    for one in plane.running.instances:
         if one.connector in names:
             yield last(one.name), one.address

@@ -10,7 +10,7 @@ from testbed.api.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
-from testbed.model.base import Defaults, last
+from testbed.model.base import Defaults
 from testbed.model.vpn import ForwardingRule, external_address
 
 _EVERYTHING = ["0.0.0.0/0"]
@@ -58,7 +58,9 @@ def status(plane: ControlPlane, record: Record) -> str:
     ]
     if external_address(gateway, rules) is None:
         return "WAITING_FOR_FULL_CONFIG"
-    return "ESTABLISHED" if record.id in (plane.nodes.established(last(gateway)) or ()) else "FIRST_HANDSHAKE"
+    nodes = plane.running.nodes(gateway)
+    established = any(record.id in (plane.nodes.established(node) or ()) for node in nodes)
+    return "ESTABLISHED" if established else "FIRST_HANDSHAKE"
 
 
 def view(plane: ControlPlane, record: Record) -> Json:
