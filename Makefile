@@ -1,10 +1,10 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
-# The rest: setup lint fuzz bench schema api-docs api-fuzz down clean
+# The rest: setup lint fuzz bench schema api-docs fidelity api-fuzz down clean
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test fuzz bench schema api-docs api-fuzz clean
+.PHONY: help setup venv host demo down lint test fuzz bench schema api-docs fidelity api-fuzz clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -56,6 +56,10 @@ test: setup lint
 api-docs: venv
 	@TESTBED_API_DOCS=docs/api.md $(BIN)/python -m pytest -q tests/api tests/clients
 	@echo 'docs/api.md'
+
+fidelity: venv
+	@$(BIN)/python -m tests.fidelity.page
+	@echo 'docs/fidelity.md'
 
 api-fuzz: venv
 	@TESTBED_FUZZ=$(or $(N),20000) $(BIN)/python -m pytest -q tests/api/test_fuzz.py
