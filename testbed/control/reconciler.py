@@ -24,7 +24,7 @@ from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.given_names import google, region
 from testbed.fabric.naming import host_name
-from testbed.fabric.plan import Node, Plan
+from testbed.fabric.plan import Namespace, Node, Plan
 from testbed.fabric.running import Health, Running
 from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply, reroute
@@ -80,7 +80,7 @@ class Reconciler:
         """
         outcome = Outcome()
         store = self.store
-        self._check(topology)
+        self._check(self._preview(topology))
         store.complete = False
         store.begin_revision()
         store.topology = topology
@@ -139,9 +139,8 @@ class Reconciler:
 
     def _advance(self, topology: Topology, plan: Plan, outcome: Outcome, again: Collection[str]) -> None:
         """All of it: namespaces, nodes, wiring, configuration."""
-        self._check(topology)
+        images = self._check(plan)
         self._make_namespaces(plan)
-        images = self.images.ensure({node.image for node in plan.nodes})
         present = self.nodes.running()
         planned = self._as_planned(plan, present, images)
         kept = {name: node for name, node in planned.items() if name not in again}
@@ -159,10 +158,7 @@ class Reconciler:
         changed = [space for space in new.namespaces if before[space.name] != space]
         pids = self.store.processes()
         for space in changed:
-            path = (
-                f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.path(host_name(new.testbed, space.name))
-            )
-            adjust(before[space.name], space, path)
+            adjust(before[space.name], space, _path(new, space, pids))
 
     def _remember(self, plan: Plan) -> None:
         self._made = (self.store.begin_revision(), plan)
@@ -191,34 +187,33 @@ class Reconciler:
     def _plan(self, topology: Topology) -> Plan:
         return compile_topology(topology, self.store.running)
 
+    def _preview(self, topology: Topology) -> Plan:
+        """What there would be, but for instances of connectors; nothing is written."""
+        running = self.store.running
+        addresses = allocate(topology, running.addresses)
+        return compile_topology(topology, Running(addresses, (), running.auth_strings))
+
     def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
         """Where each namespace of a plan is found."""
-        return {
-            space.name: f"/proc/{running[space.name].pid}/ns/net"
-            if space.node
-            else namespace.path(host_name(plan.testbed, space.name))
-            for space in plan.namespaces
-        }
+        pids = {name: node.pid for name, node in running.items()}
+        return {space.name: _path(plan, space, pids) for space in plan.namespaces}
 
     # -- before anything is changed -------------------------------------------------------------------------------
 
-    def _check(self, topology: Topology) -> None:
+    def _check(self, plan: Plan) -> Mapping[str, str]:
         """Find or build the images (a wrong name is a user's commonest mistake); see that nothing is in the way.
 
         Raises:
             AlreadyExists: if somebody else's namespace or container has a name that is needed.
         """
-        running = self.store.running
-        preview = compile_topology(
-            topology, Running(allocate(topology, running.addresses), (), running.auth_strings)
-        )  # fmt: skip
-        self.images.ensure({node.image for node in preview.nodes})
-        for name in sorted(set(namespace.names()) & _segments(preview) - self.store.recorded("namespace")):
+        images = self.images.ensure({node.image for node in plan.nodes})
+        for name in sorted(set(namespace.names()) & _segments(plan) - self.store.recorded("namespace")):
             raise AlreadyExists(
                 f"a network namespace {name} exists that this testbed did not make",
                 hint=f"remove it (ip netns delete {name}), or give the testbed another name",
             )
-        self.nodes.check_names(node.name for node in preview.nodes)
+        self.nodes.check_names(node.name for node in plan.nodes)
+        return images
 
     # -- state before making --------------------------------------------------------------------------------------
 
@@ -386,6 +381,11 @@ def _same_frame(old: Plan, new: Plan) -> bool:
         return {space.name: (space.node, space.loopback, space.tunnels, space.sysctls) for space in plan.namespaces}
 
     return old.nodes == new.nodes and set(old.veths) == set(new.veths) and wiring(old) == wiring(new)
+
+
+def _path(plan: Plan, space: Namespace, pids: Mapping[str, int]) -> str:
+    """Where a namespace is found: that of a node by its process."""
+    return f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.path(host_name(plan.testbed, space.name))
 
 
 def _segments(plan: Plan) -> set[str]:
