@@ -80,7 +80,8 @@ def test_there_is_one_application(api: Api) -> None:
     )
 
 
-def test_places_have_app_engines_names(api: Api) -> None:  # behaviour 1.12.1
+@pytest.mark.behaviour("1.12.1")
+def test_places_have_app_engines_names(api: Api) -> None:
     found = [one["locationId"] for one in api.get(f"{APP}/locations", pageSize=500)["locations"]]
     assert "us-central" in found
     assert "us-central1" not in found
@@ -173,7 +174,8 @@ def test_services_have_versions_of_their_own(api: Api) -> None:
     assert "api" not in {one.name for one in api.kernel.plan.nodes}
 
 
-def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str) -> None:  # behaviour 3.6
+@pytest.mark.behaviour("3.6")
+def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str) -> None:
     api.post("compute/v1/projects/demo/regions/us-central1/subnetworks",
              {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24"})  # fmt: skip
     flexible = version(api, env="flex", network={"name": "vpc"})

@@ -71,7 +71,8 @@ def psa(name: str, **fields: Any) -> dict[str, Any]:
     return {**whole, **fields}
 
 
-def test_a_range_is_set_aside_for_private_services(api: Api) -> None:  # behaviour 4.9.3
+@pytest.mark.behaviour("4.9.3")
+def test_a_range_is_set_aside_for_private_services(api: Api) -> None:
     for name in ("one", "two"):
         api.post(RANGES, psa(name, prefixLength=16))
     one, two = (api.get(f"{RANGES}/{name}") for name in ("one", "two"))

@@ -26,7 +26,8 @@ def rule(name: str = "r", **fields: Any) -> dict[str, Any]:
     return {"name": name, "network": f"{LINK}/global/networks/vpc", **action, **fields}
 
 
-def test_a_rule_gets_the_documented_defaults(api: Api) -> None:  # behaviour 4.1.3, 4.1.4, 4.1.10
+@pytest.mark.behaviour("4.1.3", "4.1.4", "4.1.10")
+def test_a_rule_gets_the_documented_defaults(api: Api) -> None:
     api.post(RULES, rule())
     made = api.get(f"{RULES}/r")
     assert {key: made[key] for key in ("direction", "priority", "sourceRanges", "disabled", "logConfig")} == {
@@ -39,6 +40,7 @@ def test_a_rule_gets_the_documented_defaults(api: Api) -> None:  # behaviour 4.1
     assert "sourceRanges" not in api.get(f"{RULES}/tagged")
 
 
+@pytest.mark.behaviour("4.1.3", "4.1.4", "4.1.8", "4.1.10", "4.1.12")
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -79,7 +81,8 @@ def test_a_rule_can_be_changed_but_not_moved(api: Api) -> None:
             api.patch(f"{RULES}/r", fixed)
 
 
-def test_connectors_have_six_rules_that_nobody_can_change(api: Api) -> None:  # behaviour 2.2.2
+@pytest.mark.behaviour("2.2.2", "2.2.7")
+def test_connectors_have_six_rules_that_nobody_can_change(api: Api) -> None:
     api.post(CONNECTORS, CONNECTOR, connectorId="c1")
     api.post(RULES, rule())
     names = [f"aet-uscentral1-c1-{suffix}" for suffix in SUFFIXES]
@@ -97,7 +100,8 @@ def test_connectors_have_six_rules_that_nobody_can_change(api: Api) -> None:  # 
     assert [one["name"] for one in api.get(RULES)["items"]] == ["r"]  # behaviour 2.2.7
 
 
-def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:  # behaviour 2.3.1
+@pytest.mark.behaviour("2.3.1")
+def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:
     subnet = {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.8.0.0/28"}
     api.post(f"{P}/regions/us-central1/subnetworks", subnet)
     body = {"subnet": {"name": "s", "projectId": "demo"}, "minInstances": 2, "maxInstances": 3}
@@ -105,7 +109,8 @@ def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:  # be
     assert "items" not in api.get(RULES)
 
 
-def test_effective_rules_are_in_their_order(api: Api) -> None:  # behaviour 4.1.5, 4.1.6
+@pytest.mark.behaviour("4.1.5", "4.1.6")
+def test_effective_rules_are_in_their_order(api: Api) -> None:
     api.post(CONNECTORS, CONNECTOR, connectorId="c1")
     rules: dict[str, dict[str, Any]] = {
         "allow": {}, "deny": {"denied": [{"IPProtocol": "all"}]}, "first": {"priority": 1},

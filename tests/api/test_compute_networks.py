@@ -26,6 +26,7 @@ def subnet(api: Api, name: str, cidr: str, network: str = "vpc") -> None:
     assert "error" not in done
 
 
+@pytest.mark.behaviour("4.7.3")
 def test_a_custom_network_is_empty(api: Api) -> None:
     custom(api)
     made = api.get(f"{NETWORKS}/vpc")
@@ -36,7 +37,8 @@ def test_a_custom_network_is_empty(api: Api) -> None:
     assert api.get(f"{NETWORKS}/{made['id']}")["name"] == "vpc"
 
 
-def test_auto_mode_has_a_subnet_in_every_region(api: Api) -> None:  # behaviour 4.4.7
+@pytest.mark.behaviour("4.4.7")
+def test_auto_mode_has_a_subnet_in_every_region(api: Api) -> None:
     api.post(NETWORKS, {"name": "auto", "autoCreateSubnetworks": True})
     assert len(api.get(f"{NETWORKS}/auto")["subnetworks"]) == len(AUTO_SUBNETS)
     us = api.get(f"{US}/auto")
@@ -67,7 +69,8 @@ def test_an_auto_mode_network_takes_no_subnet_of_another(api: Api) -> None:
     assert api.get(f"{US}/auto")["ipCidrRange"] == "10.0.0.0/24"
 
 
-def test_legacy_networks_have_neither_subnets_nor_connectors(api: Api) -> None:  # behaviour 4.4.8
+@pytest.mark.behaviour("4.4.8")
+def test_legacy_networks_have_neither_subnets_nor_connectors(api: Api) -> None:
     api.post(NETWORKS, {"name": "old", "IPv4Range": "10.240.0.0/16"})
     made = api.get(f"{NETWORKS}/old")
     assert (made["IPv4Range"], made["gatewayIPv4"]) == ("10.240.0.0/16", "10.240.0.1")
@@ -105,7 +108,8 @@ def test_mtu_and_routing_mode_can_be_changed(api: Api) -> None:
         api.patch(f"{NETWORKS}/vpc", {"autoCreateSubnetworks": True})
 
 
-def test_subnets_do_not_overlap(api: Api) -> None:  # behaviour 4.4.1
+@pytest.mark.behaviour("4.4.1")
+def test_subnets_do_not_overlap(api: Api) -> None:
     custom(api)
     subnet(api, "a", "10.0.0.0/24")
     for cidr in ("10.0.0.0/24", "10.0.0.128/25", "10.0.0.0/16"):
@@ -117,7 +121,8 @@ def test_subnets_do_not_overlap(api: Api) -> None:  # behaviour 4.4.1
         assert caught.value.code == 400
 
 
-def test_a_subnet_only_grows(api: Api) -> None:  # behaviour 4.4.1
+@pytest.mark.behaviour("4.4.1")
+def test_a_subnet_only_grows(api: Api) -> None:
     custom(api)
     subnet(api, "a", "10.0.4.0/24")
     subnet(api, "b", "10.0.8.0/24")
@@ -146,7 +151,8 @@ def test_a_patch_of_a_subnet_needs_its_fingerprint(api: Api) -> None:
     assert made["fingerprint"] != current
 
 
-def test_private_google_access_is_off_until_it_is_set(api: Api) -> None:  # behaviour 4.4.9
+@pytest.mark.behaviour("4.4.9")
+def test_private_google_access_is_off_until_it_is_set(api: Api) -> None:
     custom(api)
     subnet(api, "a", "10.0.0.0/24")
     assert api.get(f"{US}/a")["privateIpGoogleAccess"] is False
@@ -163,6 +169,7 @@ def test_usable_subnets_include_those_of_the_host(api: Api) -> None:
     assert found["subnetwork"] == f"{LINK}/regions/us-central1/subnetworks/a"
 
 
+@pytest.mark.behaviour("4.6.1")
 def test_a_subnet_has_a_policy(api: Api) -> None:  # behaviour 4.6.1: service projects use it by its role
     custom(api)
     subnet(api, "a", "10.0.0.0/24")

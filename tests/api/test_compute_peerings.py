@@ -25,7 +25,8 @@ def peer(api: Api, mine: str, theirs: str, **fields: object) -> None:
     assert (done["operationType"], done["targetLink"]) == ("addPeering", f"{LINK}/global/networks/{mine}")
 
 
-def test_a_peering_is_active_when_both_sides_are_there(api: Api) -> None:  # behaviour 4.5.1
+@pytest.mark.behaviour("4.5.1", "4.5.2")
+def test_a_peering_is_active_when_both_sides_are_there(api: Api) -> None:
     peer(api, "a", "b")
     (mine,) = api.get(f"{NETWORKS}/a")["peerings"]
     assert (mine["state"], mine["network"]) == ("INACTIVE", f"{LINK}/global/networks/b")
@@ -57,7 +58,8 @@ def test_a_network_has_one_peering_of_a_name_and_to_a_network(api: Api) -> None:
     assert caught.value.code == 404
 
 
-def test_ranges_of_peers_do_not_overlap(api: Api) -> None:  # behaviour 4.5.5
+@pytest.mark.behaviour("4.5.5")
+def test_ranges_of_peers_do_not_overlap(api: Api) -> None:
     body = {"name": "same", "network": "global/networks/c", "ipCidrRange": "10.0.0.0/24"}
     api.post(f"{P}/regions/us-central1/subnetworks", body)
     peer(api, "a", "c")
@@ -67,7 +69,8 @@ def test_ranges_of_peers_do_not_overlap(api: Api) -> None:  # behaviour 4.5.5
     assert "peerings" not in api.get(f"{NETWORKS}/c")
 
 
-def test_two_peers_of_one_network_do_not_overlap_either(api: Api) -> None:  # behaviour 4.5.5
+@pytest.mark.behaviour("4.5.5")
+def test_two_peers_of_one_network_do_not_overlap_either(api: Api) -> None:
     for mine, theirs in (("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")):
         peer(api, mine, theirs)
     body = {"name": "same", "network": "global/networks/c", "ipCidrRange": "10.0.0.0/24"}
@@ -75,7 +78,8 @@ def test_two_peers_of_one_network_do_not_overlap_either(api: Api) -> None:  # be
         api.post(f"{P}/regions/us-central1/subnetworks", body)
 
 
-def test_static_routes_are_exchanged_if_both_sides_want_it(api: Api) -> None:  # behaviour 4.5.3
+@pytest.mark.behaviour("4.5.3")
+def test_static_routes_are_exchanged_if_both_sides_want_it(api: Api) -> None:
     peer(api, "a", "b", exportCustomRoutes=True)
     peer(api, "b", "a")
     route = {"name": "r", "network": "global/networks/a", "destRange": "172.16.0.0/16", "nextHopIp": "10.0.0.9"}

@@ -51,7 +51,8 @@ def test_service_projects_are_attached_to_a_host(api: Api) -> None:
     assert "xpnProjectStatus" not in api.get(f"{P}/demo")
 
 
-def test_a_project_is_a_host_or_a_service_of_one_host(api: Api) -> None:  # behaviour 4.6.1
+@pytest.mark.behaviour("4.6.1")
+def test_a_project_is_a_host_or_a_service_of_one_host(api: Api) -> None:
     with pytest.raises(Refused, match="not a Shared VPC host"):
         attach(api, "service")
     for host in ("demo", "second"):

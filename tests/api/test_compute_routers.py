@@ -33,7 +33,8 @@ def test_a_router_may_do_nothing(api: Api) -> None:
     assert status["result"] == {"network": f"{LINK}/global/networks/vpc"}
 
 
-def test_bgp_is_kept_and_is_down(api: Api) -> None:  # behaviour 4.11.5
+@pytest.mark.behaviour("4.11.5")
+def test_bgp_is_kept_and_is_down(api: Api) -> None:
     peer = {"name": "p", "peerAsn": 65001, "ipAddress": "169.254.0.1", "peerIpAddress": "169.254.0.2"}
     made = make(api, bgp={"asn": 64514}, bgpPeers=[peer])
     assert made["bgp"] == {"asn": 64514, "advertiseMode": "DEFAULT", "keepaliveInterval": 20}
@@ -43,7 +44,8 @@ def test_bgp_is_kept_and_is_down(api: Api) -> None:  # behaviour 4.11.5
         make(api, "bad", bgp={"asn": 15169})
 
 
-def test_nat_gateways_have_addresses(api: Api) -> None:  # behaviour 4.13.1
+@pytest.mark.behaviour("4.13.1")
+def test_nat_gateways_have_addresses(api: Api) -> None:
     connector = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}
     api.post("v1/projects/demo/locations/us-central1/connectors", connector, connectorId="c1")
     make(api, nats=[{"name": "nat"}])

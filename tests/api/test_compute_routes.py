@@ -35,7 +35,8 @@ def to_the_internet(api: Api) -> bool:
     return any(one.destination == "0.0.0.0/0" for one in space.routes)
 
 
-def test_networks_and_subnets_bring_routes(api: Api) -> None:  # behaviour 4.3.2, 4.3.3
+@pytest.mark.behaviour("4.3.2", "4.3.3")
+def test_networks_and_subnets_bring_routes(api: Api) -> None:
     found = system(api)
     assert found.keys() == {"0.0.0.0/0", "10.0.0.0/24"}
     assert found["0.0.0.0/0"]["nextHopGateway"] == f"{LINK}/global/gateways/default-internet-gateway"
@@ -46,7 +47,8 @@ def test_networks_and_subnets_bring_routes(api: Api) -> None:  # behaviour 4.3.2
     assert only == found["0.0.0.0/0"]
 
 
-def test_the_default_route_can_be_deleted_and_made_anew(api: Api) -> None:  # behaviour 4.3.3
+@pytest.mark.behaviour("4.3.3")
+def test_the_default_route_can_be_deleted_and_made_anew(api: Api) -> None:
     name = system(api)["0.0.0.0/0"]["name"]
     assert to_the_internet(api)
     done = api.delete(f"{ROUTES}/{name}")
@@ -62,11 +64,13 @@ def test_the_default_route_can_be_deleted_and_made_anew(api: Api) -> None:  # be
     assert not to_the_internet(api)
 
 
-def test_a_subnet_route_cannot_be_deleted(api: Api) -> None:  # behaviour 4.3.2
+@pytest.mark.behaviour("4.3.2")
+def test_a_subnet_route_cannot_be_deleted(api: Api) -> None:
     with pytest.raises(Refused, match="local route"):
         api.delete(f"{ROUTES}/{system(api)['10.0.0.0/24']['name']}")
 
 
+@pytest.mark.behaviour("4.3.4", "4.3.5")
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -107,6 +107,7 @@ def test_without_a_maximum_the_operation_fails(api: Api) -> None:
     assert api.get(CONNECTORS) == {}
 
 
+@pytest.mark.behaviour("1.1.7", "1.2.5", "1.2.7", "1.5.1", "1.6.1", "1.6.11")
 @pytest.mark.parametrize(
     ("name", "change", "text"),
     [
@@ -205,6 +206,7 @@ def by_subnet(name: str = "small", **more: Any) -> dict[str, Any]:
     return {"subnet": {"name": name, **more}, "minInstances": 2, "maxInstances": 3}
 
 
+@pytest.mark.behaviour("1.10.7")
 def test_a_connector_in_a_subnet(api: Api) -> None:
     subnet(api)
     done = api.post(CONNECTORS, {**by_subnet(), "network": "default"}, connectorId="c1")  # as gcloud does
@@ -301,6 +303,7 @@ def test_what_was_read_can_be_sent_back(api: Api) -> None:
     assert api.get(f"{CONNECTORS}/c1") == {**read, "machineType": "e2-standard-4"}
 
 
+@pytest.mark.behaviour("1.8.1", "1.8.2", "1.8.3", "1.8.7")
 @pytest.mark.parametrize(
     ("body", "mask", "text"),
     [
@@ -348,6 +351,7 @@ def test_a_failed_update_leaves_the_connector_as_it_was(api: Api) -> None:
     assert api.get(f"{CONNECTORS}/c1")["state"] == "READY"
 
 
+@pytest.mark.behaviour("1.2.15")
 @pytest.mark.parametrize(
     ("written", "expected"),
     [({}, [2, 10, 200, 1000]), ({"maxThroughput": 500}, [2, 5, 200, 500]), ({"minInstances": 4}, [4, 10, 400, 1000])],
@@ -370,6 +374,7 @@ def test_a_connector_from_a_topology_file(api: Api, written: dict[str, Any], exp
 # -- deletion and use -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("1.1.4")
 def test_unknown_connectors_are_not_found(api: Api) -> None:
     for verb in ("GET", "DELETE", "PATCH"):  # behaviour 1.1.4
         with pytest.raises(Refused) as caught:
@@ -377,6 +382,7 @@ def test_unknown_connectors_are_not_found(api: Api) -> None:
         assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
+@pytest.mark.behaviour("1.2.13")
 def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     """Behaviour 1.10.2, 1.10.5a: services keep the name, and are connected again when there is such a connector."""
     api.post(CONNECTORS, BODY, connectorId="c1")

@@ -97,6 +97,7 @@ def test_the_id_of_a_create_is_what_is_matched(api: Api) -> None:
         api.post(CONNECTORS, {**BODY, "ipCidrRange": "10.8.1.0/28"}, connectorId="c2")
 
 
+@pytest.mark.behaviour("1.7.7")
 def test_an_operation_fails(api: Api) -> None:
     """The resource is not there afterwards; a connector is left in ERROR (behaviour 1.7.7)."""
     add(api, "failure", code="RESOURCE_EXHAUSTED", message="No more.", method="networks.insert")

@@ -92,7 +92,8 @@ def test_a_caller_by_the_proxy_is_sent_to_cloud_storage(api: Api) -> None:
     assert api.post(f"{FUNCTIONS}:generateUploadUrl", {})["uploadUrl"].startswith("http://127.0.0.1:7667/gcf-v2-")
 
 
-def test_a_missing_connector_is_the_operations_error(api: Api) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_a_missing_connector_is_the_operations_error(api: Api) -> None:
     done = api.post(FUNCTIONS, body(api, vpcConnector=CONNECTOR), functionId="hello")
     text = f"Problem connecting to VPC Connector {CONNECTOR}: Serverless VPC Access is not found."
     assert done["error"]["message"] == text
@@ -112,7 +113,8 @@ def test_a_failed_function_can_be_deployed_again(api: Api, connector: str) -> No
     assert node(api) is not None
 
 
-def test_the_connector_sticks_until_it_is_cleared(api: Api, connector: str) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_the_connector_sticks_until_it_is_cleared(api: Api, connector: str) -> None:
     api.post(FUNCTIONS, body(api, vpcConnector=connector), functionId="hello")
     changed = {"buildConfig": {"source": uploaded(api, {**SOURCE, "main.py": "def hello(request): return 'you'"})}}
     api.patch(f"{FUNCTIONS}/hello", changed, updateMask="build_config.source")
@@ -124,7 +126,8 @@ def test_the_connector_sticks_until_it_is_cleared(api: Api, connector: str) -> N
     assert "vpcConnector" not in api.get(f"{FUNCTIONS}/hello")["serviceConfig"]
 
 
-def test_a_connector_of_another_region_is_refused(api: Api) -> None:  # behaviour 1.12.1
+@pytest.mark.behaviour("1.12.1")
+def test_a_connector_of_another_region_is_refused(api: Api) -> None:
     with pytest.raises(Refused, match="must be located in the same region"):
         api.post(FUNCTIONS, body(api, vpcConnector=CONNECTOR.replace("us-central1", "europe-west1")),
                  functionId="hello")  # fmt: skip

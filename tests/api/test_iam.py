@@ -111,7 +111,8 @@ def test_a_deleted_account_takes_its_keys_along(api: Api) -> None:
     assert "bindings" not in api.post(f"{ACCOUNT}:getIamPolicy")
 
 
-def test_the_roles_of_connectors(api: Api) -> None:  # behaviour 1.11.1, 1.11.6
+@pytest.mark.behaviour("1.11.1", "1.11.6")
+def test_the_roles_of_connectors(api: Api) -> None:
     assert "vpcaccess.connectors.use" in api.get("v1/roles/vpcaccess.user")["includedPermissions"]
     assert "vpcaccess.connectors.use" not in api.get("v1/roles/vpcaccess.viewer")["includedPermissions"]
     assert "roles/vpcaccess.admin" in [one["name"] for one in api.get("v1/roles")["roles"]]

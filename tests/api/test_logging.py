@@ -35,7 +35,8 @@ def calls(api: Api) -> None:
     api.delete(f"{CONNECTORS}/c1")
 
 
-def test_the_documented_method_names(api: Api) -> None:  # behaviour 5.2.1, 5.2.2
+@pytest.mark.behaviour("5.2.1", "5.2.2")
+def test_the_documented_method_names(api: Api) -> None:
     service = "google.cloud.vpcaccess.v1.VpcAccessService"
     assert methods(read(api, 'protoPayload.serviceName="vpcaccess.googleapis.com"')) == [
         f"{service}.CreateConnector", f"{service}.UpdateConnector", f"{service}.CreateConnector",
@@ -65,7 +66,8 @@ def test_order_and_pages(api: Api) -> None:
         read(api, orderBy="severity")
 
 
-def test_reading_is_not_logged(api: Api) -> None:  # behaviour 5.2.3
+@pytest.mark.behaviour("5.2.3")
+def test_reading_is_not_logged(api: Api) -> None:
     before = read(api)
     api.get(CONNECTORS)
     api.post("v1/projects/demo:testIamPermissions", {"permissions": ["a.b.c"]})

@@ -157,6 +157,7 @@ def test_what_is_being_made_cannot_be_used_yet(queue: Api) -> None:
     queue.post(FIREWALLS, rule("r"))
 
 
+@pytest.mark.behaviour("1.8.6")
 def test_a_connector_takes_one_operation_at_a_time(queue: Api) -> None:
     made(queue)
     queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
@@ -264,6 +265,7 @@ def test_only_the_node_at_fault_fails(queue: Api) -> None:
     assert error_of(queue, good) is None
 
 
+@pytest.mark.behaviour("1.7.4")
 def test_operations_take_their_time(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """--operation-delay: Google's durations, multiplied (behaviour 1.7.4)."""
     made(queue)
@@ -281,6 +283,7 @@ def test_operations_take_their_time(queue: Api, monkeypatch: pytest.MonkeyPatch)
     assert queue.get(f"v1/{create['name']}")["done"] is True
 
 
+@pytest.mark.behaviour("1.7.4")
 def test_a_failure_takes_longer_than_a_success(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connector that does not get healthy is given up after 4 to 6 minutes (behaviour 1.7.4), not after 1 to 3."""
     made(queue)

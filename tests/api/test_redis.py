@@ -39,14 +39,16 @@ def test_an_instance_says_where_it_is(api: Api) -> None:
     assert (made["state"], made["locationId"], made["labels"]) == ("READY", "us-central1-a", {"env": "test"})
 
 
-def test_a_range_is_picked_if_none_is_given(api: Api) -> None:  # behaviour 4.9.2
+@pytest.mark.behaviour("4.9.2")
+def test_a_range_is_picked_if_none_is_given(api: Api) -> None:
     create(api)
     made = api.get(f"{INSTANCES}/r1")
     assert made["reservedIpRange"].endswith("/29")
     assert made["host"] == f"{made['reservedIpRange'].rpartition('.')[0]}.3"
 
 
-def test_the_default_network_is_called_default(api: Api) -> None:  # behaviour 4.9.4
+@pytest.mark.behaviour("4.9.4")
+def test_the_default_network_is_called_default(api: Api) -> None:
     with pytest.raises(Refused, match=r"^400: Network name is not valid\.") as caught:
         api.post(INSTANCES, {"tier": "BASIC", "memorySizeGb": 1}, instanceId="r1")
     violation = caught.value.error["details"][0]["fieldViolations"][0]
@@ -92,7 +94,8 @@ def test_names(api: Api) -> None:
             api.post(INSTANCES, BODY, instanceId=bad)
 
 
-def test_a_range_in_use_is_refused(api: Api) -> None:  # behaviour 4.9.2
+@pytest.mark.behaviour("4.9.2")
+def test_a_range_in_use_is_refused(api: Api) -> None:
     create(api, reservedIpRange="10.9.0.0/29")
     with pytest.raises(Refused, match=r"10\.9\.0\.0/29 of Redis instance r2 overlaps"):
         api.post(INSTANCES, {**BODY, "reservedIpRange": "10.9.0.0/29"}, instanceId="r2")

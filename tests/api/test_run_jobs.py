@@ -123,7 +123,8 @@ def test_without_a_command_the_image_has_its_own(api: Api, nodes: Nodes) -> None
     assert [argv[2:] for _, argv in nodes.commands] == [["/entry", "own"], ["/entry", "mine"]]
 
 
-def test_what_is_missing_is_found_when_the_job_is_made(api: Api) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_what_is_missing_is_found_when_the_job_is_made(api: Api) -> None:
     done = api.post(JOBS, body(vpcAccess={"connector": "c1"}), jobId="work")
     assert done["error"]["message"].startswith("VPC connector projects/demo/locations/us-central1/connectors/c1 does")
     assert api.get(f"{JOBS}/work")["terminalCondition"]["state"] == "CONDITION_FAILED"

@@ -111,8 +111,9 @@ def test_a_split_is_refused_as_not_built(api: Api) -> None:
     assert caught.value.code == 501
 
 
+@pytest.mark.behaviour("3.1.1")
 @pytest.mark.usefixtures("connector")
-def test_short_names_and_numbers_name_the_connector(api: Api) -> None:  # behaviour 3.1.1
+def test_short_names_and_numbers_name_the_connector(api: Api) -> None:
     number = project_number("demo")
     for service, name in {"a": "c1", "b": C1, "c": C1.replace("demo", str(number))}.items():
         done = api.post(SERVICES, body(name), serviceId=service)["response"]
@@ -121,7 +122,8 @@ def test_short_names_and_numbers_name_the_connector(api: Api) -> None:  # behavi
     assert ("10.0.0.0/8", "unicast") in routes(api)
 
 
-def test_a_missing_connector_is_found_by_the_operation(api: Api) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_a_missing_connector_is_found_by_the_operation(api: Api) -> None:
     done = api.post(SERVICES, body("c1"), serviceId="hello")
     text = f"VPC connector {C1} does not exist, or Cloud Run does not have permission to use it."
     assert text in done["error"]["message"]
@@ -133,7 +135,8 @@ def test_a_missing_connector_is_found_by_the_operation(api: Api) -> None:  # beh
     assert api.kernel.plan is None or all(node.name != "hello" for node in api.kernel.plan.nodes)
 
 
-def test_a_connector_in_error_cannot_be_prepared(api: Api) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_a_connector_in_error_cannot_be_prepared(api: Api) -> None:
     api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
     api.post("v1/projects/demo/locations/us-central1/connectors", {"network": "vpc", "ipCidrRange": "10.8.0.0/28"},
              connectorId="c1")  # fmt: skip
@@ -174,8 +177,9 @@ def test_a_container_that_does_not_start_leaves_its_revision_in_error(api: Api) 
     assert environment(api)["K_REVISION"].startswith("hello-00003-")
 
 
+@pytest.mark.behaviour("1.10.5a")
 @pytest.mark.usefixtures("connector")
-def test_what_lost_its_connector_reaches_nothing_until_it_is_made_again(api: Api) -> None:  # behaviour 1.10.5a
+def test_what_lost_its_connector_reaches_nothing_until_it_is_made_again(api: Api) -> None:
     api.post(SERVICES, body("c1"), serviceId="hello")
     api.delete("v1/" + C1)
     assert ("10.0.0.0/8", "unreachable") in routes(api)
@@ -187,10 +191,11 @@ def test_what_lost_its_connector_reaches_nothing_until_it_is_made_again(api: Api
     assert api.get(f"{SERVICES}/hello")["latestReadyRevision"].rpartition("/")[2].startswith("hello-00001-")
 
 
+@pytest.mark.behaviour("1.10.5")
 @pytest.mark.parametrize(
     "access", [{}, {"egress": "ALL_TRAFFIC"}, {"connector": "c1", "networkInterfaces": [{"network": "vpc"}]}]
 )
-def test_exactly_one_way_into_a_network(api: Api, access: Json) -> None:  # behaviour 1.10.5
+def test_exactly_one_way_into_a_network(api: Api, access: Json) -> None:
     with pytest.raises(Refused) as caught:
         api.post(SERVICES, body(vpcAccess=access), serviceId="hello")
     assert caught.value.code == 400

@@ -53,6 +53,7 @@ def conditions(resource: Json) -> dict[str, str]:
     return {one["type"]: one["status"] for one in resource["status"]["conditions"]}
 
 
+@pytest.mark.behaviour("3.1")
 @pytest.mark.usefixtures("connector")
 def test_gcloud_finds_what_it_waits_for(api: Api) -> None:
     made = post(api, body(**{"vpc-access-connector": "c1", "vpc-access-egress": "all"}))

@@ -27,6 +27,7 @@ def api(served: Served) -> Build:
     return overridden
 
 
+@pytest.mark.behaviour("1.8.2")
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 def test_a_connector_can_be_patched(api: Build, version: str, served: Served) -> None:
     served.network()

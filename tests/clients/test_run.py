@@ -89,7 +89,8 @@ def test_a_stale_etag_is_refused(client: run_v2.ServicesClient) -> None:
         client.update_service(service=old)
 
 
-def test_a_connector_that_is_not_there(client: run_v2.ServicesClient) -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_a_connector_that_is_not_there(client: run_v2.ServicesClient) -> None:
     text = f"VPC connector {REGION}/connectors/none does not exist, or Cloud Run does not have permission to use it."
     with pytest.raises(exceptions.GoogleAPICallError, match=text):
         create(client, connector=f"{REGION}/connectors/none")

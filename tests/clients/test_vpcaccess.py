@@ -34,6 +34,7 @@ def client(connect: Connect) -> VpcAccessServiceClient:
     return connect(VpcAccessServiceClient)
 
 
+@pytest.mark.behaviour("1.3.1")
 def test_the_life_of_a_connector(client: VpcAccessServiceClient) -> None:
     creating = client.create_connector(parent=REGION, connector_id="c1", connector=connector())
     made = creating.result(timeout=10)
@@ -68,23 +69,27 @@ def test_locations_and_operations(client: VpcAccessServiceClient) -> None:
     assert [one.name for one in listed.operations] == [created.operation.name]
 
 
-def test_a_name_is_taken_once(client: VpcAccessServiceClient, served: Served) -> None:  # behaviour 1.5.5
+@pytest.mark.behaviour("1.5.5")
+def test_a_name_is_taken_once(client: VpcAccessServiceClient, served: Served) -> None:
     served.connector("c1", "10.8.0.0/28")
     with pytest.raises(exceptions.Conflict, match=f"Resource '{C1}' already exists"):
         client.create_connector(parent=REGION, connector_id="c1", connector=connector("10.8.1.0/28"))
 
 
-def test_names_have_a_pattern(client: VpcAccessServiceClient) -> None:  # behaviour 1.5.1
+@pytest.mark.behaviour("1.5.1")
+def test_names_have_a_pattern(client: VpcAccessServiceClient) -> None:
     with pytest.raises(exceptions.BadRequest, match="Connector ID must follow the pattern"):
         client.create_connector(parent=REGION, connector_id="C_1", connector=connector())
 
 
-def test_the_connector_must_not_say_its_name(client: VpcAccessServiceClient) -> None:  # behaviour 1.1.7
+@pytest.mark.behaviour("1.1.7")
+def test_the_connector_must_not_say_its_name(client: VpcAccessServiceClient) -> None:
     with pytest.raises(exceptions.BadRequest, match=r"Connector name must not be set\."):
         client.create_connector(parent=REGION, connector_id="c1", connector=connector(name=C1))
 
 
-def test_a_range_in_use_fails_the_operation(client: VpcAccessServiceClient, served: Served) -> None:  # behaviour 1.6.9
+@pytest.mark.behaviour("1.6.9")
+def test_a_range_in_use_fails_the_operation(client: VpcAccessServiceClient, served: Served) -> None:
     served.connector("c1", "10.8.0.0/28")
     creating = client.create_connector(parent=REGION, connector_id="c2", connector=connector())
     with pytest.raises(exceptions.InvalidArgument, match=r"Operation failed: Invalid IP CIDR range was provided\."):

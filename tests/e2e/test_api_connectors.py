@@ -75,6 +75,7 @@ def rule(rest: Rest, body: Json) -> None:
     rest.make(f"{HOST}/global/firewalls", {**body, "network": "global/networks/vpc"})
 
 
+@pytest.mark.behaviour("1.7.5")
 def test_a_service_project_needs_rules_of_the_host_project(shared: Rest) -> None:
     """Behaviour 2.3.1, 2.3.3: without them no health check arrives; without the fourth, no request does."""
     failed = shared.done("POST", f"{CONNECTORS}?connectorId=c1", CONNECTOR)

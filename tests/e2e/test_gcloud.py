@@ -68,6 +68,7 @@ def test_the_api_is_enabled(gcloud: Gcloud) -> None:
     assert "vpcaccess.googleapis.com" in {service["config"]["name"] for service in enabled}
 
 
+@pytest.mark.behaviour("5.4.2")
 def test_locations_are_listed(gcloud: Gcloud) -> None:
     head, *regions = gcloud.table("compute", "networks", "vpc-access", "locations", "list")
     assert head == ["REGION"]  # behaviour 5.4.2
@@ -107,6 +108,7 @@ def test_a_redis_instance(gcloud: Gcloud) -> None:
     assert (head[0], listed[0]) == ("INSTANCE_NAME", "cache")
 
 
+@pytest.mark.behaviour("1.6.9", "6.1.1")
 def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
     connectors = ("compute", "networks", "vpc-access", "connectors")
     gcloud(*connectors, "create", "c1", REGION, "--network=vpc", "--range=10.8.0.0/28")
@@ -126,6 +128,7 @@ def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
     gcloud(*connectors, "delete", "c3", REGION)
 
 
+@pytest.mark.behaviour("2.1.1", "3.2.4")
 def test_cloud_run_reaches_the_vm_and_redis(bed: Program, gcloud: Gcloud) -> None:
     gcloud(
         "run", "deploy", "hello", f"--image={HELLO}", REGION, "--vpc-connector=c1", "--allow-unauthenticated",
@@ -140,6 +143,7 @@ def test_cloud_run_reaches_the_vm_and_redis(bed: Program, gcloud: Gcloud) -> Non
     assert {client["address"].rpartition(":")[0] for client in clients} <= set(C1)
 
 
+@pytest.mark.behaviour("3.3.2")
 def test_all_traffic_needs_cloud_nat(bed: Program, gcloud: Gcloud) -> None:
     gcloud("run", "services", "update", "hello", REGION, "--vpc-egress=all-traffic")
     lost = bed.run("invoke", "hello", f"/http?url=http://{INTERNET}/&timeout=1", check=False)
@@ -182,6 +186,7 @@ def test_an_app_engine_app(bed: Program, gcloud: Gcloud, tmp_path: Path) -> None
     assert caller(bed, "demo", f"http://{INTERNET}/") not in C1  # Cloud NAT
 
 
+@pytest.mark.behaviour("2.5.1")
 def test_the_firewall_decides(bed: Program, gcloud: Gcloud) -> None:
     """A deny by the connector's tag, more important than the rules that Google makes (behaviour 2.5.1)."""
     gcloud(
@@ -196,6 +201,7 @@ def test_the_firewall_decides(bed: Program, gcloud: Gcloud) -> None:
     gcloud("compute", "firewall-rules", "delete", "deny-c1")
 
 
+@pytest.mark.behaviour("1.8.2")
 def test_a_connector_grows_and_does_not_shrink(bed: Program, gcloud: Gcloud) -> None:
     update = ("compute", "networks", "vpc-access", "connectors", "update", "c2", REGION)
     gcloud(*update, "--min-instances=3", "--max-instances=4")
@@ -221,6 +227,7 @@ def test_what_was_made_is_exported_and_comes_up_alike(bed: Program) -> None:
     assert (bed.folder / "export-sources").is_dir()  # what gcloud uploaded, where it outlives the testbed
 
 
+@pytest.mark.behaviour("1.7.5")
 def test_shared_vpc_needs_four_rules_by_hand(bed: Program, gcloud: Gcloud) -> None:
     """Without them the health checks are blocked, and the create fails (behaviour 2.3)."""
     gcloud("compute", "shared-vpc", "enable", "demo")

@@ -279,6 +279,7 @@ def test_a_controller_that_was_killed_is_missed_and_started_again(bed: Program) 
 # -- scale ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("1.8.2")
 def test_more_instances_break_no_flow_and_fewer_are_refused(bed: Program) -> None:
     """Last: this testbed cannot go back (behaviour 1.8.2)."""
     more = file(bed, small(bed.name, instances=3), "more")

@@ -35,6 +35,7 @@ def test_udp(demo: Program, setting: str) -> None:
     assert answer["answer"].split()[0] in instances(demo).values(), setting
 
 
+@pytest.mark.behaviour("3.7.1")
 def test_icmp_to_an_internal_address_is_not_supported(demo: Program, setting: str) -> None:
     """The firewall would allow it (the rule above, and behaviour 3.7.1); the connector does not carry it."""
     before = hits(demo, "vpc-vpc")["allow-icmp"]

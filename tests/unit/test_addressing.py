@@ -90,7 +90,8 @@ def test_what_is_given_is_kept() -> None:
     assert found["front-end"] != "198.51.100.2"
 
 
-def test_the_first_two_and_the_last_two_are_not_given_out() -> None:  # behaviour 4.4.5
+@pytest.mark.behaviour("4.4.5")
+def test_the_first_two_and_the_last_two_are_not_given_out() -> None:
     tight = compute(subnetworks=[subnet(cidr="10.0.0.0/29")], instances=[vm(name) for name in "abcd"])
     found = allocate(small(compute=tight), {})
     addresses = [found[f"projects/p/zones/us-central1-a/instances/{name}"] for name in "abcd"]
@@ -117,7 +118,8 @@ def test_an_instance_that_moves_to_another_subnet_gets_an_address_there() -> Non
     assert after["projects/p/zones/us-central1-a/instances/a"] == "10.132.0.2"
 
 
-def test_a_redis_range_avoids_what_is_in_use() -> None:  # behaviour 4.9.2
+@pytest.mark.behaviour("4.9.2")
+def test_a_redis_range_avoids_what_is_in_use() -> None:
     used = small(
         compute=compute(subnetworks=[subnet(cidr="10.255.0.0/24")]),
         redis={"instances": [{"name": "r", "authorizedNetwork": "vpc"}]},
@@ -128,7 +130,8 @@ def test_a_redis_range_avoids_what_is_in_use() -> None:  # behaviour 4.9.2
     assert IPv4Address(redis_host(found)) in IPv4Network(found)
 
 
-def test_serverless_addresses_are_in_the_documented_range() -> None:  # behaviour 2.1.4
+@pytest.mark.behaviour("2.1.4")
+def test_serverless_addresses_are_in_the_documented_range() -> None:
     found = allocate(small(run={"services": [service("web", instances=3)]}), {})
     outer = [found[name] for name in ("web", "web-2", "web-3")]
     assert all(IPv4Address(address) in OUTER for address in outer)
@@ -145,13 +148,15 @@ def test_the_testbeds_own_machines_on_the_internet_are_in_different_ranges() -> 
     assert IPv4Address(found["load"]) in INTERNET
 
 
-def test_direct_egress_has_a_pool_of_its_own() -> None:  # behaviour 3.2.4
+@pytest.mark.behaviour("3.2.4")
+def test_direct_egress_has_a_pool_of_its_own() -> None:
     pool = IPv4Network(allocate(small(), {})["pool/us-central1"])
     assert pool.subnet_of(DIRECT_EGRESS_POOL)
     assert not pool.overlaps(EXTERNAL_POOL)
 
 
-def test_twelve_instances_fit_in_a_connectors_range() -> None:  # behaviour 1.6.10
+@pytest.mark.behaviour("1.6.10")
+def test_twelve_instances_fit_in_a_connectors_range() -> None:
     (one,) = small(vpcaccess={"connectors": [connector()]}).vpcaccess.connectors
     present: list[ConnectorInstance] = []
     for serial in range(1, 13):

@@ -263,13 +263,15 @@ def _address(of: Plan, node: str) -> str:
     return prefix.removesuffix("/32")
 
 
-def test_private_ranges_go_through_the_connector() -> None:  # behaviour 3.2.2
+@pytest.mark.behaviour("3.2.2")
+def test_private_ranges_go_through_the_connector() -> None:
     assert set(tunnelled(plan(small()))) == {
         "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "199.36.153.4/30", "199.36.153.8/30",
     }  # fmt: skip
 
 
-def test_all_traffic_goes_through_the_connector() -> None:  # behaviour 3.3.1
+@pytest.mark.behaviour("3.3.1")
+def test_all_traffic_goes_through_the_connector() -> None:
     assert set(tunnelled(plan(small(run={"services": [service("web", egress="ALL_TRAFFIC")]})))) == {"0.0.0.0/0"}
 
 
@@ -279,8 +281,9 @@ def test_without_a_connector_everything_is_direct() -> None:
     assert not space(made, "serverless-us-central1").groups
 
 
+@pytest.mark.behaviour("1.10.5a")
 @pytest.mark.parametrize("egress", ["ALL_TRAFFIC", "PRIVATE_RANGES_ONLY"])
-def test_a_connector_that_is_not_there_is_not_bypassed(egress: str) -> None:  # behaviour 1.10.5a
+def test_a_connector_that_is_not_there_is_not_bypassed(egress: str) -> None:
     present = tunnelled(plan(small(run={"services": [service("web", egress=egress)]})))
     lost = plan(small(run={"services": [service("web", "lost", egress=egress)]}))
     assert {route.kind for route in present.values()} == {"unicast"}
@@ -325,7 +328,8 @@ def test_without_a_healthy_instance_nothing_gets_through() -> None:
     assert {route.kind for route in found.values()} == {"unreachable"}
 
 
-def test_a_connector_instance_answers_every_runtime_of_its_connector_and_no_other() -> None:  # behaviour 2.1.8
+@pytest.mark.behaviour("2.1.8")
+def test_a_connector_instance_answers_every_runtime_of_its_connector_and_no_other() -> None:
     of = small(
         vpcaccess={"connectors": [connector(), connector("c2", "10.8.0.16/28")]},
         run={"services": [service("web", instances=2), service("other", "c2"), service("alone", None)]},
@@ -339,7 +343,8 @@ def test_a_connector_instance_answers_every_runtime_of_its_connector_and_no_othe
     assert {pair.split(",")[2] for pair in pairs if pair.startswith("10.8.0.2,")} == destinations
 
 
-def test_packets_leave_a_connector_from_its_own_address() -> None:  # behaviour 2.1.1
+@pytest.mark.behaviour("2.1.1")
+def test_packets_leave_a_connector_from_its_own_address() -> None:
     (rule,) = table_rules(space(plan(small()), "c1-0001"), "nat", "POSTROUTING")
     assert rule == "-s 35.199.240.0/20 -o eth0 -j MASQUERADE"
 
@@ -358,7 +363,8 @@ def test_two_networks_may_use_the_same_ranges() -> None:
     assert [s.name for s in made.namespaces].count("google-one") == 1
 
 
-def test_a_region_reaches_the_connectors_of_that_region_only() -> None:  # behaviour 1.12.1
+@pytest.mark.behaviour("1.12.1")
+def test_a_region_reaches_the_connectors_of_that_region_only() -> None:
     there = connector("projects/p/locations/europe-west1/connectors/c2", "10.8.0.16/28")
     made = plan(small(vpcaccess={"connectors": [connector(), there]}))
     for region, own, other in (
@@ -370,7 +376,8 @@ def test_a_region_reaches_the_connectors_of_that_region_only() -> None:  # behav
         assert other not in destinations
 
 
-def test_a_connector_brings_its_six_rules_and_takes_them_away() -> None:  # behaviour 2.2.2, 2.2.7
+@pytest.mark.behaviour("2.2.2", "2.2.7")
+def test_a_connector_brings_its_six_rules_and_takes_them_away() -> None:
     suffixes = ("hcfw", "rsgfw", "earfw", "egrfw", "sbntfw", "tagfw")
 
     def comments(of: Topology) -> set[str]:
@@ -412,6 +419,7 @@ def test_a_vpn_gateway_may_bring_anything() -> None:
     assert not [rule for rule in table_rules(vpc, "raw", "PREROUTING") if "vpn-gateway" in rule]
 
 
+@pytest.mark.behaviour("4.5.1", "4.5.2", "4.5.8")
 @pytest.mark.parametrize(
     ("networks", "active"),
     [
@@ -420,7 +428,7 @@ def test_a_vpn_gateway_may_bring_anything() -> None:
         ([network("vpc"), network("other", "vpc")], False),
     ],
 )
-def test_a_peering_needs_both_sides(networks: list[Any], active: bool) -> None:  # behaviour 4.5.1, 4.5.2
+def test_a_peering_needs_both_sides(networks: list[Any], active: bool) -> None:
     there = {**subnet("there", "10.200.0.0/20"), "network": "other"}
     made = plan(small(compute=compute(networks=networks, subnetworks=[subnet(), there])))
     forth = {r.destination for r in space(made, "vpc-vpc").routes if r.device == "vpc-other"}
@@ -429,7 +437,8 @@ def test_a_peering_needs_both_sides(networks: list[Any], active: bool) -> None: 
     assert back == ({"10.128.0.0/20", "10.8.0.0/28"} if active else set())  # the connector's, too: behaviour 4.5.8
 
 
-def test_peering_is_not_transitive() -> None:  # behaviour 4.5.4
+@pytest.mark.behaviour("4.5.4")
+def test_peering_is_not_transitive() -> None:
     networks = [network("vpc", "b"), network("b", "vpc", "c"), network("c", "b")]
     subnets = [
         subnet(),
@@ -442,7 +451,8 @@ def test_peering_is_not_transitive() -> None:  # behaviour 4.5.4
     assert any("no-transit" in rule and rule.endswith("-j DROP") for rule in forward)
 
 
-def test_redis_is_in_a_network_of_its_own() -> None:  # behaviour 4.9.1, 4.9.4, 4.9.5
+@pytest.mark.behaviour("4.9.1", "4.9.4", "4.9.5")
+def test_redis_is_in_a_network_of_its_own() -> None:
     made = plan(example())
     producer = space(made, "vpc-redis-cache")
     assert _address(made, "cache") == "10.9.0.3"
@@ -466,7 +476,8 @@ def test_on_prem_is_behind_the_vpn_gateway() -> None:
     assert "192.168.10.0/24" not in {r.destination for r in space(made, "internet").routes}
 
 
-def test_static_routes_by_next_hop() -> None:  # behaviour 4.3.4, 4.3.5, 4.3.8
+@pytest.mark.behaviour("4.3.4", "4.3.5", "4.3.8")
+def test_static_routes_by_next_hop() -> None:
     routes = {r.destination: r for r in space(plan(other_ways()), "vpc-default").routes}
     assert (routes["100.64.0.0/24"].device, routes["100.64.0.0/24"].metric) == ("internet", 101)
     assert routes["100.64.1.0/24"].device == "router"
@@ -475,13 +486,15 @@ def test_static_routes_by_next_hop() -> None:  # behaviour 4.3.4, 4.3.5, 4.3.8
     assert (routes["0.0.0.0/0"].device, routes["0.0.0.0/0"].metric) == ("internet", 1001)
 
 
-def test_what_no_nic_has_is_dropped() -> None:  # behaviour 4.3.7
+@pytest.mark.behaviour("4.3.7")
+def test_what_no_nic_has_is_dropped() -> None:
     routes = {r.destination: r for r in space(plan(small()), "vpc-vpc").routes}
     assert {routes[cidr].kind for cidr in ("10.128.0.0/20", "10.8.0.0/28")} == {"blackhole"}
     assert (routes["10.128.0.2/32"].kind, routes["10.128.0.2/32"].device) == ("unicast", "a")
 
 
-def test_a_flexible_instance_is_in_the_network_and_needs_no_connector() -> None:  # behaviour 3.6
+@pytest.mark.behaviour("3.6")
+def test_a_flexible_instance_is_in_the_network_and_needs_no_connector() -> None:
     made = plan(other_ways())
     assert IPv4Network(_address(made, "flexible")).subnet_of(IPv4Network("10.128.0.0/20"))
     assert "flexible" in set(devices(made, "vpc-default"))
@@ -500,23 +513,27 @@ def nat(**more: Any) -> list[dict[str, Any]]:
     return [{"name": "r", "network": "vpc", "nats": [{"name": "nat", **more}]}]
 
 
-def test_cloud_nat_serves_instances_and_connectors() -> None:  # behaviour 3.3.3, 4.13.1
+@pytest.mark.behaviour("3.3.3", "4.13.1")
+def test_cloud_nat_serves_instances_and_connectors() -> None:
     of = small(compute=compute(instances=[vm("a")], routers=nat()))
     assert list(translated(space(plan(of), "vpc-vpc")).values()) == [frozenset({"10.128.0.2", "10.8.0.2", "10.8.0.3"})]
 
 
-def test_cloud_nat_of_listed_subnets_does_not_serve_a_hidden_one() -> None:  # behaviour 3.3.3
+@pytest.mark.behaviour("3.3.3")
+def test_cloud_nat_of_listed_subnets_does_not_serve_a_hidden_one() -> None:
     listed = nat(sourceSubnetworkIpRangesToNat="LIST_OF_SUBNETWORKS", subnetworks=[{"name": "us"}])
     of = small(compute=compute(instances=[vm("a")], routers=listed))
     assert list(translated(space(plan(of), "vpc-vpc")).values()) == [frozenset({"10.128.0.2"})]
 
 
-def test_cloud_nat_is_regional() -> None:  # behaviour 4.13.1
+@pytest.mark.behaviour("4.13.1")
+def test_cloud_nat_is_regional() -> None:
     of = small(compute=compute(instances=[vm("a")], routers=[{**nat()[0], "region": "europe-west1"}]))
     assert list(translated(space(plan(of), "vpc-vpc")).values()) == [frozenset()]
 
 
-def test_an_external_address_goes_before_cloud_nat() -> None:  # behaviour 4.13.1
+@pytest.mark.behaviour("4.13.1")
+def test_an_external_address_goes_before_cloud_nat() -> None:
     made = space(plan(other_ways()), "vpc-default")
     external = allocate(other_ways(), {})["projects/p/zones/us-central1-a/instances/a/external"]
     found = translated(made)
@@ -533,7 +550,8 @@ def test_without_an_external_address_nothing_leaves() -> None:
     assert rule.endswith("-j DROP")
 
 
-def test_direct_egress_has_a_pool_address() -> None:  # behaviour 3.2.4
+@pytest.mark.behaviour("3.2.4")
+def test_direct_egress_has_a_pool_address() -> None:
     of = small()
     region = space(plan(of), "serverless-us-central1")
     (rule,) = table_rules(region, "nat", "POSTROUTING")

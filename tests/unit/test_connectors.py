@@ -35,7 +35,8 @@ def instance(serial: int, health: Health = "healthy", of: str = CONNECTOR) -> Co
 # -- how many ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_connector_begins_with_its_minimum() -> None:  # behaviour 1.2.7
+@pytest.mark.behaviour("1.2.7")
+def test_a_connector_begins_with_its_minimum() -> None:
     of = small(vpcaccess={"connectors": [connector(minInstances=3)]})
     assert list(additions(of, (), Serial())) == [instance(n, "starting") for n in (1, 2, 3)]
 
@@ -48,7 +49,8 @@ def test_what_is_there_already_counts() -> None:
     assert (new.name, new.address) == ("c1-0003", "10.8.0.2")
 
 
-def test_a_connector_does_not_shrink() -> None:  # behaviour 1.9.1
+@pytest.mark.behaviour("1.9.1")
+def test_a_connector_does_not_shrink() -> None:
     of = small(vpcaccess={"connectors": [connector(minInstances=5)]})
     assert list(additions(small(), instances(of), Serial())) == []
 
@@ -76,6 +78,7 @@ def test_a_replacement_has_an_address_and_a_name_of_its_own() -> None:
     assert new.health == "starting"
 
 
+@pytest.mark.behaviour("1.6.10")
 @pytest.mark.parametrize(("count", "replaced"), [(2, 2), (6, 6), (7, 5), (9, 3)])
 def test_as_many_are_replaced_as_have_room(count: int, replaced: int) -> None:  # behaviour 1.6.10: twelve addresses
     of = small(vpcaccess={"connectors": [connector(minInstances=count)]})
@@ -152,7 +155,8 @@ def test_one_connectors_trouble_is_not_anothers() -> None:
 # -- another machine type ---------------------------------------------------------------------------------------------
 
 
-def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None:  # behaviour 1.8.5
+@pytest.mark.behaviour("1.8.5")
+def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None:
     of = small(vpcaccess={"connectors": [connector(machineType="f1-micro", minInstances=3)]})
     serial = Serial()
     present = [replace(one, health="healthy", machine_type="e2-micro") for one in additions(of, (), serial)]
@@ -169,6 +173,7 @@ def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None: 
     assert outdated({}, present) == present  # the default is e2-micro
 
 
+@pytest.mark.behaviour("1.6.6", "4.3.5")
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

@@ -195,7 +195,8 @@ def test_every_set_is_declared(rules: list[Firewall]) -> None:
 # -- examples ---------------------------------------------------------------------------------------------------------
 
 
-def test_priority_comes_first_then_deny() -> None:  # behaviour 4.1.5, 4.1.6
+@pytest.mark.behaviour("4.1.5", "4.1.6")
+def test_priority_comes_first_then_deny() -> None:
     rules = [
         rule("allow-1000", allow=["tcp"]), rule("deny-1000", deny=["tcp"]),
         rule("allow-999", allow=["tcp"], priority=999), rule("deny-1001", deny=["tcp"], priority=1001),
@@ -203,11 +204,13 @@ def test_priority_comes_first_then_deny() -> None:  # behaviour 4.1.5, 4.1.6
     assert [r.name for r in order(rules)] == ["allow-999", "deny-1000", "allow-1000", "deny-1001"]
 
 
-def test_a_disabled_rule_does_not_exist() -> None:  # behaviour 4.1.14
+@pytest.mark.behaviour("4.1.14")
+def test_a_disabled_rule_does_not_exist() -> None:
     assert lines(rule(allow=["tcp"], disabled=True)) == []
 
 
-def test_the_implied_rules_come_last() -> None:  # behaviour 4.1.7
+@pytest.mark.behaviour("4.1.7")
+def test_the_implied_rules_come_last() -> None:
     egress, ingress = chains([rule(allow=["tcp"])], NICS, Space("vpc"))
     assert egress.rules == ("-m comment --comment implied-allow-egress -j RETURN",)
     assert ingress.rules[-1] == "-m comment --comment implied-deny-ingress -j DROP"
@@ -250,7 +253,8 @@ def test_protocols_are_written_as_iptables_prints_them(protocol: str, printed: s
     assert lines(rule(allow=[protocol])) == [f"{printed}-m comment --comment r -j ACCEPT"]
 
 
-def test_targets_are_receivers_of_ingress_and_senders_of_egress() -> None:  # behaviour 4.1.12, 4.1.16
+@pytest.mark.behaviour("4.1.12", "4.1.16")
+def test_targets_are_receivers_of_ingress_and_senders_of_egress() -> None:
     for direction, source, destination in (
         ("INGRESS", "192.0.2.7", "10.0.0.2"),
         ("EGRESS", "10.0.0.2", "192.0.2.7"),
@@ -261,12 +265,14 @@ def test_targets_are_receivers_of_ingress_and_senders_of_egress() -> None:  # be
         assert decided(rules, Packet(destination, source, 6), direction)
 
 
-def test_a_source_tag_that_nobody_has_matches_nothing() -> None:  # behaviour 4.1.11
+@pytest.mark.behaviour("4.1.11")
+def test_a_source_tag_that_nobody_has_matches_nothing() -> None:
     rules = [rule(allow=["all"], sourceTags=["nobody"])]
     assert not decided(rules, Packet("10.0.0.5", "10.0.0.2", 6, 80), "INGRESS")
 
 
-def test_ranges_or_tags_will_do() -> None:  # behaviour 4.1.10
+@pytest.mark.behaviour("4.1.10")
+def test_ranges_or_tags_will_do() -> None:
     rules = [rule(allow=["all"], sourceTags=["db"], sourceRanges=["192.0.2.0/24"])]
     for source, allowed in (("10.0.0.4", True), ("192.0.2.1", True), ("10.0.0.2", False)):
         assert decided(rules, Packet(source, "10.0.0.5", 6), "INGRESS") is allowed

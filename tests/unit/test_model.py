@@ -84,13 +84,15 @@ def test_the_scope_comes_from_the_defaults_or_a_url() -> None:
     assert (made.region, made.full_name) == ("europe-west1", "projects/p/zones/europe-west1-b/instances/a")
 
 
+@pytest.mark.behaviour("4.1.2")
 @pytest.mark.parametrize("name", ["a", "a" * 63, "a-1"])
-def test_compute_names(name: str) -> None:  # behaviour 4.1.2
+def test_compute_names(name: str) -> None:
     assert Network.model_validate({"name": name}, context=KNOWN).name == name
 
 
+@pytest.mark.behaviour("4.1.2")
 @pytest.mark.parametrize("name", ["", "A", "1a", "a-", "a" * 64, "a.b", "a\n"])
-def test_other_names_are_refused(name: str) -> None:  # behaviour 4.1.2
+def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="Must be a match of regex"):
         Network.model_validate({"name": name}, context=KNOWN)
 
@@ -124,7 +126,8 @@ def test_subnet_mode_is_auto_or_custom() -> None:
         assert made.auto_create_subnetworks is auto
 
 
-def test_a_legacy_network_has_no_subnets() -> None:  # behaviour 4.4.8
+@pytest.mark.behaviour("4.4.8")
+def test_a_legacy_network_has_no_subnets() -> None:
     legacy = {"name": "n", "IPv4Range": "10.240.0.0/16"}
     assert Network.model_validate(legacy, context=KNOWN).legacy
     with pytest.raises(ValidationError, match="neither subnets nor peerings"):
@@ -143,16 +146,18 @@ def test_unknown_keys_are_errors(key: str) -> None:
     assert [(e["type"], e["loc"]) for e in caught.value.errors()] == [("extra_forbidden", (key,))]
 
 
+@pytest.mark.behaviour("3.1")
 @pytest.mark.parametrize(
     ("written", "read"),
     [("private-ranges-only", "PRIVATE_RANGES_ONLY"), ("all-traffic", "ALL_TRAFFIC"), ("all", "ALL_TRAFFIC")],
 )
-def test_egress_settings_in_gclouds_spelling(written: str, read: str) -> None:  # behaviour 3.1
+def test_egress_settings_in_gclouds_spelling(written: str, read: str) -> None:
     (workload,) = small(run={"services": [service("web", egress=written)]}).workloads
     assert workload.egress == read
 
 
-def test_app_engines_names_of_egress_settings_and_regions() -> None:  # behaviour 3.1, 1.12.1
+@pytest.mark.behaviour("1.12.1", "3.1")
+def test_app_engines_names_of_egress_settings_and_regions() -> None:
     for setting, egress in (("PRIVATE_IP_RANGES", "PRIVATE_RANGES_ONLY"), ("all-traffic", "ALL_TRAFFIC")):
         version = {
             "name": "apps/p/services/default/versions/v1", "deployment": {"zip": {"sourceUrl": "app"}},
@@ -177,12 +182,14 @@ def test_a_topology_survives_being_written_down() -> None:
 # -- rules of one resource --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("4.1.4")
 @pytest.mark.parametrize("priority", [0, 65535])
-def test_priorities(priority: int) -> None:  # behaviour 4.1.4
+def test_priorities(priority: int) -> None:
     assert firewall(priority=priority, allow=["all"]).priority == priority
 
 
-def test_a_rules_defaults() -> None:  # behaviour 4.1.3, 4.1.4
+@pytest.mark.behaviour("4.1.3", "4.1.4")
+def test_a_rules_defaults() -> None:
     made = firewall(denied=[{"IPProtocol": "tcp"}])
     assert (made.direction, made.priority, made.disabled, made.allows) == ("INGRESS", 1000, False, False)
 
@@ -215,7 +222,8 @@ def test_firewall_rules_that_the_api_refuses(fields: dict[str, Any], rule: str) 
         firewall(**fields)
 
 
-def test_a_route_has_exactly_one_next_hop() -> None:  # behaviour 4.3.4
+@pytest.mark.behaviour("4.3.4")
+def test_a_route_has_exactly_one_next_hop() -> None:
     assert route(nextHopGateway="default-internet-gateway").next_hop_gateway == "default-internet-gateway"
     link = "projects/p/global/gateways/default-internet-gateway"
     assert route(nextHopGateway=link).next_hop_gateway == "default-internet-gateway"
@@ -226,6 +234,7 @@ def test_a_route_has_exactly_one_next_hop() -> None:  # behaviour 4.3.4
         route(nextHopGateway="another")
 
 
+@pytest.mark.behaviour("4.13.1")
 @pytest.mark.parametrize(
     ("nat", "rule"),
     [
@@ -235,13 +244,14 @@ def test_a_route_has_exactly_one_next_hop() -> None:  # behaviour 4.3.4
         ({"subnetworks": [{"name": "us"}]}, "subnetworks must be given with LIST_OF"),
     ],
 )
-def test_cloud_nats_lists_go_with_their_options(nat: dict[str, Any], rule: str) -> None:  # behaviour 4.13.1
+def test_cloud_nats_lists_go_with_their_options(nat: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValidationError, match=rule):
         Router.model_validate({"name": "r", "network": "vpc", "nats": [{"name": "n", **nat}]}, context=KNOWN)
 
 
+@pytest.mark.behaviour("4.4.2", "4.4.4")
 @pytest.mark.parametrize("cidr", ["10.0.0.0/30", "0.0.0.0/3", "127.0.0.0/24", "35.191.0.0/24", "hello", "10.0.0.0/33"])
-def test_ranges_that_no_subnet_may_have(cidr: str) -> None:  # behaviour 4.4.2, 4.4.4
+def test_ranges_that_no_subnet_may_have(cidr: str) -> None:
     with pytest.raises(ValidationError, match="ipCidrRange"):
         Subnetwork.model_validate(subnet(cidr=cidr), context=KNOWN)
 
@@ -254,7 +264,8 @@ def test_addresses_are_addresses() -> None:
 # -- rules between resources ------------------------------------------------------------------------------------------
 
 
-def test_a_peering_may_wait_for_its_other_side() -> None:  # behaviour 4.5.1
+@pytest.mark.behaviour("4.5.1")
+def test_a_peering_may_wait_for_its_other_side() -> None:
     assert problems(compute=compute(networks=[network("vpc", "gone")])) == [
         "compute.networks.0.peerings.0.network: The resource 'projects/p/global/networks/gone' was not found"
     ]
@@ -288,7 +299,8 @@ def test_references_must_lead_somewhere() -> None:
     assert all(line.endswith("was not found") for line in found)
 
 
-def test_a_missing_connector_is_an_error_of_the_service() -> None:  # behaviour 1.10.5
+@pytest.mark.behaviour("1.10.5")
+def test_a_missing_connector_is_an_error_of_the_service() -> None:
     name = "projects/p/locations/us-central1/connectors/gone"
     message = f"VPC connector {name} does not exist, or Cloud Run does not have permission to use it."
     assert problems(run={"services": [service("web", "gone")]}) == [
@@ -296,30 +308,35 @@ def test_a_missing_connector_is_an_error_of_the_service() -> None:  # behaviour 
     ]
 
 
-def test_connector_and_service_are_in_one_region() -> None:  # behaviour 1.12.1
+@pytest.mark.behaviour("1.12.1")
+def test_connector_and_service_are_in_one_region() -> None:
     there = {"name": "projects/p/locations/europe-west1/services/web", "template": service("web")["template"]}
     there["template"]["vpcAccess"]["connector"] = topologies.CONNECTOR
     assert "they must be in one region" in problems(run={"services": [there]})[0]
 
 
+@pytest.mark.behaviour("1.6.3", "4.4.1")
 @pytest.mark.parametrize("cidr", ["10.128.0.0/28", "10.0.0.0/8", "10.128.15.240/28"])
-def test_ranges_of_one_network_do_not_overlap(cidr: str) -> None:  # behaviour 4.4.1, 1.6.3
+def test_ranges_of_one_network_do_not_overlap(cidr: str) -> None:
     found = problems(compute=compute(subnetworks=[subnet(), subnet("other", cidr)]), vpcaccess={}, run={})
     assert [line.split(" ")[0] for line in found] == ["compute.subnetworks.1.ipCidrRange:"]
 
 
+@pytest.mark.behaviour("4.3.5")
 @pytest.mark.parametrize("cidr", ["10.128.0.0/20", "10.128.4.0/24", "10.8.0.0/28", "10.8.0.4"])
-def test_no_route_leads_into_a_subnet(cidr: str) -> None:  # behaviour 4.3.5
+def test_no_route_leads_into_a_subnet(cidr: str) -> None:
     given = compute(instances=[vm("a")], routes=[{**ROUTE, "destRange": cidr, "nextHopInstance": "a"}])
     (found,) = problems(compute=given)
     assert found.startswith("compute.routes.0.destRange: no route may lead into 10.")
 
 
+@pytest.mark.behaviour("4.3.5")
 def test_a_route_may_contain_a_subnet() -> None:  # behaviour 4.3.5: the subnet route is the more specific one
     given = compute(instances=[vm("a")], routes=[{**ROUTE, "destRange": "10.0.0.0/8", "nextHopInstance": "a"}])
     assert len(small(compute=given).compute.routes) == 1
 
 
+@pytest.mark.behaviour("4.3.3", "4.3.5")
 @pytest.mark.parametrize(
     ("cidr", "hops", "accepted"),
     [
@@ -341,14 +358,16 @@ def test_flows_are_not_spread_over_routes(cidr: str, hops: list[dict[str, Any]],
         assert "the testbed does not spread flows over routes" in found
 
 
-def test_a_connectors_range_overlaps_no_subnet() -> None:  # behaviour 1.6.3
+@pytest.mark.behaviour("1.6.3")
+def test_a_connectors_range_overlaps_no_subnet() -> None:
     (found,) = problems(vpcaccess={"connectors": [connector(cidr="10.128.0.16/28")]})
     where, rule = found.split(": ")
     assert where == "vpcaccess.connectors.0.ipCidrRange"
     assert rule == "the range 10.128.0.16/28 of connector c1 overlaps 10.128.0.0/20 of subnetwork us"
 
 
-def test_ranges_of_active_peers_do_not_overlap() -> None:  # behaviour 4.5.5
+@pytest.mark.behaviour("4.5.5")
+def test_ranges_of_active_peers_do_not_overlap() -> None:
     there = {**subnet("there"), "network": "other"}
     one_side = compute(networks=[network("vpc", "other"), network("other")], subnetworks=[subnet(), there])
     assert len(small(compute=one_side).compute.networks) == 2
@@ -360,15 +379,17 @@ def test_ranges_of_active_peers_do_not_overlap() -> None:  # behaviour 4.5.5
     )
 
 
-def test_ranges_of_two_peers_of_one_network_do_not_overlap() -> None:  # behaviour 4.5.5
+@pytest.mark.behaviour("4.5.5")
+def test_ranges_of_two_peers_of_one_network_do_not_overlap() -> None:
     left, right = ({**subnet(name, "10.1.0.0/24"), "network": name} for name in ("left", "right"))
     peered = [network("vpc", "left", "right"), network("left", "vpc"), network("right", "vpc")]
     (found,) = problems(compute=compute(networks=peered, subnetworks=[subnet(), left, right]))
     assert "in the peer network (10.1.0.0/24) overlaps" in found
 
 
+@pytest.mark.behaviour("4.4.5")
 @pytest.mark.parametrize("address", ["10.128.0.0", "10.128.0.1", "10.128.15.254", "10.128.15.255", "10.129.0.2"])
-def test_an_instances_address_is_usable(address: str) -> None:  # behaviour 4.4.5
+def test_an_instances_address_is_usable(address: str) -> None:
     (found,) = problems(compute=compute(instances=[vm("a", address=address)]))
     assert found.endswith(f"{address} is not a usable address of 10.128.0.0/20 (behaviour 4.4.5)")
 
@@ -384,6 +405,7 @@ def test_an_instance_is_in_its_subnets_region() -> None:
     assert found.endswith("a is in europe-west1-b, its subnetwork us is in us-central1")
 
 
+@pytest.mark.behaviour("1.6.6")
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
@@ -399,7 +421,8 @@ def test_a_connectors_subnet(given: dict[str, Any], rule: str) -> None:
     assert rule in found
 
 
-def test_a_connector_has_its_subnet_to_itself() -> None:  # behaviour 1.6.6
+@pytest.mark.behaviour("1.6.6")
+def test_a_connector_has_its_subnet_to_itself() -> None:
     both = compute(subnetworks=[subnet(), subnet("s", "10.9.0.0/28")], instances=[vm("a", "s")])
     (found,) = problems(compute=both, vpcaccess={"connectors": [{"name": "c1", "subnet": {"name": "s"}}]})
     assert "is used by something else as well" in found
@@ -466,8 +489,9 @@ def test_a_vpn_gateway_needs_its_three_forwarding_rules() -> None:
     assert found == "compute.targetVpnGateways.0: g has no forwarding rule for UDP 4500, UDP 500"
 
 
+@pytest.mark.behaviour("4.9.2")
 @pytest.mark.parametrize("cidr", ["10.9.0.0/28", "10.9.0.0/30"])
-def test_a_redis_range_is_a_29(cidr: str) -> None:  # behaviour 4.9.2
+def test_a_redis_range_is_a_29(cidr: str) -> None:
     redis = {"name": "r", "authorizedNetwork": "vpc", "reservedIpRange": cidr}
     with pytest.raises(ValidationError, match="reservedIpRange"):
         small(redis={"instances": [redis]})

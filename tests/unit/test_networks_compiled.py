@@ -31,8 +31,9 @@ def peered(mine: Data, theirs: Data, **collections: list[Data]) -> Topology:
     return topology(compute=compute(**{"networks": networks, "subnetworks": [subnet(), OTHER], **collections}))
 
 
+@pytest.mark.behaviour("4.5.3")
 @pytest.mark.parametrize(("export", "imported"), [(True, True), (True, False), (False, True), (False, False)])
-def test_static_routes_need_both_sides(export: bool, imported: bool) -> None:  # behaviour 4.5.3
+def test_static_routes_need_both_sides(export: bool, imported: bool) -> None:
     sides = {"exportCustomRoutes": export}, {"importCustomRoutes": imported}
     made = plan(peered(*sides, instances=[vm("a")], routes=[STATIC]))
     assert "10.128.0.0/20" in destinations(made, "vpc-other", via="vpc-vpc")
@@ -41,29 +42,33 @@ def test_static_routes_need_both_sides(export: bool, imported: bool) -> None:  #
     assert len(passing) == (2 if export and imported else 0)
 
 
-def test_an_imported_route_comes_after_the_networks_own() -> None:  # behaviour 4.3.5
+@pytest.mark.behaviour("4.3.5")
+def test_an_imported_route_comes_after_the_networks_own() -> None:
     sides = {"exportCustomRoutes": True}, {"importCustomRoutes": True}
     made = plan(peered(*sides, instances=[vm("a")], routes=[{**STATIC, "priority": 0}]))
     (found,) = (route for route in space(made, "vpc-other").routes if route.destination == "172.16.0.0/16")
     assert found.metric > route_metric(65535)
 
 
-def test_routes_to_the_internet_are_not_exported() -> None:  # behaviour 4.5.3
+@pytest.mark.behaviour("4.5.3")
+def test_routes_to_the_internet_are_not_exported() -> None:
     sides = {"exportCustomRoutes": True}, {"importCustomRoutes": True}
     route = {**STATIC, "nextHopInstance": None, "nextHopGateway": "default-internet-gateway"}
     made = plan(peered(*sides, routes=[route]))
     assert destinations(made, "vpc-other", via="vpc-vpc") == {"10.128.0.0/20"}
 
 
+@pytest.mark.behaviour("4.5.2")
 @pytest.mark.parametrize(("export", "imported"), [(True, True), (True, False), (False, True)])
-def test_privately_used_public_ranges_need_both_sides(export: bool, imported: bool) -> None:  # behaviour 4.5.2
+def test_privately_used_public_ranges_need_both_sides(export: bool, imported: bool) -> None:
     sides = {"exportSubnetRoutesWithPublicIp": export}, {"importSubnetRoutesWithPublicIp": imported}
     both = peered(*sides, subnetworks=[subnet(), OTHER, subnet("public", "11.0.0.0/24")])
     made = plan(both)
     assert ("11.0.0.0/24" in destinations(made, "vpc-other", via="vpc-vpc")) == (export and imported)
 
 
-def test_without_a_default_route_nothing_leads_to_the_internet() -> None:  # behaviour 4.3.3
+@pytest.mark.behaviour("4.3.3")
+def test_without_a_default_route_nothing_leads_to_the_internet() -> None:
     for deleted in (True, False):
         net = {**network(), "deleteDefaultRoutesOnCreate": deleted}
         made = plan(topology(compute=compute(networks=[net])))
@@ -87,7 +92,8 @@ def test_each_nic_keeps_one_of_the_addresses_of_a_nat_gateway() -> None:
         assert address in destinations(made, "internet", via="vpc-vpc")
 
 
-def test_an_auto_mode_network_has_all_its_subnets() -> None:  # behaviour 4.4.7
+@pytest.mark.behaviour("4.4.7")
+def test_an_auto_mode_network_has_all_its_subnets() -> None:
     net = {"name": "vpc", "subnet-mode": "auto"}
     made = topology(compute={"networks": [net]})
     assert {s.region: s.ip_cidr_range for s in made.compute.subnetworks} == AUTO_SUBNETS
@@ -95,7 +101,8 @@ def test_an_auto_mode_network_has_all_its_subnets() -> None:  # behaviour 4.4.7
     assert len(again.compute.subnetworks) == len(AUTO_SUBNETS)
 
 
-def test_a_connector_of_a_service_project_brings_no_rules() -> None:  # behaviour 2.3.1
+@pytest.mark.behaviour("2.3.1")
+def test_a_connector_of_a_service_project_brings_no_rules() -> None:
     shared = subnet("shared", "10.8.0.0/28")
     name = "projects/{}/locations/us-central1/connectors/c1"
     for project, rules in (("p", True), ("service", False)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from testbed.fabric.addressing import allocate
 from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
 
@@ -26,7 +28,8 @@ def test_its_address_stays_its_own() -> None:
     assert (found[f"{zone}/off"], found[f"{zone}/on"]) == ("10.128.0.2", "10.128.0.3")
 
 
-def test_routes_to_it_lead_nowhere() -> None:  # behaviour 4.3.8
+@pytest.mark.behaviour("4.3.8")
+def test_routes_to_it_lead_nowhere() -> None:
     kinds = {}
     for status in ("RUNNING", "TERMINATED"):
         made = plan(topology(compute=compute(

@@ -34,6 +34,7 @@ def test_connectors_come_and_go(name: str) -> None:
     check(*((present, without) if name == "connector removed" else (without, present)))
 
 
+@pytest.mark.behaviour("1.8.1")
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -42,13 +43,14 @@ def test_connectors_come_and_go(name: str) -> None:
         ({"network": None, "ipCidrRange": None, "subnet": {"name": "s28"}}, "network"),
     ],
 )
-def test_what_cannot_be_changed(fields: dict[str, Any], named: str) -> None:  # behaviour 1.8.1
+def test_what_cannot_be_changed(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidArgument, match=f"connector c1: {named} cannot be changed") as caught:
         check(with_connector(), with_connector(**fields))
     assert "another name" in (caught.value.hint or "")
 
 
-def test_the_subnet_cannot_be_changed() -> None:  # behaviour 1.8.1
+@pytest.mark.behaviour("1.8.1")
+def test_the_subnet_cannot_be_changed() -> None:
     here, there = (
         with_connector(network=None, ipCidrRange=None, subnet={"name": name}) for name in ("s28", "t28")
     )  # fmt: skip
@@ -56,18 +58,21 @@ def test_the_subnet_cannot_be_changed() -> None:  # behaviour 1.8.1
         check(here, there)
 
 
+@pytest.mark.behaviour("1.8.5")
 @pytest.mark.parametrize("machine", ["f1-micro", "e2-standard-4"])
-def test_the_machine_type_may_change(machine: str) -> None:  # behaviour 1.8.5
+def test_the_machine_type_may_change(machine: str) -> None:
     check(with_connector(), with_connector(machineType=machine))
 
 
+@pytest.mark.behaviour("1.8.2")
 @pytest.mark.parametrize(("least", "most"), [(4, 7), (3, 8), (5, 9), (3, 7)])
-def test_instances_may_grow(least: int, most: int) -> None:  # behaviour 1.8.2
+def test_instances_may_grow(least: int, most: int) -> None:
     check(with_connector(minInstances=3, maxInstances=7), with_connector(minInstances=least, maxInstances=most))
 
 
+@pytest.mark.behaviour("1.8.2")
 @pytest.mark.parametrize(("least", "most"), [(2, 7), (3, 6), (2, 6), (4, 6), (2, 8)])
-def test_instances_may_not_shrink(least: int, most: int) -> None:  # behaviour 1.8.2
+def test_instances_may_not_shrink(least: int, most: int) -> None:
     text = "Decreasing the number of instances for existing connectors is not supported"
     with pytest.raises(InvalidArgument, match=rf"{text} \(from 3\.\.7 to {least}\.\.{most}\)"):
         check(with_connector(minInstances=3, maxInstances=7), with_connector(minInstances=least, maxInstances=most))
