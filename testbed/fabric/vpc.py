@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from testbed.fabric import blocked, tracking
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Route, Table
@@ -62,6 +63,7 @@ class Vpc:
     def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
         """The segment of a network; what a subnet has no NIC for is dropped in silence (behaviour 4.3.7)."""
         space = wiring.segment(name, loopback=str(METADATA_SERVER))
+        space.sysctls |= tracking.SYSCTLS
         space.routes |= {Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in subnets}
         space.routes.add(Route(str(SERVERLESS), metric=_LAST_RESORT, kind="blackhole"))
         return cls(space, wiring, mtu)
@@ -113,9 +115,12 @@ class Vpc:
         egress, ingress = chains(self.rules, self.nics, space)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
         forward = [
+            blocked.dhcp(nics, answers=True),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
             f"-m set --match-set {nics} src -j {EGRESS}",
+            blocked.dhcp(nics),
+            blocked.FROM_INTERNET,
             f"-m set --match-set {nics} dst -j {INGRESS}",
             *self._transit(),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
@@ -125,6 +130,7 @@ class Vpc:
         ]
         return Table("filter", (
             Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), egress, ingress,
+            blocked.EXTERNAL_PROTOCOLS,
         ))  # fmt: skip
 
     def _transit(self) -> Iterator[str]:
@@ -142,6 +148,7 @@ class Vpc:
         external = space.set_of("hash:ip", (s for t in self.translations for s in t.sources), purpose="external")
         return (
             f"{device} -m set --match-set {internal} dst -m comment --comment private-traffic-to-internet -j DROP",
+            *blocked.TO_INTERNET,
             f"{device} -m set ! --match-set {external} src -m comment --comment no-external-address -j DROP",
         )
 

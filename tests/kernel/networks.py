@@ -23,10 +23,12 @@ REGION, ZONE = "us-central1", "us-central1-a"
 TAGS = ("web", "db")
 ACCOUNT = "robot@p.iam.gserviceaccount.com"
 HOSTS = {"near": "203.0.113.10", "far": "203.0.113.77"}
-PORTS: dict[Protocol, Sequence[int | None]] = {"tcp": (22, 80, 443, 8080), "udp": (53, 80, 665, 5000), "icmp": (None,)}
+PORTS: dict[Protocol, Sequence[int | None]] = {
+    "tcp": (22, 25, 80, 443, 8080), "udp": (53, 68, 80, 665, 5000), "icmp": (None,),
+}  # fmt: skip
 SPECS = (
     "all", "tcp", "udp", "icmp", "6", "17", "1", "tcp:80", "tcp:22-80", "tcp:443,tcp:8080", "udp:53", "udp:53-665",
-    "udp:665-666", "tcp:80,udp,icmp",
+    "udp:665-666", "tcp:80,udp,icmp", "tcp:25", "udp:68", "sctp:80", "esp,ah,ipip", "50",
 )  # fmt: skip
 PRIORITIES = (0, 99, 100, 900, 1000, 1000, 1001, 65535)
 RANGES = (

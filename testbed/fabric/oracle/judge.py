@@ -31,6 +31,7 @@ _START: dict[WorkloadKind, Step] = {
     "app-engine-standard": Step.START_FROM_APP_ENGINE_VERSION,
 }
 _SMTP = 25
+_DHCP_CLIENT = 68
 
 
 def judge(topology: Topology, running: Running, flow: Flow) -> Verdict:
@@ -143,6 +144,8 @@ class _Walk:
             return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
         if not receiver.runs:
             return start.dropped(Cause.INSTANCE_NOT_RUNNING)
+        if (self.flow.protocol, self.flow.port) == ("udp", _DHCP_CLIENT):  # behaviour 4.2.2
+            return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
         packet = replace(self._packet(source), destination=receiver.address)
         ruling = rules.ingress(self.cloud, receiver, packet, sender)
         start = replace(start.at(Step.APPLY_INGRESS_FIREWALL_RULE), receiver=ruling)
