@@ -68,6 +68,7 @@ def test_a_rule_that_breaks_a_rule_is_refused(api: Api, fields: dict[str, Any], 
     assert "items" not in api.get(RULES)
 
 
+@pytest.mark.behaviour("4.1.1")
 def test_a_rule_can_be_changed_but_not_moved(api: Api) -> None:
     api.post(RULES, rule(description="d", logConfig={"enable": True, "metadata": "INCLUDE_ALL_METADATA"}))
     api.patch(f"{RULES}/r", {"disabled": True, "sourceRanges": ["10.0.0.0/8"]})
@@ -109,7 +110,7 @@ def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:
     assert "items" not in api.get(RULES)
 
 
-@pytest.mark.behaviour("4.1.5", "4.1.6")
+@pytest.mark.behaviour("4.1.5", "4.1.6", "4.1.22")
 def test_effective_rules_are_in_their_order(api: Api) -> None:
     api.post(CONNECTORS, CONNECTOR, connectorId="c1")
     rules: dict[str, dict[str, Any]] = {

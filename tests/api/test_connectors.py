@@ -44,6 +44,7 @@ def limits(connector: dict[str, Any]) -> list[int]:
     return [connector[name] for name in LIMITS]
 
 
+@pytest.mark.behaviour("1.1.1", "1.2.11", "1.2.14", "1.7.1", "1.7.2", "1.7.3", "5.2.4")
 def test_a_connector_comes_up_ready(api: Api) -> None:
     done = api.post(CONNECTORS, BODY, connectorId="c1")
     assert done["done"] is True
@@ -62,6 +63,7 @@ def test_a_connector_comes_up_ready(api: Api) -> None:
     assert done["response"] == {"@type": "type.googleapis.com/google.cloud.vpcaccess.v1.Connector", **made}
 
 
+@pytest.mark.behaviour("1.1.1", "1.2.12")
 def test_the_beta_has_two_times_more(api: Api) -> None:
     """Behaviour 1.2.12; what the one version has made, the other one shows."""
     done = api.post(CONNECTORS.replace("v1", "v1beta1"), BODY, connectorId="c1")
@@ -74,6 +76,7 @@ def test_the_beta_has_two_times_more(api: Api) -> None:
     assert beta["lastRestartTime"] > beta["createTime"]
 
 
+@pytest.mark.behaviour("1.3.1", "1.3.2", "1.2.10")
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -93,6 +96,7 @@ def test_instances_and_throughput_are_the_same(api: Api, given: dict[str, Any], 
     assert len(api.store.instances) == expected[0]
 
 
+@pytest.mark.behaviour("1.3.3")
 def test_without_a_maximum_the_operation_fails(api: Api) -> None:
     """Behaviour 1.3.3: the connector is left in ERROR, and can only be deleted (1.10.6)."""
     done = api.post(CONNECTORS, {"network": "vpc", "ipCidrRange": "10.8.0.0/28"}, connectorId="c1")
@@ -138,6 +142,7 @@ def test_what_is_refused_at_once(api: Api, name: str, change: dict[str, Any], te
     assert api.get(CONNECTORS) == {}
 
 
+@pytest.mark.behaviour("5.4.1")
 def test_a_location_is_a_region(api: Api) -> None:
     with pytest.raises(Refused, match="Location mars is not found"):
         api.post("v1/projects/demo/locations/mars/connectors", BODY, connectorId="c1")
@@ -145,6 +150,7 @@ def test_a_location_is_a_region(api: Api) -> None:
     assert [one["name"] for one in found] == ["projects/demo/locations/us-central1"]
 
 
+@pytest.mark.behaviour("1.6.9", "1.6.3")
 @pytest.mark.parametrize("cidr", ["10.8.0.0/28", "10.9.0.0/28", "10.128.0.0/28", "10.77.1.0/28"])
 def test_a_range_in_use_is_found_by_the_operation(api: Api, cidr: str) -> None:
     """Behaviour 1.6.3, 1.6.9, 1.7.7: of another connector, of a subnet, inside of a subnet, of a route."""
@@ -170,6 +176,7 @@ def test_a_range_in_use_is_found_by_the_operation(api: Api, cidr: str) -> None:
     )
 
 
+@pytest.mark.behaviour("3.5", "4.4.8")
 def test_a_legacy_network_has_no_connectors(api: Api) -> None:
     api.post(f"{COMPUTE}/global/networks", {"name": "old", "IPv4Range": "10.0.0.0/8"})
     done = api.post(CONNECTORS, {**BODY, "network": "old"}, connectorId="c1")
@@ -184,6 +191,7 @@ def test_a_network_that_is_not_there(api: Api) -> None:
     assert done["error"] == {"code": 5, "message": text}
 
 
+@pytest.mark.behaviour("1.7.5", "1.7.7", "1.10.6")
 @pytest.mark.usefixtures("unhealthy")
 def test_a_connector_that_does_not_get_healthy(api: Api) -> None:
     """Behaviour 1.7.5."""
@@ -206,7 +214,7 @@ def by_subnet(name: str = "small", **more: Any) -> dict[str, Any]:
     return {"subnet": {"name": name, **more}, "minInstances": 2, "maxInstances": 3}
 
 
-@pytest.mark.behaviour("1.10.7")
+@pytest.mark.behaviour("1.2.4", "1.6.2", "1.10.7")
 def test_a_connector_in_a_subnet(api: Api) -> None:
     subnet(api)
     done = api.post(CONNECTORS, {**by_subnet(), "network": "default"}, connectorId="c1")  # as gcloud does
@@ -221,6 +229,7 @@ def test_a_connector_in_a_subnet(api: Api) -> None:
     api.delete(f"{COMPUTE}/regions/us-central1/subnetworks/small")
 
 
+@pytest.mark.behaviour("1.6.6")
 @pytest.mark.parametrize(
     ("more", "text"),
     [
@@ -237,6 +246,7 @@ def test_a_subnet_that_no_connector_can_have(api: Api, more: dict[str, Any], tex
     assert "behaviour" not in done["error"]["message"]
 
 
+@pytest.mark.behaviour("1.6.6", "5.3.3")
 def test_a_subnet_is_used_by_one_connector_alone(api: Api) -> None:
     subnet(api)
     api.post(CONNECTORS, by_subnet(), connectorId="c1")
@@ -244,6 +254,7 @@ def test_a_subnet_is_used_by_one_connector_alone(api: Api) -> None:
     assert "small is used by something else as well" in done["error"]["message"]
 
 
+@pytest.mark.behaviour("1.6.6")
 def test_a_subnet_of_another_region_is_not_found(api: Api) -> None:
     subnet(api)
     done = api.post(CONNECTORS.replace("us-central1", "us-east1"), by_subnet(), connectorId="c1")
@@ -251,6 +262,7 @@ def test_a_subnet_of_another_region_is_not_found(api: Api) -> None:
     assert "projects/demo/regions/us-east1/subnetworks/small" in done["error"]["message"]
 
 
+@pytest.mark.behaviour("4.6.2", "1.2.4")
 def test_a_subnet_of_a_host_project(api: Api) -> None:
     """Behaviour 1.2.4, 2.3: Google makes no rules for it, the unique tag is there all the same."""
     subnet(api)
@@ -275,6 +287,7 @@ def managed_rules(api: Api) -> set[str]:
 # -- updates ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("1.1.5", "1.8.1", "1.8.4", "5.3.1")
 @pytest.mark.parametrize(
     ("body", "mask", "expected"),
     [
@@ -294,6 +307,7 @@ def test_instances_can_grow(api: Api, body: dict[str, Any], mask: str, expected:
     assert len(api.store.instances) == expected[0]
 
 
+@pytest.mark.behaviour("1.1.5")
 def test_what_was_read_can_be_sent_back(api: Api) -> None:
     """Behaviour 1.1.5: all fields are updated, and those that cannot be are as they were."""
     api.post(CONNECTORS, BODY, connectorId="c1")
@@ -329,6 +343,7 @@ def test_what_cannot_be_updated(api: Api, body: dict[str, Any], mask: str, text:
     assert api.get(f"{CONNECTORS}/c1") == before
 
 
+@pytest.mark.behaviour("1.8.5")
 def test_another_machine_type_means_other_instances(api: Api) -> None:
     """Behaviour 1.8.5, 2.6.3."""
     api.post(CONNECTORS, BODY, connectorId="c1")
@@ -382,7 +397,7 @@ def test_unknown_connectors_are_not_found(api: Api) -> None:
         assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
-@pytest.mark.behaviour("1.2.13")
+@pytest.mark.behaviour("1.2.13", "1.10.2")
 def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     """Behaviour 1.10.2, 1.10.5a: services keep the name, and are connected again when there is such a connector."""
     api.post(CONNECTORS, BODY, connectorId="c1")

@@ -18,6 +18,7 @@ def create(api: Api, **fields: Any) -> Json:
     return api.post(TESTS, {**BODY, **fields}, testId="t1")
 
 
+@pytest.mark.behaviour("7.1.1", "7.1.3")
 def test_a_test_is_not_analysed_and_says_so(api: Api) -> None:
     done = create(api)
     assert (done["metadata"]["target"], done["metadata"]["verb"]) == (NAME, "create")

@@ -191,7 +191,7 @@ def test_what_lost_its_connector_reaches_nothing_until_it_is_made_again(api: Api
     assert api.get(f"{SERVICES}/hello")["latestReadyRevision"].rpartition("/")[2].startswith("hello-00001-")
 
 
-@pytest.mark.behaviour("1.10.5")
+@pytest.mark.behaviour("1.10.5", "1.12.4")
 @pytest.mark.parametrize(
     "access", [{}, {"egress": "ALL_TRAFFIC"}, {"connector": "c1", "networkInterfaces": [{"network": "vpc"}]}]
 )

@@ -40,6 +40,7 @@ def test_lists_filter_and_page(api: Api) -> None:
     assert len(api.get(SERVICES, filter="state:DISABLED", pageSize=200)["services"]) > 100
 
 
+@pytest.mark.behaviour("1.1.8")
 def test_a_disabled_api_is_refused(api: Api) -> None:
     done = api.post(f"{VPCACCESS}:disable", {"disableDependentServices": False})
     assert done["metadata"]["resourceNames"] == [f"projects/{NUMBER}/services/vpcaccess.googleapis.com"]

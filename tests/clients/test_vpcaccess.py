@@ -34,7 +34,7 @@ def client(connect: Connect) -> VpcAccessServiceClient:
     return connect(VpcAccessServiceClient)
 
 
-@pytest.mark.behaviour("1.3.1")
+@pytest.mark.behaviour("1.1.2", "1.3.1")
 def test_the_life_of_a_connector(client: VpcAccessServiceClient) -> None:
     creating = client.create_connector(parent=REGION, connector_id="c1", connector=connector())
     made = creating.result(timeout=10)
@@ -115,6 +115,7 @@ def test_a_caller_may_be_out_of_patience(connect_grpc: Connect, served: Served) 
     assert client.get_connector(name=C1).state is Connector.State.CREATING  # it was accepted all the same
 
 
+@pytest.mark.behaviour("1.1.3")
 def test_a_procedure_that_there_is_not(served: Served) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served.endpoint.port}") as channel:
         call: Callable[..., bytes] = channel.unary_unary("/google.cloud.vpcaccess.v1.VpcAccessService/Nothing")

@@ -84,6 +84,7 @@ def comes_up(nodes: Nodes) -> None:
         assert time.monotonic() < deadline, nodes.run("cloud", "swanctl", "--list-sas")
 
 
+@pytest.mark.behaviour("4.10.2", "4.10.8", "4.10.11")
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_tunnel_comes_up_with_aes_gcm(gateways: Nodes, version: int) -> None:
     gateways.configure(*pair(version))
@@ -109,6 +110,7 @@ def test_it_comes_back_after_a_gateway_s_daemon_has_died(gateways: Nodes) -> Non
     comes_up(gateways)
 
 
+@pytest.mark.behaviour("4.10.2")
 def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes) -> None:
     gateways.configure(*pair(office_secret="another secret"))
     becomes(lambda: gateways.containers["cloud"].logs().decode(), "N(AUTH_FAILED)")

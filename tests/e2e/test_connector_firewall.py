@@ -33,6 +33,7 @@ def _connector(name: str, cidr: str) -> dict[str, Any]:
     return {"name": name, "network": "vpc", "ipCidrRange": cidr, "minInstances": 2, "maxInstances": 3}
 
 
+@pytest.mark.behaviour("2.1.4", "2.1.7", "2.2.4", "2.3.3")
 @pytest.mark.parametrize(("priority", "passes"), [(99, False), (101, True)])
 def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority: int, passes: bool) -> None:
     """Behaviour 2.2.4: a rule beats the automatic ones below priority 100 only.
@@ -71,6 +72,7 @@ def _tried(testbed: Program) -> dict[str, int]:
     return {rule: found[rule] for rule in rules}
 
 
+@pytest.mark.behaviour("2.1.6", "2.1.7", "2.3.3")
 def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> None:
     """Instances that no probe reaches are unhealthy and get no new flows; without the rule they are healthy again."""
     demo.up(_denying(demo.name, PROBERS, 99))
@@ -82,6 +84,7 @@ def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> 
     assert seen(demo, "hello-run", VM) is not None
 
 
+@pytest.mark.behaviour("1.7.5", "1.7.6")
 def test_a_create_under_such_a_rule_fails_with_googles_text(demo: Program) -> None:
     """Behaviour 1.7.5 (code 13, state ERROR), 1.7.7; the rest of the testbed is as it should be."""
     topology = _denying(demo.name, PROBERS, 99)

@@ -34,11 +34,13 @@ def _from_the_pool(source: str | None) -> bool:
     return source is not None and IPv4Address(source) in POOL
 
 
+@pytest.mark.behaviour("3.2.4")
 def test_private_ranges_only_reaches_the_internet_directly(demo: Program) -> None:
     """Behaviour 3.2.4: from a pool address, not from the connector."""
     assert _from_the_pool(seen(demo, "hello-run", INTERNET_HOST))
 
 
+@pytest.mark.behaviour("3.2.1", "3.2.2")
 def test_private_ranges_only_sends_rfc_1918_and_rfc_6598_through_the_connector(demo: Program) -> None:
     """Behaviour 3.2.1; each target has the range in a subnet of the network."""
     topology = example(demo.name)
@@ -57,6 +59,7 @@ def test_private_ranges_only_sends_rfc_1918_and_rfc_6598_through_the_connector(d
         assert seen(demo, "hello-run", f"http://{host}/") in instances(demo).values(), cidr
 
 
+@pytest.mark.behaviour("3.3.1", "3.3.2", "4.13.1")
 def test_all_traffic_reaches_the_internet_by_cloud_nat(demo: Program) -> None:
     """Behaviour 3.3.1 - 3.3.3; services that share the connector keep their own setting."""
     topology = _all_traffic(example(demo.name))
@@ -70,6 +73,7 @@ def test_all_traffic_reaches_the_internet_by_cloud_nat(demo: Program) -> None:
     assert seen(demo, "hello-run", "http://10.128.0.2/") in instances(demo).values()
 
 
+@pytest.mark.behaviour("3.3.2")
 def test_all_traffic_without_cloud_nat_reaches_nothing(demo: Program) -> None:
     """Behaviour 3.3.2: instances have no external address.  Nothing arrives at the host."""
     topology = _all_traffic(example(demo.name))

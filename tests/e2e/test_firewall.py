@@ -26,6 +26,7 @@ def _with_rule(testbed: Program, **rule: Any) -> None:
     testbed.up(topology)
 
 
+@pytest.mark.behaviour("4.1.7", "4.1.16")
 def test_a_vm_without_an_allow_rule_is_unreachable_from_a_vm(demo: Program) -> None:
     """Behaviour 4.1.7: the implied deny; its counter moves."""
     before = hits(demo, "vpc-vpc")["implied-deny-ingress"]
@@ -34,6 +35,7 @@ def test_a_vm_without_an_allow_rule_is_unreachable_from_a_vm(demo: Program) -> N
     assert reaches(demo, "vm-europe", VM)
 
 
+@pytest.mark.behaviour("2.2.2")
 def test_the_automatic_rule_lets_the_connector_in(demo: Program) -> None:
     """Behaviour 2.2.2: by the connector's range; the counter names the rule."""
     before = hits(demo, "vpc-vpc")["aet-uscentral1-c1-sbntfw"]
@@ -41,6 +43,7 @@ def test_the_automatic_rule_lets_the_connector_in(demo: Program) -> None:
     assert hits(demo, "vpc-vpc")["aet-uscentral1-c1-sbntfw"] > before
 
 
+@pytest.mark.behaviour("2.2.5", "2.4.1", "2.4.2", "2.5.1", "2.5.5")
 @pytest.mark.parametrize(("priority", "passes"), [(999, False), (1000, False), (1001, True)])
 def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool) -> None:
     """Behaviour 2.2.5: below 1000 it beats the automatic rules, at 1000 deny wins the tie, above it comes too late."""
@@ -50,6 +53,7 @@ def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool
     assert (hits(demo, "vpc-vpc")["under-test"] > before) is not passes
 
 
+@pytest.mark.behaviour("4.1.14")
 def test_disabled_rules_do_not_exist(demo: Program) -> None:
     """Behaviour 4.1.14."""
     _with_rule(demo, priority=1, deny=["all"], disabled=True)
@@ -57,6 +61,7 @@ def test_disabled_rules_do_not_exist(demo: Program) -> None:
     assert "under-test" not in hits(demo, "vpc-vpc")
 
 
+@pytest.mark.behaviour("2.5.3")
 def test_egress_of_the_connector_can_be_denied(demo: Program) -> None:
     """Behaviour 2.5.3: a deny for the tag as target, an allow of lower number for one range."""
     topology = example(demo.name)
@@ -71,6 +76,7 @@ def test_egress_of_the_connector_can_be_denied(demo: Program) -> None:
     assert hits(demo, "vpc-vpc")["deny-out"] > 0
 
 
+@pytest.mark.behaviour("2.4.1", "2.2.7")
 def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program) -> None:
     """Behaviour 2.4.1: a deny for c2's tag leaves c1 alone.  Behaviour 2.2.7: without c2, its rules are gone."""
     topology = example(demo.name)
@@ -104,6 +110,7 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     assert seen(demo, "hello-function", QUIET_VM) is not None
 
 
+@pytest.mark.behaviour("4.1.18")
 def test_a_peered_network_filters_for_itself(demo: Program) -> None:
     """Behaviour 4.1.18, 4.5.6: without the peer's own rule the connector's traffic ends there."""
     topology = example(demo.name)

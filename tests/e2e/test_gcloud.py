@@ -62,13 +62,14 @@ def caller(bed: Program, service: str, url: str) -> str:
     return str(answer["body"]["client"])
 
 
+@pytest.mark.behaviour("1.1.8")
 def test_the_api_is_enabled(gcloud: Gcloud) -> None:
     gcloud("services", "enable", "vpcaccess.googleapis.com")
     enabled = gcloud.json("services", "list", "--enabled")
     assert "vpcaccess.googleapis.com" in {service["config"]["name"] for service in enabled}
 
 
-@pytest.mark.behaviour("5.4.2")
+@pytest.mark.behaviour("5.4.1", "5.4.2", "5.4.3")
 def test_locations_are_listed(gcloud: Gcloud) -> None:
     head, *regions = gcloud.table("compute", "networks", "vpc-access", "locations", "list")
     assert head == ["REGION"]  # behaviour 5.4.2
@@ -76,6 +77,7 @@ def test_locations_are_listed(gcloud: Gcloud) -> None:
     assert regions == sorted(regions)
 
 
+@pytest.mark.behaviour("6.5")
 def test_a_network_with_subnets_rules_and_a_vm(gcloud: Gcloud) -> None:
     gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
     gcloud("compute", "networks", "subnets", "create", "us", "--network=vpc", REGION, "--range=10.128.0.0/20")
@@ -108,7 +110,7 @@ def test_a_redis_instance(gcloud: Gcloud) -> None:
     assert (head[0], listed[0]) == ("INSTANCE_NAME", "cache")
 
 
-@pytest.mark.behaviour("1.6.9", "6.1.1")
+@pytest.mark.behaviour("1.6.2", "1.6.9", "6.1", "6.1.1")
 def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
     connectors = ("compute", "networks", "vpc-access", "connectors")
     gcloud(*connectors, "create", "c1", REGION, "--network=vpc", "--range=10.8.0.0/28")
@@ -128,7 +130,7 @@ def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
     gcloud(*connectors, "delete", "c3", REGION)
 
 
-@pytest.mark.behaviour("2.1.1", "3.2.4")
+@pytest.mark.behaviour("2.1.1", "3.2.4", "6.2")
 def test_cloud_run_reaches_the_vm_and_redis(bed: Program, gcloud: Gcloud) -> None:
     gcloud(
         "run", "deploy", "hello", f"--image={HELLO}", REGION, "--vpc-connector=c1", "--allow-unauthenticated",
@@ -158,6 +160,7 @@ def test_all_traffic_needs_cloud_nat(bed: Program, gcloud: Gcloud) -> None:
     assert caller(bed, "hello", f"http://{INTERNET}/") == address
 
 
+@pytest.mark.behaviour("6.3")
 def test_a_function_through_the_other_connector(bed: Program, gcloud: Gcloud) -> None:
     gcloud(
         "functions", "deploy", "relay", "--gen2", "--runtime=python311", f"--source={EXAMPLES / 'relay'}", REGION,
@@ -171,6 +174,7 @@ def test_a_function_through_the_other_connector(bed: Program, gcloud: Gcloud) ->
     assert [one["name"].split("/")[-1] for one in gcloud.json("functions", "list")] == ["relay"]
 
 
+@pytest.mark.behaviour("6.4")
 def test_an_app_engine_app(bed: Program, gcloud: Gcloud, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLES / "relay", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__")))
     (folder / "app.yaml").write_text(
@@ -227,7 +231,7 @@ def test_what_was_made_is_exported_and_comes_up_alike(bed: Program) -> None:
     assert (bed.folder / "export-sources").is_dir()  # what gcloud uploaded, where it outlives the testbed
 
 
-@pytest.mark.behaviour("1.7.5")
+@pytest.mark.behaviour("1.7.5", "2.3.1", "2.3.3", "4.6.2")
 def test_shared_vpc_needs_four_rules_by_hand(bed: Program, gcloud: Gcloud) -> None:
     """Without them the health checks are blocked, and the create fails (behaviour 2.3)."""
     gcloud("compute", "shared-vpc", "enable", "demo")

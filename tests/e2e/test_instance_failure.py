@@ -48,6 +48,7 @@ def replaced(bed: Program, before: dict[str, dict[str, Any]]) -> dict[str, dict[
     return eventually(look, within=REPLACED, what="the replacement") or {}
 
 
+@pytest.mark.behaviour("2.6.3")
 def test_an_instance_is_killed_in_the_middle_of_a_load(bed: Program) -> None:
     before = instances(bed)
     dead, alive = (before[name]["address"] for name in ("c1-0001", "c1-0002"))

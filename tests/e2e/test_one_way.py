@@ -64,10 +64,12 @@ def outer(opened: Program) -> str:
         return eventually(called, what="a packet in the tunnel to this instance")[0]
 
 
+@pytest.mark.behaviour("2.1.3", "2.6.1")
 def test_answers_flow(opened: Program) -> None:
     assert seen(opened, "hello-run", f"http://{VM}/") in instances(opened).values()
 
 
+@pytest.mark.behaviour("2.1.3")
 def test_a_runtime_cannot_be_called(opened: Program, inner: str, outer: str) -> None:
     """Not at its own address, where it listens, nor at that of its tunnel ends.  Nothing arrives."""
     targets = [f"{address}:{port}" for address in (inner, outer) for port in (8080, 665)]
@@ -79,6 +81,7 @@ def test_a_runtime_cannot_be_called(opened: Program, inner: str, outer: str) -> 
         assert VM in {packet.source for packet in so_far()}  # an answer
 
 
+@pytest.mark.behaviour("2.1.3")
 def test_an_instance_has_nothing_to_offer(opened: Program) -> None:
     """What the user's rule lets through to a connector instance is dropped there."""
     name, address = next(iter(instances(opened).items()))
@@ -89,6 +92,7 @@ def test_an_instance_has_nothing_to_offer(opened: Program) -> None:
         assert VM in {packet.source for packet in so_far()}
 
 
+@pytest.mark.behaviour("2.1.8")
 def test_a_vm_cannot_speak_the_tunnel(opened: Program) -> None:
     """The tunnel's packets, sent by a VM under its own address, reach the instance and go no further."""
     name, address = next(iter(instances(opened).items()))
@@ -141,6 +145,7 @@ def test_a_vm_cannot_get_into_a_connection_of_others(opened: Program) -> None:
     assert hits(opened, "vpc-vpc")["anti-spoofing"] == dropped + 2
 
 
+@pytest.mark.behaviour("2.1.8")
 def test_a_runtime_cannot_send_as_another(opened: Program, inner: str) -> None:
     """Behaviour 2.1.8: what another runtime forges does not get into this one's tunnel."""
     sender = node_path(opened, "hello-function")

@@ -25,17 +25,19 @@ def setting(demo: Program, request: pytest.FixtureRequest) -> Iterator[str]:
     demo.up(example(demo.name))
 
 
+@pytest.mark.behaviour("3.7")
 def test_tcp(demo: Program, setting: str) -> None:
     answer = demo.invoke("hello-run", f"/tcp?host={VM}&port=7&line=hello")
     assert answer["answers"][0].split()[0] in instances(demo).values(), setting
 
 
+@pytest.mark.behaviour("3.7")
 def test_udp(demo: Program, setting: str) -> None:
     answer = demo.invoke("hello-run", f"/udp?host={VM}&port=7&data=hello")
     assert answer["answer"].split()[0] in instances(demo).values(), setting
 
 
-@pytest.mark.behaviour("3.7.1")
+@pytest.mark.behaviour("3.7", "3.7.1")
 def test_icmp_to_an_internal_address_is_not_supported(demo: Program, setting: str) -> None:
     """The firewall would allow it (the rule above, and behaviour 3.7.1); the connector does not carry it."""
     before = hits(demo, "vpc-vpc")["allow-icmp"]
@@ -45,10 +47,12 @@ def test_icmp_to_an_internal_address_is_not_supported(demo: Program, setting: st
     assert hits(demo, "vpc-vpc")["allow-icmp"] > before
 
 
+@pytest.mark.behaviour("3.7")
 def test_icmp_to_an_external_address_is_supported(demo: Program, setting: str) -> None:
     assert demo.invoke("hello-run", f"/ping?host={INTERNET_HOST}")["alive"] is True, setting
 
 
+@pytest.mark.behaviour("4.1.9")
 def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
     """Behaviour 3.7, 4.1.9: ICMP errors that belong to a flow pass; here "port unreachable"."""
     body = demo.invoke("hello-run", f"/udp?host={VM}&port=9", check=False)
@@ -56,6 +60,7 @@ def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
     assert "refused" in body["error"]["message"].lower()
 
 
+@pytest.mark.behaviour("4.1.9", "4.10.7")
 def test_errors_of_tcp_flows_come_back(demo: Program, setting: str) -> None:
     """Behaviour 4.10.7: segments too large for the VPN get through, after "fragmentation needed" from its gateway."""
     runtime = node_path(demo, "hello-run")

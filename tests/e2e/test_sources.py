@@ -33,12 +33,14 @@ def addresses(demo: Program) -> set[str]:
     return found
 
 
+@pytest.mark.behaviour("2.1.1", "1.12.2")
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_web_server_sees_an_instance(demo: Program, addresses: set[str], service: str, target: str) -> None:
     assert seen(demo, service, TARGETS[target]) in addresses
 
 
+@pytest.mark.behaviour("2.1.1", "4.9.4")
 @pytest.mark.parametrize("service", SERVICES)
 def test_redis_sees_an_instance(demo: Program, addresses: set[str], service: str) -> None:
     key = f"greeting-of-{service}"
@@ -60,6 +62,7 @@ def test_redis_wants_its_auth_string(demo: Program) -> None:
     assert "NOAUTH" in demo.execute("vm-us", "python3", "-c", talk).stdout
 
 
+@pytest.mark.behaviour("2.1.2")
 def test_flows_are_spread_and_each_stays_on_its_instance(demo: Program, addresses: set[str]) -> None:
     """Behaviour 2.1.2: many flows use all instances; one flow, asked several times, shows one address only."""
     with held(demo, FLOWS, "hello-run") as flows:
@@ -69,6 +72,7 @@ def test_flows_are_spread_and_each_stays_on_its_instance(demo: Program, addresse
         assert flows.ask() == first
 
 
+@pytest.mark.behaviour("3.6")
 def test_a_workload_in_the_network_needs_no_connector(demo: Program) -> None:
     """Behaviour 3.6: the flexible environment lives in the network and shows its own address."""
     assert seen(demo, "hello-flexible", "http://10.128.0.2/") == "10.128.0.3"

@@ -141,6 +141,7 @@ def test_a_group_and_its_routes_are_as_planned_and_stay_so(served: Paths) -> Non
     assert apply(plan((0, 1)), served) == []
 
 
+@pytest.mark.behaviour("2.1.2")
 def test_flows_are_spread_over_the_members_and_stay(flows: list[socket.socket]) -> None:
     first = [ask(flow) for flow in flows]
 

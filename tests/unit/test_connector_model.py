@@ -24,7 +24,7 @@ def refusal(**fields: Any) -> str:
     return error["msg"].removeprefix("Value error, ")
 
 
-@pytest.mark.behaviour("1.5.1")
+@pytest.mark.behaviour("1.5.1", "5.3.4")
 @pytest.mark.parametrize("name", ["c1", "a" * 25, "my-connector-9", "a--b"])
 def test_an_id_of_2_to_25_characters_is_accepted(name: str) -> None:
     assert read(name=name).id == name
@@ -48,7 +48,7 @@ def test_network_defaults_are_left_to_the_client() -> None:  # behaviour 1.2.2: 
     assert "either network and ipCidrRange, or subnet" in refusal(network=None)
 
 
-@pytest.mark.behaviour("1.6.1")
+@pytest.mark.behaviour("1.2.3", "1.6.1")
 @pytest.mark.parametrize("cidr", ["10.8.0.0/27", "10.8.0.0/29"])
 def test_the_range_is_a_28(cidr: str) -> None:
     assert refusal(ipCidrRange=cidr) == "the range of a connector must be a /28 (behaviour 1.6.1)"
