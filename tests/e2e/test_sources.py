@@ -53,6 +53,13 @@ def test_redis_sees_an_instance(demo: Program, addresses: set[str], service: str
     assert set(mine) <= addresses
 
 
+def test_redis_keeps_what_it_is_given(demo: Program) -> None:
+    missing = demo.run("invoke", "hello-run", "/redis?key=nobody-wrote-it", check=False)
+    assert (missing.returncode, "404" in missing.stderr) == (1, True)
+    first = demo.invoke("hello-run", "/redis/incr?key=counter")["value"]
+    assert demo.invoke("hello-function", "/redis/incr?key=counter")["value"] == first + 1
+
+
 def test_redis_wants_its_auth_string(demo: Program) -> None:
     """An AUTH string that a workload does not have is asked for: the server is real, and reachable from a VM."""
     talk = (

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import socketserver
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +15,6 @@ from typing import Any
 import pytest
 
 RELAY = Path(__file__).parents[2] / "examples" / "relay"
-PASSWORD = "sesame"
 
 
 class Page(BaseHTTPRequestHandler):
@@ -226,61 +222,6 @@ def test_the_function_is_the_same_application(page: str) -> None:
     assert client.get("/").get_json()["service"] == "shop"
     assert client.get("/http", query_string={"url": f"{page}/plain"}).get_json()["body"] == "plain"
     assert client.get("/nothing").status_code == 404
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed_port: int) -> Iterator[None]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
-    server = subprocess.Popen(
-        ["redis-server", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=tmp_path, text=True
-    )
-    assert server.stdin
-    server.stdin.write(f'bind 127.0.0.1\nport {closed_port}\nrequirepass {PASSWORD}\nsave ""\n')
-    server.stdin.close()
-    monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
-    monkeypatch.setenv("REDIS_PORT", f"{closed_port}")
-    monkeypatch.setenv("REDIS_AUTH", PASSWORD)
-    try:
-        wait_for(closed_port)
-        yield
-    finally:
-        server.kill()
-        server.wait()
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, "the server did not come up"
-        else:
-            return
-
-
-@pytest.mark.usefixtures("store")
-def test_redis_keeps_what_is_written(relay: ModuleType) -> None:
-    client = relay.app.test_client()
-    assert client.post("/redis", json={"key": "k", "value": "v"}).status_code == 200
-    assert get(relay, "/redis", key="k") == (200, {"key": "k", "value": "v"})
-    assert get(relay, "/redis", key="other")[0] == 404
-    assert client.post("/redis", json={"key": "k", "value": 1}).status_code == 400
-    assert get(relay, "/redis/incr", key="n") == (200, {"key": "n", "value": 1})
-    assert get(relay, "/redis/incr", key="n") == (200, {"key": "n", "value": 2})
-    ((address, name),) = {(one["address"], one["name"]) for one in get(relay, "/redis/clients")[1]["clients"]}
-    assert (address.rpartition(":")[0], name) == ("127.0.0.1", "shop")
-    relay.store().connection_pool.disconnect()
-
-
-@pytest.mark.usefixtures("store")
-def test_a_wrong_password_is_502(relay: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_AUTH", "wrong")
-    status, answer = get(relay, "/redis", key="k")
-    assert status == 502
-    assert "password" in answer["error"]["message"]
-    relay.store().connection_pool.disconnect()
 
 
 def test_redis_that_is_not_there_is_502(relay: ModuleType, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
