@@ -8,7 +8,7 @@ import typer
 
 from testbed.cli.context import Name, nodes_of, opened, require_root
 from testbed.cli.output import Json, print_json, results, table
-from testbed.cli.view import connector_rows, instance_rows, service_rows
+from testbed.cli.view import connector_rows, instance_rows, nat_rows, service_rows
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store, names
 from testbed.fabric.compiler import compile_topology
@@ -33,6 +33,7 @@ def status(name: Name = None, json: Json = False) -> None:
             "endpoint": f"http://127.0.0.1:{store.port}" if controller and store.port else None,
             "connectors": list(connector_rows(store, topology)),
             "instances": list(instance_rows(store, topology)),
+            "natGateways": list(nat_rows(store, topology)),
             "services": list(service_rows(store, topology)),
             "nodes": list(_node_rows(store, topology, nodes)),
         }
@@ -61,6 +62,10 @@ _TABLES = {
         "machineType": "machine type", "minInstances": "min", "maxInstances": "max", "state": "state",
     },
     "instances": {"name": "instance", "address": "address", "health": "health", "flows": "flows", "bytes": "bytes"},
+    "natGateways": {
+        "name": "NAT gateway", "router": "router", "region": "region", "addresses": "addresses",
+        "ports": "ports per VM", "dropped": "out of resources",
+    },
     "services": {"name": "service", "kind": "kind", "connector": "connector", "egress": "egress", "url": "url"},
     "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},
 }  # fmt: skip

@@ -7,7 +7,14 @@ from typing import Any
 
 from testbed.control.connectors import KIND
 from testbed.control.store import Store
-from testbed.fabric.given_names import runtime
+from testbed.errors import NotFound
+from testbed.fabric.edge import OUT_OF_RESOURCES
+from testbed.fabric.given_names import nat, runtime
+from testbed.fabric.naming import host_name
+from testbed.fabric.nat import gateways
+from testbed.kernel import namespace
+from testbed.kernel.conntrack import not_inserted
+from testbed.kernel.firewall import counters
 from testbed.load.traffic import instance_traffic
 from testbed.model.base import last, segment
 from testbed.model.names import FRONT_END
@@ -61,6 +68,23 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
             "health": instance.health, "flows": traffic.flows if traffic else 0,
             "bytes": (traffic and traffic.bytes) or 0,
         }  # fmt: skip
+
+
+def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+    """Cloud NAT gateways, with how many packets found no port, as their VM has none or all of its are in use."""
+    running = store.running
+    for router in topology.compute.routers:
+        for gateway in gateways(topology, router, running.addresses):
+            path = namespace.path(host_name(topology.name, running.name(nat(router.full_name, gateway.name))))
+            try:
+                refused = (rule for rule in counters(path) if rule.comment.startswith(OUT_OF_RESOURCES))
+                dropped = not_inserted(path) + sum(rule.packets for rule in refused)
+            except NotFound:  # it is being made
+                dropped = 0
+            yield {
+                "name": gateway.name, "router": router.name, "region": router.region,
+                "addresses": ", ".join(gateway.externals), "ports": gateway.nat.least_ports, "dropped": dropped,
+            }  # fmt: skip
 
 
 def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:

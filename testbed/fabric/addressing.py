@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
 from testbed.fabric.given_names import PREFIX, give, runtimes
-from testbed.fabric.nat import auto_address
+from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node
 from testbed.model.ranges import SERVERLESS, usable
@@ -200,7 +200,8 @@ def _external_requests(topology: Topology) -> Iterator[_Request]:
         for access in instance.nic.access_configs:
             yield request(f"{instance.full_name}/external", access.nat_ip)
     for router in topology.compute.routers:
-        yield from (request(auto_address(router, nat)) for nat in router.nats if not nat.nat_ips)
+        for nat in (one for one in router.nats if not one.nat_ips):
+            yield from map(request, address_keys(topology, router, nat))
 
 
 def redis_host(cidr: str) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from testbed.fabric import given_names, managed_rules, node_specs
-from testbed.fabric.addressing import INTERNET as INTERNET_RANGE
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
+from testbed.fabric.edge import Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.nat import gateways
@@ -25,9 +25,9 @@ from testbed.fabric.vpc import Translation, Vpc, route_metric
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.base import last
 from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
-from testbed.model.network import Network, Route
+from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
-from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, usable
+from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
 from testbed.model.ranges import gateway as gateway_address
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
@@ -65,7 +65,7 @@ class _Compiler:
 
     def plan(self) -> Plan:
         """Put the parts together, inside out."""
-        internet = self.wiring.segment(INTERNET, loopback=str(INTERNET_RANGE[1]))
+        internet = self.wiring.segment(INTERNET, loopback=str(PUBLIC_GOOGLE_API))
         connectors = {c.name: self._ends(c) for c in self.topology.vpcaccess.connectors}
         for network in self.topology.compute.networks:
             self._network(network)
@@ -125,9 +125,7 @@ class _Compiler:
             vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             if instance.nic.access_configs:
                 external = self._address(f"{instance.full_name}/external")
-                vpc.translations.append(
-                    Translation(instance.name, frozenset({nic.address}), external, one_to_one=True)
-                )  # fmt: skip
+                vpc.translations.append(Translation(instance.name, nic.address, external))
             self.nodes.append(node_specs.vm(instance, node))
 
     def _flexible(self) -> None:
@@ -225,8 +223,9 @@ class _Compiler:
         self, network: Network, internet: Space, connectors: dict[str, ConnectorEnds], index: int
     ) -> None:  # fmt: skip
         vpc = self.vpcs[network.full_name]
-        self._cloud_nat(network, vpc)
-        vpc.connect_internet(internet, default_route=not network.delete_default_routes_on_create)
+        self._edge(network, vpc, internet)
+        if not network.delete_default_routes_on_create:
+            self.wiring.route(vpc.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
         mine = self.topology.connectors_in(network.full_name)
         for name, region in self.regions.items():
             ends = [connectors[c.name] for c in mine if c.region == name]
@@ -238,16 +237,19 @@ class _Compiler:
             self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
             self.wiring.route(google, [DEFAULT], vpc.space)
 
-    def _cloud_nat(self, network: Network, vpc: Vpc) -> None:
-        for router in self.topology.compute.routers:
-            if router.network != network.full_name:
-                continue
-            for nat in gateways(self.topology, router, self.running.addresses):
-                taken = {s for t in vpc.translations for s in t.sources}
-                found = {nic.address: nat.external_of(nic.address) for nic in vpc.nics if nic.address not in taken}
-                for external in nat.externals:
-                    sources = frozenset(address for address, chosen in found.items() if chosen == external)
-                    vpc.translations.append(Translation(nat.name, sources, external))
+    def _edge(self, network: Network, vpc: Vpc, internet: Space) -> None:
+        """The default internet gateway, with Cloud NAT and Google's APIs behind it."""
+        name, ranges = network.full_name, self.topology.ranges_of(network.full_name)
+        edge = Edge.begin(self.wiring, self._name(given_names.edge(name)), vpc, internet, ranges)
+        for router in (one for one in self.topology.compute.routers if one.network == name):
+            for gateway in gateways(self.topology, router, self.running.addresses):
+                edge.translate(gateway, self._name(given_names.nat(gateway.router, gateway.name)))
+        edge.finish()
+        vpc.google_access += [
+            subnet.ip_cidr_range
+            for subnet in self.topology.compute.subnetworks
+            if subnet.network == name and subnet.private_ip_google_access
+        ]
 
     def _vpn_gateways(self, internet: Space) -> None:
         """A gateway is a router with one foot on the internet and one in the network."""
@@ -363,9 +365,10 @@ def _route_via(space: Space, route: Route, *, node: str | None = None, address: 
 
 
 def _finish_internet(internet: Space) -> None:
-    """Private addresses are not routed on the internet."""
+    """Private addresses are not routed on the internet, which has Google's APIs itself."""
     internal = internet.set_of("hash:net", map(str, INTERNAL))
     bogons = tuple(f"-m set --match-set {internal} {side} -j DROP" for side in ("src", "dst"))
+    apis = f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m multiport --dports 80,443 -j ACCEPT"
     internet.tables += [
-        Table("filter", (Chain("FORWARD", "ACCEPT", bogons),)),
+        Table("filter", (Chain("INPUT", "DROP", (apis,)), Chain("FORWARD", "ACCEPT", bogons))),
     ]

@@ -29,6 +29,16 @@ def google(network: str) -> str:
     return f"google/{network}"
 
 
+def edge(network: str) -> str:
+    """The key of the segment behind a network's default internet gateway."""
+    return f"edge/{network}"
+
+
+def nat(router: str, name: str) -> str:
+    """The key of a Cloud NAT gateway's segment, by its router's full name and its own short one."""
+    return f"{router}/nats/{name}"
+
+
 def producer(redis: str) -> str:
     """The key of the producer network of a Redis instance; its node's is its full name, as that of VMs and gateways."""
     return f"producer/{redis}"
@@ -133,6 +143,11 @@ def _segments(topology: Topology) -> Iterator[_Part]:
         project = segment(network.full_name, "projects")
         yield _Part(network.full_name, names.vpc_segment(network.name), "network", project)
         yield _Part(google(network.full_name), names.google_segment(network.name), "google", project)
+        yield _Part(edge(network.full_name), names.edge_segment(network.name), "edge", project)
+    for router in topology.compute.routers:
+        for gateway in router.nats:
+            key = nat(router.full_name, gateway.name)
+            yield _Part(key, names.nat_segment(gateway.name), "nat", router.region)
     for redis in topology.redis.instances:
         place = segment(redis.full_name, "locations")
         yield _Part(producer(redis.full_name), names.producer_segment(redis.id), "producer", place)

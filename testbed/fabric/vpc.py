@@ -12,8 +12,8 @@ from testbed.fabric.plan import Chain, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
-from testbed.model.network import DEFAULT_MTU, DEFAULT_ROUTE_PRIORITY
-from testbed.model.ranges import INTERNAL, METADATA_SERVER, SERVERLESS, gateway
+from testbed.model.network import DEFAULT_MTU
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL, METADATA_SERVER, SERVERLESS, gateway
 
 _IMPORTED = 1 << 17
 """What is added to the metric of an imported static route: it comes behind every route of the network's own."""
@@ -36,12 +36,11 @@ def flow_counters(addresses: Iterable[str]) -> str:
 
 @dataclass(slots=True)
 class Translation:
-    """Source NAT to the internet: Cloud NAT for a set of NICs, or the external address of one."""
+    """A NIC with an external address of its own."""
 
     name: str
-    sources: frozenset[str]
+    source: str
     external: str
-    one_to_one: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +53,10 @@ class Vpc:
     nics: list[Nic] = field(default_factory=list)
     rules: list[Firewall] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
+    served: set[str] = field(default_factory=set)
+    """Addresses of NICs that Cloud NAT gateways translate."""
+    google_access: list[str] = field(default_factory=list)
+    """Ranges of subnets with Private Google Access."""
     counted: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """The range of each connector and its addresses, whose connections into the network are counted."""
     transit: list[tuple[str, list[Nic]]] = field(default_factory=list)
@@ -74,14 +77,6 @@ class Vpc:
         """Attach a NIC of a subnet: its next hop is the subnet's gateway address."""
         self.nics.append(nic)
         self.wiring.attach(node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)))
-
-    def connect_internet(self, internet: Space, *, default_route: bool = True) -> None:
-        """The default route (behaviour 4.3.3), and the way back for the external addresses of this network."""
-        self.wiring.join(self.space, internet, mtu=1500)
-        if default_route:
-            self.wiring.route(self.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
-        external = [f"{translation.external}/32" for translation in self.translations]
-        self.wiring.route(internet, external, self.space)
 
     def join(self, other: Vpc) -> None:
         """Lay the way to a peered network."""
@@ -142,14 +137,25 @@ class Vpc:
             yield f"{back}-m set --match-set {peers} dst -j ACCEPT"
 
     def _to_internet(self, space: Space) -> Sequence[str]:
-        """What leaves by the default internet gateway has a public destination and an external address."""
+        """What leaves by the default internet gateway has a public destination and an external address.
+
+        Google's own addresses can be reached from subnets with Private Google Access, too (behaviour 4.8.1); Cloud NAT
+        turns that on for what it serves (recalled).
+        """
         device = f"-o {interface_name(INTERNET)}"
         internal = space.set_of("hash:net", map(str, INTERNAL))
-        external = space.set_of("hash:ip", (s for t in self.translations for s in t.sources), purpose="external")
+        reaching = {*self.served, *(translation.source for translation in self.translations)}
+        external = space.set_of("hash:ip", reaching, purpose="external")
+        google = space.set_of("hash:net", (str(cidr).removesuffix("/32") for cidr in GOOGLE_APIS))
+        access = space.set_of("hash:net", {*self.google_access, *reaching}, purpose="google-access")
+        drops = {
+            "private-google-access-disallowed": f"-m set --match-set {google} dst -m set ! --match-set {access} src",
+            "no-external-address": f"-m set ! --match-set {external} src -m set ! --match-set {google} dst",
+        }
         return (
             f"{device} -m set --match-set {internal} dst -m comment --comment private-traffic-to-internet -j DROP",
             *blocked.TO_INTERNET,
-            f"{device} -m set ! --match-set {external} src -m comment --comment no-external-address -j DROP",
+            *(f"{device} {packets} -m comment --comment {cause} -j DROP" for cause, packets in drops.items()),
         )
 
     def _flows(self) -> Iterator[str]:
@@ -161,16 +167,13 @@ class Vpc:
     def _nat(self) -> Table:
         device = interface_name(INTERNET)
         inbound = [
-            f"-d {t.external}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {source}"
-            for t in self.translations if t.one_to_one for source in t.sources
-        ]  # fmt: skip
-        outbound = []
-        for translation in sorted(self.translations, key=lambda t: not t.one_to_one):
-            sources = self.space.set_of("hash:ip", translation.sources, purpose=translation.name)
-            comment = f"-m comment --comment {translation.name}"
-            outbound.append(
-                f"-o {device} -m set --match-set {sources} src {comment} -j SNAT --to-source {translation.external}"
-            )
+            f"-d {t.external}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {t.source}"
+            for t in self.translations
+        ]
+        outbound = [
+            f"-s {t.source}/32 -o {device} -m comment --comment {t.name} -j SNAT --to-source {t.external}"
+            for t in self.translations
+        ]
         return Table("nat", (
             Chain("PREROUTING", "ACCEPT", (*self._flows(), *inbound)), Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
         ))  # fmt: skip

@@ -124,9 +124,9 @@ class Wiring:
             segment.anywhere.add(port)
         return port
 
-    def join(self, left: Space, right: Space, *, mtu: int) -> None:
-        """Lay a veth pair between two segments.  Each end is named after the other segment."""
-        to_right, to_left = interface_name(right.name), interface_name(left.name)
+    def join(self, left: Space, right: Space, *, mtu: int, to_right: str | None = None) -> None:
+        """Lay a veth pair between two segments.  Each end is named after the other segment, or what that stands for."""
+        to_right, to_left = to_right or interface_name(right.name), interface_name(left.name)
         self.veths.add(Veth(
             End(left.name, Interface(to_right, frozenset(), mac(LEFT), mtu)),
             End(right.name, Interface(to_left, frozenset(), mac(RIGHT), mtu)),

@@ -113,7 +113,10 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "nat",
         "required",
-        trying(rule("nat", "-A POSTROUTING -s 35.199.224.0/19 -j MASQUERADE")),
+        trying(
+            rule("nat", "-A POSTROUTING -s 35.199.224.0/19 -j MASQUERADE"),
+            rule("nat", "-A POSTROUTING -s 10.0.0.2/32 -p icmp -j SNAT --to-source 198.51.100.1:1024-1087"),
+        ),
         "connectors and Cloud NAT could not translate addresses",
         kernel("CONFIG_NF_NAT, CONFIG_NETFILTER_XT_TARGET_MASQUERADE", "xt_MASQUERADE"),
     ),

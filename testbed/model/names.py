@@ -29,6 +29,16 @@ def google_segment(network: str) -> str:
     return f"google-{network}"
 
 
+def edge_segment(network: str) -> str:
+    """The segment behind a network's default internet gateway."""
+    return f"edge-{network}"
+
+
+def nat_segment(nat: str) -> str:
+    """The segment of a Cloud NAT gateway."""
+    return f"nat-{nat}"
+
+
 def serverless_segment(region: str) -> str:
     """The segment of a region's serverless infrastructure."""
     return f"serverless-{region}"

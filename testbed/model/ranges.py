@@ -18,6 +18,12 @@ RFC6598 = _networks("100.64.0.0/10")
 GOOGLE_API_VIPS = _networks("199.36.153.4/30", "199.36.153.8/30")
 """restricted.googleapis.com and private.googleapis.com (behaviour 4.8.2)."""
 
+PUBLIC_GOOGLE_API = IPv4Address("203.0.113.1")
+"""Where the testbed's internet has Google's APIs (our choice; Google's own public addresses are many)."""
+
+GOOGLE_APIS = (*GOOGLE_API_VIPS, IPv4Network(PUBLIC_GOOGLE_API))
+"""Every address at which Google's APIs are reached from inside a network."""
+
 PRIVATE_RANGES_ONLY = RFC1918 + RFC6598 + tuple(reversed(GOOGLE_API_VIPS))
 """What egress setting private-ranges-only sends through the connector.
 

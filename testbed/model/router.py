@@ -27,10 +27,21 @@ class NatSubnetwork(Resource):
     )
 
 
-class RouterNat(Resource):
-    """A Cloud NAT gateway (behaviour 4.13)."""
+STATIC_PORTS, DYNAMIC_PORTS = 64, 32
+"""What a VM has at least if `minPortsPerVm` does not say it, without and with dynamic allocation (behaviour 4.13.2)."""
+MOST_PORTS = 65536
+_MOST_STATIC = 57344
+"""Recalled."""
 
-    gcloud: ClassVar = {"nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat"}
+
+class RouterNat(Resource):
+    """A Cloud NAT gateway (behaviour 4.13).  Times are in seconds (behaviour 4.13.4)."""
+
+    gcloud: ClassVar = {
+        "nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat", "udp-idle-timeout": "udpIdleTimeoutSec",
+        "icmp-idle-timeout": "icmpIdleTimeoutSec", "tcp-established-idle-timeout": "tcpEstablishedIdleTimeoutSec",
+        "tcp-transitory-idle-timeout": "tcpTransitoryIdleTimeoutSec", "tcp-time-wait-timeout": "tcpTimeWaitTimeoutSec",
+    }  # fmt: skip
     not_built: ClassVar = {
         "rules": "the testbed's Cloud NAT has no rules yet",
         "drainNatIps": "the testbed's Cloud NAT does not drain addresses; take them out of natIps",
@@ -45,6 +56,47 @@ class RouterNat(Resource):
         Constant,
     ] = "ALL_SUBNETWORKS_ALL_IP_RANGES"
     subnetworks: tuple[NatSubnetwork, ...] = ()
+    min_ports_per_vm: int | None = Field(default=None, ge=1, le=MOST_PORTS)
+    """Rounded up to a power of two (`least_ports`)."""
+    max_ports_per_vm: int | None = Field(default=None, ge=1, le=MOST_PORTS)
+    """Without dynamic allocation it has no effect."""
+    enable_dynamic_port_allocation: bool = False
+    enable_endpoint_independent_mapping: bool = False
+    """Kept without effect: a connection to another destination may leave by another port."""
+    udp_idle_timeout_sec: int = Field(default=30, ge=1)
+    icmp_idle_timeout_sec: int = Field(default=30, ge=1)
+    tcp_established_idle_timeout_sec: int = Field(default=1200, ge=1)
+    tcp_transitory_idle_timeout_sec: int = Field(default=30, ge=1)
+    tcp_time_wait_timeout_sec: int = Field(default=120, ge=1)
+
+    @property
+    def least_ports(self) -> int:
+        """The ports of each address and protocol that a VM has at least: a power of two (behaviour 4.13.2)."""
+        least = self.min_ports_per_vm or (DYNAMIC_PORTS if self.enable_dynamic_port_allocation else STATIC_PORTS)
+        return 1 << (least - 1).bit_length()
+
+    @property
+    def most_ports(self) -> int:
+        """Those that it can have when it needs them."""
+        return (self.max_ports_per_vm or MOST_PORTS) if self.enable_dynamic_port_allocation else self.least_ports
+
+    @model_validator(mode="after")
+    def _ports_make_sense(self) -> Self:
+        dynamic, least, most = self.enable_dynamic_port_allocation, self.min_ports_per_vm, self.max_ports_per_vm
+        if not dynamic:
+            if least is not None and least > _MOST_STATIC:
+                raise ValueError(f"minPortsPerVm is at most {_MOST_STATIC} without enableDynamicPortAllocation")
+            return self
+        if self.enable_endpoint_independent_mapping:
+            raise ValueError("enableEndpointIndependentMapping and enableDynamicPortAllocation exclude each other")
+        for name, value in (("minPortsPerVm", least), ("maxPortsPerVm", most)):
+            if value is not None and value.bit_count() != 1:
+                raise ValueError(f"{name} must be a power of two with enableDynamicPortAllocation, not {value}")
+        if least is not None and not DYNAMIC_PORTS <= least < MOST_PORTS:
+            raise ValueError(f"minPortsPerVm is from {DYNAMIC_PORTS} to {MOST_PORTS // 2}, not {least}")
+        if self.most_ports < 2 * self.least_ports:
+            raise ValueError("maxPortsPerVm must be at least twice minPortsPerVm (behaviour 4.13.2)")
+        return self
 
     @model_validator(mode="after")
     def _addresses_go_with_the_option(self) -> Self:

@@ -56,7 +56,10 @@ def test_nat_gateways_have_addresses(api: Api) -> None:
     (address,) = auto["autoAllocatedNatIps"]
     mapped = api.get(f"{US}/routers/r/getNatMappingInfo")["result"]
     assert [one["instanceName"] for one in mapped] == ["c1-0001", "c1-0002"]
-    assert mapped[0]["interfaceNatMappings"][0]["natIpPortRanges"] == [f"{address}:1024-65535"]
+    ports = [one["interfaceNatMappings"][0]["natIpPortRanges"] for one in mapped]
+    assert all(found.startswith(f"{address}:") for (found,) in ports)
+    assert ports[0] != ports[1]
+    assert mapped[0]["interfaceNatMappings"][0]["numTotalNatPorts"] == 64
 
 
 def test_a_nat_gateway_may_have_several_addresses(api: Api) -> None:
@@ -75,6 +78,19 @@ def test_a_nat_gateway_may_have_several_addresses(api: Api) -> None:
     assert api.get(f"{US}/routers/r/getNatMappingInfo")["result"] == []
     api.patch(f"{US}/routers/r", {"nats": []})
     assert "natStatus" not in api.get(f"{US}/routers/r/getRouterStatus")["result"]
+
+
+@pytest.mark.behaviour("4.13.2", "4.13.3")
+def test_addresses_that_do_not_suffice_are_missed(api: Api) -> None:
+    connector = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 3, "maxInstances": 4}
+    api.post("v1/projects/demo/locations/us-central1/connectors", connector, connectorId="c1")
+    api.post(f"{US}/addresses", {"name": "a"})
+    nat = {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": [f"{LINK}/regions/us-central1/addresses/a"]}
+    make(api, nats=[{**nat, "minPortsPerVm": 32768}])
+    (status,) = api.get(f"{US}/routers/r/getRouterStatus")["result"]["natStatus"]
+    assert (status["numVmEndpointsWithNatMappings"], status["minExtraNatIpsNeeded"]) == (1, 2)
+    (mapped,) = api.get(f"{US}/routers/r/getNatMappingInfo")["result"]
+    assert mapped["interfaceNatMappings"][0]["natIpPortRanges"][0].endswith(":1024-33791")
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ RANGES = (
 )  # fmt: skip
 DESTINATIONS = (
     "0.0.0.0/0", "10.0.0.0/8", "10.50.0.0/16", "10.50.1.0/24", "172.16.0.0/12", "203.0.113.0/24", "203.0.113.10/32",
-    "198.51.100.0/24", "192.0.2.0/24",
+    "198.51.100.0/24", "192.0.2.0/24", "199.36.153.8/30",
 )  # fmt: skip
+GOOGLE = ("199.36.153.8", "199.36.153.6", "203.0.113.1")
+"""Addresses of Google's APIs: the private and the restricted VIP, and the public one."""
 NOWHERE = ("10.0.0.200", "10.50.1.1", "172.16.5.5", "203.0.113.200")
 """Destinations that nothing has: of a subnet, of static routes, of the internet."""
 
@@ -86,7 +88,7 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     there = [running.addresses[key] for key in keys if key in running.addresses]
     numbers = count()
     for source in (*machines, *workloads, *hosts):
-        for destination in dict.fromkeys((*there, *HOSTS.values(), *NOWHERE)):
+        for destination in dict.fromkeys((*there, *HOSTS.values(), *GOOGLE, *NOWHERE)):
             if hosts.get(source) != destination:
                 for protocol, ports in PORTS.items():
                     yield Flow(source, destination, protocol, ports[next(numbers) % len(ports)])
@@ -99,10 +101,11 @@ def cases(draw: st.DrawFn) -> Case:
     subnets = {name: f"10.{index}.0.0/24" for index, name in enumerate(names)}
     machines = [machine for name in names for machine in draw(_machines(name))]
     in_networks = st.sampled_from(names)
-    connectors = [
-        {"name": f"c{index}", "network": draw(in_networks), "ipCidrRange": f"10.{8 + index}.0.0/28"}
-        for index in range(draw(st.integers(0, 2)))
+    subnetworks = [
+        {"name": n, "network": n, "ipCidrRange": cidr, "privateIpGoogleAccess": draw(st.booleans())}
+        for n, cidr in subnets.items()
     ]
+    connectors = [draw(_connectors(index, in_networks, subnetworks)) for index in range(draw(st.integers(0, 2)))]
     healths: st.SearchStrategy[list[Health]] = st.lists(
         st.sampled_from(("healthy", "healthy", "healthy", "unhealthy", "starting")), max_size=2
     )
@@ -116,7 +119,7 @@ def cases(draw: st.DrawFn) -> Case:
         "zone": ZONE,
         "compute": {
             "networks": _networks(draw, names),
-            "subnetworks": [{"name": n, "network": n, "ipCidrRange": cidr} for n, cidr in subnets.items()],
+            "subnetworks": subnetworks,
             "instances": machines,
             "firewalls": [{"name": f"r{i}", "network": net, **rule} for i, (net, rule) in enumerate(rules)],
             "routes": [
@@ -220,12 +223,29 @@ def _routes(draw: st.DrawFn, machines: Sequence[Data]) -> Data:
 
 
 @st.composite
+def _connectors(draw: st.DrawFn, index: int, networks: st.SearchStrategy[str], subnetworks: list[Data]) -> Data:
+    """A connector in a hidden subnet, or in one that was made for it, which then is one of `subnetworks`."""
+    cidr = f"10.{8 + index}.0.0/28"
+    if draw(st.booleans()):
+        return {"name": f"c{index}", "network": draw(networks), "ipCidrRange": cidr}
+    subnet = {"name": f"for-c{index}", "network": draw(networks), "ipCidrRange": cidr}
+    subnetworks.append({**subnet, "privateIpGoogleAccess": draw(st.booleans())})
+    return {"name": f"c{index}", "subnet": {"name": subnet["name"]}}
+
+
+@st.composite
 def _routers(draw: st.DrawFn, network: str) -> list[Data]:
     """No Cloud NAT, one for all subnets, or one for the named subnet, which leaves a connector's out."""
     kind = draw(st.sampled_from(("none", "all", "named")))
     if kind == "none":
         return []
-    nat: Data = {"name": f"nat-{network}"}
+    ports: Sequence[Data] = (
+        {},
+        {"minPortsPerVm": 4096},
+        {"minPortsPerVm": 32768},
+        {"enableDynamicPortAllocation": True},
+    )
+    nat: Data = {"name": f"nat-{network}", **draw(st.sampled_from(ports))}
     if kind == "named":
         nat |= {
             "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS",

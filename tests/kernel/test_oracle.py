@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from testbed.fabric.compiler import compile_topology
+from testbed.fabric.given_names import edge
 from testbed.fabric.oracle.judge import judge
 from testbed.fabric.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
 from testbed.fabric.plan import Plan
@@ -23,7 +24,7 @@ from testbed.kernel import firewall
 from testbed.kernel.apply import apply
 from testbed.model.base import last
 from testbed.model.firewall import Firewall
-from testbed.model.names import vpc_segment
+from testbed.model.names import INTERNET, vpc_segment
 from tests.kernel.networks import PORTS, Case, cases, flows, read
 from tests.kernel.probe import Probe
 from tests.kernel.spaces import Paths, spaces
@@ -69,6 +70,7 @@ def tried(case: Case) -> Iterator[str]:
     ]
     instances = {instance.name for instance in running.instances}
     servers = [node.name for node in plan.nodes if node.name not in instances]
+    servers += [INTERNET, *(running.name(edge(n.full_name)) for n in networks)]  # where Google's APIs are
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)
         before = counted(plan, paths)

@@ -75,23 +75,6 @@ def test_without_a_default_route_nothing_leads_to_the_internet() -> None:
         assert ("0.0.0.0/0" in destinations(made, "vpc-vpc")) == (not deleted)
 
 
-def test_each_nic_keeps_one_of_the_addresses_of_a_nat_gateway() -> None:
-    addresses = [{"name": name, "address": f"198.51.100.{n}"} for n, name in enumerate(("one", "two"), start=10)]
-    nat = {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": ["one", "two"]}
-    router = {"name": "r", "network": "vpc", "nats": [nat]}
-    machines = [vm(name, address=f"10.128.0.{n}") for n, name in enumerate("abc", start=2)]
-    made = plan(topology(compute=compute(addresses=addresses, routers=[router], instances=machines)))
-    vpc = space(made, "vpc-vpc")
-    rules = [rule for t in vpc.tables for c in t.chains for rule in c.rules if "-j SNAT" in rule]
-    members = {one.name: one.members for one in vpc.sets}
-    found = {
-        rule.split()[-1]: next(members[word] for word in rule.split() if word in members) for rule in rules
-    }  # fmt: skip
-    assert found == {"198.51.100.10": {"10.128.0.2", "10.128.0.4"}, "198.51.100.11": {"10.128.0.3"}}
-    for address in ("198.51.100.10/32", "198.51.100.11/32"):
-        assert address in destinations(made, "internet", via="vpc-vpc")
-
-
 @pytest.mark.behaviour("4.4.7")
 def test_an_auto_mode_network_has_all_its_subnets() -> None:
     net = {"name": "vpc", "subnet-mode": "auto"}

@@ -8,12 +8,15 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.managed_rules import of_connectors
-from testbed.fabric.nat import auto_address
+from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance, Running
 from testbed.model.firewall import Firewall
 from testbed.model.router import RouterNat
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
+
+_USABLE_PORTS = 64512
+"""Of each NAT address and protocol (behaviour 4.13.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Nic:
     """Its own external address."""
     nat: frozenset[str] = frozenset()
     """The addresses of the Cloud NAT gateway that serves it otherwise."""
+    google_access: bool = False
+    """Whether its subnet has Private Google Access (behaviour 4.8.1)."""
     runs: bool = True
     answers: bool = True
     """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3)."""
@@ -76,6 +81,7 @@ class Cloud:
                 frozenset(account.email for account in instance.service_accounts),
                 external and self.running.addresses[external],
                 self._nat(subnet.network, subnet.region, subnet.full_name),
+                subnet.private_ip_google_access,
                 instance.runs,
             )
 
@@ -87,12 +93,31 @@ class Cloud:
     def _connector_instance(self, instance: ConnectorInstance, connector: Connector) -> Nic:
         """A connector's VM: two tags, no external address, and in a subnet that may have no name (behaviour 2.4.1)."""
         network, cidr = self.topology.connector_network(connector), self.topology.connector_range(connector)
-        named = (
-            s.full_name for s in self.topology.compute.subnetworks if (s.network, s.ip_cidr_range) == (network, cidr)
+        named = (s for s in self.topology.compute.subnetworks if (s.network, s.ip_cidr_range) == (network, cidr))
+        subnet = next(named, None)  # a hidden one has no Private Google Access (behaviour 1.6.5)
+        return Nic(
+            instance.name,
+            network,
+            instance.address,
+            frozenset(connector.network_tags),
+            nat=self._nat(network, connector.region, subnet.full_name if subnet else None),
+            google_access=subnet is not None and subnet.private_ip_google_access,
+            answers=False,
         )
-        nat = self._nat(network, connector.region, next(named, None))
-        tags = frozenset(connector.network_tags)
-        return Nic(instance.name, network, instance.address, tags, nat=nat, answers=False)
+
+    def crowded(self, nic: Nic) -> bool:
+        """Whether the gateway that serves an interface has fewer blocks of ports than interfaces (behaviour 4.13.3).
+
+        Google does not say which of them have none then.
+        """
+        served = [one for one in self.nics if one.nat == nic.nat and not one.external and one.runs]
+        least = next(
+            nat.least_ports
+            for router in self.topology.compute.routers
+            for nat in router.nats
+            if nic.nat == {self.running.addresses[key] for key in address_keys(self.topology, router, nat)}
+        )
+        return len(served) > len(nic.nat) * (_USABLE_PORTS // min(least, _USABLE_PORTS))
 
     def _nat(self, network: str, region: str, subnet: str | None) -> frozenset[str]:
         """Cloud NAT is regional, and serves all subnets or those that are named (behaviour 4.13.1, 3.3.3)."""
@@ -102,7 +127,7 @@ class Cloud:
             if (router.network, router.region) == (network, region)
             for nat in router.nats
             if _serves(nat, subnet)
-            for key in nat.nat_ips or (auto_address(router, nat),)
+            for key in address_keys(self.topology, router, nat)
         )
 
 

@@ -3,8 +3,7 @@
 It is written from the model and from what is known of Google's network, and knows nothing of how the testbed is made:
 the second opinion on the compiler.  The tests send real packets and compare.
 
-Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down), Redis, instances of the flexible environment,
-Google's own addresses.
+Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down), Redis, instances of the flexible environment.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from testbed.fabric.oracle.cloud import Cloud, Nic
 from testbed.fabric.oracle.routes import Way, way
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
-from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY, contains
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PRIVATE_RANGES_ONLY, PUBLIC_GOOGLE_API, contains
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload, WorkloadKind
 
@@ -32,6 +31,7 @@ _START: dict[WorkloadKind, Step] = {
 }
 _SMTP = 25
 _DHCP_CLIENT = 68
+_API_PORTS = (80, 443)
 
 
 def judge(topology: Topology, running: Running, flow: Flow) -> Verdict:
@@ -164,9 +164,21 @@ class _Walk:
         if (self.flow.protocol, self.flow.port) == ("tcp", _SMTP):  # behaviour 4.2.2
             return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
         sources = {sender.external} if sender.external else sender.nat
+        if contains(GOOGLE_APIS, self._destination):
+            if not (sources or sender.google_access):  # behaviour 4.8.1; what Cloud NAT serves has access (recalled)
+                return start.dropped(Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED)
+            return self._to_google(start, sender.external or sender.address)
         if not sources:  # behaviour 3.3.2
             return start.dropped(Cause.NO_EXTERNAL_ADDRESS)
-        return any_of(self._over_the_internet(start.at(Step.NAT), source) for source in sorted(sources))
+        found = any_of(self._over_the_internet(start.at(Step.NAT), source) for source in sorted(sources))
+        crowded = not sender.external and self.cloud.crowded(sender)
+        return replace(found, ambiguous=found.ambiguous or crowded)
+
+    def _to_google(self, start: Verdict, source: str) -> Verdict:
+        """Google's APIs are reached by HTTP, under the internal address if there is no other."""
+        if self.flow.protocol != "tcp" or self.flow.port not in _API_PORTS:
+            return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
+        return start.delivered(source)
 
     def _over_the_internet(self, start: Verdict, source: str) -> Verdict:
         """To a host, or to the external address of an instance."""
@@ -174,6 +186,8 @@ class _Walk:
             return start.dropped(Cause.PRIVATE_TRAFFIC_TO_INTERNET)
         if self.flow.destination in {host.address for host in self.cloud.topology.internet.hosts}:
             return start.delivered(source)
+        if self._destination == PUBLIC_GOOGLE_API:
+            return self._to_google(start, source)
         receiver = self.cloud.exposed(self.flow.destination)
         if receiver is None:
             return start.dropped(Cause.UNKNOWN_EXTERNAL_ADDRESS)

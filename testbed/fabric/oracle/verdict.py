@@ -47,6 +47,7 @@ class Cause(_Name):
     INSTANCE_NOT_RUNNING = auto()
     NO_EXTERNAL_ADDRESS = auto()
     NO_ROUTE = auto()
+    PRIVATE_GOOGLE_ACCESS_DISALLOWED = auto()
     PRIVATE_TRAFFIC_TO_INTERNET = auto()
     ROUTE_BLACKHOLE = auto()
     ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED = auto()

@@ -12,12 +12,9 @@ from testbed.api.services.compute.names import url
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import NotFound
-from testbed.fabric.nat import Gateway, gateways
+from testbed.fabric.nat import Block, Gateway, gateways
 from testbed.model.base import last
 from testbed.model.topology import Topology
-
-PORTS = 64512
-"""Of each address and protocol (behaviour 4.13.3): here every NIC may use all of them."""
 
 
 def defaults(body: Json) -> Json:
@@ -71,9 +68,10 @@ def status(call: Call) -> Json:
 
 
 def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -> Json:
-    served = [address for _, address in endpoints if gateway.external_of(address)]
+    own = [address for _, address in endpoints]
     result: Json = {
-        "name": gateway.name, "numVmEndpointsWithNatMappings": len(served), "minExtraNatIpsNeeded": 0,
+        "name": gateway.name, "numVmEndpointsWithNatMappings": len(gateway.blocks(own)),
+        "minExtraNatIpsNeeded": gateway.addresses_missing(own),
     }  # fmt: skip
     externals = list(gateway.externals)
     if named := nat.get("natIps"):
@@ -83,14 +81,16 @@ def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -
 
 @serves(API, "routers.getNatMappingInfo")
 def mappings(call: Call) -> Json:
-    """Which NIC leaves by which address."""
+    """Which NIC leaves by which address, and the block of ports that it has there."""
     record = ROUTERS.record(call)
     topology = call.plane.topology()
     chosen = call.text("natName")
     found = []
     known = [g for g in _gateways(topology, record, call.plane.running.addresses) if chosen in {"", g.name}]
-    for name, address in _endpoints(call.plane, topology, record.body["network"]):
-        shown = [_mapping(address, external) for g in known if (external := g.external_of(address))]
+    own = [*_endpoints(call.plane, topology, record.body["network"])]
+    blocks = [gateway.blocks(address for _, address in own) for gateway in known]
+    for name, address in own:
+        shown = [_mapping(address, given[address]) for given in blocks if address in given]
         if shown:
             found.append({"instanceName": name, "interfaceNatMappings": shown})
     page = listing.page(
@@ -100,9 +100,12 @@ def mappings(call: Call) -> Json:
     return {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, **page.answer("result", always=True)}
 
 
-def _mapping(address: str, external: str) -> Json:
-    ports = [f"{external}:1024-65535"]
-    return {"sourceVirtualIp": address, "natIpPortRanges": ports, "numTotalNatPorts": PORTS, "numTotalDrainNatPorts": 0}
+def _mapping(address: str, block: Block) -> Json:
+    ports = [f"{block.external}:{block.first}-{block.last}"]
+    return {
+        "sourceVirtualIp": address, "natIpPortRanges": ports, "numTotalNatPorts": block.size,
+        "numTotalDrainNatPorts": 0,
+    }  # fmt: skip
 
 
 @serves(API, "routers.getNatIpInfo")
@@ -113,7 +116,7 @@ def addresses(call: Call) -> Json:
     used = {address for _, address in _endpoints(call.plane, topology, record.body["network"])}
     result = []
     for gateway, nat in zip(_gateways(topology, record, call.plane.running.addresses), _nats(record), strict=True):
-        taken = {gateway.external_of(address) for address in used}
+        taken = {block.external for block in gateway.blocks(used).values()}
         mode = "MANUAL" if nat.get("natIps") else "AUTO"
         shown = [
             {"natIp": ip, "mode": mode, "usage": "IN_USE" if ip in taken else "UNUSED"} for ip in gateway.externals
