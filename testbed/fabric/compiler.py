@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 
-from testbed.fabric import given_names, managed_rules, node_specs
+from testbed.fabric import direct, given_names, managed_rules, node_specs
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.edge import Edge
 from testbed.fabric.firewall import Nic
@@ -184,13 +183,19 @@ class _Compiler:
             share = self._address(f"serverless/{name}")
             pool = self._address(f"pool/{name}")
             segment = self._name(given_names.region(name))
-            self.regions[name] = Region.begin(self.wiring, segment, str(IPv4Network(share)[1]), pool)
+            self.regions[name] = Region.begin(self.wiring, segment, share, pool)
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
-            for index, node in enumerate(self._nodes_of(workload)):
-                runtime = Runtime(node, self._address(node), workload.connector, workload.egress)
+            place = workload.direct
+            for index, key in enumerate(given_names.runtimes(workload)):
+                node = self._name(key)
+                runtime = Runtime(node, self._address(node), workload.connector, workload.egress, place is not None)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
+                if place is not None:
+                    subnet = self.topology.subnetworks[place.subnetwork]
+                    vpc, address = self.vpcs[subnet.network], self._address(given_names.interface(key))
+                    direct.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
                 task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
                 self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
 

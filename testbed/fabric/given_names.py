@@ -59,6 +59,11 @@ def runtimes(workload: Workload) -> list[str]:
     return [runtime(workload.name, index) for index in range(workload.instances)]
 
 
+def interface(runtime: str) -> str:
+    """The key of the address that a container instance has in a VPC network, by the key of its node."""
+    return f"interface/{runtime}"
+
+
 def internet_host(name: str) -> str:
     """The key of a host on the internet."""
     return f"internet/{name}"

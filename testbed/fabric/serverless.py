@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric.addressing import INNER, OUTER, inner_address
+from testbed.fabric.addressing import INNER, OUTER, inner_address, inner_share
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
@@ -42,6 +42,13 @@ class Runtime:
     """The address of its tunnel ends."""
     connector: str | None
     egress: Egress
+    direct: bool = False
+    """Whether it has an interface in a network: its own routes are its egress setting then (`direct`)."""
+
+    @property
+    def reaches_internet(self) -> bool:
+        """Whether anything of it goes directly to the internet, from the pool."""
+        return not (self.direct and self.egress == "ALL_TRAFFIC")
 
     @property
     def inner(self) -> str:
@@ -82,6 +89,8 @@ class Region:
 
     space: Space
     wiring: Wiring
+    share: str
+    """Its share of the outer addresses."""
     pool: str
     """The range of its dynamic pool for direct egress."""
     front_ends: dict[str, str] = field(default_factory=dict)
@@ -91,15 +100,15 @@ class Region:
     """Outer addresses that speak the tunnel with each other: an instance's and a runtime's."""
 
     @classmethod
-    def begin(cls, wiring: Wiring, name: str, address: str, pool: str) -> Region:
-        """The segment of a region; `address` is the source of the ICMP errors that it sends."""
-        space = wiring.segment(name, loopback=address)
+    def begin(cls, wiring: Wiring, name: str, share: str, pool: str) -> Region:
+        """The segment of a region; the first address of its share is the source of the ICMP errors that it sends."""
+        space = wiring.segment(name, loopback=str(IPv4Network(share)[1]))
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
         # With policy rules the kernel looks up the way back of every packet, only to see that its source is none of its
         # own addresses: anti-spoofing has seen to that.
         space.sysctls["net.ipv4.conf.all.accept_local"] = "1"
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
-        return cls(space, wiring, pool)
+        return cls(space, wiring, share, pool)
 
     def connect_internet(self, internet: Space) -> None:
         """Direct egress: from a dynamic pool address to the internet (behaviour 3.2.4)."""
@@ -128,7 +137,9 @@ class Region:
     def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
         """Attach a runtime, and lay its tunnels."""
         self.runtimes.append(runtime)
-        self.wiring.attach(self.wiring.node(runtime.node), "eth0", self.space, runtime.inner, mtu=OUTER_MTU)
+        routes = [DEFAULT if runtime.reaches_internet else inner_share(self.share)]
+        node = self.wiring.node(runtime.node)
+        self.wiring.attach(node, "eth0", self.space, runtime.inner, mtu=OUTER_MTU, routes=routes)
         if connector is not None:
             self.space.loopback.add(f"{runtime.outer}/32")
             self.pairs |= {(instance, runtime.outer) for instance in connector.instances}
@@ -165,6 +176,7 @@ class Region:
                 space.routes |= {Route(f"{a}/32", port, table=runtime.group) for a, port in self.front_ends.items()}
         fronts = space.set_of("hash:ip", self.front_ends)
         runtimes = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes))
+        direct = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes if runtime.reaches_internet))
         internal = space.set_of("hash:net", map(str, INTERNAL))
         tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{TUNNEL_PORT},{b}" for a, b in self.pairs))
         known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
@@ -174,7 +186,7 @@ class Region:
             known,
             f"-p tcp -m set --match-set {fronts} src -m set --match-set {runtimes} dst -j ACCEPT",
             f"-o {TUNNEL} -m set --match-set {runtimes} src -j ACCEPT",
-            f"-o {device} -m set --match-set {runtimes} src -m set ! --match-set {internal} dst -j ACCEPT",
+            f"-o {device} -m set --match-set {direct} src -m set ! --match-set {internal} dst -j ACCEPT",
         )
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [

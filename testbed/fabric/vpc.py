@@ -72,11 +72,14 @@ class Vpc:
         return cls(space, wiring, mtu)
 
     def attach(
-        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None
+        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None,
+        routes: Iterable[str] = (DEFAULT,),
     ) -> None:  # fmt: skip
         """Attach a NIC of a subnet: its next hop is the subnet's gateway address."""
         self.nics.append(nic)
-        self.wiring.attach(node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)))
+        self.wiring.attach(
+            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes
+        )  # fmt: skip
 
     def join(self, other: Vpc) -> None:
         """Lay the way to a peered network."""

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from testbed.model.base import (
     ConnectorRef,
     Constant,
+    Enumerated,
     Folder,
     NetworkRef,
     Resource,
@@ -18,6 +19,7 @@ from testbed.model.base import (
     segment,
 )
 from testbed.model.compute import Tag
+from testbed.model.direct import NetworkInterface, SubnetworkOfInterface
 
 LEGACY_LOCATIONS = {"us-central": "us-central1", "europe-west": "europe-west1"}
 """App Engine's names of two regions (behaviour 1.12.1)."""
@@ -42,6 +44,23 @@ class VpcAccessConnector(Resource):
     egress_setting: Annotated[Literal["PRIVATE_IP_RANGES", "PRIVATE_RANGES_ONLY", "ALL_TRAFFIC"], Constant] = (
         "PRIVATE_IP_RANGES"
     )
+
+
+class VpcNetworkInterface(NetworkInterface):
+    """App Engine's network interface: its subnetwork is called `subnet` (behaviour 3.1)."""
+
+    gcloud: ClassVar = {"network-tags": "tags"}
+
+    subnetwork: SubnetworkOfInterface | None = Field(default=None, alias="subnet")
+
+
+class VpcAccess(Resource):
+    """App Engine's Direct VPC egress (behaviour 3.1)."""
+
+    network_interfaces: tuple[VpcNetworkInterface, ...] = Field(min_length=1, max_length=1)
+    vpc_egress: Annotated[
+        Literal["PRIVATE_IP_RANGES", "ALL_TRAFFIC"], Enumerated({"PRIVATE_RANGES_ONLY": "PRIVATE_IP_RANGES"})
+    ] = "PRIVATE_IP_RANGES"
 
 
 class Zip(Resource):
@@ -110,8 +129,6 @@ class Version(Resource):
     """A version of a service of the application."""
 
     collection: ClassVar[str] = "versions"
-    not_built: ClassVar = {"vpcAccess": "the testbed has no Direct VPC egress; use vpcAccessConnector"}
-
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+/versions/[^/]+$")
     env: Annotated[
         Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])
@@ -121,6 +138,7 @@ class Version(Resource):
     deployment: Deployment
     env_variables: Mapping[str, str] = {}
     vpc_access_connector: VpcAccessConnector | None = None
+    vpc_access: VpcAccess | None = None
     network: FlexibleNetwork | None = None
     serving_status: Annotated[Literal["SERVING", "STOPPED"], Constant] = "SERVING"
     manual_scaling: ManualScaling | None = None
@@ -128,10 +146,13 @@ class Version(Resource):
 
     @model_validator(mode="after")
     def _network_by_environment(self) -> Self:
-        if self.env == "flexible" and (self.vpc_access_connector is not None or self.network is None):
-            raise ValueError("a flexible version has a network and no vpcAccessConnector (behaviour 3.6)")
+        ways = [way for way in (self.vpc_access_connector, self.vpc_access) if way is not None]
+        if self.env == "flexible" and (ways or self.network is None):
+            raise ValueError("a flexible version has a network, no vpcAccessConnector and no vpcAccess (behaviour 3.6)")
         if self.env == "standard" and self.network is not None:
-            raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector")
+            raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector or vpcAccess")
+        if len(ways) > 1:  # behaviour 1.12.4
+            raise ValueError("vpcAccess and vpcAccessConnector are mutually exclusive")
         return self
 
     @model_validator(mode="after")

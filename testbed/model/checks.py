@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import network_checks
+from testbed.model import direct, network_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -40,6 +40,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from network_checks.problems(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
+        yield from _direct(topology)
         yield from _external_addresses(topology)
 
 
@@ -147,6 +148,14 @@ def _connectors(topology: Topology) -> Iterator[Problem]:
             yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE (behaviour 1.6.6)")
         if taken[name] > 1:
             yield Problem(path, f"{subnet.name} is used by something else as well (behaviour 1.6.6)", subnet.name)
+
+
+def _direct(topology: Topology) -> Iterator[Problem]:
+    for workload in topology.workloads:
+        if workload.direct is not None:
+            path = _workload_path(topology, workload.name)
+            if found := direct.problem(workload.direct, workload.region, topology.subnetworks, path):
+                yield found
 
 
 def _peers(topology: Topology) -> Iterator[Problem]:

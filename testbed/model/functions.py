@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from testbed.model.base import ConnectorRef, Constant, Folder, Named, Resource
-from testbed.model.vpcaccess import EgressSetting
+from testbed.model.base import ConnectorRef, Constant, Enumerated, Folder, Named, Resource
+from testbed.model.direct import NetworkInterface
+from testbed.model.vpcaccess import Egress, EgressSetting
 
 
 class BuildConfig(Resource):
@@ -20,13 +21,18 @@ class BuildConfig(Resource):
     source: Folder
 
 
+_PRIVATE, _ALL = "VPC_EGRESS_PRIVATE_RANGES_ONLY", "VPC_EGRESS_ALL_TRAFFIC"
+DirectEgress = Annotated[
+    Literal["VPC_EGRESS_PRIVATE_RANGES_ONLY", "VPC_EGRESS_ALL_TRAFFIC"],
+    Enumerated({"PRIVATE_RANGES_ONLY": _PRIVATE, "ALL": _ALL, "ALL_TRAFFIC": _ALL}),
+]  # fmt: skip
+
+
 class ServiceConfig(Resource):
     """How it is run."""
 
     gcloud: ClassVar = {"egress-settings": "vpcConnectorEgressSettings"}
     not_built: ClassVar = {
-        "directVpcNetworkInterface": "the testbed has no Direct VPC egress; use a connector",
-        "directVpcEgress": "the testbed has no Direct VPC egress; use a connector",
         "secretEnvironmentVariables": "write sm://PROJECT/SECRET as the value of an environment variable instead",
         "secretVolumes": "the testbed mounts no secrets; sm://PROJECT/SECRET is an environment variable's payload",
     }
@@ -34,8 +40,24 @@ class ServiceConfig(Resource):
     environment_variables: Mapping[str, str] = {}
     vpc_connector: ConnectorRef | None = None
     vpc_connector_egress_settings: EgressSetting = "PRIVATE_RANGES_ONLY"
+    direct_vpc_network_interface: tuple[NetworkInterface, ...] = Field(default=(), max_length=1)
+    direct_vpc_egress: DirectEgress = "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+    """The default is the API's; a page of Google's documentation says that it is the other (behaviour 3.1)."""
     min_instance_count: int = Field(default=0, ge=0, le=20)
     ingress_settings: Annotated[Literal["ALLOW_ALL"], Constant] = "ALLOW_ALL"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.vpc_connector and self.direct_vpc_network_interface:  # behaviour 1.12.4
+            raise ValueError("directVpcNetworkInterface and vpcConnector are mutually exclusive")
+        return self
+
+    @property
+    def egress(self) -> Egress:
+        """The egress setting of whatever way into a network there is."""
+        if not self.direct_vpc_network_interface:
+            return self.vpc_connector_egress_settings
+        return "ALL_TRAFFIC" if self.direct_vpc_egress == _ALL else "PRIVATE_RANGES_ONLY"
 
 
 class Function(Named):

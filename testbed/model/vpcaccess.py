@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from testbed.model.base import ConnectorRef, Defaults, Enumerated, Named, NetworkRef, Resource, last
+from testbed.model.direct import NetworkInterface
 from testbed.model.ranges import SubnetRange
 
 CONNECTOR_ID = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
@@ -105,7 +106,14 @@ EgressSetting = Annotated[Egress, Enumerated({"ALL": "ALL_TRAFFIC"})]
 
 
 class VpcAccess(Resource):
-    """Cloud Run v2's way to name a connector."""
+    """Cloud Run v2's way into a network: a connector or Direct VPC egress (behaviour 1.12.4)."""
 
     connector: ConnectorRef | None = None
+    network_interfaces: tuple[NetworkInterface, ...] = Field(default=(), max_length=1)
     egress: EgressSetting = "PRIVATE_RANGES_ONLY"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.connector and self.network_interfaces:
+            raise ValueError("one and only one of connector and network_interfaces must be set.")  # behaviour 1.10.5
+        return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from testbed.model.appengine import Application, Version
 from testbed.model.base import last, segment
+from testbed.model.direct import Direct, NetworkInterface
 from testbed.model.functions import Function
 from testbed.model.projects import project_number
 from testbed.model.run import DEFAULT_PORT, Execution, Revision, Service
@@ -44,6 +45,12 @@ class Workload:
     port: int = DEFAULT_PORT
     entrypoint: tuple[str, ...] = ()
     """Replaces the image's entry point where it is not empty."""
+    direct: Direct | None = None
+    """Where its instances have their addresses, if it has Direct VPC egress; then it has no connector."""
+
+
+def _place(interfaces: Sequence[NetworkInterface], region: str) -> Direct | None:
+    return interfaces[0].place(region) if interfaces else None
 
 
 def is_hello(image: str) -> bool:
@@ -80,6 +87,7 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
         },
         source=str(EXAMPLES / "relay") if hello and source is None else source,
         connector=template.vpc_access.connector,
+        direct=_place(template.vpc_access.network_interfaces, service.region),
         egress=template.vpc_access.egress,
         instances=service.scaling.manual_instance_count or minimum,
         host=run_host(service.name),
@@ -108,6 +116,7 @@ def from_execution(execution: Execution) -> Workload:
         },
         source=str(EXAMPLES / "relay") if hello else None,
         connector=execution.template.vpc_access.connector,
+        direct=_place(execution.template.vpc_access.network_interfaces, execution.region),
         egress=execution.template.vpc_access.egress,
         instances=execution.task_count,
         host="",
@@ -134,7 +143,8 @@ def from_function(function: Function) -> Workload:
         },
         source=build.source,
         connector=config.vpc_connector,
-        egress=config.vpc_connector_egress_settings,
+        egress=config.egress,
+        direct=_place(config.direct_vpc_network_interface, function.region),
         instances=max(1, config.min_instance_count),
         host=f"{function.region}-{project}.cloudfunctions.net",
         path=f"/{function.id}",
@@ -143,8 +153,8 @@ def from_function(function: Function) -> Workload:
 
 def from_version(version: Version, application: Application) -> Workload:
     """The workload of an App Engine version."""
-    access, deployed = version.vpc_access_connector, version.deployment
-    everything = access is not None and access.egress_setting == "ALL_TRAFFIC"
+    access, direct, deployed = version.vpc_access_connector, version.vpc_access, version.deployment
+    settings = {access.egress_setting if access else None, direct.vpc_egress if direct else None}
     prefix = "" if version.service == "default" else f"{version.service}-dot-"
     return Workload(
         name=version.full_name,
@@ -161,7 +171,8 @@ def from_version(version: Version, application: Application) -> Workload:
         },
         source=deployed.zip.source_url if deployed.zip else None,
         connector=access.name if access else None,
-        egress="ALL_TRAFFIC" if everything else "PRIVATE_RANGES_ONLY",
+        egress="ALL_TRAFFIC" if "ALL_TRAFFIC" in settings else "PRIVATE_RANGES_ONLY",
+        direct=_place(direct.network_interfaces if direct else (), application.region),
         instances=version.instances,
         host=f"{prefix}{application.id}.appspot.com",
         path="",

@@ -200,7 +200,7 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
     ({"runtime": "nodejs20"}, "Runtime nodejs20 is not supported"),
     ({"vpcAccessConnector": {"name": "c1"}}, "not the full name of a connector"),
     ({"vpcAccessConnector": {"name": CONNECTOR.replace("central1", "east1")}}, "must be in the same region"),
-    ({"vpcAccess": {"vpcEgress": "ALL_TRAFFIC"}}, "vpcAccess: .* use vpcAccessConnector"),
+    ({"vpcAccess": {"vpcEgress": "ALL_TRAFFIC"}}, "only a single network interface"),
     ({"deployment": {"cloudBuildOptions": {"appYamlPath": "app.yaml"}}}, "no Cloud Build"),
     ({"deployment": {}}, "has no deployment"),
     ({"deployment": {"files": {"../x": {"sourceUrl": "https://storage.googleapis.com/b/o"}}}}, "gs://b/o is not in"),

@@ -206,8 +206,6 @@ def test_exactly_one_way_into_a_network(api: Api, access: Json) -> None:
 
 
 @pytest.mark.parametrize(("change", "code", "text"), [
-    ({"template": {"containers": [{"image": "testbed/runtime"}],
-                   "vpcAccess": {"networkInterfaces": [{"network": "v"}]}}}, 501, "Direct VPC egress"),
     ({"ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, 501, "ingress setting INGRESS_TRAFFIC_INTERNAL_ONLY"),
     ({"template": {"containers": []}}, 400, "at least one container"),
     ({"template": {"containers": [{"image": "testbed/runtime"}, {"image": "testbed/runtime"}]}}, 501, "sidecars"),

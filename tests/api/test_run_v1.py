@@ -145,7 +145,7 @@ def test_a_dry_run_changes_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("annotation", "value", "code"), [
-    ("network-interfaces", '[{"network":"vpc"}]', 501), ("vpc-access-egress", "all-traffic", 400),
+    ("network-interfaces", '[{"network":"vpc"}]', 404), ("vpc-access-egress", "all-traffic", 400),
     ("network-interfaces", "{", 400),
 ])  # fmt: skip
 def test_what_annotations_cannot_ask_for(api: Api, annotation: str, value: str, code: int) -> None:

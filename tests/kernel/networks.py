@@ -11,7 +11,7 @@ import yaml
 from hypothesis import strategies as st
 
 from testbed.fabric.addressing import allocate, next_instance
-from testbed.fabric.given_names import internet_host, runtimes
+from testbed.fabric.given_names import interface, internet_host, runtimes
 from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.running import Health, Running
 from testbed.model.base import Defaults
@@ -85,6 +85,7 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     hosts = {running.name(internet_host(name)): address for name, address in HOSTS.items()}
     instances = [instance.full_name for instance in topology.compute.instances]
     keys = [*instances, *(f"{name}/external" for name in instances)]
+    keys += [interface(key) for workload in topology.workloads if workload.direct for key in runtimes(workload)]
     there = [running.addresses[key] for key in keys if key in running.addresses]
     numbers = count()
     for source in (*machines, *workloads, *hosts):
@@ -130,7 +131,7 @@ def cases(draw: st.DrawFn) -> Case:
             "routers": [router for name in names for router in draw(_routers(name))],
         },
         "vpcaccess": {"connectors": connectors},
-        "run": {"services": [*_services(connectors)] if connectors else []},
+        "run": {"services": [*_services(connectors), *draw(_direct(names))]},
         "internet": {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]},
     }
     return Case(topology, [(connector["name"], health) for connector in connectors for health in draw(healths)])
@@ -254,11 +255,28 @@ def _routers(draw: st.DrawFn, network: str) -> list[Data]:
     return [{"name": f"router-{network}", "network": network, "nats": [nat]}]
 
 
+@st.composite
+def _direct(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
+    """Up to three services with Direct VPC egress."""
+    kinds = st.tuples(
+        st.sampled_from(names), st.sampled_from(("PRIVATE_RANGES_ONLY", "ALL_TRAFFIC")),
+        st.lists(st.sampled_from(TAGS), unique=True),
+    )  # fmt: skip
+    return [
+        _service(f"direct{index}", {"networkInterfaces": [{"network": network, "tags": tags}], "egress": egress})
+        for index, (network, egress, tags) in enumerate(draw(st.lists(kinds, max_size=3)))
+    ]
+
+
+def _service(name: str, access: Data) -> Data:
+    return {"name": name, "template": {"containers": [{}], "vpcAccess": access}}
+
+
 def _services(connectors: Sequence[Data]) -> Iterator[Data]:
     """For each connector a service with each egress setting, and one without a connector."""
     for connector in connectors:
         for egress in ("PRIVATE_RANGES_ONLY", "ALL_TRAFFIC"):
             access = {"connector": connector["name"], "egress": egress}
-            name = f"{egress.split('_')[0].lower()}-{connector['name']}"
-            yield {"name": name, "template": {"containers": [{}], "vpcAccess": access}}
-    yield {"name": "alone", "template": {"containers": [{}]}}
+            yield _service(f"{egress.split('_')[0].lower()}-{connector['name']}", access)
+    if connectors:
+        yield {"name": "alone", "template": {"containers": [{}]}}

@@ -81,6 +81,7 @@ class Probe:
     def _serve(self, ports: Mapping[Protocol, Iterable[int | None]]) -> None:
         for port in ports["tcp"]:
             listener = self._socket("tcp")
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a test may probe again
             listener.bind(("", port))
             listener.listen(256)
             self._on(listener, selectors.EVENT_READ, partial(self._accept, listener))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric.given_names import interface, runtimes
 from testbed.fabric.managed_rules import of_connectors
 from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance, Running
@@ -36,7 +37,11 @@ class Nic:
     """Whether its subnet has Private Google Access (behaviour 4.8.1)."""
     runs: bool = True
     answers: bool = True
-    """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3)."""
+    """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3).
+
+    Nor by the interfaces of Direct VPC egress, which is for egress (behaviour 7.2)."""
+    identifies: bool = True
+    """Whether its tags and accounts mean it as a source: undefined for Direct VPC egress (behaviour 7.1.6, 7.2)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Cloud:
     @cached_property
     def nics(self) -> tuple[Nic, ...]:
         """Every interface."""
-        return (*self._instances(), *self._connector_instances())
+        return (*self._instances(), *self._connector_instances(), *self._direct_interfaces())
 
     def nic(self, network: str, address: str) -> Nic | None:
         """The interface of a network that has an internal address."""
@@ -118,6 +123,20 @@ class Cloud:
             if nic.nat == {self.running.addresses[key] for key in address_keys(self.topology, router, nat)}
         )
         return len(served) > len(nic.nat) * (_USABLE_PORTS // min(least, _USABLE_PORTS))
+
+    def _direct_interfaces(self) -> Iterator[Nic]:
+        """An address of the subnet for each instance of a workload, with the workload's tags (behaviour 7.2)."""
+        for workload in self.topology.workloads:
+            if workload.direct is None:
+                continue
+            subnet = self.topology.subnetworks[workload.direct.subnetwork]
+            nat = self._nat(subnet.network, subnet.region, subnet.full_name)
+            for key in runtimes(workload):
+                node, address = self.running.name(key), self.running.addresses[interface(key)]
+                yield Nic(
+                    node, subnet.network, address, workload.direct.tags, nat=nat,
+                    google_access=subnet.private_ip_google_access, answers=False, identifies=False,
+                )  # fmt: skip
 
     def _nat(self, network: str, region: str, subnet: str | None) -> frozenset[str]:
         """Cloud NAT is regional, and serves all subnets or those that are named (behaviour 4.13.1, 3.3.3)."""

@@ -72,12 +72,25 @@ class _Walk:
         through = workload.egress == "ALL_TRAFFIC" or contains(PRIVATE_RANGES_ONLY, self._destination)
         if workload.connector is not None and through:
             return self._through_connector(start, workload.connector)
+        if workload.direct is not None and (through or self._is_own):
+            return self._from_interface(start)
         if contains(INTERNAL, self._destination):
-            unset = workload.connector is None
+            unset = workload.connector is None and workload.direct is None
             return start.dropped(Cause.VPC_CONNECTOR_NOT_SET if unset else Cause.PRIVATE_TRAFFIC_TO_INTERNET)
         pool = IPv4Network(self.cloud.running.addresses[f"pool/{workload.region}"])
         direct = start.at(Step.SERVERLESS_EXTERNAL_CONNECTION)  # from a pool of Google's (behaviour 3.2.4)
         return any_of(self._over_the_internet(direct, str(address)) for address in pool.hosts())
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the sender has the destination's address itself."""
+        return any((n.owner, n.address) == (self.flow.source, self.flow.destination) for n in self.cloud.nics)
+
+    def _from_interface(self, start: Verdict) -> Verdict:
+        """An instance of the workload sends under its own address in the network, as a VM does (behaviour 7.2)."""
+        start = start.at(Step.DIRECT_VPC_EGRESS_CONNECTION)
+        interface = next(nic for nic in self.cloud.nics if nic.owner == self.flow.source)
+        return start.delivered(interface.address) if self._is_own else self._from_nic(start, interface)
 
     def _through_connector(self, start: Verdict, name: str) -> Verdict:
         """One of the healthy instances is chosen; a connector that is gone is not bypassed (behaviour 1.10.5)."""

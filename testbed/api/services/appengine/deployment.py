@@ -13,7 +13,7 @@ from pathlib import Path
 
 from testbed.api.call import Call
 from testbed.api.discovery import Json
-from testbed.api.services import sources
+from testbed.api.services import direct, sources
 from testbed.api.services.appengine.names import VERSIONS, region_of
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
@@ -22,7 +22,7 @@ from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import InvalidArgument
-from testbed.model.base import segment
+from testbed.model.base import Defaults, segment
 
 _ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONNECTOR = re.compile(r"projects/[^/]+/locations/[^/]+/connectors/[^/]+")
@@ -60,11 +60,13 @@ def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
             f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)} and"
             " (in the flexible environment) container images: deployment.container.",
         )  # fmt: skip
+    known = call.scope(app.name, region=region_of(app))
+    if access := body.get("vpcAccess"):
+        body["vpcAccess"] = _interface(call, access, known, flexible=flexible)
     if flexible:
         body["network"] = _network(call.plane, app, body.get("network", {}))
     _check_access(body, region_of(app), flexible=flexible)
     body["deployment"] = _deployment(call, body["deployment"])
-    known = call.scope(app.name, region=region_of(app))
     resolved = call.plane.resolve(VERSIONS, {**body, "name": name}, known)
     return resolved, next(_problems(call.plane, resolved), None)
 
@@ -90,6 +92,8 @@ def _tidied(given: Json) -> Json:
         body.pop("entrypoint", None)
     if body.get("servingStatus") == "SERVING_STATUS_UNSPECIFIED":
         del body["servingStatus"]
+    if body.get("vpcAccess", {}).get("vpcEgress") == "VPC_EGRESS_UNSPECIFIED":
+        del body["vpcAccess"]["vpcEgress"]
     if body.get("vpcAccessConnector", {}).get("egressSetting") == "EGRESS_SETTING_UNSPECIFIED":
         del body["vpcAccessConnector"]["egressSetting"]
     return body
@@ -112,6 +116,15 @@ def _check_access(body: Json, region: str, *, flexible: bool) -> None:
             ("version", "vpc_access_connector", "name"), name,
             f"The application is in {region}: its connector must be in the same region.",
         )  # fmt: skip
+
+
+def _interface(call: Call, access: Json, known: Defaults, *, flexible: bool) -> Json:
+    """Direct VPC egress with full names."""
+    if flexible:
+        raise InvalidResource(("version", "vpc_access"), access, _NO_FLEX)
+    direct.fits(access.get("networkInterfaces"), "version.vpc_access.network_interfaces", "subnet")
+    (interface,) = access["networkInterfaces"]
+    return {**access, "networkInterfaces": [direct.completed(call, interface, known, "subnet")]}
 
 
 def _network(plane: ControlPlane, app: Record, given: Json) -> Json:

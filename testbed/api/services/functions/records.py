@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testbed.api.call import Call
-from testbed.api.services import sources
+from testbed.api.services import direct, sources
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import PYTHON, RUNTIMES
@@ -21,7 +21,7 @@ from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Json
 from testbed.errors import InvalidArgument
-from testbed.model.base import COMPUTE_NAME, last, segment
+from testbed.model.base import COMPUTE_NAME, Defaults, last, segment
 from testbed.model.functions import BuildConfig
 
 KIND = "cloudfunctions.functions"
@@ -30,7 +30,7 @@ DEFAULT_RUNTIME = BuildConfig.model_fields["runtime"].default
 NOTE = f"The testbed runs it by Python {PYTHON}."
 """A warning about every other runtime."""
 _PYTHON = re.compile(r"python3\d+")
-_UNSET = {"vpcConnectorEgressSettings", "ingressSettings", "securityLevel"}
+_UNSET = {"vpcConnectorEgressSettings", "directVpcEgress", "ingressSettings", "securityLevel"}
 _SOURCE_FILE = "GOOGLE_FUNCTION_SOURCE"
 
 
@@ -51,6 +51,7 @@ def deploy(call: Call, name: str, body: Json) -> Operation:
     same = kept is not None and origin == origin_of(kept)
     build |= {"source": kept["source"] if kept and same else str(_folder(call.plane, origin)), "origin": origin}
     known = call.scope(segment(name, "projects"), region=segment(name, "locations"))
+    _complete_interface(call, made, known)
     resolved = call.plane.resolve(KIND, {**made, "name": name}, known)
     problem = next(_problems(call.plane, name, resolved), None)
     facts: Json = {"fails": problem} if problem else {}
@@ -91,11 +92,22 @@ def _tidied(body: Json, name: str) -> Json:
     made = copy.deepcopy(body)
     config = made.get("serviceConfig", {})
     for key, value in list(config.items()):
-        if value == "" or (key in _UNSET and str(value).endswith("_UNSPECIFIED")):
+        if value in ("", []) or (key in _UNSET and str(value).endswith("_UNSPECIFIED")):
             del config[key]
     build = made.setdefault("buildConfig", {})
     build["entryPoint"] = build.get("entryPoint") or last(name)
     return made
+
+
+def _complete_interface(call: Call, made: Json, known: Defaults) -> None:
+    config = made.get("serviceConfig", {})
+    interfaces = config.get("directVpcNetworkInterface")
+    if interfaces is None:
+        return
+    if made.get("environment") == "GEN_1":  # behaviour 7.2
+        raise InvalidArgument("Direct VPC egress (directVpcNetworkInterface) is for functions of the 2nd generation.")
+    direct.fits(interfaces, "serviceConfig.directVpcNetworkInterface")
+    config["directVpcNetworkInterface"] = [direct.completed(call, one, known) for one in interfaces]
 
 
 def _check_runtime(runtime: str) -> None:

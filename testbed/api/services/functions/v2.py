@@ -110,6 +110,8 @@ def view(plane: ControlPlane, record: Record) -> Json:
     }  # fmt: skip
     if "vpcConnector" in config:
         config.setdefault("vpcConnectorEgressSettings", "PRIVATE_RANGES_ONLY")
+    if "directVpcNetworkInterface" in config:
+        config.setdefault("directVpcEgress", "VPC_EGRESS_PRIVATE_RANGES_ONLY")
     if second:
         config |= {
             "service": record.name.replace("/functions/", "/services/"), "uri": url(record),

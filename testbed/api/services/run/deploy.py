@@ -52,12 +52,11 @@ def plan(call: Call, name: str, body: Json, *, request: str, force: bool = False
     _source(record, wanted)
     facts: Json = dict(record.facts) if record else {"creator": call.principal}
     facts |= {"lastModifier": call.principal}
-    facts.pop("connector", None)
-    if given := wanted["template"].get("vpcAccess", {}).get("connector"):
-        full = validation.connector_name(call, given, name)
-        wanted["template"]["vpcAccess"] = {**wanted["template"]["vpcAccess"], "connector": full}
-        if given != full:
-            facts["connector"] = given
+    facts.pop("access", None)
+    if access := wanted["template"].get("vpcAccess"):
+        wanted["template"]["vpcAccess"], spelled = validation.way(call, access, name)
+        if spelled != wanted["template"]["vpcAccess"]:
+            facts["access"] = spelled
     known = state.revisions(call.plane, record) if record else []
     scope = call.scope(segment(name, "projects"), region=segment(name, "locations"))
     wanted["traffic"] = _traffic(wanted.get("traffic", []), known)

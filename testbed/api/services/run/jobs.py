@@ -12,6 +12,7 @@ from dataclasses import replace
 from testbed.api import masks
 from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json, document
+from testbed.api.services import direct
 from testbed.api.services.run import deploy, job_view, names, validation
 from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.pages import page
@@ -52,14 +53,16 @@ def make(call: Call, name: str, body: Json, *, request: str) -> Operation:
 
 
 def resolved(call: Call, name: str, body: Json, request: str) -> Json:
-    """The body of a job with its connector's full name."""
+    """The body of a job with the full name of its connector or network."""
     execution = dict(body.get("template", {}))
     task = dict(execution.get("template", {}))
     validation.template(task, f"{request}.template.template")
     if not 0 < execution.get("taskCount", 1) <= MAX_TASKS:
         raise Unimplemented(f"The testbed runs 1 to {MAX_TASKS} tasks of a job ({request}.template.task_count).")
-    if given := task.get("vpcAccess", {}).get("connector"):
-        task["vpcAccess"] = {**task["vpcAccess"], "connector": validation.connector_name(call, given, name)}
+    if access := task.get("vpcAccess"):
+        task["vpcAccess"], _ = validation.way(call, access, name)
+        for interface in task["vpcAccess"].get("networkInterfaces", ()):
+            direct.check(call, interface, segment(name, "locations"))
     kept = {key: value for key, value in body.items() if key not in {"etag", "name"}}
     return {**kept, "name": name, "template": {**execution, "template": task}}
 

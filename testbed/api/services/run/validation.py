@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from testbed.api.call import Call
 from testbed.api.discovery import Json
-from testbed.api.services import vpcaccess
+from testbed.api.services import direct, vpcaccess
 from testbed.api.services.run import names
 from testbed.control import connectors
 from testbed.errors import InvalidArgument, Unimplemented
@@ -40,11 +40,10 @@ def hidden(body: Json) -> Json:
 
 
 def network_access(access: Json | None, where: str) -> None:
-    """See that a way into a network is one of the two (behaviour 1.10.5, 1.12.4), and the one that is built.
+    """See that a way into a network is one of the two (behaviour 1.10.5, 1.12.4).
 
     Raises:
-        InvalidArgument: both or neither are given.
-        Unimplemented: it is Direct VPC egress.
+        InvalidArgument: both or neither are given, or several interfaces, or one that is nowhere.
     """
     if access is None:
         return
@@ -53,10 +52,8 @@ def network_access(access: Json | None, where: str) -> None:
             f"Violation in {where}.vpc_access.connector: one and only one of connector and network_interfaces must be"
             " set."
         )
-    if access.get("networkInterfaces"):
-        raise Unimplemented(
-            "The testbed does not implement Direct VPC egress (network_interfaces) yet: use a connector."
-        )
+    if interfaces := access.get("networkInterfaces"):
+        direct.fits(interfaces, f"Violation in {where}.vpc_access.network_interfaces")
 
 
 def connector_name(call: Call, given: str, name: str) -> str:
@@ -73,6 +70,26 @@ def connector_name(call: Call, given: str, name: str) -> str:
     if segment(found, "locations") != region:
         raise InvalidArgument(f"VPC connector {found} must be in the region of the service, {region}.")
     return names.full(call, found)
+
+
+def way(call: Call, access: Json, name: str) -> tuple[Json, Json]:
+    """A way into a network with the full names of what the resource `name` goes by, and in the client's spelling.
+
+    Raises:
+        InvalidArgument: a name is none.
+    """
+    full = {key: value for key, value in access.items() if value}
+    spelled = dict(full)
+    if given := full.get("connector"):
+        full["connector"] = connector_name(call, given, name)
+    if interfaces := full.get("networkInterfaces"):
+        known = Defaults(segment(name, "projects"), segment(name, "locations"))
+        full["networkInterfaces"] = [direct.completed(call, one, known) for one in interfaces]
+        spelled["networkInterfaces"] = [
+            direct.spelled(one, whole, known.project)
+            for one, whole in zip(interfaces, full["networkInterfaces"], strict=True)
+        ]
+    return full, spelled
 
 
 def service(body: Json, where: str) -> None:

@@ -28,8 +28,8 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
     uri = f"https://{run_host(record.name)}"
     traffic = body.get("traffic") or [{"type": LATEST, "percent": 100}]
     template = completed(body["template"], record.name)
-    if spelled := record.facts.get("connector"):
-        template["vpcAccess"] = {**template["vpcAccess"], "connector": spelled}
+    if spelled := record.facts.get("access"):
+        template["vpcAccess"] = {**template["vpcAccess"], **spelled}
     result = {
         "ingress": "INGRESS_TRAFFIC_ALL", "launchStage": "GA", **body, **identity(plane, record),
         "template": shown(template, public=public), "traffic": traffic,

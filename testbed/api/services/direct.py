@@ -1,0 +1,73 @@
+"""Direct VPC egress in the bodies of Cloud Run, Cloud Functions and App Engine (behaviour 7.2, 3.1)."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from testbed.api.call import Call
+from testbed.api.discovery import Json
+from testbed.errors import InvalidArgument, NotFound
+from testbed.model.base import Defaults, last, qualify, segment
+from testbed.model.direct import NetworkInterface, problem, subnet_like
+
+SUBNETS = "compute.subnetworks"
+
+
+def fits(interfaces: object, where: str, subnetwork: str = "subnetwork") -> None:
+    """See that what was sent is one interface that is somewhere; App Engine calls the subnetwork `subnet`.
+
+    An annotation of Knative's may have any JSON in it.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(interfaces, list) or len(interfaces) != 1 or not isinstance(interfaces[0], dict):
+        raise InvalidArgument(f"{where}: only a single network interface is supported.")
+    places = [interfaces[0].get(field) or "" for field in ("network", subnetwork)]
+    if not all(isinstance(place, str) for place in places) or not any(places):
+        raise InvalidArgument(f"{where}[0]: at least one of network and {subnetwork} must be specified.")
+
+
+def completed(call: Call, interface: Json, known: Defaults, subnetwork: str = "subnetwork") -> Json:
+    """An interface with full names, in a project and region; what is not given follows from what is.
+
+    Raises:
+        InvalidArgument: a name is none.
+    """
+    plane, result = call.plane, {key: value for key, value in interface.items() if value}
+    try:
+        for field, collection in (("network", "global/networks"), (subnetwork, "regions/-/subnetworks")):
+            if field in result:
+                result[field] = plane.with_id(qualify(result[field], collection, known))
+    except ValueError as error:
+        raise InvalidArgument(f"Direct VPC egress: {error}") from None
+    if subnetwork not in result:
+        result[subnetwork] = subnet_like(result["network"], known.region or "")
+    elif "network" not in result and (record := plane.find(SUBNETS, result[subnetwork])):
+        result["network"] = record.body["network"]
+    return result
+
+
+def spelled(interface: Json, whole: Json, project: str) -> Json:
+    """A complete interface as the client wrote it; what it left out is a short name, unless of another project."""
+    given = {key: value for key, value in interface.items() if value}
+    found = {
+        key: last(value) if isinstance(value, str) and segment(value, "projects") == project else value
+        for key, value in whole.items()
+    }  # fmt: skip
+    return {**found, **given}
+
+
+def check(call: Call, interface: Json, region: str) -> None:
+    """See that the subnet of a complete interface will do: of what runs later, no packet knows yet.
+
+    Raises:
+        NotFound, InvalidArgument: it is not there, or of another network or region, or too small.
+    """
+    try:
+        place = NetworkInterface.model_validate(interface).place(region)
+    except ValidationError as error:
+        raise InvalidArgument(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    found = problem(place, region, call.plane.topology().subnetworks)
+    if found is not None:
+        raise NotFound(found.message) if found.status == "NOT_FOUND" else InvalidArgument(found.message)
