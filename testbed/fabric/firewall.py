@@ -2,7 +2,8 @@
 
 A rule becomes one iptables rule per protocol (and per fifteen ports), never one per VM: targets and sources are sets of
 addresses, and since a NIC cannot spoof, an address identifies it.  The comment carries the rule's name, so that the hit
-counters do.  The chains are walked once per connection: what conntrack knows has been accepted before.
+counters do.  The chains are walked once per connection: what conntrack knows has been accepted before.  Many rules
+become a decision tree (`decision_tree`), in which the same rule is found.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from testbed.fabric import matches
+from testbed.fabric.decision_tree import Limits, Line, arrange
 from testbed.fabric.plan import Chain
 from testbed.fabric.wiring import Space
 from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
@@ -19,16 +22,6 @@ IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
 """The implied rules, at the end of everything (behaviour 4.1.7)."""
 
 _EVERYTHING = "0.0.0.0/0"
-_PORTS_PER_RULE = 15
-"""What the multiport match takes; a range counts as two."""
-_NAMES = {
-    1: "icmp", 2: "igmp", 4: "ipencap", 6: "tcp", 17: "udp", 41: "ipv6", 46: "rsvp", 47: "gre", 50: "esp", 51: "ah",
-    58: "ipv6-icmp", 88: "eigrp", 89: "ospf", 94: "ipip", 103: "pim", 112: "vrrp", 115: "l2tp", 132: "sctp",
-    136: "udplite", 137: "mpls-in-ip",
-}  # fmt: skip
-"""Protocols that iptables prints by name even if given by number: the current ones of Debian's /etc/protocols.
-
-Its `ipip` is not Google's, which is number 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +43,10 @@ def order(rules: Iterable[Firewall]) -> list[Firewall]:
     return sorted((r for r in rules if not r.disabled), key=lambda r: (r.priority, r.allows, r.name))
 
 
-def chains(rules: Iterable[Firewall], nics: Sequence[Nic], space: Space) -> tuple[Chain, Chain]:
-    """The egress chain (tried for the sender's NIC) and the ingress chain (for the receiver's).
+def chains(
+    rules: Iterable[Firewall], nics: Sequence[Nic], space: Space, limits: Limits | None = None
+) -> tuple[Chain, ...]:
+    """The chain `egress` (tried for the sender's NIC) and `ingress` (for the receiver's), and the parts of both.
 
     A packet that the egress chain allows returns to the caller; one that the ingress chain allows is accepted.
     """
@@ -59,30 +54,40 @@ def chains(rules: Iterable[Firewall], nics: Sequence[Nic], space: Space) -> tupl
     egress = [line for rule in ordered if rule.direction == "EGRESS" for line in _lines(rule, nics, space)]
     ingress = [line for rule in ordered if rule.direction == "INGRESS" for line in _lines(rule, nics, space)]
     return (
-        Chain(EGRESS, None, (*egress, f"-m comment --comment {IMPLIED_EGRESS} -j RETURN")),
-        Chain(INGRESS, None, (*ingress, f"-m comment --comment {IMPLIED_INGRESS} -j DROP")),
+        *arrange(EGRESS, [*egress, Line(f"-m comment --comment {IMPLIED_EGRESS} -j RETURN")], space, limits),
+        *arrange(INGRESS, [*ingress, Line(f"-m comment --comment {IMPLIED_INGRESS} -j DROP")], space, limits),
     )
 
 
-def _lines(rule: Firewall, nics: Sequence[Nic], space: Space) -> Iterator[str]:
+def _lines(rule: Firewall, nics: Sequence[Nic], space: Space) -> Iterator[Line]:
     """The iptables rules of one firewall rule."""
     inbound = rule.direction == "INGRESS"
-    matches = [
-        *_targets(rule, nics, space, "dst" if inbound else "src"),
-        *_peers(_sources(rule, nics), space, "src"),
-        *_peers(rule.destination_ranges, space, "dst"),
-    ]
+    targets, sources, destinations = _targets(rule, nics), _peers(_sources(rule, nics)), _peers(rule.destination_ranges)
+    sets = [matches.addresses(members, "dst" if inbound else "src", space) for members in targets]
+    single = [matches.prefix(cidr, "src") for (cidr,) in (m for m in sources if len(m) == 1)]
+    single += [matches.prefix(cidr, "dst") for (cidr,) in (m for m in destinations if len(m) == 1)]
+    sets += [matches.ranges(members, "src", space) for members in sources if len(members) > 1]
+    sets += [matches.ranges(members, "dst", space) for members in destinations if len(members) > 1]
     verdict = ("ACCEPT" if inbound else "RETURN") if rule.allows else "DROP"
     for match in rule.allowed or rule.denied:
-        for protocol in _protocols(match):
-            yield " ".join([*protocol, *matches, f"-m comment --comment {rule.name}", f"-j {verdict}"])
+        number = _protocol(match)
+        protocol = [] if number is None else [matches.protocol(number)]
+        for ports in [*matches.portions(_ports(match))] or [()]:
+            words = [*single, *protocol, *([matches.ports(ports)] if ports else []), *sets]
+            yield Line(
+                " ".join([*words, f"-m comment --comment {rule.name}", f"-j {verdict}"]),
+                (*sources, *(() if inbound else targets)),
+                (*(targets if inbound else ()), *destinations),
+                number,
+                ports,
+            )
 
 
-def _targets(rule: Firewall, nics: Sequence[Nic], space: Space, side: str) -> Iterator[str]:
-    """Which NICs the rule is for; without targets all of them (behaviour 4.1.12)."""
+def _targets(rule: Firewall, nics: Sequence[Nic]) -> tuple[frozenset[str], ...]:
+    """The addresses of the NICs that the rule is for; nothing without targets: it is for all (behaviour 4.1.12)."""
     if rule.target_tags or rule.target_service_accounts:
-        members = {nic.address for nic in nics if rule.is_for(nic.tags, nic.service_accounts)}
-        yield f"-m set --match-set {space.set_of('hash:ip', members)} {side}"
+        return (frozenset(nic.address for nic in nics if rule.is_for(nic.tags, nic.service_accounts)),)
+    return ()
 
 
 def _sources(rule: Firewall, nics: Sequence[Nic]) -> tuple[str, ...]:
@@ -97,36 +102,19 @@ def _sources(rule: Firewall, nics: Sequence[Nic]) -> tuple[str, ...]:
     return (*rule.source_ranges, *sorted(tagged))
 
 
-def _peers(ranges: Sequence[str], space: Space, side: str) -> Iterator[str]:
-    if ranges and _EVERYTHING not in ranges:
-        members = {cidr.removesuffix("/32") for cidr in ranges}
-        yield f"-m set --match-set {space.set_of('hash:net', members)} {side}"
+def _peers(ranges: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """The ranges that the other end must be in one of; nothing if it may have any address."""
+    return (frozenset(ranges),) if ranges and _EVERYTHING not in ranges else ()
 
 
-def _protocols(match: Match) -> Iterator[list[str]]:
+def _protocol(match: Match) -> int | None:
+    """The number of the protocol, None for all of them."""
     if match.ip_protocol == "all":
-        yield []
-        return
-    number = PROTOCOL_NUMBERS.get(match.ip_protocol) or int(match.ip_protocol)
-    protocol = _NAMES.get(number, number)
-    if not match.ports:
-        yield [f"-p {protocol}"]
-        return
-    for ports in _portions(match.ports):
-        yield [f"-p {protocol}", f"-m multiport --dports {','.join(ports)}"]
+        return None
+    return PROTOCOL_NUMBERS.get(match.ip_protocol) or int(match.ip_protocol)
 
 
-def _portions(ports: Sequence[str]) -> Iterator[list[str]]:
-    """Ports in portions that one multiport match can take."""
-    portion: list[str] = []
-    used = 0
-    for port in ports:
-        low, *rest = (int(number) for number in port.split("-"))
-        high = rest[0] if rest else low
-        text, cost = (f"{low}:{high}", 2) if high > low else (f"{low}", 1)
-        if used + cost > _PORTS_PER_RULE:
-            yield portion
-            portion, used = [], 0
-        portion.append(text)
-        used += cost
-    yield portion
+def _ports(match: Match) -> Iterator[matches.Ports]:
+    for port in match.ports:
+        first, *rest = (int(number) for number in port.split("-"))
+        yield first, rest[0] if rest else first

@@ -148,6 +148,15 @@ class Chain:
     rules: tuple[str, ...] = ()
 
 
+PART = "/"
+"""What separates, in the name of a chain, the chain that it is a part of from what tells the parts apart."""
+
+
+def whole(chain: str) -> str:
+    """The chain that a chain is a part of; itself, if it is none.  `ingress/3` is a part of `ingress`."""
+    return chain.partition(PART)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One iptables table (`filter`, `nat`, `mangle`, `raw`), replaced atomically as a whole."""

@@ -110,7 +110,7 @@ class Vpc:
 
     def _filter(self) -> Table:
         space = self.space
-        egress, ingress = chains(self.rules, self.nics, space)
+        tried = chains(self.rules, self.nics, space)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
         forward = [
             blocked.dhcp(nics, answers=True),
@@ -127,8 +127,7 @@ class Vpc:
             "-j ACCEPT",
         ]
         return Table("filter", (
-            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), egress, ingress,
-            blocked.EXTERNAL_PROTOCOLS,
+            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), *tried, blocked.EXTERNAL_PROTOCOLS,
         ))  # fmt: skip
 
     def _transit(self) -> Iterator[str]:

@@ -6,12 +6,12 @@ One `COMMIT` of iptables-restore(8) is one transaction in the kernel: no packet 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from testbed.errors import Internal
-from testbed.fabric.plan import Chain, Table
+from testbed.fabric.plan import Chain, Table, whole
 from testbed.kernel.command import CommandFailed, run
 
 _RULE = re.compile(r"\[(?P<packets>\d+):(?P<bytes>\d+)\] -A (?P<chain>\S+) ?(?P<rule>.*)")
@@ -99,13 +99,12 @@ def _substance(table: Table) -> frozenset[Chain]:
 def render(table: Table, saved: Saved | None = None) -> list[str]:
     """The lines for `iptables-restore --counters` that replace the table.
 
-    Rules that stay (same chain, same text) keep the counters in `saved`, and built-in chains of `saved` that the table
-    does not name get the policy ACCEPT.
+    Rules that stay (same text, in the same chain or in another part of it) keep the counters in `saved`: what all
+    copies of one have counted together is the same afterwards.  Built-in chains of `saved` that the table does not name
+    get the policy ACCEPT.
     """
     saved = saved or Saved(table.name)
-    counters = defaultdict[tuple[str, str], list[RuleCounter]](list)
-    for rule in saved.rules:
-        counters[rule.chain, rule.rule].append(rule)
+    counters = _counters(table, saved)
     unnamed = saved.policies.keys() - {chain.name for chain in table.chains}
     # A chain that is not there costs nothing: one with the policy ACCEPT is only emptied, which needs no mention.
     refusing = (name for name in sorted(unnamed) if saved.policies[name] not in ("-", "ACCEPT"))
@@ -118,10 +117,25 @@ def render(table: Table, saved: Saved | None = None) -> list[str]:
         for text in chain.rules:
             if "\n" in text:
                 raise Internal(f"a rule of chain {chain.name} holds a line break: {text!r}")
-            known = counters[chain.name, text]
-            counted = f"[{known[0].packets}:{known.pop(0).bytes}] " if known else ""
+            packets, size = next(counters[whole(chain.name), text], (0, 0))
+            counted = f"[{packets}:{size}] " if packets or size else ""
             lines.append(f"{counted}-A {chain.name} {text}")
     return [*lines, "COMMIT"]
+
+
+def _counters(table: Table, saved: Saved) -> Mapping[tuple[str, str], Iterator[tuple[int, int]]]:
+    """What each rule of the table is to begin with, copy by copy; if there are fewer now, the first has the rest."""
+    left = Counter((whole(chain.name), text) for chain in table.chains for text in chain.rules)
+    counted = defaultdict[tuple[str, str], list[tuple[int, int]]](list)
+    for rule in saved.rules:
+        counted[whole(rule.chain), rule.rule].append((rule.packets, rule.bytes))
+    found = defaultdict[tuple[str, str], Iterator[tuple[int, int]]](lambda: iter(()))
+    for key, old in counted.items():
+        kept, rest = old[: left[key]], old[left[key] :]
+        if kept:
+            packets, size = zip(kept[0], *rest, strict=True)
+            found[key] = iter([(sum(packets), sum(size)), *kept[1:]])
+    return found
 
 
 def restore(tables: Sequence[Table], saved: Tables) -> None:

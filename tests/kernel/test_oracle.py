@@ -11,21 +11,25 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from testbed.fabric import decision_tree
 from testbed.fabric.compiler import compile_topology
+from testbed.fabric.decision_tree import Limits
 from testbed.fabric.given_names import edge
 from testbed.fabric.oracle.judge import judge
 from testbed.fabric.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
-from testbed.fabric.plan import Plan
+from testbed.fabric.plan import Plan, whole
 from testbed.kernel import firewall
 from testbed.kernel.apply import apply
 from testbed.model.base import last
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET, vpc_segment
-from tests.kernel.networks import PORTS, Case, cases, flows, read
+from tests.kernel.networks import HOSTS, PORTS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe
 from tests.kernel.spaces import Paths, spaces
 
@@ -121,8 +125,8 @@ def counted(plan: Plan, paths: Paths) -> Counter[Counted]:
     for space in plan.namespaces:
         if space.name.startswith("vpc-"):
             for rule in firewall.counters(paths[space.name]):
-                if rule.chain in {"egress", "ingress"}:
-                    found[space.name, rule.chain, rule.comment] += rule.packets
+                if whole(rule.chain) in {"egress", "ingress"} and rule.comment:  # the others are questions
+                    found[space.name, whole(rule.chain), rule.comment] += rule.packets
     return found
 
 
@@ -147,6 +151,39 @@ def agree(case: Case) -> None:
 @given(cases())
 def test_the_oracle_and_the_packets_agree(case: Case) -> None:
     agree(case)
+
+
+@settings(max_examples=max(1, NUMBER // 5), derandomize=not MORE, database=None, deadline=None,
+          phases=(Phase.generate,), suppress_health_check=[*HealthCheck])  # fmt: skip
+@given(cases())
+def test_they_agree_if_few_rules_are_a_decision_tree(case: Case) -> None:
+    with patch.object(decision_tree, "LIMITS", Limits(flat=1, leaf=1, copies=20)):
+        agree(case)
+
+
+def test_they_agree_on_many_rules() -> None:
+    """Three hundred rules for three instances: a decision tree of the size that users have."""
+    chance = Random(4)  # noqa: S311 - the same ones each time
+    rules = [
+        {
+            "name": f"r{number}", "network": "a", "priority": chance.choice((900, 950, 1000)),
+            chance.choice(("allowed", "denied")): f"tcp:{chance.choice(PORTS['tcp'])},udp:{chance.randrange(60)}",
+            "sourceRanges": [f"10.0.0.{chance.randrange(8)}/32", f"10.{chance.randrange(99)}.0.0/16"],
+            **({"targetTags": [chance.choice(("web", "db"))]} if number % 2 else {}),
+        }
+        for number in range(300)
+    ]  # fmt: skip
+    instances = [
+        {"name": f"a{number}", "networkInterfaces": [{"subnetwork": "a"}], "tags": {"items": tags}}
+        for number, tags in enumerate((["web"], ["db"], ["web", "db"]))
+    ]
+    compute = {
+        "networks": [{"name": "a"}], "subnetworks": [{"name": "a", "network": "a", "ipCidrRange": "10.0.0.0/24"}],
+        "instances": instances, "firewalls": rules,
+    }  # fmt: skip
+    internet = {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]}
+    place = {"name": "t", "project": "p", "region": REGION, "zone": ZONE}
+    agree(Case({**place, "compute": compute, "internet": internet}, []))
 
 
 @pytest.mark.parametrize("file", sorted(KEPT.glob("*.yaml")), ids=lambda file: file.stem)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.fabric.firewall import Nic, chains, order
+from testbed.fabric.decision_tree import Limits
+from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains, order
 from testbed.fabric.wiring import Space
 from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
 from tests.unit.topologies import KNOWN
@@ -50,8 +51,10 @@ class Packet:
 _BY_NAME = {**PROTOCOL_NUMBERS, "gre": 47, "ipencap": 4, "ipip": 94}
 
 
-def verdict(chain: Sequence[str], sets: Mapping[str, frozenset[str]], packet: Packet) -> tuple[str, str]:
-    """The target of the first rule that matches, and its comment."""
+def verdict(
+    chain: Sequence[str], sets: Mapping[str, frozenset[str]], packet: Packet, parts: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
+    """The target of the first rule that matches, and its comment; one that leads to another chain goes on there."""
     for text in chain:
         words = iter(text.split())
         matches, comment = True, ""
@@ -59,6 +62,9 @@ def verdict(chain: Sequence[str], sets: Mapping[str, frozenset[str]], packet: Pa
             if word == "-p":
                 name = next(words)
                 matches &= (int(name) if name.isdigit() else _BY_NAME[name]) == packet.protocol
+            elif word in {"-s", "-d"}:
+                address = IPv4Address(packet.source if word == "-s" else packet.destination)
+                matches &= address in IPv4Network(next(words))
             elif word == "--dports":
                 matches &= any(_within(part, packet.port) for part in next(words).split(","))
             elif word == "--match-set":
@@ -67,10 +73,10 @@ def verdict(chain: Sequence[str], sets: Mapping[str, frozenset[str]], packet: Pa
                 matches &= any(address in IPv4Network(member) for member in ranges)
             elif word == "--comment":
                 comment = next(words)
-            elif word == "-j":
+            elif word in {"-j", "-g"}:
                 target = next(words)
                 if matches:
-                    return target, comment
+                    return verdict(parts[target], sets, packet, parts) if word == "-g" else (target, comment)
             else:
                 assert word == "-m", text
                 assert next(words) in {"set", "multiport", "comment"}, text
@@ -82,12 +88,18 @@ def _within(part: str, port: int) -> bool:
     return int(low) <= port <= int(high or low)
 
 
-def decided(rules: Sequence[Firewall], packet: Packet, direction: str) -> bool:
+def met(
+    rules: Sequence[Firewall], packet: Packet, direction: str, limits: Limits | None = None
+) -> tuple[str, str]:  # fmt: skip
+    """The target and the comment of the iptables rule that decides."""
     space = Space("vpc")
-    egress, ingress = chains(rules, NICS, space)
+    parts = {chain.name: chain.rules for chain in chains(rules, NICS, space, limits)}
     sets = {one.name: one.members for one in space.sets}
-    target, _ = verdict((ingress if direction == "INGRESS" else egress).rules, sets, packet)
-    return target in {"ACCEPT", "RETURN"}
+    return verdict(parts[direction.lower()], sets, packet, parts)
+
+
+def decided(rules: Sequence[Firewall], packet: Packet, direction: str) -> bool:
+    return met(rules, packet, direction)[0] in {"ACCEPT", "RETURN"}
 
 
 # -- the documentation ------------------------------------------------------------------------------------------------
@@ -175,6 +187,52 @@ PACKETS = st.builds(Packet, ADDRESSES, ADDRESSES, st.sampled_from([1, 4, 6, 17, 
 @given(st.lists(any_rule(), max_size=6), PACKETS, st.sampled_from(["INGRESS", "EGRESS"]))
 def test_iptables_decides_what_is_documented(rules: list[Firewall], packet: Packet, direction: str) -> None:
     assert decided(rules, packet, direction) == documented(rules, packet, direction)
+
+
+LIMITS = st.sampled_from([
+    Limits(flat=0, leaf=1), Limits(flat=2, leaf=1, copies=20), Limits(flat=2, leaf=3, copies=1),
+    Limits(flat=2, leaf=1, copies=20, depth=2),
+])  # fmt: skip
+
+
+@pytest.mark.behaviour("4.1.5", "4.1.6")
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_rule(), min_size=1, max_size=40), st.lists(PACKETS, min_size=1, max_size=20), LIMITS)
+def test_a_decision_tree_finds_the_same_rule(rules: list[Firewall], packets: list[Packet], limits: Limits) -> None:
+    for packet in packets:
+        for direction in ("INGRESS", "EGRESS"):
+            assert met(rules, packet, direction, limits) == met(rules, packet, direction)
+
+
+def many(count: int) -> list[Firewall]:
+    """Rules as large projects have them: by range and port, by tag, and some for everybody."""
+    return [
+        rule(
+            f"r{number}", priority=1 + number,
+            allowed=[{"IPProtocol": "tcp", "ports": [str(1 + number % 900)]}],
+            sourceRanges=[f"10.{number % 200}.{number // 200}.0/24"],
+            **({"targetTags": ["web", "db"][number % 2 :]} if number % 3 else {}),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [129, 1000, 5000])
+def test_the_tree_is_flat_and_not_too_large(count: int) -> None:
+    """No packet meets many rules, and there are not many copies."""
+    parts = {chain.name: chain.rules for chain in chains(many(count), NICS, Space("vpc")) if chain.name != EGRESS}
+
+    def longest(name: str) -> int:
+        """The most rules that a packet can meet from here on."""
+        after, most = 0, 0
+        for text in parts[name]:
+            after += 1
+            if "-g " in text:
+                most = max(most, after + longest(text.rpartition("-g ")[2]))
+        return max(most, after)
+
+    assert longest(INGRESS) <= 64
+    assert sum(map(len, parts.values())) <= 4 * count
 
 
 @given(st.lists(any_rule(), max_size=6), st.integers(1, 200))
