@@ -36,6 +36,7 @@ from tests.kernel.spaces import Paths, spaces
 NUMBER = int(os.environ.get("TESTBED_PROOF", "40"))
 """Networks."""
 MORE = "TESTBED_PROOF" in os.environ
+pytestmark = pytest.mark.timeout(900)  # on a busy machine
 KEPT = Path(__file__).parent / "oracle"
 DEAD_ENDS = frozenset({
     Cause.NO_ROUTE, Cause.ROUTE_BLACKHOLE, Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED, Cause.INSTANCE_NOT_RUNNING,
