@@ -15,7 +15,7 @@ from threading import Event
 
 import docker
 
-from testbed.control import connectors
+from testbed.control import connectors, dynamic_routing
 from testbed.control.executor import Executor
 from testbed.control.health import INTERVAL, ended
 from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
@@ -132,6 +132,7 @@ class Watch:
         reconciler = self._of(store)
         self._executor.round(store, reconciler)
         topology = topology_of(store)
+        self._learn(reconciler, topology)
         changed = self._probe(reconciler, topology)
         for name, health in changed.items():
             log.info("%s is %s", name, health)
@@ -144,6 +145,23 @@ class Watch:
             self._wake.set()  # an operation may have waited for it
         running = {name: pid for name, pid in store.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
+
+    def _learn(self, reconciler: Reconciler, topology: Topology) -> None:
+        """Take the routes that BGP has brought into the networks, and those that it has withdrawn out of them."""
+        store = reconciler.store
+        found = dynamic_routing.learned(topology, store.running, store.processes())
+        if found == store.learned:
+            return
+        for mark, routes in (
+            ("learned", set(found) - set(store.learned)),
+            ("withdrawn", set(store.learned) - set(found)),
+        ):
+            for route in sorted(routes):
+                log.info("%s at %s: %s, priority %s", mark, route.node, route.destination, route.priority)
+        store.learned = found
+        if ended(store.processes()):
+            reconciler.forget()  # what is missing is started, and configured
+        reconciler.advance(topology)
 
     def _probe(self, reconciler: Reconciler, topology: Topology) -> Mapping[str, Health]:
         """Take note of what health checks found, and begin the next: an instance that is silent holds nobody up."""

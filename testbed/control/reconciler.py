@@ -160,6 +160,10 @@ class Reconciler:
         for space in changed:
             adjust(before[space.name], space, _path(new, space, pids))
 
+    def forget(self) -> None:
+        """Look at everything the next time: nodes have ended."""
+        self._made = None
+
     def _remember(self, plan: Plan) -> None:
         self._made = (self.store.begin_revision(), plan)
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from testbed.control import faults, operations, resources
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.given_names import PREFIX, free_serial
-from testbed.fabric.running import ConnectorInstance, Health, Running
+from testbed.fabric.running import ConnectorInstance, Health, LearnedRoute, Running
 from testbed.model.base import COMPUTE_NAME
 from testbed.model.topology import MAX_NAME, Topology
 from testbed.paths import state_root
@@ -39,6 +39,7 @@ _SCHEMA = """
                                            serial INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
                                           health TEXT NOT NULL, machine_type TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS learned (node TEXT NOT NULL, destination TEXT NOT NULL, priority INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
 """
 _TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA
@@ -246,7 +247,7 @@ class Store:
         """The running state, as the compiler reads it."""
         return Running(
             dict(self._db.execute("SELECT key, value FROM addresses")), self.instances,
-            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.load_generator,
+            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.load_generator, self.learned,
         )  # fmt: skip
 
     def set_addresses(self, addresses: Mapping[str, str]) -> None:
@@ -264,6 +265,19 @@ class Store:
         gone = [(row[0],) for row in self._db.execute("SELECT instance FROM auth_strings") if row[0] not in rows]
         self._db.executemany("DELETE FROM auth_strings WHERE instance = ?", gone)
         self._db.executemany("INSERT OR IGNORE INTO auth_strings VALUES (?, ?)", rows.items())
+
+    @property
+    def learned(self) -> tuple[LearnedRoute, ...]:
+        """What BGP has brought, as it was seen last, in order."""
+        rows = self._db.execute("SELECT node, destination, priority FROM learned ORDER BY node, destination, priority")
+        return tuple(LearnedRoute(*row) for row in rows)
+
+    @learned.setter
+    def learned(self, routes: Iterable[LearnedRoute]) -> None:
+        with self.transaction():
+            self._db.execute("DELETE FROM learned")
+            rows = [(route.node, route.destination, route.priority) for route in routes]
+            self._db.executemany("INSERT INTO learned VALUES (?, ?, ?)", rows)
 
     @property
     def instances(self) -> tuple[ConnectorInstance, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
-from testbed.fabric.given_names import PREFIX, give, interface, runtimes
+from testbed.fabric.given_names import PREFIX, give, interface, runtimes, site_tunnel
 from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node
@@ -30,6 +30,8 @@ DIRECT_EGRESS_POOL = IPv4Network("192.0.2.0/24")
 """The dynamic pool from which serverless runtimes reach the internet directly (behaviour 3.2.4; RFC 5737)."""
 INTERNET = IPv4Network("203.0.113.0/24")
 """The internet segment's own hosts (RFC 5737)."""
+INSIDE_POOL = IPv4Network("169.254.254.0/24")
+"""The addresses, in their networks, of the nodes of route-based tunnels: they send ICMP errors under them."""
 PRODUCER_POOL = IPv4Network("10.255.0.0/16")
 """Where a Redis instance's /29 is taken from if none was asked for (our choice; Google picks one: behaviour 4.9.2)."""
 
@@ -151,6 +153,7 @@ def _host_requests(
                     yield _Request(names[PREFIX + key], region, share)
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
+    yield from _tunnel_requests(topology)
     in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))
     for redis in topology.redis.instances:
         given = redis.reserved_ip_range
@@ -208,6 +211,29 @@ def _external_requests(topology: Topology) -> Iterator[_Request]:
     for router in topology.compute.routers:
         for nat in (one for one in router.nats if not one.nat_ips):
             yield from map(request, address_keys(topology, router, nat))
+
+
+def interface_address(gateway: str, number: int) -> str:
+    """The key of the external address of an interface of an HA VPN gateway."""
+    return f"{gateway}/interfaces/{number}"
+
+
+def inside(node: str) -> str:
+    """The key of the address that the node of a route-based tunnel has in its network, by the node's key."""
+    return f"{node}/inside"
+
+
+def _tunnel_requests(topology: Topology) -> Iterator[_Request]:
+    for gateway in topology.compute.vpn_gateways:
+        for one in gateway.vpn_interfaces:
+            key = interface_address(gateway.full_name, one.id)
+            yield _Request(key, "internet", EXTERNAL_POOL, one.ip_address)
+    for tunnel in topology.compute.vpn_tunnels:
+        if tunnel.vpn_gateway is not None:
+            yield _Request(inside(tunnel.full_name), "inside", INSIDE_POOL)
+    for site in topology.on_prem.sites:
+        for index in range(1, len(site.gateway.tunnels) if site.gateway.dynamic else 0):
+            yield _Request(inside(site_tunnel(site.name, index)), "inside", INSIDE_POOL)
 
 
 def redis_host(cidr: str) -> str:

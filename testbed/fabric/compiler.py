@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from testbed.fabric import direct, given_names, managed_rules, node_specs
+from testbed.fabric import direct, dynamic_routes, given_names, managed_rules, node_specs
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.edge import Edge
 from testbed.fabric.firewall import Nic
@@ -21,16 +21,15 @@ from testbed.fabric.plan import Route as PlanRoute
 from testbed.fabric.running import Running
 from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
 from testbed.fabric.vpc import Translation, Vpc, route_metric
-from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
+from testbed.fabric.vpn import Gateways
+from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.base import last
 from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
 from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
-from testbed.model.ranges import gateway as gateway_address
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
-from testbed.model.vpn import external_address
 from testbed.model.workload import Workload
 
 LINK_MTU = 1500
@@ -74,12 +73,15 @@ class _Compiler:
         self._runtimes(connectors)
         self._connector_instances(connectors)
         self._peerings()
-        self._vpn_gateways(internet)
+        vpn = Gateways(self.topology, self.running, self.wiring, internet, self.nodes)
+        vpn.classic(self.vpcs)
+        vpn.high_availability(self.vpcs)
         for index, network in enumerate(self.topology.compute.networks):
             self._connect(network, internet, connectors, index)
         self._static_routes(internet)
         self._front_end(internet)
-        self._outside(internet)
+        self._outside(internet, vpn)
+        dynamic_routes.install(self.topology, self.running, self.vpcs)
         for vpc in self.vpcs.values():
             vpc.finish()
         for region in self.regions.values():
@@ -162,12 +164,6 @@ class _Compiler:
                 if route.imported:
                     custom = route.priority if route.type == "STATIC_PEERING_ROUTE" else None
                     self.vpcs[mine].learn(self.vpcs[theirs], route.range, custom)
-
-    def _importers(self, network: str) -> Iterator[str]:
-        """The ranges of peered networks that import a network's static routes: they can be reached from behind them."""
-        for (mine, theirs), sides in active(self.topology.compute.networks).items():
-            if mine == network and sides.mine.export_custom_routes and sides.theirs.import_custom_routes:
-                yield from self.topology.ranges_of(theirs)
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -256,26 +252,6 @@ class _Compiler:
             if subnet.network == name and subnet.private_ip_google_access
         ]
 
-    def _vpn_gateways(self, internet: Space) -> None:
-        """A gateway is a router with one foot on the internet and one in the network."""
-        compute = self.topology.compute
-        for index, gateway in enumerate(compute.target_vpn_gateways):
-            vpc = self.vpcs[gateway.network]
-            address = external_address(gateway.full_name, compute.forwarding_rules)
-            if address is None:  # it is being made, piece by piece
-                continue
-            external = self._address(address)
-            name = self._name(gateway.full_name)
-            node = self.wiring.node(name, ROUTER)
-            self.wiring.attach(node, "internet", internet, external, mtu=LINK_MTU)
-            local = [*self.topology.ranges_of(gateway.network), *self._importers(gateway.network)]
-            # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
-            node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
-            inside = f"169.254.2.{index + 1}"
-            self.wiring.attach(node, "vpc", vpc.space, inside, mtu=vpc.mtu, routes=local, forwards=True)
-            tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
-            self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
-
     def _static_routes(self, internet: Space) -> None:
         tunnels = {tunnel.full_name: tunnel for tunnel in self.topology.compute.vpn_tunnels}
         for route in self.topology.compute.routes:
@@ -319,7 +295,7 @@ class _Compiler:
         }
         self.nodes.append(node_specs.front_end(self.topology.served, upstreams))
 
-    def _outside(self, internet: Space) -> None:
+    def _outside(self, internet: Space, vpn: Gateways) -> None:
         for region in self.regions.values():
             region.connect_internet(internet)
         for host in self.topology.internet.hosts:
@@ -332,19 +308,11 @@ class _Compiler:
             names = {w.host: self._address(FRONT_END) for w in self.topology.served}
             self.nodes.append(node_specs.load_generator(names))
         for site in self.topology.on_prem.sites:
-            segment = self.wiring.segment(self._name(given_names.site(site.name)))
-            gateway = self.wiring.node(self._name(given_names.site(site.name, "gateway")), ROUTER)
-            self.wiring.attach(gateway, "internet", internet, site.gateway.external_address, mtu=LINK_MTU)
-            port = self.wiring.attach(
-                gateway, "lan", segment, site.gateway.internal_address, mtu=LINK_MTU, routes=[site.range],
-                forwards=True,
-            )  # fmt: skip
-            segment.routes.add(_via(DEFAULT, port, site.gateway.internal_address))
+            segment = vpn.site(site)
             for host in site.hosts:
                 name = self._name(given_names.site(site.name, f"hosts/{host.name}"))
                 self.wiring.attach(self.wiring.node(name), "eth0", segment, host.address, mtu=LINK_MTU)
                 self.nodes.append(node_specs.host(host, name, "on-prem-host"))
-            self.nodes.append(node_specs.site_gateway(site, gateway.name))
             segment.tables.append(self.wiring.anti_spoofing(segment))
 
 

@@ -74,6 +74,11 @@ def site(name: str, part: str = "") -> str:
     return f"site/{name}/{part}"
 
 
+def site_tunnel(name: str, index: int) -> str:
+    """The key of the node of one of the tunnels of a site's gateway, where each has its own."""
+    return site(name, f"gateway/{index}" if index else "gateway")
+
+
 def short_name(name: str) -> str:
     """What a node or segment would be called if it were alone."""
     return name.partition(".")[0]
@@ -128,19 +133,30 @@ def _parts(topology: Topology) -> Iterator[_Part]:
     yield from _segments(topology)
     for instance in topology.compute.instances:
         yield _Part(instance.full_name, instance.name, "vm", instance.zone)
-    for gateway in topology.compute.target_vpn_gateways:
-        yield _Part(gateway.full_name, gateway.name, "vpn", segment(gateway.full_name, "regions"))
+    yield from _vpn(topology)
     for redis in topology.redis.instances:
         yield _Part(redis.full_name, redis.id, "redis", segment(redis.full_name, "locations"))
     for host in topology.internet.hosts:
         yield _Part(internet_host(host.name), host.name, "host", "internet")
     for place in topology.on_prem.sites:
-        yield _Part(site(place.name, "gateway"), place.gateway.name, "gateway", place.name)
         for host in place.hosts:
             yield _Part(site(place.name, f"hosts/{host.name}"), host.name, "host", place.name)
     for workload in topology.workloads:
         for index, key in enumerate(runtimes(workload)):
             yield _Part(key, names.runtime_node(workload.id, index), _KINDS[workload.kind], workload.region)
+
+
+def _vpn(topology: Topology) -> Iterator[_Part]:
+    """Gateways, and tunnels that have nodes of their own."""
+    for gateway in topology.compute.target_vpn_gateways:
+        yield _Part(gateway.full_name, gateway.name, "vpn", segment(gateway.full_name, "regions"))
+    for tunnel in topology.compute.vpn_tunnels:
+        if tunnel.vpn_gateway is not None:
+            yield _Part(tunnel.full_name, tunnel.name, "tunnel", segment(tunnel.full_name, "regions"))
+    for place in topology.on_prem.sites:
+        yield _Part(site(place.name, "gateway"), place.gateway.name, "gateway", place.name)
+        for index in range(1, len(place.gateway.tunnels) if place.gateway.dynamic else 0):
+            yield _Part(site_tunnel(place.name, index), f"{place.gateway.name}-{index}", "gateway", place.name)
 
 
 def _segments(topology: Topology) -> Iterator[_Part]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from testbed.fabric.bgp import Session
 from testbed.fabric.plan import Node
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.compute import Instance
@@ -13,7 +15,7 @@ from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.outside import Host, Site
 from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.redis import Instance as RedisInstance
-from testbed.model.vpn import VpnTunnel
+from testbed.model.vpn import EVERYTHING, VpnTunnel
 from testbed.model.workload import Workload
 
 MIB = 1 << 20
@@ -21,6 +23,12 @@ GIB = 1 << 30
 RUNTIME_MEMORY = 512 * MIB
 """Cloud Run's default limit per instance (recalled)."""
 _WEB_PORT = 80
+TUNNEL = "tunnel"
+"""What the tunnel of a route-based tunnel's node is called there."""
+TUNNEL_DEVICE = "ipsec0"
+"""The device of user-space ESP in that node."""
+PAYLOAD_MTU = 1406
+"""Of a tunnel with AES-GCM, which is what Cloud VPN offers first (behaviour 4.10.6, 4.10.8)."""
 _VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
 """What strongSwan needs for its tun device and routes, and insists on for its ports; no other node has a capability."""
 
@@ -110,6 +118,45 @@ def site_gateway(site: Site, node: str) -> Node:
         }
         for index, tunnel in enumerate(site.gateway.tunnels)
     ])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RouteBased:
+    """One end of a tunnel with a node of its own."""
+
+    address: str
+    """Its external address."""
+    peer: str
+    secret: str = field(repr=False)
+    ike_version: int
+    session: Session | None
+    initiate: bool
+    """Whether it is this end that asks for the tunnel."""
+
+
+def route_based(name: str, kind: str, end: RouteBased) -> Node:
+    """The node of one route-based tunnel, with the BGP speaker beside it.
+
+    Whether it comes up is seen to by a program of the node; the device of user-space ESP is the tunnel's interface.
+    """
+    tunnel = {
+        "name": TUNNEL, "local_address": end.address, "peer_address": end.peer, "ike_version": end.ike_version,
+        "shared_secret": end.secret, "initiate": False, "local_selectors": [EVERYTHING],
+        "remote_selectors": [EVERYTHING],
+    }  # fmt: skip
+    session = end.session
+    interface = {
+        "tunnel": TUNNEL, "address": session and session.address, "mtu": PAYLOAD_MTU, "initiate": end.initiate,
+    }  # fmt: skip
+    spoken = {
+        "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
+        "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": TUNNEL_DEVICE,
+        "advertised": [{"range": one.range, "priority": one.priority} for one in session.advertised],
+    } if session else None  # fmt: skip
+    return Node(
+        name, kind, "testbed/bgp", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
+        variables=_variables(tunnels=[tunnel], interface=interface, **({"bgp": spoken} if spoken else {})),
+    )  # fmt: skip
 
 
 def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:

@@ -28,6 +28,17 @@ class ConnectorInstance:
     machine_type: str = "e2-micro"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class LearnedRoute:
+    """A route that a BGP speaker has learned from its peer."""
+
+    node: str
+    """The speaker's node."""
+    destination: str
+    priority: int
+    """The MED that the peer gave it; 0 if it gave none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The running state that the compiler needs."""
@@ -39,6 +50,8 @@ class Running:
     """AUTH strings of Redis instances by resource name."""
     load_generator: bool = False
     """Whether the load generator is on the internet segment."""
+    learned: tuple[LearnedRoute, ...] = ()
+    """What BGP has brought, from all nodes that speak it."""
 
     def name(self, key: str) -> str:
         """What a node or segment is called, by its key (`testbed.fabric.given_names`)."""

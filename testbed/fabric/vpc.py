@@ -15,15 +15,18 @@ from testbed.model.names import INTERNET
 from testbed.model.network import DEFAULT_MTU
 from testbed.model.ranges import GOOGLE_APIS, INTERNAL, METADATA_SERVER, SERVERLESS, gateway
 
-_IMPORTED = 1 << 17
+_IMPORTED = 1 << 18
 """What is added to the metric of an imported static route: it comes behind every route of the network's own."""
 _LAST_RESORT = 1 << 20
 """A metric behind every route of a user."""
 
 
 def route_metric(priority: int) -> int:
-    """The metric of a route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2)."""
-    return 1 + priority
+    """The metric of a static route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2).
+
+    That of a dynamic route is one more: it comes after static ones of equal priority.
+    """
+    return 1 + 2 * priority
 
 
 FLOWS = "flows"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import direct, network_checks
+from testbed.model import direct, network_checks, vpn_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -42,6 +42,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _connectors(topology)
         yield from _direct(topology)
         yield from _external_addresses(topology)
+        yield from vpn_checks.problems(topology)
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:
@@ -53,6 +54,7 @@ def omissions(topology: Topology) -> Iterator[Problem]:
     yield from _peers(topology)
     yield from _workloads(topology)
     yield from _vpn(topology)
+    yield from vpn_checks.omissions(topology)
 
 
 def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
@@ -62,7 +64,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
         "networks": c.networks, "subnetworks": c.subnetworks, "firewalls": c.firewalls, "routes": c.routes,
         "addresses": c.addresses, "globalAddresses": c.global_addresses, "routers": c.routers, "instances": c.instances,
         "targetVpnGateways": c.target_vpn_gateways, "forwardingRules": c.forwarding_rules,
-        "vpnTunnels": c.vpn_tunnels,
+        "vpnGateways": c.vpn_gateways, "externalVpnGateways": c.external_vpn_gateways, "vpnTunnels": c.vpn_tunnels,
     }  # fmt: skip
     for key, resources in compute.items():
         yield ("compute", key), [r.full_name for r in resources]
@@ -208,6 +210,10 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
         (("onPrem", "sites", i, "gateway", "externalAddress"), s.gateway.external_address)
         for i, s in enumerate(topology.on_prem.sites)
     ]
+    given += [
+        (("compute", "vpnGateways", i, "vpnInterfaces", j, "ipAddress"), one.ip_address)
+        for i, gateway in enumerate(c.vpn_gateways) for j, one in enumerate(gateway.vpn_interfaces)
+    ]  # fmt: skip
     reserved = {a.address for _, a in external}
     used_by_instances: set[str] = set()
     for i, instance in enumerate(c.instances):
@@ -226,7 +232,7 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
 
 
 def _vpn(topology: Topology) -> Iterator[Problem]:
-    """A classic gateway needs three forwarding rules with one address; HA VPN is not built."""
+    """A classic gateway needs three forwarding rules with one address."""
     rules = topology.compute.forwarding_rules
     for i, gateway in enumerate(topology.compute.target_vpn_gateways):
         have = {(r.ip_protocol, r.port_range) for r in rules if r.target == gateway.full_name}
@@ -236,7 +242,3 @@ def _vpn(topology: Topology) -> Iterator[Problem]:
             yield Problem(path, f"{gateway.name} has no forwarding rule for {what}", gateway.name)
         elif external_address(gateway.full_name, rules) is None:
             yield Problem(path, f"the forwarding rules of {gateway.name} have different addresses", gateway.name)
-    for i, tunnel in enumerate(topology.compute.vpn_tunnels):
-        if tunnel.vpn_gateway is not None:
-            path = ("compute", "vpnTunnels", i, "vpnGateway")
-            yield Problem(path, "tunnels of HA VPN gateways carry no packets yet", tunnel.vpn_gateway)

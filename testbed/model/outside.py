@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from testbed.model.base import ComputeName, Resource
 from testbed.model.ranges import Address, Range
+from testbed.model.router import DEFAULT_PRIORITY, link_local
 
 
 class Host(Resource):
@@ -19,14 +20,38 @@ class Host(Resource):
     image: str = "testbed/vm"
 
 
+class Session(Resource):
+    """The on-prem side of a BGP session through a tunnel."""
+
+    ip_range: str
+    """Its address, with the length of the range: `169.254.0.2/30`."""
+    peer_ip_address: Address
+    peer_asn: int = Field(ge=1, le=4_294_967_294)
+    advertised_route_priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=65535)
+    """The MED of what is advertised: Cloud Router takes it for the priority of the route."""
+
+    @field_validator("ip_range")
+    @classmethod
+    def _link_local(cls, value: str) -> str:
+        return link_local(value)
+
+
 class PeerTunnel(Resource):
-    """The on-prem side of an IPsec tunnel."""
+    """The on-prem side of an IPsec tunnel: with static routes, or with BGP."""
 
     peer_ip: Address
     shared_secret: str = Field(min_length=8, max_length=64, repr=False)
     ike_version: int = Field(default=2, ge=1, le=2)
-    remote_ranges: tuple[Range, ...] = Field(min_length=1)
+    remote_ranges: tuple[Range, ...] = ()
     """Ranges behind the peer: the on-prem gateway's static routes and the tunnel's remote traffic selector."""
+    bgp: Session | None = None
+    """The tunnel is route-based then: its selectors are 0.0.0.0/0, and what it is for is learned."""
+
+    @model_validator(mode="after")
+    def _static_or_dynamic(self) -> Self:
+        if bool(self.remote_ranges) == (self.bgp is not None):
+            raise ValueError("exactly one of remoteRanges and bgp must be given")
+        return self
 
 
 class VpnGateway(Resource):
@@ -37,6 +62,29 @@ class VpnGateway(Resource):
     internal_address: Address
     tunnels: tuple[PeerTunnel, ...] = ()
 
+    @model_validator(mode="after")
+    def _one_way_of_routing(self) -> Self:
+        if len({tunnel.bgp is None for tunnel in self.tunnels}) > 1:
+            raise ValueError(f"the tunnels of {self.name} must all have bgp, or none of them")
+        if len({tunnel.peer_ip for tunnel in self.tunnels}) < len(self.tunnels):
+            raise ValueError(f"two tunnels of {self.name} have the same peerIp")
+        return self
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether its tunnels have BGP."""
+        return any(tunnel.bgp is not None for tunnel in self.tunnels)
+
+
+class SiteBgp(Resource):
+    """What a site says by BGP."""
+
+    asn: int = Field(ge=1, le=4_294_967_294)
+    keepalive_interval: int = Field(default=20, ge=1, le=60)
+    """Seconds; a session without a sign for three times as long is over."""
+    advertised_ranges: tuple[Range, ...] = ()
+    """The site's range, unless others are given."""
+
 
 class Site(Resource):
     """An on-prem network behind a VPN gateway."""
@@ -46,6 +94,7 @@ class Site(Resource):
     name: ComputeName
     range: Range
     gateway: VpnGateway
+    bgp: SiteBgp | None = None
     hosts: tuple[Host, ...] = ()
 
     @model_validator(mode="after")
@@ -57,4 +106,10 @@ class Site(Resource):
                 raise ValueError(f"{name} has the address {address}, which is not in the site's range {self.range}")
         if len({*inside.values()}) < len(self.hosts) + 1:
             raise ValueError("two machines of the site have the same address, or the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _sessions_have_an_asn(self) -> Self:
+        if self.gateway.dynamic and self.bgp is None:
+            raise ValueError(f"the site {self.name} needs an ASN (bgp.asn): tunnels of its gateway have bgp")
         return self

@@ -1,10 +1,11 @@
-"""Compute Engine: Cloud Routers, which carry Cloud NAT.  Their BGP has no effect on packets yet."""
+"""Compute Engine: Cloud Routers, which carry Cloud NAT and speak BGP (behaviour 4.11)."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from testbed.model.base import (
     AddressRef,
@@ -15,7 +16,9 @@ from testbed.model.base import (
     RegionName,
     Resource,
     SubnetworkRef,
+    TunnelRef,
 )
+from testbed.model.ranges import Address, Range
 
 
 class NatSubnetwork(Resource):
@@ -111,11 +114,53 @@ _PRIVATE_ASN = (range(64512, 65535), range(4_200_000_000, 4_294_967_295), range(
 """RFC 6996 (behaviour 4.11.5), and the one of Partner Interconnect (recalled)."""
 
 
-class Bgp(Resource):
-    """What a router would say by BGP."""
+LINK_LOCAL = IPv4Network("169.254.0.0/16")
+"""Where the addresses of BGP sessions are from (behaviour 4.11.5)."""
+DEFAULT_PRIORITY = 100
+"""The MED of what a router advertises in its own region (recalled)."""
+
+
+def link_local(value: str) -> str:
+    """The address of an interface with the length of its range: `169.254.0.1/30`.
+
+    Raises:
+        ValueError: it is none, or not link-local, or the range has no room for two.
+    """
+    interface = IPv4Interface(value)
+    if not (interface.network.subnet_of(LINK_LOCAL) and 29 <= interface.network.prefixlen <= 30):
+        raise ValueError("must be an address of a /29 or /30 in 169.254.0.0/16 (behaviour 4.11.5)")
+    if interface.ip not in {*interface.network.hosts()}:
+        raise ValueError(f"{interface.ip} is the first or the last address of {interface.network}")
+    return str(interface)
+
+
+class AdvertisedRange(Resource):
+    """A custom advertised range."""
+
+    range: Range
+    description: str = ""
+
+
+class _Advertisement(Resource):
+    """What is advertised (behaviour 4.11.1)."""
+
+    advertise_mode: Annotated[Literal["DEFAULT", "CUSTOM"], Constant] = "DEFAULT"
+    advertised_groups: tuple[Annotated[Literal["ALL_SUBNETS"], Constant], ...] = ()
+    advertised_ip_ranges: tuple[AdvertisedRange, ...] = ()
+
+    @model_validator(mode="after")
+    def _only_if_custom(self) -> Self:
+        if self.advertise_mode == "DEFAULT" and (self.advertised_groups or self.advertised_ip_ranges):
+            raise ValueError("advertisedGroups and advertisedIpRanges must be given with advertiseMode CUSTOM only")
+        return self
+
+
+class Bgp(_Advertisement):
+    """What a router says by BGP, unless a peer has its own."""
 
     asn: int | None = None
     keepalive_interval: int = Field(default=20, ge=20, le=60)
+    """Seconds; a session without a sign for three times as long is over (behaviour 4.11.5)."""
 
     @field_validator("asn")
     @classmethod
@@ -123,6 +168,48 @@ class Bgp(Resource):
         if value and not any(value in private for private in _PRIVATE_ASN):
             raise ValueError("must be an RFC 6996 private ASN, 64512-65534 or 4200000000-4294967294")
         return value
+
+
+class RouterInterface(Resource):
+    """An interface of a router: its end of a tunnel."""
+
+    name: ComputeName
+    ip_range: str | None = None
+    """Its address, with the length of the range: `169.254.0.1/30`."""
+    linked_vpn_tunnel: TunnelRef | None = None
+
+    @field_validator("ip_range")
+    @classmethod
+    def _link_local(cls, value: str | None) -> str | None:
+        return value and link_local(value)
+
+
+def _switch(value: Any) -> Any:
+    return {True: "TRUE", False: "FALSE"}.get(value, value) if isinstance(value, bool) else value
+
+
+class BgpPeer(_Advertisement):
+    """A BGP session of a router."""
+
+    gcloud: ClassVar = {"interface": "interfaceName"}
+    not_built: ClassVar = {
+        "md5AuthenticationKeyName": "the testbed's BGP sessions have no keys",
+        "exportPolicies": "the testbed has no route policies",
+        "importPolicies": "the testbed has no route policies",
+        "customLearnedIpRanges": "the testbed has no custom learned routes",
+    }
+
+    name: ComputeName
+    interface_name: ComputeName | None = None
+    ip_address: Address | None = None
+    """The router's own; that of the interface if it is not given."""
+    peer_ip_address: Address | None = None
+    peer_asn: int = Field(ge=1, le=4_294_967_294)
+    advertised_route_priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=65535)
+    """The MED of what is advertised."""
+    enable: Annotated[
+        Literal["TRUE", "FALSE"], BeforeValidator(_switch, Literal["TRUE", "FALSE"] | bool)
+    ] = "TRUE"  # fmt: skip
 
 
 class Router(Compute):
@@ -133,10 +220,36 @@ class Router(Compute):
     network: NetworkRef
     region: RegionName
     bgp: Bgp | None = None
+    interfaces: tuple[RouterInterface, ...] = ()
+    bgp_peers: tuple[BgpPeer, ...] = ()
     nats: tuple[RouterNat, ...] = ()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         if len({nat.name for nat in self.nats}) < len(self.nats):
             raise ValueError(f"two NAT gateways of {self.name} have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _sessions_fit(self) -> Self:
+        interfaces = {one.name: one for one in self.interfaces}
+        for kind, names in (
+            ("interfaces", [i.name for i in self.interfaces]),
+            ("peers", [p.name for p in self.bgp_peers]),
+        ):
+            if len({*names}) < len(names):
+                raise ValueError(f"two BGP {kind} of {self.name} have the same name")
+        for peer in self.bgp_peers:
+            if peer.interface_name is not None and peer.interface_name not in interfaces:
+                raise ValueError(f"BGP peer {peer.name}: there is no interface {peer.interface_name}")
+            given = interfaces[peer.interface_name].ip_range if peer.interface_name else None
+            own = IPv4Interface(given) if given else None
+            if own and peer.ip_address and peer.ip_address != str(own.ip):
+                raise ValueError(
+                    f"BGP peer {peer.name}: {peer.ip_address} is not the address of its interface, {own.ip}"
+                )
+            if own and peer.peer_ip_address and IPv4Interface(f"{peer.peer_ip_address}/32").ip not in own.network:
+                raise ValueError(f"BGP peer {peer.name}: {peer.peer_ip_address} is not in {own.network}")
+        if self.bgp_peers and (self.bgp is None or self.bgp.asn is None):
+            raise ValueError("a router with BGP peers needs an ASN (bgp.asn)")
         return self

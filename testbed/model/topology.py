@@ -25,7 +25,7 @@ from testbed.model.router import Router
 from testbed.model.run import Execution, Revision, Service, serving
 from testbed.model.secrets import Secret
 from testbed.model.vpcaccess import Connector
-from testbed.model.vpn import ForwardingRule, TargetVpnGateway, VpnTunnel
+from testbed.model.vpn import ExternalVpnGateway, ForwardingRule, HaVpnGateway, TargetVpnGateway, VpnTunnel
 from testbed.model.workload import Workload, from_execution, from_function, from_service, from_version
 
 MAX_NAME = 20
@@ -51,6 +51,8 @@ class Compute(Resource):
     instances: tuple[Instance, ...] = ()
     target_vpn_gateways: tuple[TargetVpnGateway, ...] = ()
     forwarding_rules: tuple[ForwardingRule, ...] = ()
+    vpn_gateways: tuple[HaVpnGateway, ...] = ()
+    external_vpn_gateways: tuple[ExternalVpnGateway, ...] = ()
     vpn_tunnels: tuple[VpnTunnel, ...] = ()
 
     @model_validator(mode="after")

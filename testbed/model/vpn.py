@@ -1,6 +1,6 @@
-"""Cloud VPN (behaviour 4.10): classic gateways, their forwarding rules, and tunnels with static routes.
+"""Cloud VPN (behaviour 4.10): classic gateways with their forwarding rules, HA gateways, gateways elsewhere, tunnels.
 
-Tunnels of HA VPN gateways can be made, but carry no packets: HA VPN has dynamic routing only (behaviour 4.10.1).
+Tunnels of classic gateways have static routes, those of HA gateways dynamic ones (behaviour 4.10.1): `model.router`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from testbed.model.base import AddressRef, Compute, Constant, GatewayRef, NetworkRef, Reference, RegionName
+from testbed.model.base import AddressRef, Compute, Constant, GatewayRef, NetworkRef, Reference, RegionName, Resource
 from testbed.model.ranges import Address, Range
 
-HaGatewayRef = Annotated[str, Reference("regions/-/vpnGateways", required=False)]
-"""Packets know nothing of HA VPN gateways: whether there is one is the API's to see."""
+HaGatewayRef = Annotated[str, Reference("regions/-/vpnGateways")]
+ExternalGatewayRef = Annotated[str, Reference("global/externalVpnGateways")]
+RouterRef = Annotated[str, Reference("regions/-/routers")]
+EVERYTHING = "0.0.0.0/0"
 
 
 class TargetVpnGateway(Compute):
@@ -56,6 +58,59 @@ def external_address(gateway: str, rules: Iterable[ForwardingRule]) -> str | Non
     return addresses.pop() if whole and len(addresses) == 1 else None
 
 
+class VpnInterface(Resource):
+    """One of the two interfaces of an HA VPN gateway."""
+
+    id: Literal[0, 1]
+    ip_address: Address | None = None
+    """Without it the testbed picks one, as Google always does."""
+
+
+class HaVpnGateway(Compute):
+    """An HA VPN gateway: two interfaces with an external address each (behaviour 4.10.1)."""
+
+    collection: ClassVar[str] = "regions/-/vpnGateways"
+
+    network: NetworkRef
+    region: RegionName
+    stack_type: Annotated[Literal["IPV4_ONLY"], Constant] = "IPV4_ONLY"
+    vpn_interfaces: tuple[VpnInterface, ...] = (VpnInterface(id=0), VpnInterface(id=1))
+
+    @model_validator(mode="after")
+    def _two_interfaces(self) -> Self:
+        if sorted(interface.id for interface in self.vpn_interfaces) != [0, 1]:
+            raise ValueError("an HA VPN gateway has the interfaces 0 and 1")
+        return self
+
+
+class ExternalInterface(Resource):
+    """One of the interfaces of a gateway elsewhere."""
+
+    id: int = Field(ge=0, le=3)
+    ip_address: Address
+
+
+REDUNDANCY = {"SINGLE_IP_INTERNALLY_REDUNDANT": 1, "TWO_IPS_REDUNDANCY": 2, "FOUR_IPS_REDUNDANCY": 4}
+"""How many interfaces a gateway elsewhere has."""
+
+
+class ExternalVpnGateway(Compute):
+    """What Google knows of a gateway elsewhere: the addresses that it has on the internet."""
+
+    collection: ClassVar[str] = "global/externalVpnGateways"
+
+    redundancy_type: Annotated[
+        Literal["SINGLE_IP_INTERNALLY_REDUNDANT", "TWO_IPS_REDUNDANCY", "FOUR_IPS_REDUNDANCY"], Constant
+    ] = "SINGLE_IP_INTERNALLY_REDUNDANT"
+    interfaces: tuple[ExternalInterface, ...]
+
+    @model_validator(mode="after")
+    def _as_many_as_it_says(self) -> Self:
+        if sorted(one.id for one in self.interfaces) != list(range(REDUNDANCY[self.redundancy_type])):
+            raise ValueError(f"Number of interfaces does not fit {self.redundancy_type}.")
+        return self
+
+
 class VpnTunnel(Compute):
     """An IPsec tunnel between a VPN gateway and a peer."""
 
@@ -65,12 +120,19 @@ class VpnTunnel(Compute):
     target_vpn_gateway: GatewayRef | None = None
     vpn_gateway: HaGatewayRef | None = None
     """An HA VPN gateway."""
+    vpn_gateway_interface: Literal[0, 1] = 0
+    peer_external_gateway: ExternalGatewayRef | None = None
+    peer_external_gateway_interface: int = Field(default=0, ge=0, le=3)
+    peer_gcp_gateway: HaGatewayRef | None = None
+    """The peer is the interface of the same number of another network's gateway."""
+    router: RouterRef | None = None
+    """Speaks BGP through a tunnel of an HA gateway."""
     peer_ip: Address | None = None
     shared_secret: str = Field(min_length=8, max_length=64, repr=False)
     ike_version: Literal[1, 2] = 2
     """Behaviour 4.10.2."""
-    local_traffic_selector: tuple[Range, ...] = ("0.0.0.0/0",)
-    remote_traffic_selector: tuple[Range, ...] = ("0.0.0.0/0",)
+    local_traffic_selector: tuple[Range, ...] = (EVERYTHING,)
+    remote_traffic_selector: tuple[Range, ...] = (EVERYTHING,)
 
     @model_validator(mode="after")
     def _one_gateway(self) -> Self:
@@ -78,4 +140,8 @@ class VpnTunnel(Compute):
             raise ValueError("exactly one of targetVpnGateway and vpnGateway must be given")
         if self.target_vpn_gateway is not None and self.peer_ip is None:
             raise ValueError("a tunnel of a classic gateway needs peerIp")
+        if self.vpn_gateway is not None and {*self.local_traffic_selector, *self.remote_traffic_selector} != {
+            EVERYTHING
+        }:
+            raise ValueError("Traffic selectors are for classic VPN tunnels only.")  # behaviour 4.10.4
         return self

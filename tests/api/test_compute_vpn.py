@@ -1,4 +1,4 @@
-"""compute VPN: a classic gateway is whole piece by piece; HA VPN is kept as records."""
+"""compute VPN: a classic gateway is whole piece by piece; a tunnel of an HA gateway is a node of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from testbed.control.observation import BgpState
 from testbed.fabric.plan import Plan
+from testbed.fabric.running import LearnedRoute
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
@@ -151,26 +153,89 @@ def ha(api: Api, **more: Any) -> dict[str, Any]:
         "name": "peer", "redundancyType": "SINGLE_IP_INTERNALLY_REDUNDANT",
         "interfaces": [{"id": 0, "ipAddress": "203.0.113.60"}],
     })  # fmt: skip
+    return again(api, **more)
+
+
+def again(api: Api, **more: Any) -> dict[str, Any]:
     body = {
         "name": "t0", "vpnGateway": "regions/us-central1/vpnGateways/ha", "vpnGatewayInterface": 0,
         "peerExternalGateway": "global/externalVpnGateways/peer", "peerExternalGatewayInterface": 0,
         "sharedSecret": SECRET, **more,
     }  # fmt: skip
     api.post(f"{REGION}/vpnTunnels", body)
-    return api.get(f"{REGION}/vpnTunnels/t0")
+    return api.get(f"{REGION}/vpnTunnels/{body['name']}")
 
 
-def test_ha_vpn_says_that_it_carries_nothing(api: Api) -> None:
+@pytest.mark.behaviour("4.10.1", "4.10.4")
+def test_a_tunnel_of_an_ha_gateway_is_a_node(api: Api) -> None:
     tunnel = ha(api)
-    assert tunnel["status"] == "NO_INCOMING_PACKETS"
-    assert "carry no packets" in tunnel["detailedStatus"]
+    assert tunnel["status"] == "FIRST_HANDSHAKE"
+    assert tunnel["peerIp"] == "203.0.113.60"
+    assert tunnel["localTrafficSelector"] == tunnel["remoteTrafficSelector"] == ["0.0.0.0/0"]
     assert tunnel["vpnGateway"].endswith("/regions/us-central1/vpnGateways/ha")
-    gateway = api.get(f"{REGION}/vpnGateways/ha")
-    assert gateway["vpnInterfaces"] == [{"id": 0}, {"id": 1}]
+    first, second = api.get(f"{REGION}/vpnGateways/ha")["vpnInterfaces"]
+    assert (first["id"], second["id"]) == (0, 1)
+    assert first["ipAddress"] != second["ipAddress"]
     (connection,) = api.get(f"{REGION}/vpnGateways/ha/getStatus")["result"]["vpnConnections"]
     assert connection["peerExternalGateway"].endswith("/global/externalVpnGateways/peer")
     assert connection["state"]["state"] == "CONNECTION_REDUNDANCY_NOT_MET"
-    assert plan(api).nodes == ()
+    (node,) = plan(api).nodes
+    assert (node.name, node.image) == ("t0", "testbed/bgp")
+    assert "bgp" not in node.variables
+    again(api, name="t1", vpnGatewayInterface=1)
+    (connection,) = api.get(f"{REGION}/vpnGateways/ha/getStatus")["result"]["vpnConnections"]
+    assert connection["state"]["state"] == "CONNECTION_REDUNDANCY_MET"
+
+
+@pytest.mark.behaviour("4.10.3")
+@pytest.mark.parametrize(
+    ("peer", "said", "status"),
+    [
+        ("203.0.113.60", "nothing", "FIRST_HANDSHAKE"),
+        ("203.0.113.60", "parsed IKE_AUTH response 1 [ N(AUTH_FAILED) ]", "AUTHORIZATION_ERROR"),
+        ("203.0.113.60", "parsed IKE_SA_INIT response 0 [ N(NO_PROP) ]", "NEGOTIATION_FAILURE"),
+        ("203.0.113.60", "retransmit 1 of request with message ID 0", "NO_INCOMING_PACKETS"),
+        ("203.0.113.61", "parsed IKE_AUTH response 1 [ N(AUTH_FAILED) ]", "FIRST_HANDSHAKE"),
+    ],
+)
+def test_the_status_of_a_tunnel_that_is_down(
+    api: Api, monkeypatch: pytest.MonkeyPatch, peer: str, said: str, status: str
+) -> None:  # fmt: skip
+    ha(api)
+    log = [
+        f"T 05[NET] received packet: from {peer}[500] to 198.51.100.2[500] (9 bytes)", f"T 05[ENC] {said}",
+        f"T 05[NET] sending packet: from 198.51.100.2[500] to {peer}[500] (9 bytes)",
+    ]  # fmt: skip
+    monkeypatch.setattr(api.plane.nodes, "log", {"t0": "\n".join(log)}.get)
+    assert api.get(f"{REGION}/vpnTunnels/t0")["status"] == status
+
+
+@pytest.mark.behaviour("4.11.1", "4.11.5")
+def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.post(f"{REGION}/routers", {"name": "r", "network": "global/networks/vpc", "bgp": {"asn": 64512}})
+    ha(api, router="regions/us-central1/routers/r")
+    end = {"name": "i", "ipRange": "169.254.1.1/30", "linkedVpnTunnel": "regions/us-central1/vpnTunnels/t0"}
+    session = {"name": "p", "interfaceName": "i", "peerIpAddress": "169.254.1.2", "peerAsn": 65010}
+    api.patch(f"{REGION}/routers/r", {"interfaces": [end], "bgpPeers": [session]})
+    (node,) = plan(api).nodes
+    assert node.variables["bgp"] == {
+        "address": "169.254.1.1", "asn": 64512, "peer_address": "169.254.1.2", "peer_asn": 65010, "keepalive": 20,
+        "device": "ipsec0", "advertised": [{"range": "10.0.0.0/24", "priority": 100}],
+    }  # fmt: skip
+    monkeypatch.setattr(api.plane.nodes, "bgp", {"t0": BgpState("Established", "", 1, 1)}.get)
+    api.store.learned = [LearnedRoute("t0", "192.168.10.0/24", 50)]
+    result = api.get(f"{REGION}/routers/r/getRouterStatus")["result"]
+    (peer,) = result["bgpPeerStatus"]
+    assert (peer["status"], peer["state"], peer["numLearnedRoutes"]) == ("UP", "Established", 1)
+    assert (peer["ipAddress"], peer["advertisedRoutes"][0]["destRange"]) == ("169.254.1.1", "10.0.0.0/24")
+    (route,) = result["bestRoutes"]
+    assert (route["destRange"], route["priority"], route["nextHopIp"]) == ("192.168.10.0/24", 50, "169.254.1.2")
+    with pytest.raises(Refused, match="already being used by 'projects/demo/regions/us-central1/routers/r'"):
+        api.delete(f"{REGION}/vpnTunnels/t0")
+    with pytest.raises(Refused, match=r"not in 169\.254\.1\.0/30"):
+        api.patch(f"{REGION}/routers/r", {"bgpPeers": [{**session, "peerIpAddress": "169.254.2.2"}]})
+    with pytest.raises(Refused, match=r"169\.254\.0\.0/16"):
+        api.patch(f"{REGION}/routers/r", {"interfaces": [{**end, "ipRange": "10.1.1.1/30"}]})
 
 
 def test_ha_gateways_in_use_are_not_deleted(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Cloud Routers with Cloud NAT (behaviour 4.11, 4.13).  What is said of BGP is kept, and no session is ever up."""
+"""Cloud Routers with Cloud NAT and BGP (behaviour 4.11, 4.13)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from testbed.api import listing
 from testbed.api.call import Call, serves
 from testbed.api.discovery import Json
+from testbed.api.services.compute.bgp_status import bgp_status
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
 from testbed.control.plane import ControlPlane
@@ -22,9 +23,21 @@ def defaults(body: Json) -> Json:
     result = dict(body)
     if bgp := body.get("bgp"):
         result["bgp"] = {"advertiseMode": "DEFAULT", "keepaliveInterval": 20, **bgp}
+    if peers := body.get("bgpPeers"):
+        own = {one.get("name"): str(one.get("ipRange", "")).partition("/")[0] for one in body.get("interfaces", ())}
+        result["bgpPeers"] = [_peer(peer, own.get(peer.get("interfaceName"), "")) for peer in peers]
     if "nats" in body:
         result["nats"] = [_nat(nat) for nat in body["nats"]]
     return result
+
+
+def _peer(peer: Json, address: str) -> Json:
+    """A BGP peer with what Google fills in."""
+    given = {"ipAddress": address} if address else {}
+    return {
+        "advertiseMode": "DEFAULT", "advertisedRoutePriority": 100, "enable": "TRUE",
+        "managementType": "MANAGED_BY_USER", **given, **peer,
+    }  # fmt: skip
 
 
 def _nat(nat: Json) -> Json:
@@ -51,19 +64,15 @@ def preview(call: Call) -> Json:
 
 @serves(API, "routers.getRouterStatus")
 def status(call: Call) -> Json:
-    """The addresses of its NAT gateways; the sessions that it would have, which are down."""
+    """The addresses of its NAT gateways, its sessions as its speakers see them, and what they have learned."""
     record = ROUTERS.record(call)
-    topology, addresses = call.plane.topology(), call.plane.running.addresses
+    topology, running = call.plane.topology(), call.plane.running
     result: Json = {"network": url(record.body["network"])}
     own = list(_endpoints(call.plane, topology, record.body["network"]))
-    if found := list(_gateways(topology, record, addresses)):
+    if found := list(_gateways(topology, record, running.addresses)):
         result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
-    if peers := record.body.get("bgpPeers"):
-        result["bgpPeerStatus"] = [
-            {"name": peer["name"], "status": "DOWN", "state": "Idle", "numLearnedRoutes": 0, "uptime": "0 seconds",
-             "uptimeSeconds": "0", **{k: peer[k] for k in ("ipAddress", "peerIpAddress") if k in peer}}
-            for peer in peers
-        ]  # fmt: skip
+    if record.body.get("bgpPeers"):
+        result |= bgp_status(call.plane, topology, defaults(record.body), record.name)
     return {"kind": "compute#routerStatusResponse", "result": result}
 
 

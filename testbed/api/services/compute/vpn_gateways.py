@@ -1,7 +1,4 @@
-"""VPN gateways (behaviour 4.10.1): classic ones, which carry packets, and HA ones and gateways elsewhere as records.
-
-An HA VPN gateway has no addresses yet: nothing answers at them until there is BGP.
-"""
+"""VPN gateways (behaviour 4.10.1): classic ones, HA ones, and gateways elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +9,10 @@ from testbed.api.services.compute.names import url
 from testbed.control.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition
+from testbed.fabric.addressing import interface_address
+from testbed.model.vpn import REDUNDANCY
 
 TUNNELS = "compute.vpnTunnels"
-_INTERFACES = {"SINGLE_IP_INTERNALLY_REDUNDANT": 1, "TWO_IPS_REDUNDANCY": 2, "FOUR_IPS_REDUNDANCY": 4}
 
 
 def view(plane: ControlPlane, record: Record) -> Json:
@@ -45,14 +43,15 @@ def complete_ha(body: Json, _: Call) -> Json:
     return {"stackType": "IPV4_ONLY", "gatewayIpVersion": "IPV4", **body}
 
 
-def view_ha(_: ControlPlane, __: Record) -> Json:
-    """Its two interfaces."""
-    return {"vpnInterfaces": [{"id": 0}, {"id": 1}]}
+def view_ha(plane: ControlPlane, record: Record) -> Json:
+    """Its two interfaces, with their addresses as soon as they have some."""
+    given = plane.running.addresses
+    found = ((number, given.get(interface_address(record.name, number))) for number in (0, 1))
+    return {"vpnInterfaces": [{"id": number, **({"ipAddress": ip} if ip else {})} for number, ip in found]}
 
 
 HA = Collection(
     name="vpnGateways", singular="vpnGateway", scope="regions", complete=complete_ha, view=view_ha, labelled=True,
-    references={"network": "global/networks"},
 ).register("insert", "get", "list", "aggregatedList", "setLabels")  # fmt: skip
 
 
@@ -63,7 +62,7 @@ def complete_external(body: Json, _: Call) -> Json:
         InvalidResource: it has others.
     """
     kind, interfaces = body.get("redundancyType", ""), body.get("interfaces", [])
-    if _INTERFACES.get(kind) != len(interfaces):
+    if REDUNDANCY.get(kind) != len(interfaces):
         raise InvalidResource(("interfaces",), len(interfaces), f"Number of interfaces does not fit {kind or 'none'}.")
     return {**body, "interfaces": [{"id": index, **one} for index, one in enumerate(interfaces)]}
 
@@ -97,18 +96,21 @@ def _delete(collection: Collection, call: Call, *fields: str) -> Answer:
 
 @serves(API, "vpnGateways.getStatus")
 def get_status(call: Call) -> Json:
-    """The tunnels of an HA gateway by peer; none of them is up, so none is redundant."""
+    """The tunnels of an HA gateway by peer: redundant if both of its interfaces have one (of 99.99 %, recalled)."""
     record = HA.record(call)
     peers: dict[tuple[str, str], list[Json]] = {}
     for tunnel in call.plane.list(TUNNELS):
         body = tunnel.body
         if body.get("vpnGateway") == record.name:
             field = "peerExternalGateway" if "peerExternalGateway" in body else "peerGcpGateway"
-            shown = {
-                "tunnelUrl": url(tunnel.name), "localGatewayInterface": body.get("vpnGatewayInterface", 0),
-                "peerGatewayInterface": body.get("peerExternalGatewayInterface", 0),
-            }  # fmt: skip
+            own = body.get("vpnGatewayInterface", 0)
+            theirs = body.get("peerExternalGatewayInterface", 0) if field == "peerExternalGateway" else own
+            shown = {"tunnelUrl": url(tunnel.name), "localGatewayInterface": own, "peerGatewayInterface": theirs}
             peers.setdefault((field, body.get(field, "")), []).append(shown)
     unmet = {"state": "CONNECTION_REDUNDANCY_NOT_MET", "unsatisfiedReason": "INCOMPLETE_TUNNELS_COVERAGE"}
-    connections = [{field: url(peer), "tunnels": tunnels, "state": unmet} for (field, peer), tunnels in peers.items()]
+    connections = []
+    for (field, peer), tunnels in peers.items():
+        met = {one["localGatewayInterface"] for one in tunnels} == {0, 1}
+        state = {"state": "CONNECTION_REDUNDANCY_MET"} if met else unmet
+        connections.append({field: url(peer), "tunnels": tunnels, "state": state})
     return {"result": {"vpnConnections": connections}}

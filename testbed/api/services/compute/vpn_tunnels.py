@@ -1,15 +1,19 @@
-"""VPN tunnels.  Those of classic gateways are real; those of HA gateways are records that carry no packets yet."""
+"""VPN tunnels: what they are, and how they are, which is what IKE says (behaviour 4.10.3)."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Iterable
 
 from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services.compute.collection import Collection
+from testbed.control.observation import handshake
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
+from testbed.fabric.node_specs import TUNNEL
+from testbed.fabric.vpn import peer_address
 from testbed.model.base import Defaults
 from testbed.model.vpn import ForwardingRule, external_address
 
@@ -18,7 +22,9 @@ _TEXTS = {
     "ESTABLISHED": "Tunnel is up and running.",
     "WAITING_FOR_FULL_CONFIG": "The gateway has no forwarding rules for ESP, UDP 500 and UDP 4500 yet.",
     "FIRST_HANDSHAKE": "Handshake with peer has not been completed.",
-    "NO_INCOMING_PACKETS": "Tunnels of HA VPN gateways carry no packets in the testbed yet.",
+    "NO_INCOMING_PACKETS": "No incoming packets from peer.",
+    "AUTHORIZATION_ERROR": "Authentication with peer failed: the shared secret does not match.",
+    "NEGOTIATION_FAILURE": "Handshake with peer failed: no proposal or traffic selector was acceptable.",
     "PROVISIONING": "Resources are being allocated for the VPN tunnel.",
     "DEPROVISIONING": "Resources are being deallocated for the VPN tunnel.",
 }
@@ -49,7 +55,7 @@ def status(plane: ControlPlane, record: Record) -> str:
         return "PROVISIONING"
     gateway = record.body.get("targetVpnGateway")
     if gateway is None:
-        return "NO_INCOMING_PACKETS"
+        return _seen(plane, plane.running.nodes(record.name), TUNNEL, record)
     known = Defaults(gateway.split("/")[1], lenient=True)
     rules = [
         ForwardingRule.model_validate(rule.effective, context=known)
@@ -58,25 +64,41 @@ def status(plane: ControlPlane, record: Record) -> str:
     ]
     if external_address(gateway, rules) is None:
         return "WAITING_FOR_FULL_CONFIG"
-    nodes = plane.running.nodes(gateway)
-    established = any(record.id in (plane.nodes.established(node) or ()) for node in nodes)
-    return "ESTABLISHED" if established else "FIRST_HANDSHAKE"
+    return _seen(plane, plane.running.nodes(gateway), record.id, record)
+
+
+def _seen(plane: ControlPlane, nodes: Iterable[str], name: str, record: Record) -> str:
+    """What the gateway's daemon says of a tunnel."""
+    for node in nodes:
+        if name in (plane.nodes.established(node) or ()):
+            return "ESTABLISHED"
+        if failure := handshake(plane.nodes.log(node) or "", _peer(plane, record)):
+            return failure
+    return "FIRST_HANDSHAKE"
+
+
+def _peer(plane: ControlPlane, record: Record) -> str:
+    """The address of a tunnel's peer."""
+    topology = plane.topology()
+    found = (one for one in topology.compute.vpn_tunnels if one.full_name == record.name)
+    return next((peer_address(topology, plane.running, one) or "" for one in found), "")
 
 
 def view(plane: ControlPlane, record: Record) -> Json:
     """The status, and of the secret a digest only."""
     now = status(plane, record)
     digest = hashlib.sha256(f"{record.name}\n{record.body['sharedSecret']}".encode()).digest()[:20]
+    more: Json = {}
+    if record.body.get("vpnGateway"):  # behaviour 4.10.4
+        more = {"localTrafficSelector": _EVERYTHING, "remoteTrafficSelector": _EVERYTHING}
+        if peer := _peer(plane, record):
+            more["peerIp"] = peer
     return {
-        "status": now, "detailedStatus": _TEXTS[now], "sharedSecret": "*************",
+        **more, "status": now, "detailedStatus": _TEXTS[now], "sharedSecret": "*************",
         "sharedSecretHash": b64encode(digest).decode().rstrip("="),
     }  # fmt: skip
 
 
 TUNNELS = Collection(
     name="vpnTunnels", singular="vpnTunnel", scope="regions", complete=complete, view=view, labelled=True,
-    references={
-        "vpnGateway": "regions/-/vpnGateways", "peerGcpGateway": "regions/-/vpnGateways",
-        "peerExternalGateway": "global/externalVpnGateways", "router": "regions/-/routers",
-    },
 ).register()  # fmt: skip

@@ -1,0 +1,182 @@
+"""VPN gateways as nodes: routers with one foot on the internet and one in a network.
+
+A classic gateway is one node, with one IKE daemon for all of its tunnels.  A tunnel with BGP (of an HA gateway, or of a
+site) is a node of its own: the selectors of all such tunnels are 0.0.0.0/0, and what tells them apart is the interface
+that a packet leaves by.  Nodes that share an external address are told apart by the peer that a packet comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from testbed.fabric import bgp, given_names, node_specs
+from testbed.fabric.addressing import inside, interface_address
+from testbed.fabric.bgp import Advertised, Session
+from testbed.fabric.naming import interface_name
+from testbed.fabric.node_specs import RouteBased
+from testbed.fabric.plan import Node, PolicyRule, Route
+from testbed.fabric.running import Running
+from testbed.fabric.vpc import Vpc
+from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
+from testbed.model.outside import Site
+from testbed.model.peering import active
+from testbed.model.ranges import gateway as gateway_address
+from testbed.model.topology import Topology
+from testbed.model.vpn import VpnTunnel, external_address
+
+LINK_MTU = 1500
+_NEXT_HOP = "192.0.0.8"
+"""The next hop of a tunnel's node to both sides: the dummy address (RFC 7600), which no BGP session can have."""
+_PEER_RULE = 1000
+_FIRST_TABLE = 1000
+
+
+@dataclass(slots=True)
+class Gateways:
+    """The VPN gateways of a testbed under construction."""
+
+    topology: Topology
+    running: Running
+    wiring: Wiring
+    internet: Space
+    nodes: list[Node] = field(default_factory=list)
+    _taken: set[str] = field(default_factory=set)
+    """External addresses of nodes."""
+    _tables: dict[str, int] = field(default_factory=dict)
+    """Of the internet, by peer."""
+
+    # -- in the cloud ---------------------------------------------------------------------------------------------
+
+    def classic(self, vpcs: Mapping[str, Vpc]) -> None:
+        """Classic gateways."""
+        compute = self.topology.compute
+        for index, gateway in enumerate(compute.target_vpn_gateways):
+            vpc = vpcs[gateway.network]
+            address = external_address(gateway.full_name, compute.forwarding_rules)
+            if address is None:  # it is being made, piece by piece
+                continue
+            external = self.running.addresses[address]
+            name = self.running.name(gateway.full_name)
+            node = self.wiring.node(name, ROUTER)
+            self.wiring.attach(node, "internet", self.internet, external, mtu=LINK_MTU)
+            local = self._behind(gateway.network)
+            # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
+            node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
+            within = f"169.254.2.{index + 1}"
+            self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=local, forwards=True)
+            tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
+            self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
+
+    def high_availability(self, vpcs: Mapping[str, Vpc]) -> None:
+        """The tunnels of HA gateways.  One whose peer is not known is not there yet."""
+        networks = {gateway.full_name: gateway.network for gateway in self.topology.compute.vpn_gateways}
+        sessions = bgp.sessions(self.topology)
+        for tunnel in self.topology.compute.vpn_tunnels:
+            peer = peer_address(self.topology, self.running, tunnel)
+            if tunnel.vpn_gateway is None or peer is None:
+                continue
+            vpc, session = vpcs[networks[tunnel.vpn_gateway]], sessions.get(tunnel.full_name)
+            external = self.running.addresses[interface_address(tunnel.vpn_gateway, tunnel.vpn_gateway_interface)]
+            node = self.wiring.node(self.running.name(tunnel.full_name), ROUTER)
+            self._to_internet(node, external, peer, [f"{peer}/32"])
+            said = [one.range for one in session.advertised] if session else []
+            local = dict.fromkeys([*self._behind(networks[tunnel.vpn_gateway]), *said])
+            self.wiring.attach(
+                node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
+                gateway=_NEXT_HOP, routes=local, forwards=True,
+            )  # fmt: skip
+            end = RouteBased(external, peer, tunnel.shared_secret, tunnel.ike_version, session, initiate=True)
+            self.nodes.append(node_specs.route_based(node.name, "vpn-tunnel", end))
+
+    def _behind(self, network: str) -> list[str]:
+        """What can be reached behind a gateway: the network, and those that import its static routes by peering."""
+        return [*self.topology.ranges_of(network), *importers(self.topology, network)]
+
+    # -- on premises ----------------------------------------------------------------------------------------------
+
+    def site(self, site: Site) -> Space:
+        """A site's gateway and its network, whose routes follow what the gateway learns."""
+        segment = self.wiring.segment(self.running.name(given_names.site(site.name)))
+        given = site.gateway
+        for index in range(len(given.tunnels) if given.dynamic else 1):
+            key = given_names.site_tunnel(site.name, index)
+            node = self.wiring.node(self.running.name(key), ROUTER)
+            if given.dynamic:
+                self._to_internet(node, given.external_address, given.tunnels[index].peer_ip, [DEFAULT])
+            else:
+                self.wiring.attach(node, "internet", self.internet, given.external_address, mtu=LINK_MTU)
+            address = self.running.addresses[inside(key)] if index else given.internal_address
+            port = self.wiring.attach(
+                node, "lan", segment, address, mtu=LINK_MTU, gateway=_NEXT_HOP, routes=[site.range], forwards=True
+            )
+            if index == 0:
+                segment.routes.add(Route(DEFAULT, port, address))
+            if given.dynamic:
+                self._site_tunnel(site, index, node.name)
+        if not given.dynamic:
+            self.nodes.append(node_specs.site_gateway(site, self.running.name(given_names.site(site.name, "gateway"))))
+        best: dict[tuple[str, int], Route] = {}
+        for route in self.running.learned:
+            hop = next((n for n in segment.neighbours if n.device == interface_name(route.node)), None)
+            if hop is not None and route.destination != site.range:
+                place = route.destination, 1 + route.priority
+                best.setdefault(place, Route(route.destination, hop.device, hop.address, metric=1 + route.priority))
+        segment.routes |= {*best.values()}
+        return segment
+
+    def _site_tunnel(self, site: Site, index: int, node: str) -> None:
+        tunnel = site.gateway.tunnels[index]
+        if tunnel.bgp is None or site.bgp is None:
+            return
+        ranges = site.bgp.advertised_ranges or (site.range,)
+        session = Session(
+            tunnel.bgp.ip_range, site.bgp.asn, tunnel.bgp.peer_ip_address, tunnel.bgp.peer_asn,
+            site.bgp.keepalive_interval,
+            tuple(Advertised(cidr, tunnel.bgp.advertised_route_priority) for cidr in ranges),
+        )  # fmt: skip
+        end = RouteBased(
+            site.gateway.external_address, tunnel.peer_ip, tunnel.shared_secret, tunnel.ike_version, session,
+            initiate=False,
+        )  # fmt: skip
+        self.nodes.append(node_specs.route_based(node, "on-prem-gateway", end))
+
+    # -- the internet ---------------------------------------------------------------------------------------------
+
+    def _to_internet(self, node: Space, address: str, peer: str, routes: list[str]) -> None:
+        """Attach the node of a tunnel.  Of several with one address each gets what comes from its own peer."""
+        port = self.wiring.attach(
+            node, "internet", self.internet, address, mtu=LINK_MTU, gateway=_NEXT_HOP, routes=routes
+        )
+        if address in self._taken:
+            self.internet.routes.discard(Route(f"{address}/32", port))
+        self._taken.add(address)
+        table = self._tables.setdefault(peer, _FIRST_TABLE + len(self._tables))
+        self.internet.routes.add(Route(f"{address}/32", port, table=table))
+        self.internet.rules.add(PolicyRule(_PEER_RULE, f"{peer}/32", table))
+
+
+def speakers(topology: Topology) -> Iterator[str]:
+    """The keys of the nodes in which BGP is spoken."""
+    yield from (tunnel.full_name for tunnel in topology.compute.vpn_tunnels if tunnel.vpn_gateway is not None)
+    for site in topology.on_prem.sites:
+        if site.gateway.dynamic:
+            yield from (given_names.site_tunnel(site.name, index) for index in range(len(site.gateway.tunnels)))
+
+
+def peer_address(topology: Topology, running: Running, tunnel: VpnTunnel) -> str | None:
+    """The external address of the peer of a tunnel; None if it has none yet."""
+    if tunnel.peer_external_gateway is not None:
+        gateways = topology.compute.external_vpn_gateways
+        (gateway,) = (one for one in gateways if one.full_name == tunnel.peer_external_gateway)
+        return next(i.ip_address for i in gateway.interfaces if i.id == tunnel.peer_external_gateway_interface)
+    if tunnel.peer_gcp_gateway is not None:
+        return running.addresses[interface_address(tunnel.peer_gcp_gateway, tunnel.vpn_gateway_interface)]
+    return tunnel.peer_ip
+
+
+def importers(topology: Topology, network: str) -> Iterator[str]:
+    """The ranges of peered networks that import a network's custom routes: they can be reached from behind them."""
+    for (mine, theirs), sides in active(topology.compute.networks).items():
+        if mine == network and sides.mine.export_custom_routes and sides.theirs.import_custom_routes:
+            yield from topology.ranges_of(theirs)
