@@ -15,7 +15,7 @@ from rich.table import Table
 
 from testbed.fabric.naming import host_name
 from testbed.nodes.engine import connect
-from tests.bench import life, paths, rules
+from tests.bench import connections, life, paths, rules
 from tests.bench.traffic import Path, latency, throughput
 from tests.e2e.program import Program
 
@@ -39,11 +39,12 @@ def main() -> None:
             life.repeat(bed, times, min(3, options.repeats))
             data_path = _data_path(bed, options.repeats, options.seconds)
             times_of_rules = rules.measure(bed, options.repeats)
+    many_rules = connections.measure(options.repeats)
     seconds = times.medians() | times_of_rules | ({} if built is None else {"images, built from nothing": built})
     if options.json:
-        sys.stdout.write(json.dumps({"seconds": seconds, "dataPath": data_path}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({"seconds": seconds, "dataPath": data_path, "rules": many_rules}, indent=2) + "\n")
     else:
-        _show(seconds, data_path)
+        _show(seconds, data_path, many_rules)
 
 
 def _data_path(bed: Program, repeats: int, seconds: float) -> dict[str, dict[str, float]]:
@@ -81,7 +82,9 @@ def _from_runtime_to_vm(bed: Program) -> Path:
     return Path(client, server, paths.SERVER)
 
 
-def _show(seconds: Mapping[str, float], data_path: Mapping[str, Mapping[str, float]]) -> None:
+def _show(
+    seconds: Mapping[str, float], data_path: Mapping[str, Mapping[str, float]], many_rules: Mapping[str, float]
+) -> None:  # fmt: skip
     console = Console(highlight=False)
     table = Table("life cycle", "seconds", box=None)
     for what, value in seconds.items():
@@ -96,6 +99,11 @@ def _show(seconds: Mapping[str, float], data_path: Mapping[str, Mapping[str, flo
             f"{way['round trip'] / MICRO:.0f}",
             f"{way['ratio of round trips']:.2f}",
         )
+    console.print()
+    console.print(table)
+    table = Table("many firewall rules", "", box=None)
+    for what, value in many_rules.items():
+        table.add_row(what, f"{value:.2f}")
     console.print()
     console.print(table)
 
