@@ -26,6 +26,7 @@ from testbed.api.dispatch import Dispatcher
 from testbed.api.door import Door
 from testbed.api.hosts import is_served
 from testbed.api.identity import Identity
+from testbed.api.inside import Inside
 from testbed.api.keys import KEYS, SqliteKeys
 from testbed.api.listener import listen
 from testbed.api.raw import FOLDER, Uploads
@@ -40,6 +41,8 @@ PORT = 7667
 _GRACE = 2.0
 _BACKLOG = 2048
 """As many as the door lets in: asyncio copes badly with a full backlog."""
+_INSIDE = 200
+"""Connections at a time from inside each network, by each port."""
 _PATIENCE = 30.0
 log = logging.getLogger("testbed.api")
 
@@ -125,16 +128,22 @@ class Server:
             door = Door(
                 folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
             )
+            inside = Inside(self._plane, Door(
+                folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), lambda _: False,
+                connections=_INSIDE, grace=_GRACE,
+            ))  # fmt: skip
             serving = asyncio.create_task(rest.serve())
             reached = asyncio.create_task(door.serve(self._listener))
+            within = asyncio.create_task(inside.keep())
             try:
-                await _either(rest.ready, serving, reached)
+                await _either(rest.ready, serving, reached, within)
                 self._started.set_result(None)
-                await _either(self._stop, serving, reached)
+                await _either(self._stop, serving, reached, within)
             finally:
                 reached.cancel()
+                within.cancel()
                 rest.should_exit = True
-                await asyncio.gather(serving, reached, return_exceptions=True)
+                await asyncio.gather(serving, reached, within, return_exceptions=True)
                 await rpc.stop(_GRACE)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from testbed.api import certificates
 from testbed.api.server import PORT, Server
 from testbed.cli import wanted
 from testbed.cli.context import Name, chosen, nodes_of, require_root
@@ -93,7 +94,9 @@ def up(
         if operation_delay is not None:
             store.operation_delay = operation_delay
         images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
-        outcome = Reconciler(store, DockerNodes(topology.name, store.id, client), images, report).converge(topology)
+        ca = certificates.ensure(store.folder, store.name).ca  # nodes trust it
+        nodes = DockerNodes(topology.name, store.id, client, ca)
+        outcome = Reconciler(store, nodes, images, report).converge(topology)
         ensure_controller(store.name, store.folder)
         rows, port = list(connector_rows(store, topology)), store.port
     _show(topology, outcome, rows, port, json=json)

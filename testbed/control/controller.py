@@ -191,7 +191,7 @@ class Watch:
             self._replacer, self._behind = connectors.Replacer(), False
             if self._reconciler is not None:
                 self._reconciler.close()
-            nodes = DockerNodes(self._name, store.id, self._client)
+            nodes = DockerNodes(self._name, store.id, self._client, store.ca)
             self._reconciler = Reconciler(store, nodes, Images(self._client, lambda *_: None))
         self._reconciler.store = store
         return self._reconciler

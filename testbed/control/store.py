@@ -76,6 +76,8 @@ class Store:
     def __init__(self, name: str, connection: sqlite3.Connection) -> None:
         self.name = name
         self.folder = folder_of(name)
+        self.ca = self.folder / "ca.pem"
+        """The certificate of the testbed's CA (`testbed.api.certificates`)."""
         self._db = connection
         self.resources = resources.Resources(connection)
         self.operations = operations.Operations(connection)

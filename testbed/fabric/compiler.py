@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from testbed.fabric import direct, dynamic_routes, given_names, managed_rules, node_specs
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
-from testbed.fabric.edge import Edge
+from testbed.fabric.edge import UNREACHABLE, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.nat import gateways
@@ -343,5 +343,5 @@ def _finish_internet(internet: Space) -> None:
     bogons = tuple(f"-m set --match-set {internal} {side} -j DROP" for side in ("src", "dst"))
     apis = f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m multiport --dports 80,443 -j ACCEPT"
     internet.tables += [
-        Table("filter", (Chain("INPUT", "DROP", (apis,)), Chain("FORWARD", "ACCEPT", bogons))),
+        Table("filter", (Chain("INPUT", "DROP", (apis, UNREACHABLE)), Chain("FORWARD", "ACCEPT", bogons))),
     ]

@@ -26,6 +26,8 @@ from testbed.model.router import RouterNat
 
 OUT_OF_RESOURCES = "out-of-resources"
 """Begins the comment of the rule that drops what has no ports; the gateway's name follows."""
+UNREACHABLE = "-p icmp -m icmp --icmp-type 3 -j ACCEPT"
+"""What a server has to be told: of a packet that was too large for a tunnel, for one."""
 _LINK_MTU = 1500
 _FIRST_TABLE = 100
 _LEAF = 16
@@ -84,6 +86,7 @@ class Edge:
         space.tables.append(Table("filter", (
             Chain("INPUT", "DROP", (
                 f"{inside} -p tcp -m multiport --dports 80,443 -m set --match-set {apis} dst -j ACCEPT",
+                UNREACHABLE,
                 f"-m set --match-set {apis} dst -m comment --comment no-google-api -j DROP",
             )),
         )))  # fmt: skip

@@ -34,6 +34,11 @@ def edge(network: str) -> str:
     return f"edge/{network}"
 
 
+def edges(given: Mapping[str, str]) -> list[str]:
+    """The names of all edges among those that were given out."""
+    return [name for key, name in given.items() if key.startswith(PREFIX + edge(""))]
+
+
 def nat(router: str, name: str) -> str:
     """The key of a Cloud NAT gateway's segment, by its router's full name and its own short one."""
     return f"{router}/nats/{name}"

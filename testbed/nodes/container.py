@@ -11,7 +11,7 @@ from typing import Any
 
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
-from testbed.nodes import tree
+from testbed.nodes import tree, trust
 
 NAME = "dev.testbed.name"
 ID = "dev.testbed.id"
@@ -90,7 +90,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "devices": sorted(node.devices),
         "memory": node.memory,
         "hosts": dict(node.hosts),
-        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS],
+        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, dict(trust.ENVIRONMENT)],
     }
     secret = hashlib.sha256(key.encode()).digest()
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
@@ -106,7 +106,7 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "name": host_name(testbed, node.name),
         "hostname": node.name[:HOST_NAME_MAX],
         "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec},
-        "environment": dict(node.environment),
+        "environment": {**trust.ENVIRONMENT, **node.environment},
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",
         "dns": [NO_DNS],

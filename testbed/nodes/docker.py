@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
-from testbed.nodes import execute
+from testbed.nodes import execute, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.tree import archive
@@ -37,12 +37,18 @@ _POLL = 0.05
 
 
 class DockerNodes:
-    """The nodes of one testbed."""
+    """The nodes of one testbed.
 
-    def __init__(self, testbed: str, testbed_id: str, client: docker.DockerClient) -> None:
+    `ca` is the certificate of its CA, which nodes that are started trust if it is there.
+    """
+
+    def __init__(self, testbed: str, testbed_id: str, client: docker.DockerClient, ca: Path | None = None) -> None:
         self.testbed = testbed
         self._id = testbed_id
         self._client = client
+        self._ca = ca
+        self._bundles: dict[str, bytes] = {}
+        """The CAs that images trust by themselves."""
 
     def spec_hash(self, node: Node, image: str) -> str:
         """What the node's container would be made from, as a digest that only this testbed can compute."""
@@ -94,12 +100,24 @@ class DockerNodes:
             if node.source:
                 with archive(Path(node.source), WORKSPACE, USER) as source:
                     container.put_archive("/", source)  # the image need not have the folder
+            if self._ca is not None and self._ca.is_file():
+                self._trust(container, image, self._ca.read_bytes())
             container.start()
             started = running_node(self._client.api.inspect_container(str(container.id)))
         if started.state != "running":
             output = container.logs(tail=5).decode(errors="replace").strip()
             raise Unavailable(f"node {node.name} ended as soon as it was started: {output or 'no output'}")
         return started
+
+    def _trust(self, container: Container, image: str, ca: bytes) -> None:
+        """Add a CA to those that the image trusts."""
+        if image not in self._bundles:
+            try:
+                chunks, _ = container.get_archive(trust.BUNDLE)
+                self._bundles[image] = trust.content(b"".join(chunks))
+            except NoContainer:  # so Docker says that there is no such file
+                self._bundles[image] = b""
+        container.put_archive("/", trust.archive(self._bundles[image], ca))
 
     def check_names(self, nodes: Iterable[str]) -> None:
         """See that nobody else has a container of these nodes' names.

@@ -223,15 +223,15 @@ class Api:
 
 @contextmanager
 def control(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True
+    folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True, name: str = "t"
 ) -> Iterator[Control]:  # fmt: skip
     """A control plane in a folder, for as long as the context lasts; operations end by themselves if `threaded`."""
     monkeypatch.setenv("TESTBED_STATE", str(folder))
     with ExitStack() as stack:
-        store = stack.enter_context(Store.open("t", create=True))
-        store.topology = Topology.model_validate({"name": "t", "project": project})
+        store = stack.enter_context(Store.open(name, create=True))
+        store.topology = Topology.model_validate({"name": name, "project": project})
         store.complete = True
-        made = Control(store, stack.enter_context(Store.open("t")))
+        made = Control(store, stack.enter_context(Store.open(name)))
         if threaded:
             stack.enter_context(made.running())
         yield made

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,15 @@ class Served:
         value: Json = answer.json()
         return value
 
+    def get(self, path: str) -> Json:
+        answer = requests.get(f"{self.endpoint.url}/{path}", timeout=10)
+        answer.raise_for_status()
+        value: Json = answer.json()
+        return value
+
+    def delete(self, path: str) -> None:
+        requests.delete(f"{self.endpoint.url}/{path}", timeout=10).raise_for_status()
+
     def network(self, name: str = "vpc") -> None:
         self.post(f"compute/v1/projects/{PROJECT}/global/networks", {"name": name, "autoCreateSubnetworks": False})
 
@@ -74,15 +83,22 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    with serving(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def serving(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "t") -> Iterator[Served]:
+    """A testbed of a name, which has to be the host's only one if there are namespaces of its."""
     for variable in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(server, "_GRACE", 0.1)  # what an exception still refers to keeps its connection open
     with (
-        harness.control(tmp_path, monkeypatch) as control,
+        harness.control(folder, monkeypatch, name=name) as control,
         server.Server(control.plane, control.images, port=0) as started,
     ):
-        folder = client_folder(control.store.name)
-        yield Served(control, clients.Endpoint(started.port, folder, PROJECT, "us-central1", "us-central1-a"))
+        public = client_folder(control.store.name)
+        yield Served(control, clients.Endpoint(started.port, public, PROJECT, "us-central1", "us-central1-a"))
 
 
 @pytest.fixture
