@@ -9,24 +9,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
-from testbed.fabric import direct, dynamic_routes, given_names, managed_rules, node_specs
+from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, routes
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.edge import UNREACHABLE, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.nat import gateways
 from testbed.fabric.plan import Chain, Node, Plan, Table
-from testbed.fabric.plan import Route as PlanRoute
 from testbed.fabric.running import Running
 from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
-from testbed.fabric.vpc import Translation, Vpc, route_metric
+from testbed.fabric.vpc import Translation, Vpc
 from testbed.fabric.vpn import Gateways
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.base import last
 from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
-from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
-from testbed.model.peering import active, offered
+from testbed.model.network import Network
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
@@ -72,16 +71,16 @@ class _Compiler:
         self._redis()
         self._runtimes(connectors)
         self._connector_instances(connectors)
-        self._peerings()
+        routes.peerings(self.topology, self.vpcs)
         vpn = Gateways(self.topology, self.running, self.wiring, internet, self.nodes)
         vpn.classic(self.vpcs)
         vpn.high_availability(self.vpcs)
         for index, network in enumerate(self.topology.compute.networks):
             self._connect(network, internet, connectors, index)
-        self._static_routes(internet)
         self._front_end(internet)
         self._outside(internet, vpn)
-        dynamic_routes.install(self.topology, self.running, self.vpcs)
+        learned = partial(bgp.learned, self.topology, self.running)
+        routes.lay(self.topology, self.running, self.vpcs, internet, learned)
         for vpc in self.vpcs.values():
             vpc.finish()
         for region in self.regions.values():
@@ -123,7 +122,9 @@ class _Compiler:
             )  # fmt: skip
             vpc = self.vpcs[subnet.network]
             node = self._name(instance.full_name)
-            vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
+            forwards = instance.can_ip_forward
+            sysctls = node_specs.FORWARDING if forwards else {}
+            vpc.attach(self.wiring.node(node, sysctls), "eth0", nic, subnet.ip_cidr_range, forwards=forwards)
             if instance.nic.access_configs:
                 external = self._address(f"{instance.full_name}/external")
                 vpc.translations.append(Translation(instance.name, nic.address, external))
@@ -153,17 +154,6 @@ class _Compiler:
             consumer = self.vpcs[redis.authorized_network]
             consumer.peer(producer, self.topology.ranges_of(redis.authorized_network), [cidr])
             self.nodes.append(node_specs.redis(redis, node, self.running.auth_strings.get(redis.full_name)))
-
-    def _peerings(self) -> None:
-        """Active peerings exchange routes; each side's are those that it imports (behaviour 4.5.1 to 4.5.3)."""
-        peerings = active(self.topology.compute.networks)
-        for (mine, theirs), sides in sorted(peerings.items()):
-            if mine < theirs:
-                self.vpcs[mine].join(self.vpcs[theirs])
-            for route in offered(self.topology, theirs, sides.theirs, sides.mine):
-                if route.imported:
-                    custom = route.priority if route.type == "STATIC_PEERING_ROUTE" else None
-                    self.vpcs[mine].learn(self.vpcs[theirs], route.range, custom)
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -225,8 +215,6 @@ class _Compiler:
     ) -> None:  # fmt: skip
         vpc = self.vpcs[network.full_name]
         self._edge(network, vpc, internet)
-        if not network.delete_default_routes_on_create:
-            self.wiring.route(vpc.space, [DEFAULT], internet, metric=route_metric(DEFAULT_ROUTE_PRIORITY))
         mine = self.topology.connectors_in(network.full_name)
         for name, region in self.regions.items():
             ends = [connectors[c.name] for c in mine if c.region == name]
@@ -251,20 +239,6 @@ class _Compiler:
             for subnet in self.topology.compute.subnetworks
             if subnet.network == name and subnet.private_ip_google_access
         ]
-
-    def _static_routes(self, internet: Space) -> None:
-        tunnels = {tunnel.full_name: tunnel for tunnel in self.topology.compute.vpn_tunnels}
-        for route in self.topology.compute.routes:
-            space = self.vpcs[route.network].space
-            if route.next_hop_vpn_tunnel:
-                gateway = tunnels[route.next_hop_vpn_tunnel].target_vpn_gateway
-                _route_via(space, route, node=gateway and self._name(gateway))
-            elif route.next_hop_instance:
-                _route_via(space, route, node=self._name(route.next_hop_instance))
-            elif route.next_hop_ip:
-                _route_via(space, route, address=route.next_hop_ip)
-            elif route.next_hop_gateway:
-                self.wiring.route(space, [route.dest_range], internet, metric=route_metric(route.priority))
 
     # -- the outside ----------------------------------------------------------------------------------------------
 
@@ -319,22 +293,6 @@ class _Compiler:
 def _identifier(connector: str) -> int:
     """The network identifier of a connector's tunnels (24 bits); that of others does not change when one goes."""
     return int.from_bytes(hashlib.sha256(connector.encode()).digest()[:3]) or 1
-
-
-def _via(destination: str, device: str, gateway: str, metric: int = 0) -> PlanRoute:
-    return PlanRoute(destination, device, gateway, metric=metric)
-
-
-def _route_via(space: Space, route: Route, *, node: str | None = None, address: str | None = None) -> None:
-    """A static route to a NIC, found by its node or its address.  What no NIC has is dropped (behaviour 4.3.8)."""
-    device = interface_name(node) if node else None
-    for neighbour in space.neighbours:
-        if neighbour.device == device or neighbour.address == address:
-            space.routes.add(_via(route.dest_range, neighbour.device, neighbour.address, route_metric(route.priority)))
-            if neighbour.device not in space.anywhere:
-                space.next_hops.add(neighbour)
-            return
-    space.routes.add(PlanRoute(route.dest_range, metric=route_metric(route.priority), kind="blackhole"))
 
 
 def _finish_internet(internet: Space) -> None:

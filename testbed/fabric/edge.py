@@ -51,6 +51,7 @@ class Edge:
         space = wiring.segment(name)
         space.loopback |= {str(cidr) for cidr in GOOGLE_APIS}
         wiring.join(vpc.space, space, mtu=_LINK_MTU, to_right=INTERNET)
+        vpc.space.anywhere.add(INTERNET)
         wiring.join(space, internet, mtu=_LINK_MTU)
         wiring.route(space, [DEFAULT], internet)
         external = [f"{translation.external}/32" for translation in vpc.translations]

@@ -30,7 +30,13 @@ TUNNEL_DEVICE = "ipsec0"
 PAYLOAD_MTU = 1406
 """Of a tunnel with AES-GCM, which is what Cloud VPN offers first (behaviour 4.10.6, 4.10.8)."""
 _VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
-"""What strongSwan needs for its tun device and routes, and insists on for its ports; no other node has a capability."""
+"""What strongSwan needs for its tun device and routes, and insists on for its ports."""
+
+
+FORWARDING = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.send_redirects": "0"})
+"""Sysctls of an instance that may forward (`canIpForward`): so does its guest (our choice)."""
+_FORWARDING_PRIVILEGES = ("NET_ADMIN",)
+"""What an instance needs that translates addresses, or puts any on its loopback device."""
 
 
 def _variables(**values: object) -> Mapping[str, object]:
@@ -44,6 +50,7 @@ def vm(instance: Instance, node: str) -> Node:
     return Node(
         node, "vm", image, role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
+        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (),
     )  # fmt: skip
 
 

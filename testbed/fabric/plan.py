@@ -91,13 +91,25 @@ class NexthopGroup:
     """Seconds without a packet after which a bucket may move to a member that has too few."""
 
 
-RouteKind = Literal["unicast", "blackhole", "unreachable", "prohibit"]
+RouteKind = Literal["unicast", "blackhole", "unreachable", "prohibit", "throw"]
 MAIN_TABLE = 254
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """One of several next hops of a route: a device, and a gateway that is taken as on-link."""
+
+    device: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route.  A unicast one has a device (and maybe a gateway, taken as on-link), or a nexthop object's id."""
+    """One IPv4 route.
+
+    A unicast one has a device (and maybe a gateway, taken as on-link), a nexthop object's id, or several next hops that
+    flows are spread over.  One that throws ends the search in its table, and the next rule is tried.
+    """
 
     destination: str
     device: str | None = None
@@ -108,15 +120,26 @@ class Route:
     metric: int = 0
     table: int = MAIN_TABLE
     kind: RouteKind = "unicast"
+    hops: frozenset[Hop] = frozenset()
+    """Two or more, all of equal weight (ECMP)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Some bits of a packet's mark, and what they are."""
+
+    value: int
+    mask: int
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """A routing policy rule (ip-rule(8)): packets from this source prefix look in this table first."""
+    """A routing policy rule (ip-rule(8)): packets from this source prefix, with this mark, look in this table first."""
 
     priority: int
     source: str
     table: int
+    mark: Mark | None = None
 
 
 SetType = Literal["hash:ip", "hash:net", "hash:ip,port,ip", "hash:ip,port", "bitmap:port"]
@@ -242,8 +265,22 @@ def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace
     def there(device: str | None) -> bool:
         return (space.name, device) not in missing
 
+    reduced = (_over(route, frozenset(hop for hop in route.hops if there(hop.device))) for route in space.routes)
     return replace(
         space,
         neighbours=frozenset(neighbour for neighbour in space.neighbours if there(neighbour.device)),
-        routes=frozenset(route for route in space.routes if there(route.device)),
+        routes=frozenset(route for route in reduced if route is not None and there(route.device)),
     )
+
+
+def _over(route: Route, hops: frozenset[Hop]) -> Route | None:
+    """A route with those of its next hops that are there; None if none is."""
+    return route if hops == route.hops else over(route, hops) if hops else None
+
+
+def over(route: Route, hops: frozenset[Hop]) -> Route:
+    """A route by way of one next hop or of several."""
+    if len(hops) > 1:
+        return replace(route, device=None, gateway=None, hops=hops)
+    (hop,) = hops
+    return replace(route, device=hop.device, gateway=hop.gateway, hops=frozenset())

@@ -7,29 +7,26 @@ from dataclasses import dataclass, field
 
 from testbed.fabric import blocked, tracking
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.forwarding import RECEIVERS, SENDERS, Forwarding
 from testbed.fabric.naming import interface_name, set_name
-from testbed.fabric.plan import Chain, Route, Table
+from testbed.fabric.plan import Chain, Mark, Route, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
 from testbed.model.network import DEFAULT_MTU
-from testbed.model.ranges import GOOGLE_APIS, INTERNAL, METADATA_SERVER, SERVERLESS, gateway
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL, METADATA_SERVER, SERVERLESS, SPECIAL_PATHS, gateway
 
-_IMPORTED = 1 << 18
-"""What is added to the metric of an imported static route: it comes behind every route of the network's own."""
+MARKS = 0xFFFF0000
+"""The bits of a packet's mark that say which senders with routes of their own it is from."""
 _LAST_RESORT = 1 << 20
-"""A metric behind every route of a user."""
-
-
-def route_metric(priority: int) -> int:
-    """The metric of a static route with a priority: subnet routes have 0 and cannot be beaten (behaviour 4.3.2).
-
-    That of a dynamic route is one more: it comes after static ones of equal priority.
-    """
-    return 1 + 2 * priority
+"""A metric behind every other route."""
 
 
 FLOWS = "flows"
+
+
+def _set_mark(mark: Mark) -> str:
+    return f"-j MARK --set-xmark {mark.value:#x}/{mark.mask:#x}"
 
 
 def flow_counters(addresses: Iterable[str]) -> str:
@@ -62,42 +59,51 @@ class Vpc:
     """Ranges of subnets with Private Google Access."""
     counted: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """The range of each connector and its addresses, whose connections into the network are counted."""
+    subnets: list[str] = field(default_factory=list)
+    """Its ranges."""
+    imported: list[str] = field(default_factory=list)
+    """Those of peered networks that it has routes to."""
     transit: list[tuple[str, list[Nic]]] = field(default_factory=list)
     """Destinations of static routes that a peered network imports, with that network's NICs: both may pass through."""
+    forwarders: list[tuple[str, Nic]] = field(default_factory=list)
+    """Devices of NICs that may send under other addresses than their own, and these."""
+    classes: list[tuple[frozenset[str], str | None, Mark]] = field(default_factory=list)
+    """Senders with routes of their own: addresses of NICs or the device of a peered network, and the packets' mark."""
 
     @classmethod
     def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
         """The segment of a network; what a subnet has no NIC for is dropped in silence (behaviour 4.3.7)."""
-        space = wiring.segment(name, loopback=str(METADATA_SERVER))
-        space.sysctls |= tracking.SYSCTLS
-        space.routes |= {Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in subnets}
-        space.routes.add(Route(str(SERVERLESS), metric=_LAST_RESORT, kind="blackhole"))
-        return cls(space, wiring, mtu)
+        space, ranges = wiring.segment(name, loopback=str(METADATA_SERVER)), [*subnets]
+        space.routes |= {
+            Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in (*ranges, *map(str, SPECIAL_PATHS))
+        }
+        space.sysctls |= {**tracking.SYSCTLS, "net.ipv4.fib_multipath_hash_policy": "1"}  # by the 5-tuple
+        return cls(space, wiring, mtu, subnets=ranges)
 
     def attach(
         self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None,
-        routes: Iterable[str] = (DEFAULT,),
+        routes: Iterable[str] = (DEFAULT,), forwards: bool = False,
     ) -> None:  # fmt: skip
-        """Attach a NIC of a subnet: its next hop is the subnet's gateway address."""
+        """Attach a NIC of a subnet: its next hop is the subnet's gateway address.
+
+        One that `forwards` may send under any address (`canIpForward`).
+        """
         self.nics.append(nic)
-        self.wiring.attach(
-            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes
+        port = self.wiring.attach(
+            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes,
+            forwards=forwards,
         )  # fmt: skip
+        if forwards:
+            self.forwarders.append((port, nic))
 
     def join(self, other: Vpc) -> None:
         """Lay the way to a peered network."""
         self.wiring.join(self.space, other.space, mtu=max(self.mtu, other.mtu))
 
-    def learn(self, other: Vpc, destination: str, custom: int | None = None) -> None:
-        """Import a route of a peered network, but no firewall rules (behaviour 4.1.18).
-
-        A static one has a priority (`custom`), and comes after all of this network's own (behaviour 4.3.5, recalled).
-        """
-        if custom is None:
-            self.wiring.route(self.space, [destination], other.space)
-        else:
-            self.wiring.route(self.space, [destination], other.space, metric=_IMPORTED + route_metric(custom))
-            other.transit.append((destination, self.nics))
+    def learn(self, other: Vpc, subnet: str) -> None:
+        """Import the route to a subnet of a peered network, but no firewall rules (behaviour 4.1.18)."""
+        self.wiring.route(self.space, [subnet], other.space)
+        self.imported.append(subnet)
 
     def peer(self, other: Vpc, mine: Iterable[str], theirs: Iterable[str]) -> None:
         """Exchange subnet routes with another network (behaviour 4.5.2)."""
@@ -109,20 +115,36 @@ class Vpc:
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
-        self.space.tables += [self.wiring.anti_spoofing(self.space), self._filter(), self._nat()]
+        anti_spoofing = self.wiring.anti_spoofing(self.space, then=self._marks())
+        self.space.tables += [anti_spoofing, self._filter(), self._nat()]
+
+    def _marks(self) -> Iterator[str]:
+        """Mark the packets of senders with routes of their own; one that forwards is known by its device."""
+        forwarders = {nic.address: device for device, nic in self.forwarders}
+        by_device = dict.fromkeys(forwarders.values() if self.classes else (), Mark(0, MARKS))
+        for addresses, device, mark in self.classes:
+            if others := addresses - forwarders.keys():
+                yield f"-m set --match-set {self.space.set_of('hash:ip', others)} src {_set_mark(mark)}"
+            by_device |= dict.fromkeys(filter(None, (device, *map(forwarders.get, addresses))), mark)
+        yield from (f"-i {device} {_set_mark(mark)}" for device, mark in sorted(by_device.items()))
 
     def _filter(self) -> Table:
         space = self.space
         tried = chains(self.rules, self.nics, space)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
+        forwarding = Forwarding(space, self.nics, self.forwarders, self.rules)
+        sent, received = f"-m set --match-set {nics} src -j {EGRESS}", f"-m set --match-set {nics} dst -j {INGRESS}"
+        if forwarding.needed:
+            sent, received = f"-j {SENDERS}", f"-j {RECEIVERS}"
         forward = [
             blocked.dhcp(nics, answers=True),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
-            f"-m set --match-set {nics} src -j {EGRESS}",
+            sent,
             blocked.dhcp(nics),
             blocked.FROM_INTERNET,
-            f"-m set --match-set {nics} dst -j {INGRESS}",
+            received,
+            *forwarding.passing(),
             *self._transit(),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
@@ -131,6 +153,7 @@ class Vpc:
         ]
         return Table("filter", (
             Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), *tried, blocked.EXTERNAL_PROTOCOLS,
+            *(forwarding.chains() if forwarding.needed else ()),
         ))  # fmt: skip
 
     def _transit(self) -> Iterator[str]:

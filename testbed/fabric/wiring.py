@@ -145,18 +145,19 @@ class Wiring:
             if destination == DEFAULT:
                 segment.anywhere.add(port)
 
-    def anti_spoofing(self, segment: Space, tunnel: str | None = None) -> Table:
+    def anti_spoofing(self, segment: Space, tunnel: str | None = None, then: Iterable[str] = ()) -> Table:
         """The raw table of a segment: a packet whose source cannot be behind the device it came in by is dropped.
 
         The routes know what is behind which device: one of a NIC leads to its address.  They are asked before conntrack
         sees the packet, so nothing that is forged can touch the state of a connection.  A packet pays for every rule
-        that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.
+        that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.  What is
+        not forged goes through the rules `then`.
         """
         drop = f"-m comment --comment {_ANTI_SPOOFING} -j DROP"
         own = sorted(f"! -s {nic.address}/32 -i {nic.device} {drop}" for nic in segment.next_hops)
         others = f"! -i {tunnel} " if tunnel else ""
         anywhere = (*(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), drop)
         return Table("raw", (
-            Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}")),
+            Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
             Chain(_ANTI_SPOOFING, None, anywhere),
         ))  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from socket import inet_aton, inet_ntoa
 from typing import Any
 
 from pyroute2.netlink import nla, nla_base_string, nlmsg
@@ -15,6 +16,7 @@ from pyroute2.netlink import nla, nla_base_string, nlmsg
 RTM_NEWNEXTHOP = 104
 RTM_DELNEXTHOP = 105
 RTM_GETNEXTHOP = 106
+_GATEWAY = 5  # RTA_GATEWAY
 
 
 class _Group(nla_base_string):
@@ -75,6 +77,43 @@ class NexthopMessage(nlmsg):
     resilience = _Resilience
 
 
+class _Hops(nla_base_string):
+    """An array of `struct rtnexthop`, each with its gateway, as a tuple of (device's number, gateway) pairs."""
+
+    hop = struct.Struct("HBBi")
+    gateway = struct.Struct("HH4s")
+    onlink = 4  # RTNH_F_ONLINK
+
+    def encode(self) -> None:
+        size = self.hop.size + self.gateway.size
+        hops: tuple[tuple[int, str], ...] = self.value
+        self["value"] = b"".join(
+            self.hop.pack(size, self.onlink, 0, number) + self.gateway.pack(self.gateway.size, _GATEWAY, inet_aton(via))
+            for number, via in hops
+        )
+        super().encode()
+
+    def decode(self) -> None:
+        super().decode()
+        data: bytes = self["value"]
+        found = []
+        while len(data) >= self.hop.size:
+            size, _, _, number = self.hop.unpack_from(data)
+            found.append((number, _gateway(data[self.hop.size : size])))
+            data = data[size:]  # its attributes end at a multiple of four
+        self.value = tuple(found)
+
+
+def _gateway(attributes: bytes) -> str:
+    """The gateway among the attributes of a next hop; nothing, if it has none."""
+    while len(attributes) >= _Hops.gateway.size:
+        size, kind = struct.unpack_from("HH", attributes)
+        if kind == _GATEWAY:
+            return inet_ntoa(attributes[4:8])
+        attributes = attributes[(size + 3) & ~3 :]
+    return ""
+
+
 class RouteMessage(nlmsg):
     """`struct rtmsg` and its attributes, with that of a nexthop object (pyroute2's own class ends before it)."""
 
@@ -89,9 +128,11 @@ class RouteMessage(nlmsg):
         (5, "RTA_GATEWAY", "ip4addr"),
         (6, "RTA_PRIORITY", "uint32"),
         (7, "RTA_PREFSRC", "ip4addr"),
+        (9, "RTA_MULTIPATH", "hops"),
         (15, "RTA_TABLE", "uint32"),
         (30, "RTA_NH_ID", "uint32"),
     )
+    hops = _Hops
 
 
 def message(kind: type[Any], values: Mapping[str, object]) -> Any:

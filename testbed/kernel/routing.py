@@ -60,6 +60,7 @@ def _route_text(route: Route) -> str:
             words.append(f"{key} {value}")
     if route.gateway:
         words.append("onlink")
+    words += [f"nexthop via {hop.gateway} dev {hop.device} onlink" for hop in sorted(route.hops, key=repr)]
     if route.metric:
         words.append(f"metric {route.metric}")
     words.append(f"table {route.table}")
@@ -67,7 +68,8 @@ def _route_text(route: Route) -> str:
 
 
 def _rule_text(rule: PolicyRule) -> str:
-    return f"priority {rule.priority} from {rule.source} table {rule.table}"
+    mark = f" fwmark {rule.mark.value:#x}/{rule.mark.mask:#x}" if rule.mark else ""
+    return f"priority {rule.priority} from {rule.source}{mark} table {rule.table}"
 
 
 _NEIGHBOUR = _Kind[Neighbour]("neighbour", lambda n: (n.address, n.device), _neighbour_text)

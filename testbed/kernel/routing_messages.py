@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from socket import AF_INET
 
-from testbed.fabric.plan import Namespace, Neighbour, Nexthop, NexthopGroup, PolicyRule, Route, RouteKind
+from testbed.fabric.plan import (
+    Hop,
+    Mark,
+    Namespace,
+    Neighbour,
+    Nexthop,
+    NexthopGroup,
+    PolicyRule,
+    Route,
+    RouteKind,
+)
 from testbed.kernel.change import Request
 from testbed.kernel.netlink import Dump, Message
 
@@ -15,7 +25,7 @@ PROTOCOL = 116
 """The routing protocol number of what we install: /etc/iproute2/rt_protos and rtnetlink.h leave it to nobody else."""
 
 _KERNEL = 2  # RTPROT_KERNEL: what the kernel adds by itself
-_TYPES: dict[RouteKind, int] = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}  # RTN_*
+_TYPES: dict[RouteKind, int] = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}  # RTN_*
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 _LINK, _NOWHERE = 253, 255  # RT_SCOPE_*: of what is reached without a gateway; of whatever is to be deleted
 _ONLINK = 4  # RTNH_F_ONLINK
@@ -87,7 +97,8 @@ def _group(message: Message) -> NexthopGroup:
 
 
 def _route(message: Message, devices: Devices) -> Route:
-    nexthop = message.get("nh_id")  # of a route by way of a nexthop object the kernel tells the device, too
+    nexthop = message.get("nh_id")  # of a route by way of a nexthop object the kernel tells the devices, too
+    hops = () if nexthop else message.get("multipath") or ()
     return Route(
         f"{message.get('dst', _ANY)}/{message['dst_len']}",
         None if nexthop else devices.get(message.get("oif")),
@@ -97,12 +108,15 @@ def _route(message: Message, devices: Devices) -> Route:
         message.get("priority", 0),
         message.get("table"),
         _KINDS[message["type"]],
+        frozenset(Hop(devices.get(number, ""), gateway) for number, gateway in hops),
     )
 
 
 def _rule(message: Message) -> PolicyRule:
     source = f"{message.get('src', _ANY)}/{message['src_len']}"
-    return PolicyRule(message.get("priority", 0), source, message.get("table", 0))
+    value = message.get("fwmark")
+    mark = None if value is None else Mark(value, message.get("fwmask"))
+    return PolicyRule(message.get("priority", 0), source, message.get("table", 0), mark)
 
 
 def install(value: Neighbour | Nexthop | NexthopGroup | Route | PolicyRule) -> Request:
@@ -164,6 +178,7 @@ def _route_values(route: Route) -> Values:
         "gateway": route.gateway,
         "flags": _ONLINK if route.gateway else 0,
         "scope": _LINK if route.device and not route.gateway else 0,
+        "multipath": [(hop.device, hop.gateway) for hop in sorted(route.hops, key=repr)] or None,
         "nh_id": route.nexthop,
         "prefsrc": route.source,
         "priority": route.metric or None,
@@ -172,4 +187,5 @@ def _route_values(route: Route) -> Values:
 
 
 def _rule_values(rule: PolicyRule) -> Values:
-    return {"priority": rule.priority, "src": rule.source, "table": rule.table}
+    values: Values = {"priority": rule.priority, "src": rule.source, "table": rule.table}
+    return values | ({"fwmark": rule.mark.value, "fwmask": rule.mark.mask} if rule.mark else {})

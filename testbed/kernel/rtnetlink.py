@@ -42,6 +42,7 @@ _ATTEMPTS = 20
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _DEVICES = ("index", "oif")
 """What pyroute2 calls a device: requests have its name, the kernel wants its number."""
+_HOPS = "multipath"
 
 _NEXTHOP = {"replace": (RTM_NEWNEXTHOP, "replace"), "delete": (RTM_DELNEXTHOP, "req")}
 _ROUTE = {"replace": (RTM_NEWROUTE, "replace"), "delete": (RTM_DELROUTE, "req")}
@@ -110,4 +111,7 @@ def _note(flags: list[int], answer: Message) -> None:
 
 
 def _numbered(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: if_nametoindex(value) if value and name in _DEVICES else value for name, value in values.items()}
+    numbered = {name: if_nametoindex(v) if v and name in _DEVICES else v for name, v in values.items()}
+    if values.get(_HOPS):
+        numbered[_HOPS] = [(if_nametoindex(device), gateway) for device, gateway in values[_HOPS]]
+    return numbered

@@ -79,10 +79,10 @@ class Instance(Compute):
     """A VM instance."""
 
     collection: ClassVar[str] = "zones/-/instances"
-    not_built: ClassVar = {"canIpForward": "an instance of the testbed sends under its own address only"}
-
     zone: ZoneName
     machine_type: str = "e2-micro"
+    can_ip_forward: bool = False
+    """Whether it may send, and is given, packets of other addresses than its own: a router or NAT gateway."""
     network_interfaces: tuple[NetworkInterface, ...] = Field(min_length=1, max_length=1)
     tags: Tags = Tags()
     service_accounts: tuple[ServiceAccount, ...] = Field(default=(), max_length=1)

@@ -187,7 +187,6 @@ class Route(Compute):
     collection: ClassVar[str] = "global/routes"
     gcloud: ClassVar = {"destination-range": "destRange", "next-hop-address": "nextHopIp"}
     not_built: ClassVar = {
-        "tags": "the testbed has no routes for some instances only yet",
         "nextHopIlb": "the testbed has no internal load balancers",
         "nextHopNetwork": "only the routes of subnets have it",
     }
@@ -195,6 +194,8 @@ class Route(Compute):
     network: NetworkRef
     dest_range: Range
     priority: int = Field(default=DEFAULT_ROUTE_PRIORITY, ge=0, le=65535)
+    tags: tuple[ComputeName, ...] = ()
+    """It applies to NICs with one of these network tags only; without any, to all (behaviour 4.3.4)."""
     next_hop_gateway: str | None = None
     next_hop_ip: IPv4 | None = None
     next_hop_instance: InstanceRef | None = None

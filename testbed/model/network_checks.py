@@ -7,8 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, NamedTuple
 
-from testbed.model.network import DEFAULT_ROUTE_PRIORITY
-from testbed.model.peering import active
+from testbed.model.peering import active, offered
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
 from testbed.model.walk import Path
@@ -113,22 +112,25 @@ def _conflict(there: _InUse, new: _InUse) -> Problem:
 
 
 def _routes(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]:
-    """Subnet routes cannot be overridden; several routes for one thing would be ECMP (behaviour 4.3.5)."""
-    default = (n for n in topology.compute.networks if not n.delete_default_routes_on_create)
-    seen = {(n.full_name, "0.0.0.0/0", DEFAULT_ROUTE_PRIORITY): "nextHopGateway" for n in default}
+    """No static route leads into a subnet of its network or of a peer (behaviour 4.3.5).  The text is Google's."""
+    if not topology.compute.routes:
+        return
+    known: dict[str, list[IPv4Network]] = {}
+    for used in ranges:
+        known.setdefault(used.network, []).append(used.range)
+    for (mine, theirs), sides in active(topology.compute.networks).items():
+        found = offered(topology, theirs, sides.theirs, sides.mine)
+        subnets = (route for route in found if route.type == "SUBNET_PEERING_ROUTE" and route.imported)
+        known.setdefault(mine, []).extend(_cidr(route.range) for route in subnets)
     for i, route in enumerate(topology.compute.routes):
-        path: Path = ("compute", "routes", i, "destRange")
-        for used in ranges:
-            if used.network == route.network and _cidr(route.dest_range).subnet_of(used.range):
-                message = f"no route may lead into {used.range} of {used.owner} (behaviour 4.3.5)"
-                yield Problem(path, message, route.dest_range)
-        place = (route.network, route.dest_range, route.priority)
-        kind = "nextHopGateway" if route.next_hop_gateway else f"route {i}"
-        if seen.setdefault(place, kind) != kind:
+        destination = _cidr(route.dest_range)
+        hidden = next((cidr for cidr in known.get(route.network, ()) if destination.subnet_of(cidr)), None)
+        if hidden is not None:
             message = (
-                f"there is another route of priority {route.priority}; the testbed does not spread flows over routes"
+                f"{destination} hides the address space of the network ({hidden}). Cannot change the routing of packets"
+                " destined for the network."
             )
-            yield Problem(path, message, route.dest_range)
+            yield Problem(("compute", "routes", i, "destRange"), message, route.dest_range)
 
 
 def _legacy(topology: Topology) -> Iterator[Problem]:

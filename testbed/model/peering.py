@@ -38,7 +38,8 @@ def active(networks: Iterable[Network]) -> Mapping[tuple[str, str], Sides]:
 def offered(topology: Topology, owner: str, export: Peering, into: Peering) -> Iterator[Exchanged]:
     """The routes that a network exports to another, by its own side of the peering and by the other's.
 
-    Never exported: routes to the default internet gateway (behaviour 4.5.3), and what is imported itself (4.5.4).
+    Never exported: routes with tags or to the default internet gateway (behaviour 4.5.3), and what is imported itself
+    (4.5.4).
     """
     for cidr in topology.ranges_of(owner):
         private = any(IPv4Network(cidr).subnet_of(known) for known in PRIVATE)
@@ -46,5 +47,5 @@ def offered(topology: Topology, owner: str, export: Peering, into: Peering) -> I
             imported = private or into.import_subnet_routes_with_public_ip
             yield Exchanged(cidr, "SUBNET_PEERING_ROUTE", 0, imported)
     for route in topology.compute.routes if export.export_custom_routes else ():
-        if route.network == owner and not route.next_hop_gateway:
+        if route.network == owner and not route.next_hop_gateway and not route.tags:
             yield Exchanged(route.dest_range, "STATIC_PEERING_ROUTE", route.priority, into.import_custom_routes)

@@ -37,6 +37,9 @@ SERVERLESS = IPv4Network("35.199.224.0/19")
 HEALTH_CHECKS = _networks("35.191.0.0/16", "35.191.192.0/18", "130.211.0.0/22")
 """Where health-check probes come from (behaviour 2.1.6)."""
 
+SPECIAL_PATHS = (SERVERLESS, *_networks("35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20", "35.199.192.0/19"))
+"""Ranges with special return paths, which no route overrides (behaviour 4.3.11): serverless, probes, IAP, DNS."""
+
 METADATA_SERVER = IPv4Address("169.254.169.254")
 
 INTERNAL = RFC1918 + RFC6598 + _networks("240.0.0.0/4")
@@ -109,6 +112,12 @@ def is_usable(cidr: str, address: str) -> bool:
 def gateway(cidr: str) -> IPv4Address:
     """The subnet's gateway: its second address (behaviour 4.4.5)."""
     return IPv4Network(cidr).network_address + 1
+
+
+def inside(cidr: str, ranges: Iterable[IPv4Network]) -> bool:
+    """Whether a range is one of some ranges, or lies in one."""
+    network = IPv4Network(cidr)
+    return any(network.subnet_of(known) for known in ranges)
 
 
 def contains(ranges: Iterable[IPv4Network], address: IPv4Address) -> bool:

@@ -232,7 +232,6 @@ def test_some_changes_need_it_stopped(api: Api) -> None:
         ({"disks": []}, "Boot disk must be specified"),
         ({"networkInterfaces": [{"network": "global/networks/vpc"}]}, "for custom subnetmode network"),
         ({"networkInterfaces": [{}]}, "The resource 'projects/demo/global/networks/default' was not found"),
-        ({"canIpForward": True}, "sends under its own address only"),
         ({"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}] * 2}, "at most 1 item"),
         ({"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/none"}]}, "was not found"),
         ({"name": "No"}, "Must be a match of regex"),

@@ -38,7 +38,7 @@ RANGES = (
 )  # fmt: skip
 DESTINATIONS = (
     "0.0.0.0/0", "10.0.0.0/8", "10.50.0.0/16", "10.50.1.0/24", "172.16.0.0/12", "203.0.113.0/24", "203.0.113.10/32",
-    "198.51.100.0/24", "192.0.2.0/24", "199.36.153.8/30",
+    "198.51.100.0/24", "192.0.2.0/24", "199.36.153.8/30", "35.199.224.0/20", "35.191.0.0/24",
 )  # fmt: skip
 GOOGLE = ("199.36.153.8", "199.36.153.6", "203.0.113.1")
 """Addresses of Google's APIs: the private and the restricted VIP, and the public one."""
@@ -112,7 +112,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     tags = (*TAGS, "vpc-connector", *(f"vpc-connector-{REGION}-{connector['name']}" for connector in connectors))
     rules = draw(st.lists(st.tuples(in_networks, _rules(tags)), max_size=5 * len(names)))
-    routes = draw(st.lists(st.tuples(in_networks, _routes(machines)), max_size=2 * len(names), unique_by=_place))
+    routes = draw(st.lists(st.tuples(in_networks, _routes(machines, tags)), max_size=3 * len(names)))
     topology = {
         "name": "t",
         "project": "p",
@@ -135,11 +135,6 @@ def cases(draw: st.DrawFn) -> Case:
         "internet": {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]},
     }
     return Case(topology, [(connector["name"], health) for connector in connectors for health in draw(healths)])
-
-
-def _place(placed: tuple[str, Data]) -> tuple[str, str, int]:
-    network, route = placed
-    return network, route["destRange"], route["priority"]
 
 
 def _networks(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
@@ -169,6 +164,7 @@ def _machines(draw: st.DrawFn, network: str) -> list[Data]:
             "networkInterfaces": [
                 {"subnetwork": network, **({"accessConfigs": [{}]} if draw(st.integers(0, 2)) == 0 else {})}
             ],
+            "canIpForward": draw(st.integers(0, 2)) == 0,
             "tags": {"items": draw(st.lists(st.sampled_from(TAGS), unique=True))},
             "serviceAccounts": [{"email": ACCOUNT}] if draw(st.integers(0, 3)) == 0 else [],
             "status": draw(st.sampled_from(("RUNNING",) * 7 + ("TERMINATED",))),
@@ -209,8 +205,8 @@ def _rules(draw: st.DrawFn, tags: Sequence[str]) -> Data:
 
 
 @st.composite
-def _routes(draw: st.DrawFn, machines: Sequence[Data]) -> Data:
-    """A static route."""
+def _routes(draw: st.DrawFn, machines: Sequence[Data], tags: Sequence[str]) -> Data:
+    """A static route, for some senders or for all."""
     hops = (
         {"nextHopGateway": "default-internet-gateway"},
         {"nextHopInstance": draw(st.sampled_from(machines))["name"]},
@@ -218,7 +214,8 @@ def _routes(draw: st.DrawFn, machines: Sequence[Data]) -> Data:
     )
     return {
         "destRange": draw(st.sampled_from(DESTINATIONS)),
-        "priority": draw(st.sampled_from((0, 100, 999, 1001, 65535))),
+        "priority": draw(st.sampled_from((0, 100, 1000, 1000, 65535))),
+        "tags": draw(st.lists(st.sampled_from(tags), max_size=2, unique=True)) if draw(st.booleans()) else [],
         **draw(st.sampled_from(hops)),
     }
 

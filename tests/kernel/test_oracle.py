@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -23,12 +23,14 @@ from testbed.fabric.decision_tree import Limits
 from testbed.fabric.given_names import edge
 from testbed.fabric.oracle.judge import judge
 from testbed.fabric.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
-from testbed.fabric.plan import Plan, whole
+from testbed.fabric.plan import Chain, Namespace, Plan, Table, whole
+from testbed.fabric.running import Running
 from testbed.kernel import firewall
 from testbed.kernel.apply import apply
 from testbed.model.base import last
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET, vpc_segment
+from testbed.model.topology import Topology
 from tests.kernel.networks import HOSTS, PORTS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe
 from tests.kernel.spaces import Paths, spaces
@@ -76,6 +78,7 @@ def tried(case: Case) -> Iterator[str]:
     instances = {instance.name for instance in running.instances}
     servers = [node.name for node in plan.nodes if node.name not in instances]
     servers += [INTERNET, *(running.name(edge(n.full_name)) for n in networks)]  # where Google's APIs are
+    plan = with_far_sides(plan, topology, running)
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)
         before = counted(plan, paths)
@@ -129,6 +132,22 @@ def counted(plan: Plan, paths: Paths) -> Counter[Counted]:
                 if whole(rule.chain) in {"egress", "ingress"} and rule.comment:  # the others are questions
                     found[space.name, whole(rule.chain), rule.comment] += rule.packets
     return found
+
+
+def with_far_sides(plan: Plan, topology: Topology, running: Running) -> Plan:
+    """Every instance that forwards answers for whatever it is given, as if that were behind it."""
+    forwarders = {
+        running.name(instance.full_name): running.addresses[instance.full_name]
+        for instance in topology.compute.instances if instance.can_ip_forward
+    }  # fmt: skip
+
+    def with_far_side(space: Namespace) -> Namespace:
+        if (address := forwarders.get(space.name)) is None:
+            return space
+        rule = f"! -d {address}/32 -i eth0 -j DNAT --to-destination {address}"
+        return replace(space, tables=(*space.tables, Table("nat", (Chain("PREROUTING", "ACCEPT", (rule,)),))))
+
+    return replace(plan, namespaces=tuple(map(with_far_side, plan.namespaces)))
 
 
 def agree(case: Case) -> None:

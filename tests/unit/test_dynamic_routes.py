@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,10 @@ from testbed.fabric.bgp import REGION_COST, sessions
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import MAIN_TABLE, Namespace, Route
 from testbed.fabric.running import LearnedRoute
-from testbed.fabric.vpc import route_metric
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from tests.e2e.hybrid import hybrid
-from tests.unit.topologies import running, space
+from tests.unit.topologies import members, running, space, table_rules, vm
 
 KNOWN = Defaults("small", "us-central1", "us-central1-a")
 EUROPE = {"name": "eu", "network": "vpc", "region": "europe-west1", "ipCidrRange": "10.132.0.0/20"}
@@ -25,12 +24,16 @@ OFFICE = "192.168.10.0/24"
 Data = dict[str, Any]
 
 
-def joined(mode: str = "REGIONAL", *, bgp: Data | None = None, peer: Data | None = None) -> Topology:
-    """The two tunnels of `hybrid`, with a subnet in another region and a connector with a hidden range."""
+def joined(
+    mode: str = "REGIONAL", *, bgp: Data | None = None, peer: Data | None = None, routes: Sequence[Data] = ()
+) -> Topology:
+    """The two tunnels of `hybrid`, with an instance in another region and a connector with a hidden range."""
     data = hybrid("t", service=True)
     compute = data["compute"]
     compute["networks"][0]["routingConfig"] = {"routingMode": mode}
     compute["subnetworks"].append(EUROPE)
+    compute["instances"].append({**vm("far", "regions/europe-west1/subnetworks/eu"), "zone": "europe-west1-b"})
+    compute["routes"] = [*compute.get("routes", ()), *routes]
     compute["routers"][0]["bgp"] |= bgp or {}
     compute["routers"][0]["bgpPeers"][0] |= peer or {}
     return Topology.model_validate(data, context=KNOWN)
@@ -48,6 +51,11 @@ def learning(topology: Topology, *routes: LearnedRoute) -> Namespace:
 
 def dynamic(of: Namespace, destination: str = OFFICE) -> set[Route]:
     return {route for route in of.routes if route.destination == destination}
+
+
+def address(of: Namespace, device: str) -> str:
+    (found,) = (neighbour.address for neighbour in of.neighbours if neighbour.device == device)
+    return found
 
 
 CUSTOM = {"advertiseMode": "CUSTOM", "advertisedIpRanges": [{"range": "10.8.0.0/28"}]}
@@ -71,31 +79,47 @@ def test_a_peer_may_be_told_something_else() -> None:
 
 @pytest.mark.behaviour("4.3.10")
 def test_a_regional_network_has_learned_routes_in_one_region_only() -> None:
+    """Packets from elsewhere are marked, and their table has all other routes."""
     vpc = learning(joined(), LearnedRoute("tunnel-0", OFFICE, 50))
-    tables = {rule.source: rule.table for rule in vpc.rules}
-    assert tables["10.132.0.0/20"] not in {route.table for route in dynamic(vpc)}
-    assert "10.128.0.0/20" not in tables
-    assert {route.device for route in dynamic(vpc) if route.table == MAIN_TABLE} == {"tunnel-0"}
-    everything = {route.destination for route in vpc.routes if route.table == MAIN_TABLE}
-    assert {route.destination for route in vpc.routes if route.table == tables["10.132.0.0/20"]} == everything - {
-        OFFICE
+    (rule,) = (rule for rule in vpc.rules if rule.mark)
+    assert [(route.table, route.device) for route in dynamic(vpc)] == [(MAIN_TABLE, "tunnel-0")]
+    assert {route.destination for route in vpc.routes if route.table == rule.table and route.kind == "unicast"} == {
+        "0.0.0.0/0"
     }
+    (marked,) = (line for line in table_rules(vpc, "raw", "PREROUTING") if "MARK" in line)
+    assert members(vpc, marked) == [frozenset({address(vpc, "far")})]
 
 
 @pytest.mark.behaviour("4.3.10")
-def test_a_global_network_has_them_everywhere_and_further_away_at_a_cost() -> None:
+def test_a_global_network_has_them_everywhere() -> None:
     vpc = learning(joined("GLOBAL"), LearnedRoute("tunnel-0", OFFICE, 50))
-    far = {rule.source: rule.table for rule in vpc.rules}["10.132.0.0/20"]
-    metrics = {route.table: route.metric for route in dynamic(vpc)}
-    assert metrics[MAIN_TABLE] == route_metric(50) + 1
-    assert metrics[far] == route_metric(50 + REGION_COST) + 1
+    assert not [rule for rule in vpc.rules if rule.mark]
+    assert {route.device for route in dynamic(vpc)} == {"tunnel-0"}
 
 
-def test_static_routes_come_first_at_equal_priority_and_the_better_med_wins() -> None:  # behaviour 4.3.5
-    vpc = learning(joined(), LearnedRoute("tunnel-0", OFFICE, 200), LearnedRoute("tunnel-1", OFFICE, 100))
-    best = min((route for route in dynamic(vpc) if route.table == MAIN_TABLE), key=lambda route: route.metric)
-    assert best.device == "tunnel-1"
-    assert route_metric(100) < best.metric < route_metric(101)
+@pytest.mark.behaviour("4.3.10", "4.3.5")
+def test_learned_routes_of_another_region_have_a_cost() -> None:
+    """A static route of a priority between those of both regions is better in the one, and not in the other."""
+    static = {"name": "s", "network": "vpc", "destRange": OFFICE, "priority": 150, "nextHopInstance": "vm"}
+    vpc = learning(joined("GLOBAL", routes=[static]), LearnedRoute("tunnel-0", OFFICE, 50))
+    (rule,) = (rule for rule in vpc.rules if rule.mark)
+    assert {route.table: route.device for route in dynamic(vpc)} == {MAIN_TABLE: "tunnel-0", rule.table: "vm"}
+
+
+@pytest.mark.behaviour("4.3.5")
+@pytest.mark.parametrize(("priority", "device"), [(99, "vm"), (100, "vm"), (101, "tunnel-1")])
+def test_static_routes_come_first_at_equal_priority_and_the_better_med_wins(priority: int, device: str) -> None:
+    static = {"name": "s", "network": "vpc", "destRange": OFFICE, "priority": priority, "nextHopInstance": "vm"}
+    both = LearnedRoute("tunnel-0", OFFICE, 200), LearnedRoute("tunnel-1", OFFICE, 100)
+    found = dynamic(learning(joined(routes=[static]), *both))
+    assert {route.device for route in found if route.table == MAIN_TABLE} == {device}
+
+
+@pytest.mark.behaviour("4.3.5")
+def test_equal_learned_routes_share_flows() -> None:
+    vpc = learning(joined(), LearnedRoute("tunnel-0", OFFICE, 100), LearnedRoute("tunnel-1", OFFICE, 100))
+    (found,) = dynamic(vpc)
+    assert {hop.device for hop in found.hops} == {"tunnel-0", "tunnel-1"}
 
 
 @pytest.mark.behaviour("4.3.2")
@@ -104,7 +128,7 @@ def test_nothing_learned_leads_into_the_networks_own_ranges() -> None:
     vpc = learning(joined(), *routes)
     assert not dynamic(vpc, "10.128.0.0/24")
     assert dynamic(vpc, "10.0.0.0/8")
-    assert {route.kind for route in dynamic(vpc, "10.8.0.0/28")} == {"blackhole"}
+    assert {route.kind for route in dynamic(vpc, "10.8.0.0/28") if route.table == MAIN_TABLE} == {"blackhole"}
 
 
 def test_the_kernels_table_is_read() -> None:

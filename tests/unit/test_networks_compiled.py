@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from testbed.fabric.plan import Plan
-from testbed.fabric.vpc import route_metric
 from testbed.model.places import AUTO_SUBNETS
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
@@ -45,9 +44,11 @@ def test_static_routes_need_both_sides(export: bool, imported: bool) -> None:
 @pytest.mark.behaviour("4.3.5")
 def test_an_imported_route_comes_after_the_networks_own() -> None:
     sides = {"exportCustomRoutes": True}, {"importCustomRoutes": True}
-    made = plan(peered(*sides, instances=[vm("a")], routes=[{**STATIC, "priority": 0}]))
+    machines = [vm("a"), vm("own", "there")]
+    own = {**STATIC, "name": "own", "network": "other", "nextHopInstance": "own", "priority": 65535}
+    made = plan(peered(*sides, instances=machines, routes=[{**STATIC, "priority": 0}, own]))
     (found,) = (route for route in space(made, "vpc-other").routes if route.destination == "172.16.0.0/16")
-    assert found.metric > route_metric(65535)
+    assert found.device == "own"
 
 
 @pytest.mark.behaviour("4.5.3")

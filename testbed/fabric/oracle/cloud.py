@@ -35,6 +35,8 @@ class Nic:
     """The addresses of the Cloud NAT gateway that serves it otherwise."""
     google_access: bool = False
     """Whether its subnet has Private Google Access (behaviour 4.8.1)."""
+    forwards: bool = False
+    """Whether it may send, and is given, packets of other addresses (`canIpForward`)."""
     runs: bool = True
     answers: bool = True
     """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3).
@@ -87,6 +89,7 @@ class Cloud:
                 external and self.running.addresses[external],
                 self._nat(subnet.network, subnet.region, subnet.full_name),
                 subnet.private_ip_google_access,
+                instance.can_ip_forward,
                 instance.runs,
             )
 

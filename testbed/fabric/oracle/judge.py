@@ -16,7 +16,7 @@ from testbed.fabric.given_names import internet_host, runtimes
 from testbed.fabric.managed_rules import TUNNEL_PORT
 from testbed.fabric.oracle import rules
 from testbed.fabric.oracle.cloud import Cloud, Nic
-from testbed.fabric.oracle.routes import Way, way
+from testbed.fabric.oracle.routes import Way, ways
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
 from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PRIVATE_RANGES_ONLY, PUBLIC_GOOGLE_API, contains
@@ -125,10 +125,11 @@ class _Walk:
         start = replace(start.at(Step.APPLY_EGRESS_FIREWALL_RULE), sender=ruling)
         if not ruling.allows:
             return start.dropped(Cause.FIREWALL_RULE)
-        found = way(self.cloud, sender.network, self.flow.destination)
-        if found is None:
+        found = ways(self.cloud, sender.network, self.flow.destination, sender.tags)
+        if not found:
             return start.dropped(Cause.NO_ROUTE)
-        return self._along(start.at(Step.APPLY_ROUTE), sender, found)
+        start = start.at(Step.APPLY_ROUTE)
+        return any_of(self._along(start, sender, way) for equal in found for way in equal)
 
     def _along(self, start: Verdict, sender: Nic, found: Way) -> Verdict:
         """What the next hop does with it."""
@@ -139,17 +140,35 @@ class _Walk:
             case "INTERNET_GATEWAY":
                 return self._out(start, sender)
             case "INSTANCE" | "IP":
-                return start.dropped(self._next_hop(found))
+                return self._to_next_hop(start, sender, found)
+            case "SPECIAL":  # what is behind it takes answers only, to what it has sent (behaviour 4.3.11)
+                return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
             case "VPN_TUNNEL":
                 return start.dropped(Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED)
 
-    def _next_hop(self, found: Way) -> Cause:
-        """An instance takes only what is for itself: `canIpForward` cannot be set here (behaviour 4.3.8, 7.1.7)."""
-        if found.hop == "IP":
-            there = self.cloud.nic(found.network, found.target)
-            return Cause.FOREIGN_IP_DISALLOWED if there else Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED
-        runs = {instance.full_name for instance in self.cloud.topology.compute.instances if instance.runs}
-        return Cause.FOREIGN_IP_DISALLOWED if found.target in runs else Cause.ROUTE_BLACKHOLE
+    def _to_next_hop(self, start: Verdict, sender: Nic, found: Way) -> Verdict:
+        """An instance takes what is not for itself only with `canIpForward` (behaviour 4.3.8, 7.1.7).
+
+        What it does with it is up to its owner: it is taken to be delivered.
+        """
+        if not found.running:
+            gone = found.hop == "IP" and self.cloud.nic(found.network, found.target) is None
+            return start.dropped(Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED if gone else Cause.ROUTE_BLACKHOLE)
+        hop = self._next_hop(found)
+        if not hop.forwards:
+            return start.dropped(Cause.FOREIGN_IP_DISALLOWED)
+        ruling = rules.ingress(self.cloud, hop, self._packet(sender.address), sender)
+        start = replace(start.at(Step.APPLY_INGRESS_FIREWALL_RULE), receiver=ruling)
+        if not ruling.allows:
+            return start.dropped(Cause.FIREWALL_RULE)
+        if hop == sender:
+            return start.dropped(Cause.ROUTING_LOOP)
+        return start.delivered(sender.address, Step.ARRIVE_AT_INSTANCE)
+
+    def _next_hop(self, found: Way) -> Nic:
+        owner = self.cloud.running.name(found.target) if found.hop == "INSTANCE" else None
+        theirs = (nic for nic in self.cloud.nics if nic.network == found.network)
+        return next(nic for nic in theirs if found.target == nic.address or owner == nic.owner)
 
     def _to_nic(self, start: Verdict, receiver: Nic | None, source: str, sender: Nic | None) -> Verdict:
         """The receiver's ingress rules, which are those of its own network (behaviour 4.1.18)."""
@@ -204,11 +223,16 @@ class _Walk:
         receiver = self.cloud.exposed(self.flow.destination)
         if receiver is None:
             return start.dropped(Cause.UNKNOWN_EXTERNAL_ADDRESS)
-        arrived = self._to_nic(start, receiver, source, None)
-        back = way(self.cloud, receiver.network, source)
-        if arrived.reachable and (back is None or back.hop != "INTERNET_GATEWAY"):  # no answer (behaviour 4.3.7)
-            return replace(arrived, sources=frozenset()).dropped(Cause.NO_ROUTE)
-        return arrived
+        return self._answered(self._to_nic(start, receiver, source, None), receiver, source)
+
+    def _answered(self, arrived: Verdict, receiver: Nic, source: str) -> Verdict:
+        """The answer to the internet needs a way back by the default internet gateway (behaviour 4.3.7)."""
+        back = [way.hop for equal in ways(self.cloud, receiver.network, source, receiver.tags) for way in equal]
+        if not arrived.reachable or {*back} == {"INTERNET_GATEWAY"}:
+            return arrived
+        if "INTERNET_GATEWAY" in back:  # it takes one of several equal routes
+            return replace(arrived, ambiguous=True)
+        return replace(arrived, sources=frozenset()).dropped(Cause.NO_ROUTE)
 
     # -- the packet -----------------------------------------------------------------------------------------------
 

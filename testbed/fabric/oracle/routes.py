@@ -1,4 +1,7 @@
-"""Routes: where a network sends a packet (behaviour 4.3)."""
+"""Routes: where a network sends a packet (behaviour 4.3).
+
+Dynamic routes are not judged.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from testbed.fabric.oracle.cloud import Cloud, within
 from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
 
-Hop = Literal["NETWORK", "INTERNET_GATEWAY", "INSTANCE", "IP", "VPN_TUNNEL"]
+Hop = Literal["NETWORK", "INTERNET_GATEWAY", "INSTANCE", "IP", "VPN_TUNNEL", "SPECIAL"]
+_SPECIAL = ("35.199.224.0/19", "35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20", "35.199.192.0/19")
 
 
 class Origin(IntEnum):
@@ -33,18 +37,46 @@ class Way:
     """The instance, address or tunnel that is the next hop."""
     priority: int = 0
     origin: Origin = Origin.LOCAL
+    running: bool = True
+    """Whether the next hop is there: if it is gone, the route is disregarded."""
+    tags: frozenset[str] = frozenset()
 
     @property
-    def rank(self) -> tuple[int, int, int]:
-        """The most specific destination, local before peering, then the lowest priority number (behaviour 4.3.5)."""
-        return -IPv4Network(self.range).prefixlen, self.origin, self.priority
+    def specific(self) -> int:
+        """The length of its range's prefix."""
+        return IPv4Network(self.range).prefixlen
 
 
-def way(cloud: Cloud, network: str, destination: str) -> Way | None:
-    """The way that a network has for a destination.  A subnet's cannot be overridden (behaviour 4.3.2, 4.3.5)."""
+def ways(cloud: Cloud, network: str, destination: str, tags: frozenset[str]) -> list[list[Way]]:
+    """The ways that a sender with these tags has for a destination: sets of equal ones, of which a flow has one.
+
+    There are several if Google may choose (which one of several peers is taken).  None is the same as no route at all.
+    """
+    if any(within(destination, cidr) for cidr in _SPECIAL):  # behaviour 4.3.11
+        return [[Way(destination, network, "SPECIAL")]]
     subnets = [found for found in _subnets(cloud, network) if within(destination, found.range)]
-    others = [found for found in _static(cloud, network) if within(destination, found.range)]
-    return min(subnets or others, key=lambda found: found.rank, default=None)
+    if subnets:  # they cannot be overridden (behaviour 4.3.2, 4.3.5)
+        return [[max(subnets, key=lambda found: found.specific)]]
+    hidden = [found.range for found in _subnets(cloud, network)]
+    found = [
+        one for one in _static(cloud, network)
+        if within(destination, one.range) and (not one.tags or one.tags & tags)
+        and not any(IPv4Network(one.range).subnet_of(IPv4Network(cidr)) for cidr in (*hidden, *_SPECIAL))
+    ]  # fmt: skip
+    longest = max((one.specific for one in found), default=0)
+    found = [one for one in found if one.specific == longest]
+    local = [one for one in found if one.origin is Origin.LOCAL]
+    if local or not found:
+        return [_survivors(local)] if found else []
+    owners = {one.network for one in found}
+    return [_survivors([one for one in found if one.network == owner]) for owner in sorted(owners)]
+
+
+def _survivors(equal: list[Way]) -> list[Way]:
+    """Of routes for one range in one network: those whose next hop runs, and of these the lowest priority number."""
+    there = [one for one in equal if one.running]
+    lowest = min((one.priority for one in there), default=0)
+    return [one for one in there if one.priority == lowest] or equal[:1]
 
 
 def _subnets(cloud: Cloud, network: str) -> Iterator[Way]:
@@ -65,11 +97,11 @@ def _static(cloud: Cloud, network: str) -> Iterator[Way]:
     peers = active(cloud.topology.compute.networks)
     for route in cloud.topology.compute.routes:
         if route.network == network:
-            yield _of(route, Origin.LOCAL)
-        elif (network, route.network) in peers and not route.next_hop_gateway:
+            yield _of(cloud, route, Origin.LOCAL)
+        elif (network, route.network) in peers and not route.next_hop_gateway and not route.tags:
             sides = peers[network, route.network]
             if sides.theirs.export_custom_routes and sides.mine.import_custom_routes:
-                yield _of(route, Origin.PEERING)
+                yield _of(cloud, route, Origin.PEERING)
 
 
 def _default(network: Network) -> Iterator[Way]:
@@ -78,7 +110,7 @@ def _default(network: Network) -> Iterator[Way]:
         yield Way("0.0.0.0/0", network.full_name, "INTERNET_GATEWAY", priority=DEFAULT_ROUTE_PRIORITY)
 
 
-def _of(route: Route, origin: Origin) -> Way:
+def _of(cloud: Cloud, route: Route, origin: Origin) -> Way:
     hops: dict[Hop, str | None] = {
         "INTERNET_GATEWAY": route.next_hop_gateway,
         "INSTANCE": route.next_hop_instance,
@@ -86,4 +118,10 @@ def _of(route: Route, origin: Origin) -> Way:
         "VPN_TUNNEL": route.next_hop_vpn_tunnel,
     }
     hop, target = next((hop, target) for hop, target in hops.items() if target)
-    return Way(route.dest_range, route.network, hop, target, route.priority, origin)
+    running = True
+    if hop == "INSTANCE":
+        running = any(one.runs for one in cloud.topology.compute.instances if one.full_name == target)
+    if hop == "IP":
+        nic = cloud.nic(route.network, target)
+        running = nic is not None and nic.runs
+    return Way(route.dest_range, route.network, hop, target, route.priority, origin, running, frozenset(route.tags))
