@@ -5,19 +5,16 @@ Admin Activity is always written; Data Access (reads) is off, as at Google's (be
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import secrets
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from testbed.api import errors, messages
 from testbed.api.discovery import Method
+from testbed.control.json_lines import JsonLines
 from testbed.errors import TestbedError
 
 Json = dict[str, Any]
@@ -34,8 +31,7 @@ class AuditLog:
     """The audit log of one testbed, in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._older = folder / FILE, folder / OLDER
-        self._lock = threading.Lock()
+        self._file = JsonLines(folder / FILE, folder / OLDER)
 
     def write(
         self, method: Method, parameters: Mapping[str, str], principal: str, error: TestbedError | None
@@ -43,25 +39,11 @@ class AuditLog:
         """Note a call and how it ended."""
         if method.verb == "GET" or _READ.match(method.action):
             return
-        line = json.dumps(_entry(method, parameters, principal, error), separators=(",", ":")) + "\n"
-        with self._lock:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "ab") as file:
-                file.write(line.encode())
-                full = file.tell() > LARGEST
-            if full:
-                self._path.replace(self._older)
+        self._file.append([_entry(method, parameters, principal, error)], LARGEST)
 
     def entries(self) -> Iterator[Json]:
         """All entries, the oldest first."""
-        with ExitStack() as stack:
-            with self._lock:  # both files as they are at one moment
-                there = [path for path in (self._older, self._path) if path.exists()]
-                opened = [stack.enter_context(path.open(encoding="utf-8")) for path in there]
-            for lines in opened:
-                for line in lines:
-                    with suppress(ValueError):  # what a crash has left of an entry
-                        yield json.loads(line)
+        return self._file.read()
 
 
 def method_name(method: Method) -> str:

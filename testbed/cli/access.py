@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli import complete
+from testbed.cli import complete, records
 from testbed.cli.context import Name, node_named, nodes_of, only, opened
 from testbed.cli.output import Json, errors, print_json
 from testbed.cli.view import by_name
@@ -45,14 +45,26 @@ def execute(
 
 
 def logs(
-    node: Node,
+    node: Annotated[
+        str | None, typer.Argument(help="A node, as `testbed status` lists them.", autocompletion=complete.nodes)
+    ] = None,
+    firewall: Annotated[bool, typer.Option("--firewall", help="The log of VPC firewall rules instead.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", help="Only so many last lines.")] = None,
     name: Name = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the firewall's records as JSON, one a line.")] = False,
 ) -> None:
-    """Print what a node has written."""
+    """Print what a node has written, or what the firewall has logged."""
+    if firewall == (node is not None):
+        raise InvalidArgument("give a node, or --firewall for the log of VPC firewall rules")
+    if json and not firewall:
+        raise InvalidArgument("--json goes with --firewall: what a node has written is text")
     with opened(name) as (store, _):
-        node, nodes = node_named(store, node), nodes_of(store)
+        folder, nodes = store.folder, nodes_of(store)
+        node = node and node_named(store, node)
+    if node is None:
+        records.show(folder, follow=follow, tail=tail, json_=json)
+        return
     for chunk in nodes.logs(node, follow=follow, tail=tail):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

@@ -17,6 +17,7 @@ import docker
 
 from testbed.control import connectors, dynamic_routing
 from testbed.control.executor import Executor
+from testbed.control.firewall_log import FirewallLog, file_in, places
 from testbed.control.health import INTERVAL, ended
 from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
 from testbed.control.observation import Containers
@@ -106,9 +107,13 @@ class Watch:
         self._next_probes = 0.0
         self._processes: Mapping[str, int] = {}
         """The instances' processes that ran at the end of the last round."""
+        self._log = FirewallLog(file_in(folder_of(name)))
+        self._logged: tuple[str, int] | None = None
+        """The testbed and its revision that the firewall log knows."""
 
     def close(self) -> None:
         """End what works in the background."""
+        self._log.close()
         self._prober.shutdown()
         if self._reconciler is not None:
             self._reconciler.close()
@@ -143,6 +148,7 @@ class Watch:
             reconciler.rewire(topology)
             self._behind = False
             self._wake.set()  # an operation may have waited for it
+        self._listen(store, topology)
         running = {name: pid for name, pid in store.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
 
@@ -162,6 +168,12 @@ class Watch:
         if ended(store.processes()):
             reconciler.forget()  # what is missing is started, and configured
         reconciler.advance(topology)
+
+    def _listen(self, store: Store, topology: Topology) -> None:
+        """Have the firewall log know the rules that are in force."""
+        if self._logged != (now := (store.id, store.revision)):
+            self._log.watch(topology, store.running, places(topology, store.running))
+            self._logged = now
 
     def _probe(self, reconciler: Reconciler, topology: Topology) -> Mapping[str, Health]:
         """Take note of what health checks found, and begin the next: an instance that is silent holds nobody up."""

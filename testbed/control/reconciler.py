@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.control import connectors
+from testbed.control import connectors, firewall_log
 from testbed.control.configuration import run_roles, unconfigured
 from testbed.control.health import INTERVAL, HealthChecker, ended
 from testbed.control.lock import LOAD, holder
@@ -80,6 +80,7 @@ class Reconciler:
         """
         outcome = Outcome()
         store = self.store
+        firewall_log.require(topology)
         self._check(self._preview(topology))
         store.complete = False
         store.begin_revision()
@@ -125,6 +126,7 @@ class Reconciler:
             TestbedError: as `converge`.
         """
         outcome = Outcome()
+        firewall_log.require(topology)
         self._prepare(topology)
         self._instances(topology)
         plan = self._plan(topology)

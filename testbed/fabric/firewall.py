@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from testbed.fabric import matches
+from testbed.fabric import logged, matches
 from testbed.fabric.decision_tree import Limits, Line, arrange
 from testbed.fabric.plan import Chain
 from testbed.fabric.wiring import Space
@@ -68,14 +68,13 @@ def _lines(rule: Firewall, nics: Sequence[Nic], space: Space) -> Iterator[Line]:
     single += [matches.prefix(cidr, "dst") for (cidr,) in (m for m in destinations if len(m) == 1)]
     sets += [matches.ranges(members, "src", space) for members in sources if len(members) > 1]
     sets += [matches.ranges(members, "dst", space) for members in destinations if len(members) > 1]
-    verdict = ("ACCEPT" if inbound else "RETURN") if rule.allows else "DROP"
     for match in rule.allowed or rule.denied:
         number = _protocol(match)
         protocol = [] if number is None else [matches.protocol(number)]
         for ports in [*matches.portions(_ports(match))] or [()]:
             words = [*single, *protocol, *([matches.ports(ports)] if ports else []), *sets]
             yield Line(
-                " ".join([*words, f"-m comment --comment {rule.name}", f"-j {verdict}"]),
+                " ".join([*words, f"-m comment --comment {rule.name}", logged.target(rule)]),
                 (*sources, *(() if inbound else targets)),
                 (*(targets if inbound else ()), *destinations),
                 number,

@@ -7,8 +7,12 @@ symbol says that a feature was built, not that it can be loaded here, or used by
 from __future__ import annotations
 
 import os
+import threading
 
 from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.errors import TestbedError
+from testbed.kernel import nflog
+from testbed.kernel.sandbox import in_new_namespace
 from testbed.kernel.trial import Step, privileged, step, trying
 
 
@@ -51,6 +55,24 @@ SETS = step(
     "create e hash:ip,port,ip\n"
     "create f bitmap:port range 0-65535\n",
 )
+
+NOTE = rule("filter", "-A FORWARD -p tcp -m conntrack ! --ctstatus CONFIRMED -j NFLOG --nflog-group 1 --nflog-size 64")
+
+
+def nflog_works() -> Finding:
+    """A look at whether rules can note packets, and somebody can read the notes."""
+
+    def listen() -> None:
+        nflog.listen(f"/proc/self/task/{threading.get_native_id()}/ns/net", 1).close()
+
+    found = trying(NOTE)()
+    if found.present:
+        try:
+            in_new_namespace(listen)
+        except (TestbedError, OSError) as error:
+            return Finding(present=False, detail=str(error))
+    return found
+
 
 NO_TESTBED = "no testbed can be brought up"
 NO_TUNNEL = "no tunnel from a service to its connector"
@@ -126,6 +148,13 @@ PROBES: tuple[Probe, ...] = (
         trying(rule("raw", "-A PREROUTING -m rpfilter --invert -j DROP")),
         "machines could send under addresses of others",
         kernel("CONFIG_IP_NF_MATCH_RPFILTER", "ipt_rpfilter"),
+    ),
+    Probe(
+        "nflog",
+        "optional",
+        nflog_works,
+        "firewall rules cannot be logged: one with logConfig is refused",
+        kernel("CONFIG_NETFILTER_XT_TARGET_NFLOG, CONFIG_NETFILTER_NETLINK_LOG", "xt_NFLOG nfnetlink_log"),
     ),
     Probe(
         "tun",

@@ -131,9 +131,11 @@ def inside(path: str, action: Callable[[], T]) -> T:
         return thread.submit(enter_and_act).result()
 
 
-def socket_in(path: str, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+def socket_in(
+    path: str, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0
+) -> socket.socket:  # fmt: skip
     """A socket that belongs to a namespace for all its life, usable from any thread.  Raises as `inside` does."""
-    return inside(path, lambda: socket.socket(family, kind))
+    return inside(path, lambda: socket.socket(family, kind, protocol))
 
 
 def connect(path: str, address: tuple[str, int], timeout: float) -> socket.socket:

@@ -80,6 +80,8 @@ class LogConfig(Resource):
     """Whether connections that match the rule are logged."""
 
     enable: bool = False
+    metadata: Literal["EXCLUDE_ALL_METADATA", "INCLUDE_ALL_METADATA"] = "INCLUDE_ALL_METADATA"
+    """Whether the records say more than the connection and the rule; without effect if nothing is logged."""
 
 
 class Firewall(Compute):
@@ -100,6 +102,7 @@ class Firewall(Compute):
     target_tags: tuple[Tag, ...] = ()
     target_service_accounts: tuple[str, ...] = ()
     disabled: bool = False
+    log_config: LogConfig = LogConfig()
 
     @field_validator(
         "allowed", "denied", mode="before", json_schema_input_type=tuple[Match, ...] | tuple[str, ...] | str

@@ -8,6 +8,7 @@ import pytest
 
 from testbed.api import audit
 from testbed.api.discovery import Json
+from testbed.control.firewall_log import file_in
 from tests.api.harness import Api, Refused
 
 NETWORKS = "compute/v1/projects/demo/global/networks"
@@ -78,6 +79,25 @@ def test_a_project_has_its_own(api: Api) -> None:
     assert read(api, resourceNames=["projects/other"]) == []
     assert api.get("v2/projects/other/logs") == {}
     assert api.get("v2/projects/demo/logs") == {"logNames": ["projects/demo/logs/cloudaudit.googleapis.com%2Factivity"]}
+
+
+@pytest.mark.behaviour("4.1.15")
+def test_the_log_of_the_firewall(api: Api) -> None:
+    def record(disposition: str, port: int) -> Json:
+        return {
+            "insertId": f"i{port}", "timestamp": "2126-01-01T00:00:00Z",
+            "logName": "projects/demo/logs/compute.googleapis.com%2Ffirewall",
+            "resource": {"type": "gce_subnetwork", "labels": {"project_id": "demo"}},
+            "jsonPayload": {"disposition": disposition, "connection": {"dest_port": port, "protocol": 6}},
+        }  # fmt: skip
+
+    file_in(api.plane.store.folder).append([record("ALLOWED", 22), record("DENIED", 80)], 1 << 20)
+    log = 'logName="projects/demo/logs/compute.googleapis.com%2Ffirewall"'
+    assert [entry["insertId"] for entry in read(api, log)] == ["i22", "i80"]
+    assert [entry["insertId"] for entry in read(api, f'{log} jsonPayload.disposition="DENIED"')] == ["i80"]
+    assert [entry["insertId"] for entry in read(api, "jsonPayload.connection.dest_port=22")] == ["i22"]
+    assert "compute.googleapis.com%2Ffirewall" in str(api.get("v2/projects/demo/logs"))
+    assert read(api, log, resourceNames=["projects/other"]) == []
 
 
 def test_nothing_can_be_written(api: Api) -> None:

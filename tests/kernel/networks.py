@@ -186,6 +186,7 @@ def _rules(draw: st.DrawFn, tags: Sequence[str]) -> Data:
             st.sampled_from(SPECS)
         ),
         "disabled": draw(st.integers(0, 7)) == 0,
+        "logConfig": {"enable": draw(st.integers(0, 4)) == 0},
     }
     kinds = draw(st.sampled_from(("ranges", "tags", "accounts", "both", "none")))
     if kinds in {"ranges", "both"}:

@@ -1,10 +1,16 @@
-"""Cloud Logging v2: what the audit log has (behaviour 5.2).  Nothing else is logged, and nothing can be written."""
+"""Cloud Logging v2: what the audit log has (behaviour 5.2), and the log of the VPC firewall (behaviour 4.1.15).
+
+Nothing else is logged, and nothing can be written.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from testbed.api import filters, listing
 from testbed.api.call import Call, serves
 from testbed.api.discovery import Json
+from testbed.control.firewall_log import file_in
 from testbed.errors import InvalidArgument
 
 API = "logging.v2"
@@ -29,7 +35,7 @@ def entries(call: Call) -> Json:
     if not parents:
         raise InvalidArgument("resource_names is required.")
     page = listing.page(
-        [entry for entry in call.audit.entries() if _is_of(entry, parents)],
+        [entry for entry in _all(call) if _is_of(entry, parents)],
         size=body.get("pageSize", 0) or SIZE, token=body.get("pageToken", ""), maximum=_MOST,
         order_by="timestamp desc" if order.endswith("desc") else "timestamp",
         predicate=filters.logging(body.get("filter", "")), key=lambda entry: str(entry["insertId"]),
@@ -41,8 +47,13 @@ def entries(call: Call) -> Json:
 @serves(API, "logs.list", "projects.logs.list")
 def logs(call: Call) -> Json:
     """The names of the logs that have entries."""
-    names = {str(entry["logName"]) for entry in call.audit.entries() if _is_of(entry, [call.text("parent")])}
+    names = {str(entry["logName"]) for entry in _all(call) if _is_of(entry, [call.text("parent")])}
     return {"logNames": sorted(names)} if names else {}
+
+
+def _all(call: Call) -> Iterator[Json]:
+    yield from call.audit.entries()
+    yield from file_in(call.plane.store.folder).read()
 
 
 def _is_of(entry: Json, parents: list[str]) -> bool:

@@ -1,0 +1,162 @@
+"""Records of VPC firewall rules logging: what Cloud Logging has of a connection that a logged rule decided on.
+
+The shape is Google's (docs.cloud.google.com/firewall/docs/vpc-log-format).  Left out is what nothing here knows: where
+an external address is in the world, and managed instance groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from testbed.fabric.given_names import runtimes
+from testbed.fabric.running import Running
+from testbed.model.base import last, segment
+from testbed.model.firewall import Firewall, Match
+from testbed.model.topology import Topology
+
+Json = dict[str, Any]
+LOG = "compute.googleapis.com%2Ffirewall"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The five-tuple of a connection, as its first packet had it inside the network."""
+
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """A VM at one end of a connection."""
+
+    instance: Json
+    vpc: Json
+    region: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Writes the records of one network."""
+
+    topology: Topology
+    running: Running
+    network: str
+    """Its full name."""
+
+    @cached_property
+    def rules(self) -> dict[str, Firewall]:
+        """The logged rules, by name."""
+        rules = self.topology.compute.firewalls
+        return {
+            rule.name: rule
+            for rule in rules
+            if rule.network == self.network and rule.log_config.enable and not rule.disabled
+        }
+
+    @cached_property
+    def _endpoints(self) -> dict[str, _Endpoint]:
+        return dict(self._found())
+
+    def entry(self, name: str, connection: Connection, time: float) -> Json:
+        """The log entry of the verdict of one of the rules on a connection; `time` is in seconds since 1970."""
+        rule = self.rules[name]
+        inbound = rule.direction == "INGRESS"
+        source, destination = self._end(connection.source), self._end(connection.destination)
+        mine, remote = (destination, source) if inbound else (source, destination)
+        payload: Json = {
+            "connection": {
+                "src_ip": connection.source, "src_port": connection.source_port,
+                "dest_ip": connection.destination, "dest_port": connection.destination_port,
+                "protocol": connection.protocol,
+            },
+            "disposition": "ALLOWED" if rule.allows else "DENIED",
+            "rule_details": _details(rule, self.network),
+        }  # fmt: skip
+        if rule.log_config.metadata == "INCLUDE_ALL_METADATA":
+            payload["rule_details"] |= _metadata(rule)
+            for prefix, end in (("", mine), ("remote_", remote)):
+                if end is not None:
+                    payload |= {f"{prefix}instance": end.instance, f"{prefix}vpc": end.vpc}
+        stamp = datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        project = segment(self.network, "projects")
+        labels = {"project_id": project}
+        if mine is not None:
+            labels |= {"location": mine.region, "subnetwork_name": mine.vpc.get("subnetwork_name", "")}
+        return {
+            "jsonPayload": payload, "timestamp": stamp, "receiveTimestamp": stamp,
+            "logName": f"projects/{project}/logs/{LOG}", "resource": {"type": "gce_subnetwork", "labels": labels},
+        }  # fmt: skip
+
+    def vm(self, name: str, connection: Connection) -> str:
+        """The address of the VM that one of the rules was tried for."""
+        return connection.destination if self.rules[name].direction == "INGRESS" else connection.source
+
+    def _end(self, address: str) -> _Endpoint | None:
+        return self._endpoints.get(address)
+
+    def _found(self) -> Iterator[tuple[str, _Endpoint]]:
+        """Every VM of the network by its address: instances, those of connectors, and App Engine's flexible ones."""
+        topology, addresses = self.topology, self.running.addresses
+        for instance in topology.compute.instances:
+            subnet = topology.subnetworks[instance.nic.subnetwork]
+            if subnet.network == self.network and instance.full_name in addresses:
+                project, zone = (segment(instance.full_name, key) for key in ("projects", "zones"))
+                details = {"project_id": project, "vm_name": instance.name, "region": subnet.region, "zone": zone}
+                address = addresses[instance.full_name]
+                yield address, self._endpoint(details, address)
+        connectors = {connector.name: connector for connector in topology.connectors_in(self.network)}
+        for one in self.running.instances:
+            if connector := connectors.get(one.connector):
+                project = segment(connector.name, "projects")
+                details = {"project_id": project, "vm_name": one.name, "region": connector.region}
+                yield one.address, self._endpoint(details, one.address)
+        for workload, place in topology.flexible:
+            if place.name == self.network:
+                details = {
+                    "project_id": segment(self.network, "projects"), "region": workload.region,
+                    "vm_name": self.running.name(runtimes(workload)[0]),
+                }  # fmt: skip
+                yield addresses[workload.name], self._endpoint(details, addresses[workload.name])
+
+    def _endpoint(self, details: Json, address: str) -> _Endpoint:
+        vpc = {"project_id": segment(self.network, "projects"), "vpc_name": last(self.network)}
+        for subnet in self.topology.compute.subnetworks:
+            if subnet.network == self.network and IPv4Address(address) in IPv4Network(subnet.ip_cidr_range):
+                vpc["subnetwork_name"] = subnet.name
+        return _Endpoint(details, vpc, details["region"])
+
+
+def _details(rule: Firewall, network: str) -> Json:
+    return {
+        "reference": f"network:{last(network)}/firewall:{rule.name}", "priority": rule.priority,
+        "action": "ALLOW" if rule.allows else "DENY", "direction": rule.direction,
+        "ip_port_info": [_ports(match) for match in rule.allowed or rule.denied],
+    }  # fmt: skip
+
+
+def _ports(match: Match) -> Json:
+    protocol = {"ip_protocol": match.ip_protocol.upper()}
+    return {**protocol, "port_range": list(match.ports)} if match.ports else protocol
+
+
+def _metadata(rule: Firewall) -> Json:
+    anywhere = ("0.0.0.0/0",)
+    inbound = rule.direction == "INGRESS"
+    named = rule.source_tags or rule.source_service_accounts
+    found: dict[str, tuple[str, ...]] = {
+        "source_range": rule.source_ranges or (anywhere if inbound and not named else ()),
+        "destination_range": rule.destination_ranges or (() if inbound else anywhere),
+        "source_tag": rule.source_tags, "target_tag": rule.target_tags,
+        "source_service_account": rule.source_service_accounts,
+        "target_service_account": rule.target_service_accounts,
+    }  # fmt: skip
+    return {field: list(values) for field, values in found.items() if values}
