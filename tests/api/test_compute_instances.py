@@ -58,6 +58,15 @@ def insert(api: Api, name: str = "vm", **more: Any) -> dict[str, Any]:
     return api.get(f"{INSTANCES}/{name}")
 
 
+@pytest.mark.parametrize("forwards", [True, False])
+def test_an_instance_may_forward(api: Api, forwards: bool) -> None:
+    more: dict[str, Any] = {"canIpForward": True} if forwards else {}
+    assert insert(api, **more)["canIpForward"] is forwards
+    assert api.kernel.plan is not None
+    (node,) = (space for space in api.kernel.plan.namespaces if space.name == "vm")
+    assert (node.sysctls.get("net.ipv4.ip_forward") == "1") is forwards
+
+
 def nodes(api: Api) -> set[str]:
     assert api.kernel.plan is not None
     return {node.name for node in api.kernel.plan.nodes}

@@ -78,6 +78,25 @@ def test_two_peers_of_one_network_do_not_overlap_either(api: Api) -> None:
         api.post(f"{P}/regions/us-central1/subnetworks", body)
 
 
+@pytest.mark.behaviour("4.4.8", "4.5.6")
+def test_legacy_networks_cannot_peer(api: Api) -> None:
+    api.post(NETWORKS, {"name": "old", "IPv4Range": "10.240.0.0/16"})
+    with pytest.raises(Refused, match="a legacy network has neither subnets nor peerings"):
+        peer(api, "old", "a")
+
+
+@pytest.mark.behaviour("4.5.3", "4.3.6")
+def test_routes_with_tags_are_not_exchanged(api: Api) -> None:
+    peer(api, "a", "b", exportCustomRoutes=True)
+    peer(api, "b", "a", importCustomRoutes=True)
+    common = {"network": "global/networks/a", "nextHopIp": "10.0.0.9"}
+    for index, tags in enumerate(([], ["web"])):
+        route = {"name": f"r{index}", "destRange": f"172.{index}.0.0/16", "tags": tags}
+        api.post(f"{P}/global/routes", {**route, **common})
+    answer = api.get(f"{NETWORKS}/b/listPeeringRoutes", peeringName="to-a", direction="INCOMING", region="us-central1")
+    assert {one["destRange"] for one in answer["items"]} == {"10.0.0.0/24", "172.0.0.0/16"}
+
+
 @pytest.mark.behaviour("4.5.3")
 def test_static_routes_are_exchanged_if_both_sides_want_it(api: Api) -> None:
     peer(api, "a", "b", exportCustomRoutes=True)

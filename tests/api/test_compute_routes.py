@@ -64,6 +64,40 @@ def test_the_default_route_can_be_deleted_and_made_anew(api: Api) -> None:
     assert not to_the_internet(api)
 
 
+@pytest.mark.behaviour("4.3.5", "4.4.1")
+def test_no_subnet_comes_where_a_route_leads(api: Api) -> None:
+    """Whichever was there first, no route leads into a subnet."""
+    api.post(ROUTES, route(nextHopIp="10.0.0.2", destRange="10.50.1.0/24"))
+    body = {"name": "later", "network": "global/networks/vpc", "ipCidrRange": "10.50.0.0/16"}
+    with pytest.raises(Refused, match="hides the address space of the network"):
+        api.post(f"{P}/regions/us-central1/subnetworks", body)
+    api.post(f"{P}/regions/us-central1/subnetworks", {**body, "ipCidrRange": "10.50.1.0/28"})
+
+
+@pytest.mark.behaviour("4.3.5", "4.5.2")
+def test_no_peering_comes_with_subnets_where_a_route_leads(api: Api) -> None:
+    api.post(f"{P}/global/networks", {"name": "other", "autoCreateSubnetworks": False})
+    body = {"name": "theirs", "network": "global/networks/other", "ipCidrRange": "10.50.0.0/16"}
+    api.post(f"{P}/regions/us-central1/subnetworks", body)
+    api.post(ROUTES, route(nextHopIp="10.0.0.2", destRange="10.50.1.0/24"))
+    peering = {"name": "p", "network": "global/networks/other", "exchangeSubnetRoutes": True}
+    api.post(f"{P}/global/networks/vpc/addPeering", {"networkPeering": peering})
+    peering["network"] = "global/networks/vpc"
+    with pytest.raises(Refused, match="hides the address space of the network"):
+        api.post(f"{P}/global/networks/other/addPeering", {"networkPeering": peering})
+
+
+@pytest.mark.behaviour("4.3.4")
+def test_tags_are_names(api: Api) -> None:
+    with pytest.raises(Refused, match="tags"):
+        api.post(ROUTES, route(nextHopIp="10.0.0.2", tags=["No Tag"]))
+
+
+def test_a_route_has_no_ipv6(api: Api) -> None:
+    with pytest.raises(Refused, match="Must be a valid IPV4 CIDR address range"):
+        api.post(ROUTES, route(nextHopIp="10.0.0.2", destRange="2001:db8::/32"))
+
+
 @pytest.mark.behaviour("4.3.2")
 def test_a_subnet_route_cannot_be_deleted(api: Api) -> None:
     with pytest.raises(Refused, match="local route"):

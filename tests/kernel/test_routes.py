@@ -14,7 +14,7 @@ from testbed.fabric.plan import Namespace, Plan
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
 from tests.kernel.spaces import Paths, answering, ask, sh, spaces
-from tests.unit.topologies import Data, compute, network, plan, subnet, topology, vm
+from tests.unit.topologies import Data, compute, connector, network, plan, service, subnet, topology, vm
 
 FAR = "10.50.0.1"
 """An address behind the routers, as an on-prem one is."""
@@ -235,3 +235,23 @@ def test_no_route_overrides_a_special_path() -> None:
         for address in ("35.199.224.1", "35.191.0.9"):
             with answered_by(paths, "r", address=address):
                 assert asked(paths, "a", address) is None
+
+
+@pytest.mark.behaviour("2.4.2", "2.4.5", "4.3.4")
+@pytest.mark.parametrize(
+    ("tag", "reaching"),
+    [
+        ("vpc-connector-us-central1-c1", {"web"}),
+        ("vpc-connector", {"web", "other"}),
+        ("vpc-connector-us-central1", set()),
+    ],
+)
+def test_a_route_may_be_for_one_connector_only(tag: str, reaching: set[str]) -> None:
+    """Only the workloads of that connector get there, and no VM."""
+    of = plan(topology(
+        compute=compute(instances=[vm("a"), router("r")], routes=[route("s", "r", tags=[tag])], firewalls=[ALLOW]),
+        vpcaccess={"connectors": [connector("c1"), connector("c2", "10.9.0.0/28")]},
+        run={"services": [service("web", "c1"), service("other", "c2")]},
+    ))  # fmt: skip
+    with built(behind(of, "r")) as paths, answered_by(paths, "r"):
+        assert {name for name in ("web", "other", "a") if asked(paths, name) == "r"} == reaching

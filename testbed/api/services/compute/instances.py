@@ -50,7 +50,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
         "metadata": {"kind": "compute#metadata", **body.get("metadata", {}),
                      "fingerprint": metadata_fingerprint(record)},
         "fingerprint": fingerprint(record.name, body),
-        "canIpForward": False, "deletionProtection": body.get("deletionProtection", False),
+        "canIpForward": body.get("canIpForward", False), "deletionProtection": body.get("deletionProtection", False),
         "startRestricted": False,
     }  # fmt: skip
     return result
