@@ -21,7 +21,7 @@ from testbed.fabric.plan import Chain, PolicyRule, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
 from testbed.model.names import INTERNET
-from testbed.model.ranges import GOOGLE_APIS
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL
 from testbed.model.router import RouterNat
 
 OUT_OF_RESOURCES = "out-of-resources"
@@ -55,7 +55,7 @@ class Edge:
         wiring.join(space, internet, mtu=_LINK_MTU)
         wiring.route(space, [DEFAULT], internet)
         external = [f"{translation.external}/32" for translation in vpc.translations]
-        wiring.route(space, [*ranges, *external], vpc.space)
+        wiring.route(space, [*map(str, INTERNAL), *ranges, *external], vpc.space)
         wiring.route(internet, external, space)
         return cls(space, vpc, wiring, internet)
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric.given_names import interface, runtimes
+from testbed.fabric.running import Running
 from testbed.model.ranges import usable
 from testbed.model.router import Router, RouterNat
 from testbed.model.topology import Topology
@@ -98,6 +100,26 @@ def gateways(topology: Topology, router: Router, addresses: Mapping[str, str]) -
         yield Gateway(router.full_name, nat, externals, tuple(_ranges(topology, router, nat)))
 
 
+def endpoints(topology: Topology, running: Running, network: str) -> Iterator[tuple[str, str]]:
+    """Name and address of each NIC of a network that has no external address: what a gateway may have to serve.
+
+    Connector instances and instances of services count as VMs (behaviour 4.13.5).
+    """
+    given, subnets = running.addresses, topology.subnetworks
+    for instance in topology.compute.instances:
+        mine = subnets[instance.nic.subnetwork].network == network
+        if mine and instance.runs and not instance.nic.access_configs:
+            yield instance.name, given[instance.full_name]
+    connectors = {connector.name for connector in topology.connectors_in(network)}
+    yield from ((one.name, one.address) for one in running.instances if one.connector in connectors)
+    for workload, place in topology.flexible:
+        if place.name == network:
+            yield workload.id, given[workload.name]
+    for workload in topology.workloads:
+        if workload.direct and subnets[workload.direct.subnetwork].network == network:
+            yield from ((running.name(key), given[interface(key)]) for key in runtimes(workload))
+
+
 def address_keys(topology: Topology, router: Router, nat: RouterNat) -> tuple[str, ...]:
     """The keys of a gateway's addresses: those that the user has reserved, or as many as it takes for all NICs."""
     if nat.nat_ips:
@@ -115,6 +137,8 @@ def _served(topology: Topology, router: Router, nat: RouterNat) -> int:
     instances = (i.nic for i in topology.compute.instances if not i.nic.access_configs)
     inside = [subnets[nic.subnetwork].ip_cidr_range for nic in instances]
     inside += [subnets[place.subnetwork_name].ip_cidr_range for _, place in topology.flexible]
+    direct = (workload for workload in topology.workloads if workload.direct is not None)
+    inside += [subnets[w.direct.subnetwork].ip_cidr_range for w in direct if w.direct for _ in runtimes(w)]
     connectors = {topology.connector_range(c) for c in topology.connectors_in(router.network)}
     here = {str(cidr) for cidr in ranges}
     return sum(cidr in here for cidr in inside) + sum(len([*usable(cidr)]) for cidr in connectors & here)

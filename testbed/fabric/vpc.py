@@ -14,7 +14,15 @@ from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
 from testbed.model.network import DEFAULT_MTU
-from testbed.model.ranges import GOOGLE_APIS, INTERNAL, METADATA_SERVER, SERVERLESS, SPECIAL_PATHS, gateway
+from testbed.model.ranges import (
+    GOOGLE_API_VIPS,
+    GOOGLE_APIS,
+    INTERNAL,
+    METADATA_SERVER,
+    SERVERLESS,
+    SPECIAL_PATHS,
+    gateway,
+)
 
 MARKS = 0xFFFF0000
 """The bits of a packet's mark that say which senders with routes of their own it is from."""
@@ -146,6 +154,7 @@ class Vpc:
             received,
             *forwarding.passing(),
             *self._transit(),
+            *self._google_from_outside(),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
             *self._to_internet(space),
@@ -163,6 +172,13 @@ class Vpc:
             to, back = ("" if destination == DEFAULT else f"{side} {destination} " for side in ("-d", "-s"))
             yield f"{to}-m set --match-set {peers} src -j ACCEPT"
             yield f"{back}-m set --match-set {peers} dst -j ACCEPT"
+
+    def _google_from_outside(self) -> Iterator[str]:
+        """On-prem hosts reach the VIPs by tunnels, if the network has a way to them (behaviour 4.8.3)."""
+        internet, forwarders = interface_name(INTERNET), {device for device, _ in self.forwarders}
+        for device in sorted(self.space.anywhere - forwarders - {internet}):
+            vips = self.space.set_of("hash:net", map(str, GOOGLE_API_VIPS))
+            yield f"-i {device} -o {internet} -m set --match-set {vips} dst -j ACCEPT"
 
     def _to_internet(self, space: Space) -> Sequence[str]:
         """What leaves by the default internet gateway has a public destination and an external address.

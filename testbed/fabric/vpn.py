@@ -21,6 +21,7 @@ from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.outside import Site
 from testbed.model.peering import active
+from testbed.model.ranges import GOOGLE_API_VIPS
 from testbed.model.ranges import gateway as gateway_address
 from testbed.model.topology import Topology
 from testbed.model.vpn import VpnTunnel, external_address
@@ -64,7 +65,8 @@ class Gateways:
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
             within = f"169.254.2.{index + 1}"
-            self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=local, forwards=True)
+            routes = [*local, *map(str, GOOGLE_API_VIPS)]  # on-prem hosts may have access, too (behaviour 4.8.3)
+            self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
 

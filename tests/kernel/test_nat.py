@@ -104,7 +104,7 @@ def send(protocol: Protocol, destination: str, number: int, stack: ExitStack) ->
             client.send(b"?")
 
 
-@pytest.mark.behaviour("4.13.2", "4.13.3")
+@pytest.mark.behaviour("4.13.2", "4.13.3", "4.13.6")
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
 def test_a_vm_has_64_ports_per_destination_and_the_65th_connection_is_dropped(protocol: Protocol) -> None:
     of = gateway_topology("a", "b")
@@ -145,7 +145,7 @@ def test_with_dynamic_allocation_a_vm_grows_from_32_ports() -> None:
         until(lambda: not_inserted(paths["nat-nat"]) > 0, "and no more")
 
 
-@pytest.mark.behaviour("4.13.3")
+@pytest.mark.behaviour("4.13.3", "4.13.6")
 def test_a_vm_for_which_no_ports_are_left_is_refused_by_name() -> None:
     of = gateway_topology("a", "b", natIpAllocateOption="MANUAL_ONLY", natIps=["ip"], minPortsPerVm=32768)
     with made(of) as (_, paths), ExitStack() as stack:

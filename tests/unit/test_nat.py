@@ -10,10 +10,22 @@ from pydantic import ValidationError
 
 from testbed.fabric.addressing import allocate
 from testbed.fabric.edge import timeouts
-from testbed.fabric.nat import Block, Gateway, gateways
+from testbed.fabric.nat import Block, Gateway, endpoints, gateways
 from testbed.model.router import RouterNat
 from testbed.model.topology import Topology
-from tests.unit.topologies import compute, connector, plan, small, space, subnet, table_rules, topology, vm
+from tests.unit.topologies import (
+    compute,
+    connector,
+    plan,
+    running,
+    service,
+    small,
+    space,
+    subnet,
+    table_rules,
+    topology,
+    vm,
+)
 
 NICS = [f"10.128.{n // 250}.{n % 250 + 2}" for n in range(2500)]
 
@@ -45,6 +57,22 @@ def test_it_serves_instances_and_connectors() -> None:
     assert served(small(compute=compute(instances=[vm("a")], routers=routers()))) == {
         "10.128.0.2", "10.8.0.2", "10.8.0.3",
     }  # fmt: skip
+
+
+@pytest.mark.behaviour("4.13.5")
+def test_the_apis_know_of_every_nic_that_is_served() -> None:
+    """So that the blocks of ports which they show are those of the packets."""
+    machines = [vm("a"), vm("off", status="TERMINATED"), vm("out")]
+    machines[2]["networkInterfaces"][0]["accessConfigs"] = [{}]
+    nic = {"networkInterfaces": [{"subnetwork": "wide"}]}
+    direct = {"name": "direct", "template": {"containers": [{}], "vpcAccess": nic}}
+    nets = compute(
+        subnetworks=[subnet(), subnet("wide", "10.20.0.0/26")], instances=machines, routers=routers(minPortsPerVm=1024)
+    )
+    of = small(compute=nets, run={"services": [service("web"), direct]})
+    known = {address for _, address in endpoints(of, running(of), of.compute.networks[0].full_name)}
+    assert served(of) == known
+    assert len(known) == 1 + 2 + 1
 
 
 @pytest.mark.behaviour("1.6.5", "3.3.3")

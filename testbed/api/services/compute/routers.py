@@ -10,11 +10,9 @@ from testbed.api.discovery import Json
 from testbed.api.services.compute.bgp_status import bgp_status
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
-from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import NotFound
-from testbed.fabric.nat import Block, Gateway, gateways
-from testbed.model.base import last
+from testbed.fabric.nat import Block, Gateway, endpoints, gateways
 from testbed.model.topology import Topology
 
 
@@ -68,7 +66,7 @@ def status(call: Call) -> Json:
     record = ROUTERS.record(call)
     topology, running = call.plane.topology(), call.plane.running
     result: Json = {"network": url(record.body["network"])}
-    own = list(_endpoints(call.plane, topology, record.body["network"]))
+    own = list(endpoints(topology, call.plane.running, record.body["network"]))
     if found := list(_gateways(topology, record, running.addresses)):
         result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
     if record.body.get("bgpPeers"):
@@ -96,7 +94,7 @@ def mappings(call: Call) -> Json:
     chosen = call.text("natName")
     found = []
     known = [g for g in _gateways(topology, record, call.plane.running.addresses) if chosen in {"", g.name}]
-    own = [*_endpoints(call.plane, topology, record.body["network"])]
+    own = [*endpoints(topology, call.plane.running, record.body["network"])]
     blocks = [gateway.blocks(address for _, address in own) for gateway in known]
     for name, address in own:
         shown = [_mapping(address, given[address]) for given in blocks if address in given]
@@ -122,7 +120,7 @@ def addresses(call: Call) -> Json:
     """The addresses of NAT gateways."""
     record = ROUTERS.record(call)
     topology = call.plane.topology()
-    used = {address for _, address in _endpoints(call.plane, topology, record.body["network"])}
+    used = {address for _, address in endpoints(topology, call.plane.running, record.body["network"])}
     result = []
     for gateway, nat in zip(_gateways(topology, record, call.plane.running.addresses), _nats(record), strict=True):
         taken = {block.external for block in gateway.blocks(used).values()}
@@ -147,16 +145,3 @@ def _gateways(topology: Topology, record: Record, given: Mapping[str, str]) -> I
     for router in topology.compute.routers:
         if router.full_name == record.name:
             yield from gateways(topology, router, given)
-
-
-def _endpoints(plane: ControlPlane, topology: Topology, network: str) -> Iterator[tuple[str, str]]:
-    """Name and address of each VM of a network that has no external address; connector instances are such VMs."""
-    given = plane.running.addresses
-    for instance in topology.compute.instances:
-        inside = topology.subnetworks[instance.nic.subnetwork].network == network
-        if inside and not instance.nic.access_configs:
-            yield instance.name, given[instance.full_name]
-    names = {connector.name for connector in topology.connectors_in(network)}
-    for one in plane.running.instances:
-        if one.connector in names:
-            yield last(one.name), one.address
