@@ -13,7 +13,7 @@ from functools import partial
 
 from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, routes
 from testbed.fabric.addressing import inner_address, inner_share, redis_host
-from testbed.fabric.edge import UNREACHABLE, Edge
+from testbed.fabric.edge import PUBLIC_APIS, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.nat import gateways
@@ -299,7 +299,6 @@ def _finish_internet(internet: Space) -> None:
     """Private addresses are not routed on the internet, which has Google's APIs itself."""
     internal = internet.set_of("hash:net", map(str, INTERNAL))
     bogons = tuple(f"-m set --match-set {internal} {side} -j DROP" for side in ("src", "dst"))
-    apis = f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m multiport --dports 80,443 -j ACCEPT"
     internet.tables += [
-        Table("filter", (Chain("INPUT", "DROP", (apis, UNREACHABLE)), Chain("FORWARD", "ACCEPT", bogons))),
+        Table("filter", (Chain("INPUT", "ACCEPT", PUBLIC_APIS), Chain("FORWARD", "ACCEPT", bogons))),
     ]

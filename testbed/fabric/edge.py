@@ -21,12 +21,19 @@ from testbed.fabric.plan import Chain, PolicyRule, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
 from testbed.model.names import INTERNET
-from testbed.model.ranges import GOOGLE_APIS, INTERNAL
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PUBLIC_GOOGLE_API
 from testbed.model.router import RouterNat
 
 OUT_OF_RESOURCES = "out-of-resources"
 """Begins the comment of the rule that drops what has no ports; the gateway's name follows."""
-UNREACHABLE = "-p icmp -m icmp --icmp-type 3 -j ACCEPT"
+PUBLIC_APIS = (
+    f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m multiport --dports 80,443 -j ACCEPT",
+    f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP",
+    f"-d {PUBLIC_GOOGLE_API}/32 -p udp -j DROP",
+    f"-d {PUBLIC_GOOGLE_API}/32 -p icmp -m icmp --icmp-type 8 -j DROP",
+)
+"""Of the internet segment: nothing else is served there.  Answers come in, to who calls a service from that address."""
+_UNREACHABLE = "-p icmp -m icmp --icmp-type 3 -j ACCEPT"
 """What a server has to be told: of a packet that was too large for a tunnel, for one."""
 _LINK_MTU = 1500
 _FIRST_TABLE = 100
@@ -87,7 +94,7 @@ class Edge:
         space.tables.append(Table("filter", (
             Chain("INPUT", "DROP", (
                 f"{inside} -p tcp -m multiport --dports 80,443 -m set --match-set {apis} dst -j ACCEPT",
-                UNREACHABLE,
+                _UNREACHABLE,
                 f"-m set --match-set {apis} dst -m comment --comment no-google-api -j DROP",
             )),
         )))  # fmt: skip
