@@ -25,10 +25,10 @@ RUNTIME_MEMORY = 512 * MIB
 _WEB_PORT = 80
 TUNNEL = "tunnel"
 """What the tunnel of a route-based tunnel's node is called there."""
+ANY = "ANY"
+"""Cloud VPN offers all of its ciphers, AES-GCM first (behaviour 4.10.8)."""
 TUNNEL_DEVICE = "ipsec0"
 """The device of user-space ESP in that node."""
-PAYLOAD_MTU = 1406
-"""Of a tunnel with AES-GCM, which is what Cloud VPN offers first (behaviour 4.10.6, 4.10.8)."""
 _VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
 """What strongSwan needs for its tun device and routes, and insists on for its ports."""
 
@@ -109,7 +109,7 @@ def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
             "name": tunnel.name, "local_address": address, "peer_address": tunnel.peer_ip,
             "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
             "local_selectors": list(tunnel.local_traffic_selector),
-            "remote_selectors": list(tunnel.remote_traffic_selector),
+            "remote_selectors": list(tunnel.remote_traffic_selector), "cipher": ANY,
         }
         for tunnel in tunnels
     ])  # fmt: skip
@@ -122,6 +122,7 @@ def site_gateway(site: Site, node: str) -> Node:
             "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,
             "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
             "local_selectors": [site.range], "remote_selectors": list(tunnel.remote_ranges),
+            "cipher": tunnel.cipher,
         }
         for index, tunnel in enumerate(site.gateway.tunnels)
     ])  # fmt: skip
@@ -139,6 +140,7 @@ class RouteBased:
     session: Session | None
     initiate: bool
     """Whether it is this end that asks for the tunnel."""
+    cipher: str = ANY
 
 
 def route_based(name: str, kind: str, end: RouteBased) -> Node:
@@ -149,12 +151,10 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
     tunnel = {
         "name": TUNNEL, "local_address": end.address, "peer_address": end.peer, "ike_version": end.ike_version,
         "shared_secret": end.secret, "initiate": False, "local_selectors": [EVERYTHING],
-        "remote_selectors": [EVERYTHING],
+        "remote_selectors": [EVERYTHING], "cipher": end.cipher,
     }  # fmt: skip
     session = end.session
-    interface = {
-        "tunnel": TUNNEL, "address": session and session.address, "mtu": PAYLOAD_MTU, "initiate": end.initiate,
-    }  # fmt: skip
+    interface = {"tunnel": TUNNEL, "address": session and session.address, "initiate": end.initiate}
     spoken = {
         "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
         "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": TUNNEL_DEVICE,
@@ -169,5 +169,5 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
 def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:
     return Node(
         name, kind, "testbed/vpn", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
-        variables=_variables(tunnels=tunnels),
+        variables=_variables(tunnels=tunnels, interface={}),
     )  # fmt: skip

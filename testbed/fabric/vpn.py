@@ -139,7 +139,7 @@ class Gateways:
         )  # fmt: skip
         end = RouteBased(
             site.gateway.external_address, tunnel.peer_ip, tunnel.shared_secret, tunnel.ike_version, session,
-            initiate=False,
+            initiate=False, cipher=tunnel.cipher,
         )  # fmt: skip
         self.nodes.append(node_specs.route_based(node, "on-prem-gateway", end))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -44,6 +44,8 @@ class PeerTunnel(Resource):
     ike_version: int = Field(default=2, ge=1, le=2)
     remote_ranges: tuple[Range, ...] = ()
     """Ranges behind the peer: the on-prem gateway's static routes and the tunnel's remote traffic selector."""
+    cipher: Literal["AES-GCM", "AES-CBC-SHA256", "AES-CBC-SHA512"] = "AES-GCM"
+    """What it takes of the ciphers of phase 2 that Cloud VPN offers (behaviour 4.10.8)."""
     bgp: Session | None = None
     """The tunnel is route-based then: its selectors are 0.0.0.0/0, and what it is for is learned."""
 

@@ -19,7 +19,9 @@ SECRET = "shared {{ lookup('pipe', 'id') }} \"} secret"
 TUNNEL = "tunnel"
 
 
-def gateway(name: str, peer: str, local: str, remote: str, *, version: int = 2, secret: str = SECRET) -> Node:
+def gateway(
+    name: str, peer: str, local: str, remote: str, *, version: int = 2, secret: str = SECRET, cipher: str = "ANY"
+) -> Node:  # fmt: skip
     tunnel = {
         "name": TUNNEL,
         "local_address": OUTER[name],
@@ -29,6 +31,7 @@ def gateway(name: str, peer: str, local: str, remote: str, *, version: int = 2, 
         "initiate": True,
         "local_selectors": [local],
         "remote_selectors": [remote],
+        "cipher": cipher,
     }
     return Node(
         name=name,
@@ -37,15 +40,16 @@ def gateway(name: str, peer: str, local: str, remote: str, *, version: int = 2, 
         capabilities=("NET_ADMIN", "NET_BIND_SERVICE"),
         devices=("/dev/net/tun",),
         role="vpn",
-        variables={"tunnels": (tunnel,)},
+        variables={"tunnels": (tunnel,), "interface": {}},
     )
 
 
-def pair(version: int = 2, office_secret: str = SECRET) -> tuple[Node, Node]:
+def pair(version: int = 2, office_secret: str = SECRET, cipher: str = "AES-GCM") -> tuple[Node, Node]:
     """A cloud gateway that leaves the selectors to its peer, which IKE version 1 does not have, and its peer."""
     here, there = ("0.0.0.0/0", "0.0.0.0/0") if version == 2 else ("10.128.0.0/20", "192.168.10.0/24")
     cloud = gateway("cloud", "office", here, there, version=version)
-    office = gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20", version=version, secret=office_secret)
+    office = gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20", version=version, secret=office_secret,
+                     cipher=cipher)  # fmt: skip
     return cloud, office
 
 
@@ -117,3 +121,20 @@ def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes)
     assert not answers(gateways)
     gateways.configure(*pair())
     comes_up(gateways)
+
+
+def fits(nodes: Nodes, size: int) -> bool:
+    """Whether a packet of so many bytes goes through the tunnel in one piece."""
+    ping = ["ping", "-c1", "-W1", "-q", "-M", "do", "-s", str(size - 28), "-I", INNER["cloud"], INNER["office"]]
+    return nodes.containers["cloud"].exec_run(ping).exit_code == 0
+
+
+@pytest.mark.behaviour("4.10.6", "4.10.8")
+@pytest.mark.parametrize(("cipher", "mtu"), [("AES-GCM", 1400), ("AES-CBC-SHA256", 1390), ("AES-CBC-SHA512", 1374)])
+def test_the_payload_s_mtu_is_that_of_the_cipher_that_the_peer_takes(gateways: Nodes, cipher: str, mtu: int) -> None:
+    gateways.configure(*pair(cipher=cipher))
+    comes_up(gateways)
+    becomes(lambda: gateways.run("cloud", "ip", "link", "show", "ipsec0"), f"mtu {mtu} ")
+    becomes(lambda: gateways.run("office", "ip", "link", "show", "ipsec0"), f"mtu {mtu} ")
+    assert fits(gateways, mtu)
+    assert not fits(gateways, mtu + 1)

@@ -37,6 +37,18 @@ def test_both_sides_reach_each_other_by_what_bgp_has_brought(joined: Program) ->
     assert eventually(lambda: client(joined, "office-host", VM), within=PATIENCE) == HOST
 
 
+@pytest.mark.behaviour("4.10.6", "4.10.7")
+def test_a_packet_that_is_too_large_and_must_not_be_split_is_answered_with_the_mtu(joined: Program) -> None:
+    eventually(lambda: client(joined, "vm", HOST), within=PATIENCE)
+    ping = ["ping", "-c1", "-W2", "-M", "do", HOST, "-s"]
+    assert joined.execute("vm", *ping, str(1400 - 28), check=False).returncode == 0
+    refused = joined.execute("vm", *ping, str(1401 - 28), check=False)
+    assert refused.returncode == 1
+    assert "mtu = 1400" in refused.stdout
+    split = joined.execute("vm", "ping", "-c1", "-W2", "-M", "dont", "-s", "1432", HOST, check=False)
+    assert split.returncode == 0
+
+
 def carried(bed: Program, tunnel: str) -> bool:
     """Whether a request from the site comes in by a tunnel."""
     with arriving(node_path(bed, tunnel), "ipsec0") as so_far:
