@@ -90,7 +90,7 @@ def replacements(
 
 def refusal(error: TestbedError) -> str:
     """What an operation on a connector says of an error."""
-    if re.search("overlap|conflicts with|no route may lead", error.message):
+    if re.search("overlap|conflicts with|hides the address space", error.message):
         return RANGE_CONFLICT
     return "Operation failed: " + re.sub(r" \(behaviour [^)]*\)", "", error.message)
 

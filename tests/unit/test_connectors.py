@@ -178,7 +178,7 @@ def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None:
     ("message", "expected"),
     [
         ("the range 10.8.0.0/28 of connector c2 overlaps 10.8.0.0/28 of connector c1", RANGE_CONFLICT),
-        ("no route may lead into 10.8.0.0/28 of connector c2 (behaviour 4.3.5)", RANGE_CONFLICT),
+        ("10.8.0.0/29 hides the address space of the network (10.8.0.0/28).", RANGE_CONFLICT),
         ("small is 10.0.0.0/24, not a /28 (behaviour 1.6.6)", "Operation failed: small is 10.0.0.0/24, not a /28"),
     ],
 )
