@@ -12,14 +12,12 @@ import logging
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from testbed.api.door import Door
 from testbed.api.listener import BACKLOG
 from testbed.control.plane import ControlPlane
 from testbed.errors import TestbedError
 from testbed.fabric.given_names import edges
-from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
 from testbed.model.names import INTERNET
 
@@ -71,12 +69,9 @@ class Inside:
         """The namespaces to be served that are there, by path."""
         found: dict[str, Identity] = {}
         for name in (INTERNET, *edges(self._plane.running.addresses)):
-            path = namespace.path(host_name(self._plane.store.name, name))
-            try:
-                status = Path(path).stat()
-            except FileNotFoundError:
-                continue
-            found[path] = status.st_dev, status.st_ino
+            path = namespace.segment(self._plane.store.name, name)
+            if (identity := namespace.identity(path)) is not None:
+                found[path] = identity
         return found
 
     async def _follow(self, wanted: dict[str, Identity]) -> None:

@@ -10,7 +10,6 @@ from testbed.control.store import Store
 from testbed.errors import NotFound
 from testbed.fabric.edge import OUT_OF_RESOURCES
 from testbed.fabric.given_names import nat, runtime
-from testbed.fabric.naming import host_name
 from testbed.fabric.nat import gateways
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
@@ -75,7 +74,7 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
     running = store.running
     for router in topology.compute.routers:
         for gateway in gateways(topology, router, running.addresses):
-            path = namespace.path(host_name(topology.name, running.name(nat(router.full_name, gateway.name))))
+            path = namespace.segment(topology.name, running.name(nat(router.full_name, gateway.name)))
             try:
                 refused = (rule for rule in counters(path) if rule.comment.startswith(OUT_OF_RESOURCES))
                 dropped = not_inserted(path) + sum(rule.packets for rule in refused)

@@ -155,17 +155,15 @@ class Watch:
     def _learn(self, reconciler: Reconciler, topology: Topology) -> None:
         """Take the routes that BGP has brought into the networks, and those that it has withdrawn out of them."""
         store = reconciler.store
-        found = dynamic_routing.learned(topology, store.running, store.processes())
-        if found == store.learned:
+        running, processes = store.running, store.processes()
+        found, known = dynamic_routing.learned(topology, running, processes), running.learned
+        if found == known:
             return
-        for mark, routes in (
-            ("learned", set(found) - set(store.learned)),
-            ("withdrawn", set(store.learned) - set(found)),
-        ):
+        for mark, routes in (("learned", {*found} - {*known}), ("withdrawn", {*known} - {*found})):
             for route in sorted(routes):
                 log.info("%s at %s: %s, priority %s", mark, route.node, route.destination, route.priority)
         store.learned = found
-        if ended(store.processes()):
+        if ended(processes):
             reconciler.forget()  # what is missing is started, and configured
         reconciler.advance(topology)
 

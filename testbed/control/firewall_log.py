@@ -22,7 +22,6 @@ from testbed.control.json_lines import Json, JsonLines
 from testbed.errors import TestbedError, Unimplemented
 from testbed.fabric.connection_records import Connection, Records
 from testbed.fabric.logged import GROUP
-from testbed.fabric.naming import host_name
 from testbed.fabric.running import Running
 from testbed.kernel import capabilities, namespace, nflog
 from testbed.model.topology import Topology
@@ -50,7 +49,7 @@ def file_in(folder: Path) -> JsonLines:
 def places(topology: Topology, running: Running) -> dict[str, str]:
     """Where each network's namespace is found, by the network's full name."""
     names = (network.full_name for network in topology.compute.networks)
-    return {name: namespace.path(host_name(topology.name, running.name(name))) for name in names}
+    return {name: namespace.segment(topology.name, running.name(name)) for name in names}
 
 
 def require(topology: Topology) -> None:
@@ -138,7 +137,7 @@ class FirewallLog:
         with self._lock:
             self._take()
             for network, path in paths.items():
-                place, records = _place(path), Records(topology, running, network)
+                place, records = namespace.identity(path), Records(topology, running, network)
                 known = self._listeners.get(network)
                 if known is not None and place == known.place:
                     known.records = records
@@ -197,11 +196,3 @@ class FirewallLog:
             if self._limiter.passes(network, vm, note.prefix, connection):
                 entry = one.records.entry(note.prefix, connection, note.time or time_)
                 yield {"insertId": secrets.token_hex(8), **entry}
-
-
-def _place(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from testbed.control.store import Store
 from testbed.errors import DeadlineExceeded, Unavailable
-from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
 from testbed.model.names import FRONT_END, INTERNET
 
@@ -38,7 +37,7 @@ def request(
         raise Unavailable("the testbed has no front end", hint="it has one as soon as it has a service")
     connection = HTTPConnection(host, timeout=timeout)
     try:
-        internet = namespace.path(host_name(store.name, INTERNET))
+        internet = namespace.segment(store.name, INTERNET)
         connection.sock = namespace.connect(internet, (address, _PORT), timeout)
         connection.request(method, target, body, dict(headers))
         response = connection.getresponse()

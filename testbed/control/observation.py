@@ -125,16 +125,18 @@ class Containers:
 
     def established(self, gateway: str) -> frozenset[str] | None:
         """What strongSwan says in the gateway's container."""
-        try:
-            status, output = self._nodes.capture(gateway, ["swanctl", "--list-sas"], timeout=_PATIENCE)
-        except TestbedError:
-            return None
-        return frozenset(_ESTABLISHED.findall(output.decode(errors="replace"))) if status == 0 else None
+        output = self._output(gateway, "swanctl", "--list-sas")
+        return None if output is None else frozenset(_ESTABLISHED.findall(output))
 
     def bgp(self, node: str) -> BgpState | None:
         """What BIRD says in the node's container."""
+        output = self._output(node, "birdc", "show", "protocols", "all", "peer")
+        return None if output is None else bgp_state(output)
+
+    def _output(self, node: str, *command: str) -> str | None:
+        """What a command in a node prints; None if there is no such node, or the command fails."""
         try:
-            status, output = self._nodes.capture(node, ["birdc", "show", "protocols", "all", "peer"], timeout=_PATIENCE)
+            status, output = self._nodes.capture(node, command, timeout=_PATIENCE)
         except TestbedError:
             return None
-        return bgp_state(output.decode(errors="replace")) if status == 0 else None
+        return output.decode(errors="replace") if status == 0 else None

@@ -296,7 +296,7 @@ class Reconciler:
         segments = {running.name(region(name)) for name in topology.serverless_regions}
         for space in plan.namespaces:
             if space.name in segments:
-                reroute(space, namespace.path(host_name(plan.testbed, space.name)))
+                reroute(space, namespace.segment(plan.testbed, space.name))
 
     def _finish(self, topology: Topology, running: Mapping[str, RunningNode], outcome: Outcome) -> None:
         """Wire and configure the nodes, side by side, and wait for health."""
@@ -334,7 +334,7 @@ class Reconciler:
         """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
         running = self.store.running
         paths = {
-            c.name: namespace.path(host_name(topology.name, running.name(google(topology.connector_network(c)))))
+            c.name: namespace.segment(topology.name, running.name(google(topology.connector_network(c))))
             for c in topology.vpcaccess.connectors
         }
         return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))
@@ -391,7 +391,7 @@ def _same_frame(old: Plan, new: Plan) -> bool:
 
 def _path(plan: Plan, space: Namespace, pids: Mapping[str, int]) -> str:
     """Where a namespace is found: that of a node by its process."""
-    return f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.path(host_name(plan.testbed, space.name))
+    return f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.segment(plan.testbed, space.name)
 
 
 def _segments(plan: Plan) -> set[str]:

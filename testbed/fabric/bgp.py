@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Network
 
 from testbed.fabric.running import Running
 from testbed.model.network import Network
@@ -101,6 +101,8 @@ def learned(topology: Topology, running: Running, network: Network, region: str 
 
     What lies in a range of the network is not believed: subnet routes cannot be overridden (behaviour 4.3.2).
     """
+    if not running.learned:
+        return []
     routers = {router.full_name: router for router in topology.compute.routers if router.network == network.full_name}
     ranges = [IPv4Network(cidr) for cidr in topology.ranges_of(network.full_name)]
     everywhere = network.routing_config.routing_mode == "GLOBAL"
@@ -119,8 +121,3 @@ def learned(topology: Topology, running: Running, network: Network, region: str 
             priority = min(route.priority + cost, MAX_PRIORITY)
             found.append(Dynamic(route.destination, priority, route.node))
     return found
-
-
-def address_of(session: Session) -> str:
-    """The address of a session without the length of its range."""
-    return str(IPv4Interface(session.address).ip)

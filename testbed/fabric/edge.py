@@ -11,7 +11,7 @@ and see the internal address of whoever calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
@@ -19,7 +19,7 @@ from testbed.fabric.naming import interface_name
 from testbed.fabric.nat import Block, Gateway
 from testbed.fabric.plan import Chain, PolicyRule, Table
 from testbed.fabric.vpc import Vpc
-from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
+from testbed.fabric.wiring import DEFAULT, GATEWAY, POLICY_ROUTED, Space, Wiring
 from testbed.model.names import INTERNET
 from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PUBLIC_GOOGLE_API
 from testbed.model.router import RouterNat
@@ -88,8 +88,8 @@ class Edge:
     def finish(self) -> None:
         """Write the tables: whoever the network lets through reaches Google's APIs, and nothing else of the edge."""
         space = self.space
-        space.sysctls["net.ipv4.conf.all.accept_local"] = "1"  # with policy rules: see `serverless.Region`
-        apis = space.set_of("hash:net", _members(GOOGLE_APIS))
+        space.sysctls |= POLICY_ROUTED
+        apis = space.set_of("hash:net", map(str, GOOGLE_APIS))
         inside = f"-i {interface_name(self.vpc.space.name)}"
         space.tables.append(Table("filter", (
             Chain("INPUT", "DROP", (
@@ -166,7 +166,3 @@ def _chains(name: str, protocol: str, blocks: Mapping[str, Block]) -> Iterator[C
             yield from split(names[cidr], inside, prefix + 4)
 
     return split(protocol, sorted(blocks, key=IPv4Address), 8)
-
-
-def _members(ranges: Iterable[IPv4Network]) -> list[str]:
-    return [str(cidr).removesuffix("/32") for cidr in ranges]

@@ -62,5 +62,4 @@ def addresses(members: Collection[str], side: Side, space: Space) -> str:
 
 def ranges(members: Collection[str], side: Side, space: Space) -> str:
     """The match of a set of ranges that the space is to have.  iptables prints it after the protocol."""
-    bare = {cidr.removesuffix("/32") for cidr in members}
-    return f"-m set --match-set {space.set_of('hash:net', bare)} {side}"
+    return f"-m set --match-set {space.set_of('hash:net', members)} {side}"

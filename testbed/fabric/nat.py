@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric import given_names
 from testbed.fabric.given_names import interface, runtimes
 from testbed.fabric.running import Running
 from testbed.model.ranges import usable
@@ -74,8 +75,7 @@ class Gateway:
 
     def addresses_missing(self, addresses: Iterable[str]) -> int:
         """How many more addresses it would take to give each NIC of these a block."""
-        served = sum(map(self.serves, addresses))
-        return max(0, -(-served // (PORTS // min(self.nat.least_ports, PORTS))) - len(self.externals))
+        return max(0, _externals_for(sum(map(self.serves, addresses)), self.nat) - len(self.externals))
 
     def _size(self, nics: int) -> int:
         """The ports of each block: with dynamic allocation as many as all can have alike."""
@@ -124,10 +124,14 @@ def address_keys(topology: Topology, router: Router, nat: RouterNat) -> tuple[st
     """The keys of a gateway's addresses: those that the user has reserved, or as many as it takes for all NICs."""
     if nat.nat_ips:
         return nat.nat_ips
-    per_address = PORTS // min(nat.least_ports, PORTS)
-    number = max(1, -(-_served(topology, router, nat) // per_address))
-    key = f"{router.full_name}/nats/{nat.name}"
+    number = max(1, _externals_for(_served(topology, router, nat), nat))
+    key = given_names.nat(router.full_name, nat.name)
     return (key, *(f"{key}/{n}" for n in range(2, number + 1)))
+
+
+def _externals_for(nics: int, nat: RouterNat) -> int:
+    """How many addresses it takes to give so many NICs a block each."""
+    return -(-nics // (PORTS // min(nat.least_ports, PORTS)))
 
 
 def _served(topology: Topology, router: Router, nat: RouterNat) -> int:

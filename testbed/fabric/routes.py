@@ -19,9 +19,9 @@ from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import MAIN_TABLE, Hop, Mark, PolicyRule, Route, over
 from testbed.fabric.running import Running
-from testbed.fabric.selection import DEFAULT, Candidate, Learned, Routes, Selection, Sender, Via
+from testbed.fabric.selection import Candidate, Learned, Routes, Selection, Sender, Via
 from testbed.fabric.vpc import MARKS, Vpc
-from testbed.fabric.wiring import Space
+from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, Space
 from testbed.model.network import Network
 from testbed.model.peering import Sides, active, offered
 from testbed.model.topology import Topology
@@ -121,9 +121,7 @@ class _Compiler:
         if DEFAULT not in selected.keys() | throws:
             vpc.space.routes.add(Route(DEFAULT, table=table, metric=_NOTHING, kind="blackhole"))
         vpc.space.rules.add(PolicyRule(_CLASS_RULE, DEFAULT, table, mark))
-        # With policy rules the kernel looks up the way back of every packet, only to see that its source is none of its
-        # own addresses: anti-spoofing has seen to that.
-        vpc.space.sysctls["net.ipv4.conf.all.accept_local"] = "1"
+        vpc.space.sysctls |= POLICY_ROUTED
         return mark
 
     def _lay(self, vpc: Vpc, selected: Selection, table: int) -> None:
@@ -157,8 +155,8 @@ class _Compiler:
 
 def _hop(space: Space, via: Via) -> Hop | None:
     device = interface_name(via.node) if via.node else None
-    found = (n for n in sorted(space.neighbours, key=repr) if device == n.device or via.address == n.address)
-    return next((Hop(n.device, n.address) for n in found), None)
+    found = [n for n in space.neighbours if device == n.device or via.address == n.address]
+    return next((Hop(n.device, n.address) for n in sorted(found, key=repr)), None)
 
 
 def _classes(

@@ -12,14 +12,12 @@ from ipaddress import IPv4Network
 from typing import NamedTuple
 
 from testbed.fabric.bgp import Dynamic
+from testbed.fabric.wiring import DEFAULT
 from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network
 from testbed.model.network import Route as StaticRoute
 from testbed.model.peering import Sides, active
 from testbed.model.ranges import SPECIAL_PATHS, inside
 from testbed.model.topology import Topology
-
-DEFAULT = "0.0.0.0/0"
-
 
 Learned = Callable[[Network, str | None], Iterable[Dynamic]]
 """The dynamic routes of a network that apply in a region by its routing mode (behaviour 4.3.10), or all of them."""

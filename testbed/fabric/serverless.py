@@ -16,7 +16,7 @@ from testbed.fabric.addressing import INNER, OUTER, inner_address, inner_share
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
-from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
+from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
 from testbed.model.names import INTERNET
 from testbed.model.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.vpcaccess import Egress
@@ -104,9 +104,7 @@ class Region:
         """The segment of a region; the first address of its share is the source of the ICMP errors that it sends."""
         space = wiring.segment(name, loopback=str(IPv4Network(share)[1]))
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
-        # With policy rules the kernel looks up the way back of every packet, only to see that its source is none of its
-        # own addresses: anti-spoofing has seen to that.
-        space.sysctls["net.ipv4.conf.all.accept_local"] = "1"
+        space.sysctls |= POLICY_ROUTED
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
         return cls(space, wiring, share, pool)
 

@@ -190,7 +190,7 @@ class Vpc:
         internal = space.set_of("hash:net", map(str, INTERNAL))
         reaching = {*self.served, *(translation.source for translation in self.translations)}
         external = space.set_of("hash:ip", reaching, purpose="external")
-        google = space.set_of("hash:net", (str(cidr).removesuffix("/32") for cidr in GOOGLE_APIS))
+        google = space.set_of("hash:net", map(str, GOOGLE_APIS))
         access = space.set_of("hash:net", {*self.google_access, *reaching}, purpose="google-access")
         drops = {
             "private-google-access-disallowed": f"-m set --match-set {google} dst -m set ! --match-set {access} src",

@@ -38,6 +38,9 @@ DEFAULT = "0.0.0.0/0"
 
 ROUTER = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
 """Sysctls of a namespace that forwards.  What may come from where is up to iptables, which counts what it drops."""
+POLICY_ROUTED = MappingProxyType({"net.ipv4.conf.all.accept_local": "1"})
+"""Sysctls of a segment with policy rules besides.  With those the kernel looks up the way back of every packet, only to
+see that its source is none of its own addresses: anti-spoofing has seen to that."""
 _ANTI_SPOOFING = "anti-spoofing"
 
 
@@ -68,8 +71,11 @@ class Space:
     """NICs that are next hops of routes, and may nevertheless send under their own address only."""
 
     def set_of(self, kind: SetType, members: Iterable[str], *, counters: bool = False, purpose: str = "") -> str:
-        """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set."""
-        content = frozenset(members)
+        """Declare an ipset and return its name.  Sets of equal type, content and purpose are one set.
+
+        Ranges of one address are written as the kernel prints them, without their length.
+        """
+        content = frozenset(m.removesuffix("/32") for m in members) if kind == "hash:net" else frozenset(members)
         name = set_name(kind, content, counters=counters, purpose=purpose)
         self.sets.add(IpSet(name, kind, content, counters))
         return name

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
+from testbed.fabric.naming import host_name
 from testbed.kernel.sandbox import CLONE_NEWNET, in_new_namespace
 
 T = TypeVar("T")
@@ -30,6 +31,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def path(name: str) -> str:
     """Where the namespace that `create` makes under this name is found."""
     return str(_RUN / name)
+
+
+def segment(testbed: str, name: str) -> str:
+    """Where a segment of a testbed is found, by what it is called in the plan."""
+    return path(host_name(testbed, name))
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which namespace is found there now; None if none is.  Another one may get the name of one that is gone."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def names(prefix: str = "") -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from testbed.control.store import Store
 from testbed.fabric.compiler import connector_addresses
-from testbed.fabric.naming import host_name
 from testbed.fabric.serverless import TUNNEL
 from testbed.fabric.vpc import flow_counters
 from testbed.kernel import namespace
@@ -27,7 +26,7 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     running, processes = store.running, store.processes()
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
-        path = namespace.path(host_name(store.name, running.name(topology.connector_network(connector))))
+        path = namespace.segment(store.name, running.name(topology.connector_network(connector)))
         addresses = connector_addresses(topology.connector_range(connector))
         flows = members(path, flow_counters(addresses))
         for address in addresses:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from testbed.api.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.control.observation import BgpState
@@ -20,7 +18,11 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
     known = {
         session.peer: (tunnel, session) for tunnel, session in sessions(topology).items() if session.router == router
     }
-    learned = {tunnel: list(_learned(plane, tunnel)) for tunnel, _ in known.values()}
+    running = plane.running
+    learned = {
+        tunnel: [route for route in running.learned if route.node in running.nodes(tunnel)]
+        for tunnel, _ in known.values()
+    }
     result: Json = {"bgpPeerStatus": [
         _peer_status(plane, peer, known.get(peer["name"], ("", None)), learned) for peer in body["bgpPeers"]
     ]}  # fmt: skip
@@ -31,11 +33,6 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
     if best:
         result |= {"bestRoutes": best, "bestRoutesForRouter": best}
     return result
-
-
-def _learned(plane: ControlPlane, tunnel: str) -> Iterator[LearnedRoute]:
-    nodes = plane.running.nodes(tunnel)
-    return (route for route in plane.running.learned if route.node in nodes)
 
 
 def _peer_status(
