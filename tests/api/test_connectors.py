@@ -150,7 +150,7 @@ def test_a_location_is_a_region(api: Api) -> None:
     assert [one["name"] for one in found] == ["projects/demo/locations/us-central1"]
 
 
-@pytest.mark.behaviour("1.6.9", "1.6.3")
+@pytest.mark.behaviour("1.6.3", "1.6.9", "1.7.7")
 @pytest.mark.parametrize("cidr", ["10.8.0.0/28", "10.9.0.0/28", "10.128.0.0/28", "10.77.1.0/28"])
 def test_a_range_in_use_is_found_by_the_operation(api: Api, cidr: str) -> None:
     """Behaviour 1.6.3, 1.6.9, 1.7.7: of another connector, of a subnet, inside of a subnet, of a route."""
@@ -397,7 +397,7 @@ def test_unknown_connectors_are_not_found(api: Api) -> None:
         assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
-@pytest.mark.behaviour("1.2.13", "1.10.2")
+@pytest.mark.behaviour("1.2.13", "1.10.2", "1.10.5a")
 def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     """Behaviour 1.10.2, 1.10.5a: services keep the name, and are connected again when there is such a connector."""
     api.post(CONNECTORS, BODY, connectorId="c1")
@@ -419,6 +419,7 @@ def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     assert api.get(f"{CONNECTORS}/c1")["connectedProjects"] == ["other"]
 
 
+@pytest.mark.behaviour("3.1.1")
 def test_a_project_may_be_given_by_its_number(api: Api) -> None:
     """Behaviour 3.1.1: in paths and in references; a service of another project may name the connector so."""
     api.post(CONNECTORS, BODY, connectorId="c1")

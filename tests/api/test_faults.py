@@ -140,6 +140,7 @@ def test_a_connector_is_stuck_until_faults_are_cleared(api: Api) -> None:
     assert api.get(f"{CONNECTORS}/c1")["state"] == "READY"
 
 
+@pytest.mark.behaviour("1.10.3")
 def test_a_rule_that_stays_behind_keeps_the_network(api: Api) -> None:
     """Behaviour 1.10.3, with Google's text and reason."""
     network(api)

@@ -75,7 +75,7 @@ def rule(rest: Rest, body: Json) -> None:
     rest.make(f"{HOST}/global/firewalls", {**body, "network": "global/networks/vpc"})
 
 
-@pytest.mark.behaviour("1.7.5")
+@pytest.mark.behaviour("1.7.5", "2.3.1", "2.3.3")
 def test_a_service_project_needs_rules_of_the_host_project(shared: Rest) -> None:
     """Behaviour 2.3.1, 2.3.3: without them no health check arrives; without the fourth, no request does."""
     failed = shared.done("POST", f"{CONNECTORS}?connectorId=c1", CONNECTOR)
@@ -100,6 +100,7 @@ def test_a_service_project_needs_rules_of_the_host_project(shared: Rest) -> None
     assert shared.call("GET", f"v1/{NAME}")["connectedProjects"] == ["service"]
 
 
+@pytest.mark.behaviour("1.10.2", "1.10.5a")
 def test_a_connector_that_is_made_again_is_used_again(shared: Rest) -> None:
     """Behaviour 1.10.2, 1.10.5a: services keep the name of their connector; nothing is deployed anew."""
     assert eventually_seen(shared.bed, "relay", VM)
@@ -110,6 +111,7 @@ def test_a_connector_that_is_made_again_is_used_again(shared: Rest) -> None:
     assert IPv4Address(eventually_seen(shared.bed, "relay", VM)) in SMALL
 
 
+@pytest.mark.behaviour("1.8.5", "1.8.6")
 def test_another_machine_type_comes_one_instance_after_the_other(shared: Rest) -> None:
     """Behaviour 1.8.5, 1.8.6: UPDATING meanwhile, and requests get through all the time."""
     before = {row["name"] for row in shared.bed.json("status")["instances"]}

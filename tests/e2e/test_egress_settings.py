@@ -59,7 +59,7 @@ def test_private_ranges_only_sends_rfc_1918_and_rfc_6598_through_the_connector(d
         assert seen(demo, "hello-run", f"http://{host}/") in instances(demo).values(), cidr
 
 
-@pytest.mark.behaviour("3.3.1", "3.3.2", "4.13.1")
+@pytest.mark.behaviour("3.3.1", "3.3.2", "3.3.3", "4.13.1")
 def test_all_traffic_reaches_the_internet_by_cloud_nat(demo: Program) -> None:
     """Behaviour 3.3.1 - 3.3.3; services that share the connector keep their own setting."""
     topology = _all_traffic(example(demo.name))

@@ -110,7 +110,7 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     assert seen(demo, "hello-function", QUIET_VM) is not None
 
 
-@pytest.mark.behaviour("4.1.18")
+@pytest.mark.behaviour("4.1.18", "4.5.6")
 def test_a_peered_network_filters_for_itself(demo: Program) -> None:
     """Behaviour 4.1.18, 4.5.6: without the peer's own rule the connector's traffic ends there."""
     topology = example(demo.name)

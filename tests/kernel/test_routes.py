@@ -203,7 +203,7 @@ def test_an_instance_that_forwards_passes_packets_on() -> None:
             assert asked(paths, "a") == "site"
 
 
-@pytest.mark.behaviour("4.5.3", "4.5.4")
+@pytest.mark.behaviour("4.5.3", "4.5.4", "4.5.6")
 def test_a_peer_takes_only_the_ways_that_it_imports() -> None:
     """`vpc` has a narrower route to elsewhere which it does not export: `other` goes on by the one that it knows."""
     peered = [network("vpc", "other"), network("other", "vpc")]
