@@ -124,6 +124,9 @@ def _instances(topology: Topology) -> Iterator[Problem]:
         if subnet.region != instance.region:
             message = f"{instance.name} is in {instance.zone}, its subnetwork {subnet.name} is in {subnet.region}"
             yield Problem((*path, "subnetwork"), message, subnet.name)
+        if subnet.purpose != "PRIVATE":  # the others are for proxies, endpoints and NAT (behaviour 4.4.3)
+            message = f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE"
+            yield Problem((*path, "subnetwork"), message, subnet.name)
         address = instance.nic.network_ip
         if address is None:
             continue

@@ -109,6 +109,22 @@ def test_a_version_is_deployed_from_its_files(api: Api, connector: str) -> None:
     assert len(api.get(f"{VERSIONS}/v1/instances")["instances"]) == 1
 
 
+@pytest.mark.behaviour("3.1.5", "1.12.3")
+def test_a_version_deployed_without_a_connector_is_disconnected(api: Api, connector: str) -> None:
+    """No tunnel is left, and no table that would lead into one."""
+
+    def tunnels() -> int:
+        assert api.kernel.plan is not None
+        (region,) = (space for space in api.kernel.plan.namespaces if space.name == "serverless-us-central1")
+        return len(region.nexthops)
+
+    api.post(VERSIONS, version(api, vpcAccessConnector={"name": connector}))
+    assert tunnels() == 2  # one connector, two instances
+    api.post(VERSIONS, version(api))
+    assert "vpcAccessConnector" not in api.get(f"{VERSIONS}/v1")
+    assert tunnels() == 0
+
+
 def test_only_the_version_with_the_traffic_runs(api: Api) -> None:
     api.post(VERSIONS, version(api, "v1"))
     api.post(VERSIONS, version(api, "v2"))

@@ -19,8 +19,8 @@ def custom(api: Api, name: str = "vpc") -> None:
     assert api.post(NETWORKS, {"name": name, "autoCreateSubnetworks": False})["status"] == "DONE"
 
 
-def subnet(api: Api, name: str, cidr: str, network: str = "vpc") -> None:
-    body = {"name": name, "network": f"{LINK}/global/networks/{network}", "ipCidrRange": cidr}
+def subnet(api: Api, name: str, cidr: str, network: str = "vpc", **more: str) -> None:
+    body = {"name": name, "network": f"{LINK}/global/networks/{network}", "ipCidrRange": cidr, **more}
     done = api.post(US, body)
     assert done["status"] == "DONE"
     assert "error" not in done
@@ -190,3 +190,23 @@ def test_what_the_topology_file_has_is_complete(api: Api) -> None:
     assert api.get(f"{US}/vpc")["ipCidrRange"] == "10.128.0.0/20"
     made = api.get(f"{P}/global/firewalls/r")
     assert (made["direction"], made["priority"], made["sourceRanges"]) == ("INGRESS", 1000, ["0.0.0.0/0"])
+
+
+@pytest.mark.behaviour("4.4.3")
+@pytest.mark.parametrize("purpose", ["PRIVATE", "PRIVATE_SERVICE_CONNECT", "REGIONAL_MANAGED_PROXY", "PRIVATE_NAT"])
+def test_a_subnet_has_a_purpose(api: Api, purpose: str) -> None:
+    """Instances are in subnets of the purpose PRIVATE only."""
+    custom(api)
+    subnet(api, "a", "10.0.0.0/24", purpose=purpose)
+    assert api.get(f"{US}/a")["purpose"] == purpose
+    instances, nic = f"{P}/zones/us-central1-a/instances", {"subnetwork": f"{LINK}/regions/us-central1/subnetworks/a"}
+    disks = [{"boot": True, "initializeParams": {"sourceImage": "testbed/vm"}}]
+    kind = "zones/us-central1-a/machineTypes/e2-micro"
+    body = {"name": "vm", "machineType": kind, "disks": disks, "networkInterfaces": [nic]}
+    if purpose == "PRIVATE":
+        api.post(instances, body)
+    else:
+        with pytest.raises(Refused, match=purpose):
+            api.post(instances, body)
+    with pytest.raises(Refused, match="purpose"):
+        subnet(api, "b", "10.0.1.0/24", purpose="HOLIDAY")

@@ -452,3 +452,31 @@ def test_lists_page_and_take_all_regions(api: Api) -> None:
     assert sorted(found) == ["c0", "c1", "c2"]
     assert "nextPageToken" not in rest
     assert [one["name"][-2:] for one in api.get(CONNECTORS)["connectors"]] == ["c0"]
+
+
+@pytest.mark.behaviour("1.6.4")
+def test_a_range_needs_a_network_of_the_connectors_own_project(api: Api) -> None:
+    body = {**BODY, "network": "projects/host/global/networks/vpc"}
+    api.post("compute/v1/projects/host/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
+    with pytest.raises(Refused, match="only in a network of its own project"):
+        api.post(CONNECTORS, body, connectorId="c1")
+    assert api.get(CONNECTORS) == {}
+
+
+@pytest.mark.behaviour("1.6.8")
+def test_a_connectors_subnet_cannot_be_expanded(api: Api) -> None:
+    subnet(api)
+    api.post(CONNECTORS, by_subnet(), connectorId="c1")
+    with pytest.raises(Refused, match="/28"):
+        api.post(f"{COMPUTE}/regions/us-central1/subnetworks/small/expandIpCidrRange", {"ipCidrRange": "10.9.0.0/27"})
+    assert api.get(f"{COMPUTE}/regions/us-central1/subnetworks/small")["ipCidrRange"] == "10.9.0.0/28"
+
+
+@pytest.mark.behaviour("1.6.5", "2.4.4")
+def test_neither_the_range_nor_the_instances_are_listed(api: Api) -> None:
+    """The range is no subnet that a rule, a gateway or an instance could name; the instances are no VMs."""
+    api.post(CONNECTORS, BODY, connectorId="c1")
+    assert len(api.store.instances) == BODY["minInstances"]
+    assert "items" not in api.get(f"{COMPUTE}/regions/us-central1/subnetworks")
+    assert "items" not in api.get(f"{COMPUTE}/zones/us-central1-a/instances")
+    assert not any("instances" in zone for zone in api.get(f"{COMPUTE}/aggregated/instances").get("items", {}).values())
