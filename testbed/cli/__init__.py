@@ -1,27 +1,57 @@
-"""The command line.  Each module has one group of commands; all of them end through `main`."""
+"""The command line.  Each module has one group of commands; all of them end through `main`.
+
+A module is imported when one of its commands is asked for: what `up` needs would double the time that `exec` takes.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from testbed import __version__
-from testbed.cli import access, check, clients, configuration, fault, inspect, keys, lifecycle, loading
 from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "lifecycle": ("up", "down", "serve"), "inspect": ("status", "ls"), "access": ("exec", "invoke", "logs"),
+    "clients": ("env", "export"), "keys": ("key",), "fault": ("fault",), "configuration": ("configure",),
+    "loading": ("load",), "check": ("validate", "schema", "doctor"),
+}  # fmt: skip
+"""The commands of each module, in the order of the help."""
+
+
+class Commands(TyperGroup):
+    """The commands of all modules."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """Their names."""
+        return [name for names in MODULES.values() for name in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command; None if there is none of that name: then all are known, and one may be suggested."""
+        if cmd_name not in self.commands:
+            for module in [module for module, names in MODULES.items() if cmd_name in names] or MODULES:
+                found = typer.Typer()
+                import_module(f"{__name__}.{module}").register(found)
+                self.commands.update(typer.main.get_group(found).commands)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="testbed",
+    cls=Commands,
     help="Google Cloud Serverless VPC Access on your own Linux machine, with real packets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (lifecycle, inspect, access, clients, keys, fault, configuration, loading, check):
-    module.register(app)
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
