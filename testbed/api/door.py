@@ -15,18 +15,15 @@ door is no way to the internet.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from testbed.api import acceptor
 from testbed.api.greeting import Greeting, greeting
-from testbed.api.listener import accept, room_for
 from testbed.api.splice import Stream, accepted, closing, splice
 from testbed.api.tunnel import admit
-
-_log = logging.getLogger(__name__)
 
 
 class Door:
@@ -58,42 +55,8 @@ class Door:
         self._grace = grace
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until cancelled; then close the listener, and the connections as they end or when the grace has.
-
-        This process's limit of open files is raised as far as the connections need it.
-
-        Raises:
-            OSError: if the listener breaks.
-        """
-        room = asyncio.Semaphore(room_for(self._limit))
-        serving: set[asyncio.Task[None]] = set()
-
-        def start(sock: socket.socket) -> None:
-            def end(task: asyncio.Task[None]) -> None:
-                serving.discard(task)
-                sock.close()  # here, as a task that is cancelled before it starts closes nothing
-                room.release()
-                if not task.cancelled() and (defect := task.exception()):
-                    _log.error("a connection ended by a defect of the door", exc_info=defect)
-
-            task = asyncio.create_task(self._serve(sock))
-            serving.add(task)
-            task.add_done_callback(end)
-
-        try:
-            while True:
-                await room.acquire()
-                start(await accept(listener))
-        finally:
-            listener.close()
-            await _end(serving, self._grace)
-
-    async def _serve(self, sock: socket.socket) -> None:
-        """One connection, from its first byte to its end; no error of it is anyone else's."""
-        try:
-            await self._answer(sock)
-        except* OSError as errors:  # of either end, TLS, or a deadline
-            _log.debug("a connection ended: %s", "; ".join(map(repr, _leaves(errors))))
+        """Serve until cancelled.  Raises as `acceptor.serve`."""
+        await acceptor.serve(listener, self._answer, connections=self._limit, grace=self._grace)
 
     async def _answer(self, sock: socket.socket) -> None:
         async with asyncio.timeout(self._patience):
@@ -114,21 +77,3 @@ class Door:
 def _speaks_http2(client: Stream) -> bool:
     tls = client[1].get_extra_info("ssl_object")
     return tls is not None and tls.selected_alpn_protocol() == "h2"
-
-
-async def _end(serving: set[asyncio.Task[None]], grace: float) -> None:
-    try:
-        if serving:
-            await asyncio.wait(serving, timeout=grace)
-    finally:  # also if the caller is out of patience
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-
-def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [
-        leaf
-        for error in errors.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]

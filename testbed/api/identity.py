@@ -117,6 +117,33 @@ class Identity:
             raise Unauthenticated(_INVALID)  # an ID token says who somebody is, but is no leave to call an API
         return self._self_signed(token, now) if claims_an_account(token, self._keys) else OWNER
 
+    def access_token(self, email: str, now: float) -> dict[str, Any]:
+        """A new access token of a service account, in the shape of OAuth (RFC 6749, 5.1).
+
+        Raises:
+            Unauthenticated: the account is disabled.
+            Unavailable: if it cannot be kept.
+        """
+        if self._keys.is_disabled(email):
+            raise Unauthenticated(_INVALID)
+        token = self._tokens.access_token(email, now)
+        return {"access_token": token, "expires_in": tokens.LIFE - 1, "token_type": "Bearer"}
+
+    def id_token(self, email: str, audience: str, now: float, about: Mapping[str, Any]) -> str:
+        """A JWT by which a service account shows `audience` who it is; it says something `about` it besides.
+
+        Raises:
+            Unauthenticated: the account is disabled.
+        """
+        if self._keys.is_disabled(email):
+            raise Unauthenticated(_INVALID)
+        return self._tokens.id_token(email, audience, now, about)
+
+    def accepts(self, access_token: str, now: float) -> bool:
+        """Whether an access token of ours holds."""
+        email = self._tokens.account_of(access_token, now)
+        return email is not None and not self._keys.is_disabled(email)
+
     def public_keys(self) -> dict[str, Any]:
         """What ID tokens are verified with (a JSON Web Key Set)."""
         return self._tokens.public_keys()
@@ -142,11 +169,10 @@ class Identity:
                 " of the scopes requested.",
             )
         if audience and isinstance(audience, str):
-            return {"id_token": self._tokens.id_token(email, audience, now)}
+            return {"id_token": self.id_token(email, audience, now, {})}
         if not claims.get("scope"):
             raise Refused("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-        token = self._tokens.access_token(email, now)
-        return {"access_token": token, "expires_in": tokens.LIFE - 1, "token_type": "Bearer"}
+        return self.access_token(email, now)
 
     def _self_signed(self, token: str, now: float) -> str:
         try:

@@ -1,8 +1,7 @@
-"""Serves the APIs inside the networks, at the addresses of Google's APIs (behaviour 4.8).
+"""Serves inside the networks: Google's APIs (behaviour 4.8) and the metadata server (4.7.1), at their addresses.
 
-The control plane's process is in the host's namespace, but a socket belongs to the namespace that it was made in.  So a
-door listens on ports 80 and 443 in the edge of each network, and in the internet segment; which packets get there is up
-to the network.  It is the same door as on loopback, but that it is nobody's proxy.
+The control plane's process is in the host's namespace, but a socket belongs to the namespace that it was made in.  So
+it listens in namespaces of the testbed; which packets get to a socket there is up to the network.
 """
 
 from __future__ import annotations
@@ -10,23 +9,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
-from testbed.api.door import Door
 from testbed.api.listener import BACKLOG
 from testbed.control.plane import ControlPlane
 from testbed.errors import TestbedError
-from testbed.fabric.given_names import edges
-from testbed.kernel import namespace
-from testbed.model.names import INTERNET
+from testbed.fabric.running import Running
+from testbed.kernel import arrival, namespace
 
-PORTS = (80, 443)
 _LOOK = 0.5
-"""Seconds between two looks at which networks there are."""
+"""Seconds between two looks at which namespaces there are."""
 _log = logging.getLogger("testbed.api")
 
 Identity = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is served, and where."""
+
+    segments: Callable[[Running], Iterable[str]]
+    """The names of the segments that have it."""
+    serve: Callable[[str, socket.socket], Coroutine[None, None, None]]
+    """Serves what comes to a socket that listens in a segment, until it is cancelled."""
+    ports: tuple[int, ...]
+    address: str = ""
+    """All of a segment's if it is empty: its firewall says which of them, and for whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +49,11 @@ class _Place:
 
 
 class Inside:
-    """Keeps a door open in each network of a testbed."""
+    """Keeps an offer open in the namespaces of a testbed."""
 
-    def __init__(self, plane: ControlPlane, door: Door) -> None:
+    def __init__(self, plane: ControlPlane, offer: Offer) -> None:
         self._plane = plane
-        self._door = door
+        self._offer = offer
         self._places: dict[str, _Place] = {}
 
     async def keep(self) -> None:
@@ -65,41 +76,44 @@ class Inside:
         finally:
             await self._follow({})
 
-    def _wanted(self) -> dict[str, Identity]:
-        """The namespaces to be served that are there, by path."""
-        found: dict[str, Identity] = {}
-        for name in (INTERNET, *edges(self._plane.running.addresses)):
+    def _wanted(self) -> dict[str, tuple[str, Identity]]:
+        """The namespaces to be served that are there: by their paths, what the segments are called."""
+        found: dict[str, tuple[str, Identity]] = {}
+        for name in self._offer.segments(self._plane.running):
             path = namespace.segment(self._plane.store.name, name)
             if (identity := namespace.identity(path)) is not None:
-                found[path] = identity
+                found[path] = name, identity
         return found
 
-    async def _follow(self, wanted: dict[str, Identity]) -> None:
+    async def _follow(self, wanted: dict[str, tuple[str, Identity]]) -> None:
         for path, place in [*self._places.items()]:
-            if wanted.get(path) != place.identity or any(task.done() for task in place.tasks):
+            gone = path not in wanted or wanted[path][1] != place.identity
+            if gone or any(task.done() for task in place.tasks):
                 del self._places[path]
                 for task in place.tasks:
                     task.cancel()
                 await asyncio.gather(*place.tasks, return_exceptions=True)
-        for path, identity in wanted.items():
+        for path, (name, identity) in wanted.items():
             if path not in self._places:
-                listeners = await asyncio.to_thread(_listen, path)
-                tasks = tuple(asyncio.create_task(self._door.serve(listener)) for listener in listeners)
+                listeners = await asyncio.to_thread(partial(_listen, path, self._offer))
+                tasks = tuple(asyncio.create_task(self._offer.serve(name, one)) for one in listeners)
                 self._places[path] = _Place(identity, tasks)
 
 
-def _listen(path: str) -> list[socket.socket]:
-    """Listen inside a namespace, on all of its addresses: its firewall says which of them, and for whom.
+def _listen(path: str, offer: Offer) -> list[socket.socket]:
+    """Listen inside a namespace.
 
     Raises:
-        OSError: a socket cannot be made.
+        OSError: a socket cannot be made, or the namespace does not have the address (yet).
         TestbedError: there is no such namespace.
     """
     with ExitStack() as stack:
-        made = [stack.enter_context(namespace.socket_in(path, socket.AF_INET, socket.SOCK_STREAM)) for _ in PORTS]
-        for listener, port in zip(made, PORTS, strict=True):
+        kind = socket.AF_INET, socket.SOCK_STREAM
+        made = [stack.enter_context(namespace.socket_in(path, *kind)) for _ in offer.ports]
+        for listener, port in zip(made, offer.ports, strict=True):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("", port))
+            arrival.remember(listener)
+            listener.bind((offer.address, port))
             listener.listen(BACKLOG)
             listener.settimeout(0)
         stack.pop_all()

@@ -1,4 +1,7 @@
-"""What is not JSON: uploads of source code, and the token endpoint.  Each is found by verb and path alone."""
+"""What no discovery document has: uploads of source code, the token endpoint, the keys of ID tokens.
+
+Each is found by verb and path alone.
+"""
 
 from __future__ import annotations
 
@@ -85,3 +88,10 @@ def token(call: RawCall, uploads: Uploads) -> Response:
     """OAuth's token endpoint, of oauth2.googleapis.com."""
     answer = uploads.identity.exchange(dict(parse_qsl(call.body.decode("utf-8", "replace"))), time.time())
     return (400 if "error" in answer else 200), {}, json.dumps(answer).encode()
+
+
+@serves_raw("GET", "oauth2/v3/certs")
+def certs(call: RawCall, uploads: Uploads) -> Response:
+    """What ID tokens are verified with, of www.googleapis.com (a JSON Web Key Set)."""
+    del call
+    return 200, {}, json.dumps(uploads.identity.public_keys()).encode()

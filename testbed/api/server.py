@@ -26,14 +26,19 @@ from testbed.api.dispatch import Dispatcher
 from testbed.api.door import Door
 from testbed.api.hosts import is_served
 from testbed.api.identity import Identity
-from testbed.api.inside import Inside
+from testbed.api.inside import Inside, Offer
 from testbed.api.keys import KEYS, SqliteKeys
 from testbed.api.listener import listen
+from testbed.api.metadata.callers import Callers
+from testbed.api.metadata.server import Metadata
 from testbed.api.raw import FOLDER, Uploads
 from testbed.api.rest import Rest
 from testbed.api.rpc import Bridge
 from testbed.control.plane import ControlPlane
 from testbed.errors import Unavailable
+from testbed.fabric.given_names import edges
+from testbed.fabric.running import Running
+from testbed.model.names import INTERNET
 from testbed.paths import client_folder
 
 PORT = 7667
@@ -41,6 +46,8 @@ PORT = 7667
 _GRACE = 2.0
 _BACKLOG = 2048
 """As many as the door lets in: asyncio copes badly with a full backlog."""
+API_PORTS = (80, 443)
+"""Of Google's APIs inside the networks."""
 _INSIDE = 200
 """Connections at a time from inside each network, by each port."""
 _PATIENCE = 30.0
@@ -103,7 +110,7 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         folder = self._plane.store.folder
-        with SqliteKeys.open(folder / KEYS) as keys:
+        with SqliteKeys.open(folder / KEYS) as keys, Callers.open(self._plane.store.name) as callers:
             identity = Identity(keys)
             services.register_all()
             dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder), identity)
@@ -128,23 +135,30 @@ class Server:
             door = Door(
                 folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
             )
-            inside = Inside(self._plane, Door(
+            inner = Door(
                 folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), lambda _: False,
                 connections=_INSIDE, grace=_GRACE,
-            ))  # fmt: skip
+            )  # fmt: skip
+            apis = Inside(self._plane, Offer(_with_apis, lambda _, listener: inner.serve(listener), API_PORTS))
+            metadata = Inside(self._plane, Metadata(callers, identity).offer)
             serving = asyncio.create_task(rest.serve())
             reached = asyncio.create_task(door.serve(self._listener))
-            within = asyncio.create_task(inside.keep())
+            within = [asyncio.create_task(offered.keep()) for offered in (apis, metadata)]
             try:
-                await _either(rest.ready, serving, reached, within)
+                await _either(rest.ready, serving, reached, *within)
                 self._started.set_result(None)
-                await _either(self._stop, serving, reached, within)
+                await _either(self._stop, serving, reached, *within)
             finally:
-                reached.cancel()
-                within.cancel()
+                for task in (reached, *within):
+                    task.cancel()
                 rest.should_exit = True
-                await asyncio.gather(serving, reached, within, return_exceptions=True)
+                await asyncio.gather(serving, reached, *within, return_exceptions=True)
                 await rpc.stop(_GRACE)
+
+
+def _with_apis(running: Running) -> tuple[str, ...]:
+    """The names of the segments that have Google's APIs: the internet, and the edges of networks."""
+    return (INTERNET, *edges(running.addresses))
 
 
 async def _either(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

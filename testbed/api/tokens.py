@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -47,11 +48,11 @@ class Tokens:
         found = self._keys.token(_digest(access_token))
         return found[0] if found and now < found[1] else None
 
-    def id_token(self, email: str, audience: str, now: float) -> str:
-        """A JWT by which an account shows `audience` who it is."""
+    def id_token(self, email: str, audience: str, now: float, about: Mapping[str, Any]) -> str:
+        """A JWT by which an account shows `audience` who it is; it makes further claims `about` it."""
         claims = {
             "iss": ISSUER, "aud": audience, "azp": unique_id(email), "sub": unique_id(email), "email": email,
-            "email_verified": True, "iat": int(now), "exp": int(now) + LIFE,
+            "email_verified": True, "iat": int(now), "exp": int(now) + LIFE, **about,
         }  # fmt: skip
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
 

@@ -128,6 +128,16 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """Reads inside see one state; it is numbered, and another number as soon as somebody else has written."""
+        self._db.execute("BEGIN")
+        try:
+            self._fact("id")  # it begins with the first read
+            yield int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        finally:
+            self._db.execute("COMMIT")
+
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction has begun that is not over yet."""

@@ -23,6 +23,9 @@ _KINDS = {
     "app-engine-flexible": "app",
 }  # fmt: skip
 
+_NETWORKS = ["global", "networks"]
+"""What the full name of a network has behind its project."""
+
 
 def google(network: str) -> str:
     """The key of the segment from which Google reaches into a network; the network's own is its full name."""
@@ -37,6 +40,18 @@ def edge(network: str) -> str:
 def edges(given: Mapping[str, str]) -> list[str]:
     """The names of all edges among those that were given out."""
     return [name for key, name in given.items() if key.startswith(PREFIX + edge(""))]
+
+
+def networks(given: Mapping[str, str]) -> list[str]:
+    """The names of all networks' segments among those that were given out."""
+    return [
+        name for key, name in given.items() if key.startswith(f"{PREFIX}projects/") and key.split("/")[3:5] == _NETWORKS
+    ]
+
+
+def regions(given: Mapping[str, str]) -> list[str]:
+    """The names of all regions' segments among those that were given out."""
+    return [name for key, name in given.items() if key.startswith(PREFIX + region(""))]
 
 
 def nat(router: str, name: str) -> str:

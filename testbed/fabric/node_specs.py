@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from testbed.fabric import link_local
 from testbed.fabric.bgp import Session
 from testbed.fabric.plan import Node
 from testbed.fabric.running import ConnectorInstance
@@ -50,7 +51,7 @@ def vm(instance: Instance, node: str) -> Node:
     return Node(
         node, "vm", image, role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
-        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (),
+        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (), hosts=link_local.HOSTS,
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def runtime(workload: Workload, node: str, environment: Mapping[str, str]) -> No
     """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
     return Node(
         node, workload.kind, workload.image, workload.command, workload.entrypoint,
-        MappingProxyType(dict(environment)), workload.source, memory=RUNTIME_MEMORY,
+        MappingProxyType(dict(environment)), workload.source, memory=RUNTIME_MEMORY, hosts=link_local.HOSTS,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric import link_local
 from testbed.fabric.addressing import INNER, OUTER, inner_address, inner_share
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
@@ -106,6 +107,7 @@ class Region:
         space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
         space.sysctls |= POLICY_ROUTED
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
+        space.loopback.add(link_local.PREFIX)
         return cls(space, wiring, share, pool)
 
     def connect_internet(self, internet: Space) -> None:
@@ -135,7 +137,7 @@ class Region:
     def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
         """Attach a runtime, and lay its tunnels."""
         self.runtimes.append(runtime)
-        routes = [DEFAULT if runtime.reaches_internet else inner_share(self.share)]
+        routes = [DEFAULT] if runtime.reaches_internet else [inner_share(self.share), link_local.PREFIX]
         node = self.wiring.node(runtime.node)
         self.wiring.attach(node, "eth0", self.space, runtime.inner, mtu=OUTER_MTU, routes=routes)
         if connector is not None:
@@ -179,7 +181,9 @@ class Region:
         tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{TUNNEL_PORT},{b}" for a, b in self.pairs))
         known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         # Each serverless resource communicates with its own connector only (behaviour 2.1.8).
-        inbound = (f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT",)
+        inbound = (
+            f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT", link_local.answered(runtimes, TUNNEL),
+        )  # fmt: skip
         forward = (
             known,
             f"-p tcp -m set --match-set {fronts} src -m set --match-set {runtimes} dst -j ACCEPT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from testbed.fabric import blocked, logged, tracking
+from testbed.fabric import blocked, link_local, logged, tracking
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.forwarding import RECEIVERS, SENDERS, Forwarding
 from testbed.fabric.naming import interface_name, set_name
@@ -161,7 +161,8 @@ class Vpc:
             "-j ACCEPT",
         ]
         return Table("filter", (
-            Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", tuple(forward)), *tried, blocked.EXTERNAL_PROTOCOLS,
+            Chain("INPUT", "DROP", (link_local.answered(nics),)), Chain("FORWARD", "DROP", tuple(forward)), *tried,
+            blocked.EXTERNAL_PROTOCOLS,
             *logged.chains(self.rules), *(forwarding.chains() if forwarding.needed else ()),
         ))  # fmt: skip
 

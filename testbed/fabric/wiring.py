@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from types import MappingProxyType
 
+from testbed.fabric import link_local
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import (
     MAIN_TABLE,
@@ -157,12 +158,14 @@ class Wiring:
         The routes know what is behind which device: one of a NIC leads to its address.  They are asked before conntrack
         sees the packet, so nothing that is forged can touch the state of a connection.  A packet pays for every rule
         that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.  What is
-        not forged goes through the rules `then`.
+        not forged goes through the rules `then`.  Whoever asks the metadata server gets no exception: it is its address
+        that says who it is.
         """
         drop = f"-m comment --comment {_ANTI_SPOOFING} -j DROP"
         own = sorted(f"! -s {nic.address}/32 -i {nic.device} {drop}" for nic in segment.next_hops)
         others = f"! -i {tunnel} " if tunnel else ""
-        anywhere = (*(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), drop)
+        asked = (f"-d {link_local.PREFIX} {drop}",) if link_local.PREFIX in segment.loopback else ()
+        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), drop)
         return Table("raw", (
             Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
             Chain(_ANTI_SPOOFING, None, anywhere),

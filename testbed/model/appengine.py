@@ -137,6 +137,8 @@ class Version(Resource):
     entrypoint: Entrypoint = Entrypoint()
     deployment: Deployment
     env_variables: Mapping[str, str] = {}
+    service_account: str | None = None
+    """As whom it runs; None: as the project's App Engine account."""
     vpc_access_connector: VpcAccessConnector | None = None
     vpc_access: VpcAccess | None = None
     network: FlexibleNetwork | None = None

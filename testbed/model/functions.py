@@ -44,6 +44,8 @@ class ServiceConfig(Resource):
     direct_vpc_egress: DirectEgress = "VPC_EGRESS_PRIVATE_RANGES_ONLY"
     """The default is the API's; a page of Google's documentation says that it is the other (behaviour 3.1)."""
     min_instance_count: int = Field(default=0, ge=0, le=20)
+    service_account_email: str | None = None
+    """As whom it runs; None: as the default account of its generation."""
     ingress_settings: Annotated[Literal["ALLOW_ALL"], Constant] = "ALLOW_ALL"
 
     @model_validator(mode="after")
@@ -66,5 +68,7 @@ class Function(Named):
     collection: ClassVar[str] = "locations/-/functions"
     not_built: ClassVar = {"eventTrigger": "the testbed has no events; a function is called by HTTP"}
 
+    environment: Literal["GEN_1", "GEN_2"] = "GEN_2"
+    """Its generation; to the testbed, both are the same but for their default service accounts."""
     build_config: BuildConfig
     service_config: ServiceConfig = ServiceConfig()

@@ -10,7 +10,7 @@ from testbed.model.appengine import Application, Version
 from testbed.model.base import last, segment
 from testbed.model.direct import Direct, NetworkInterface
 from testbed.model.functions import Function
-from testbed.model.projects import project_number
+from testbed.model.projects import app_engine_account, compute_account, project_number
 from testbed.model.run import DEFAULT_PORT, Execution, Revision, Service
 from testbed.model.vpcaccess import Egress
 from testbed.paths import EXAMPLES
@@ -42,6 +42,8 @@ class Workload:
     """The host name at which the front end serves it."""
     path: str
     """The path below which it is served, without a trailing slash."""
+    account: str
+    """The service account that it runs as."""
     port: int = DEFAULT_PORT
     entrypoint: tuple[str, ...] = ()
     """Replaces the image's entry point where it is not empty."""
@@ -51,6 +53,11 @@ class Workload:
 
 def _place(interfaces: Sequence[NetworkInterface], region: str) -> Direct | None:
     return interfaces[0].place(region) if interfaces else None
+
+
+def _account(given: str | None, name: str) -> str:
+    """The account that Cloud Run runs a resource as."""
+    return given or compute_account(segment(name, "projects"))
 
 
 def is_hello(image: str) -> bool:
@@ -92,6 +99,7 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
         instances=service.scaling.manual_instance_count or minimum,
         host=run_host(service.name),
         path="",
+        account=_account(template.service_account, service.name),
         port=container.ports[0].container_port if container.ports else DEFAULT_PORT,
     )
 
@@ -121,6 +129,7 @@ def from_execution(execution: Execution) -> Workload:
         instances=execution.task_count,
         host="",
         path="",
+        account=_account(execution.template.service_account, execution.name),
     )
 
 
@@ -148,6 +157,8 @@ def from_function(function: Function) -> Workload:
         instances=max(1, config.min_instance_count),
         host=f"{function.region}-{project}.cloudfunctions.net",
         path=f"/{function.id}",
+        account=config.service_account_email
+        or (app_engine_account(project) if function.environment == "GEN_1" else compute_account(project)),
     )
 
 
@@ -176,4 +187,5 @@ def from_version(version: Version, application: Application) -> Workload:
         instances=version.instances,
         host=f"{prefix}{application.id}.appspot.com",
         path="",
+        account=version.service_account or app_engine_account(application.id),
     )

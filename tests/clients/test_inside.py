@@ -15,56 +15,41 @@ from typing import Any
 import pytest
 
 from testbed.api import inside
-from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.kernel import firewall, namespace
-from testbed.kernel.apply import apply
 from tests.clients.conftest import PROJECT, REGION, Served, serving
+from tests.clients.spaces import TIMEOUT, Spaces, listeners
 from tests.kernel.spaces import until
 
 PRIVATE, RESTRICTED, PUBLIC = "199.36.153.8", "199.36.153.4", "203.0.113.1"
 API = "vpcaccess.googleapis.com"
 COMPUTE = f"compute/v1/projects/{PROJECT}"
-TIMEOUT = 10.0
+ANY = "0.0.0.0:443"
 NOTHING = 0.5
 """Seconds without an answer to what is dropped."""
 
 
-class Network:
-    """A network with a VM without an external address, in namespaces; its plan is made true again by `apply`."""
+class Network(Spaces):
+    """A network with a VM without an external address."""
 
     def __init__(self, served: Served, stack: ExitStack) -> None:
-        self._served = served
-        self._stack = stack
-        self._paths: dict[str, str] = {}
-        plane = served.control.plane
-        self.vm = plane.running.name(f"projects/{PROJECT}/zones/us-central1-a/instances/vm")
-        self.apply()
+        super().__init__(served, stack)
+        self.vm = served.control.plane.running.name(f"projects/{PROJECT}/zones/us-central1-a/instances/vm")
 
-    def apply(self) -> None:
-        plane = self._served.control.plane
-        plan = compile_topology(plane.topology(), plane.running)
-        for name in {space.name for space in plan.namespaces} - self._paths.keys():
-            full = host_name(plan.testbed, name)
-            namespace.create(full)
-            self._stack.callback(namespace.delete, full)
-            self._paths[name] = namespace.path(full)
-        apply(plan, self._paths)
-
-    def connect(self, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
+    def connection(self, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
         """A connection from the VM."""
-        return self._stack.enter_context(namespace.connect(self._paths[self.vm], (address, port), timeout))
+        return self.connect(self.vm, address, port, timeout)
 
     def secure(self, address: str, name: str = API) -> ssl.SSLSocket:
         context = ssl.create_default_context(cafile=str(self._served.control.store.ca))
-        return self._stack.enter_context(context.wrap_socket(self.connect(address, 443), server_hostname=name))
+        return self._stack.enter_context(context.wrap_socket(self.connection(address, 443), server_hostname=name))
 
     def dropped(self, comment: str) -> int:
-        return sum(rule.packets for rule in firewall.counters(self._paths["vpc-vpc"]) if rule.comment == comment)
+        return sum(rule.packets for rule in firewall.counters(self.paths["vpc-vpc"]) if rule.comment == comment)
 
     def is_served(self) -> bool:
         """Whether the server listens in the network's edge by now."""
-        return _listens(self._paths["edge-vpc"])
+        return self.listens("edge-vpc", ANY)
 
 
 @pytest.fixture
@@ -129,7 +114,7 @@ def test_a_vm_without_an_external_address_reaches_the_apis_if_its_subnet_has_acc
     access(served, net, on=False)
     before = net.dropped("private-google-access-disallowed")
     with pytest.raises(TimeoutError):
-        net.connect(PRIVATE, 443, NOTHING)
+        net.connection(PRIVATE, 443, NOTHING)
     assert net.dropped("private-google-access-disallowed") > before
     access(served, net, on=True)
     assert ask(net.secure(PRIVATE), f"/v1/{REGION}/connectors/c1")[0] == 200
@@ -144,7 +129,7 @@ def test_without_a_route_to_the_default_internet_gateway_there_is_no_access(serv
     served.delete(f"{COMPUTE}/global/routes/{default}")
     net.apply()
     with pytest.raises(OSError, match=r"timed out|unreachable"):
-        net.connect(PRIVATE, 443, NOTHING)
+        net.connection(PRIVATE, 443, NOTHING)
     route = {
         "name": "private", "network": f"projects/{PROJECT}/global/networks/vpc", "destRange": "199.36.153.8/30",
         "nextHopGateway": f"projects/{PROJECT}/global/gateways/default-internet-gateway",
@@ -153,18 +138,18 @@ def test_without_a_route_to_the_default_internet_gateway_there_is_no_access(serv
     net.apply()
     assert ask(net.secure(PRIVATE), f"/v1/{REGION}/connectors")[0] == 200
     with pytest.raises(OSError, match=r"timed out|unreachable"):
-        net.connect(RESTRICTED, 443, NOTHING)
+        net.connection(RESTRICTED, 443, NOTHING)
 
 
 def test_inside_it_is_nobodys_proxy_and_answers_for_google_only(net: Network) -> None:
     until(net.is_served, "the server listens in the edge")
-    connection = net.connect(PRIVATE, 443)
+    connection = net.connection(PRIVATE, 443)
     connection.sendall(b"CONNECT vpcaccess.googleapis.com:443 HTTP/1.1\r\nHost: vpcaccess.googleapis.com:443\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
-    status, found = ask(net.connect(PRIVATE, 80), "/v1/projects", host="intranet.example")
+    status, found = ask(net.connection(PRIVATE, 80), "/v1/projects", host="intranet.example")
     assert (status, found["error"]["status"]) == (403, "PERMISSION_DENIED")
     with pytest.raises(TimeoutError):
-        net.connect(PRIVATE, 22, NOTHING)
+        net.connection(PRIVATE, 22, NOTHING)
 
 
 def test_another_namespace_of_the_same_name_is_served_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,16 +158,6 @@ def test_another_namespace_of_the_same_name_is_served_too(served: Served, monkey
     name = host_name(served.control.store.name, "edge-vpc")
     namespace.create(name)
     try:
-        until(lambda: _listens(namespace.path(name)), "the server listens in the new one")
+        until(lambda: ANY in namespace.inside(namespace.path(name), listeners), "the server listens in the new one")
     finally:
         namespace.delete(name)
-
-
-def _listens(path: str) -> bool:
-    return "0.0.0.0:443" in namespace.inside(path, _listeners)
-
-
-def _listeners() -> list[str]:
-    with open("/proc/thread-self/net/tcp", encoding="ascii") as file:  # noqa: PTH123 - of the thread
-        rows = [line.split() for line in file][1:]
-    return [f"0.0.0.0:{int(row[1].split(':')[1], 16)}" for row in rows if row[3] == "0A"]

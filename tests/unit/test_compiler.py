@@ -338,7 +338,7 @@ def test_a_connector_instance_answers_every_runtime_of_its_connector_and_no_othe
     destinations = {hop.encap_destination for hop in space(made, "c1-0001").nexthops}
     addresses = allocate(of, {})
     assert destinations == {addresses["web"], addresses["web-2"]}
-    (inbound,) = table_rules(space(made, "serverless-us-central1"), "filter", "INPUT")
+    inbound, _ = table_rules(space(made, "serverless-us-central1"), "filter", "INPUT")
     (pairs,) = members(space(made, "serverless-us-central1"), inbound)
     assert {pair.split(",")[2] for pair in pairs if pair.startswith("10.8.0.2,")} == destinations
 
@@ -400,9 +400,8 @@ def test_only_the_networks_own_addresses_come_in_from_a_nic() -> None:
     assert {route.destination for route in vpc.routes if route.device == "a"} == {"10.128.0.2/32"}
     (rule,) = table_rules(vpc, "raw", "PREROUTING")
     assert rule == "-m rpfilter --invert -j anti-spoofing"
-    assert table_rules(vpc, "raw", "anti-spoofing") == (
-        "-i internet -j RETURN", "-m comment --comment anti-spoofing -j DROP",
-    )  # fmt: skip
+    drop = "-m comment --comment anti-spoofing -j DROP"
+    assert table_rules(vpc, "raw", "anti-spoofing") == (f"-d 169.254.169.254/32 {drop}", "-i internet -j RETURN", drop)
 
 
 def test_the_next_hop_of_a_route_sends_under_its_own_address_only() -> None:

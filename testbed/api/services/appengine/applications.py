@@ -14,6 +14,7 @@ from testbed.control.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from testbed.model.appengine import LEGACY_LOCATIONS
 from testbed.model.places import REGIONS
+from testbed.model.projects import app_engine_account
 
 _FIELDS = document(API).schemas["Application"]["properties"]
 _OLD = {region: location for location, region in LEGACY_LOCATIONS.items()}
@@ -99,7 +100,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     name = record.name
     host = f"{name}.appspot.com"
     return {
-        "authDomain": "gmail.com", "servingStatus": "SERVING", "serviceAccount": f"{name}@appspot.gserviceaccount.com",
+        "authDomain": "gmail.com", "servingStatus": "SERVING", "serviceAccount": app_engine_account(name),
         "databaseType": "CLOUD_DATASTORE_COMPATIBILITY", "gcrDomain": "us.gcr.io",
         "featureSettings": {"splitHealthChecks": True}, **record.body, "name": f"apps/{name}", "id": name,
         "codeBucket": f"staging.{host}", "defaultBucket": host, "defaultHostname": host,

@@ -25,6 +25,7 @@ from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
 from testbed.model.base import last, segment
+from testbed.model.projects import app_engine_account
 
 _FIELDS = document(API).schemas["Version"]["properties"]
 _FULL = frozenset(name for name, field in _FIELDS.items() if "view=FULL" in field.get("description", ""))
@@ -110,7 +111,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     prefix = "" if service == DEFAULT else f"{service}-dot-"
     return {
         "env": "standard", "servingStatus": "SERVING", "runtime": "python311", "threadsafe": True,
-        "serviceAccount": f"{app}@appspot.gserviceaccount.com", **body, "name": record.name, "id": record.id,
+        "serviceAccount": app_engine_account(app), **body, "name": record.name, "id": record.id,
         "createTime": timestamp(record.created), "versionUrl": f"https://{record.id}-dot-{prefix}{app}.appspot.com",
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from testbed.api.services.compute import machine_types
 from testbed.api.services.compute.references import qualified
 from testbed.control.plane import InvalidResource
 from testbed.model.base import Defaults, last, region_of
-from testbed.model.projects import project_number
+from testbed.model.projects import compute_account
 from testbed.model.walk import Path
 
 NETWORK = "global/networks"
@@ -75,7 +75,7 @@ def complete(body: Json, place: Place) -> Json:
 
 def service_account(email: str, project: str) -> str:
     """An account by its address; `default` is Compute Engine's own of the project."""
-    return f"{project_number(project)}-compute@developer.gserviceaccount.com" if email == "default" else email
+    return compute_account(project) if email == "default" else email
 
 
 def access_config(given: Json) -> Json:

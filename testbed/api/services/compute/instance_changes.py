@@ -48,7 +48,7 @@ def set_tags(call: Call) -> Answer:
 
 @serves(API, "instances.setMetadata")
 def set_metadata(call: Call) -> Answer:
-    """Other metadata; there is no metadata server yet that would tell the instance."""
+    """Other metadata, which the instance can read when the operation is done."""
     record = INSTANCES.settled(call)
     _guard(call.body.get("fingerprint"), metadata_fingerprint(record))
     return _changed(call, record, metadata={"items": call.body.get("items", [])})

@@ -13,7 +13,7 @@ from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.errors import FailedPrecondition
-from testbed.model.projects import project_number
+from testbed.model.projects import compute_account
 
 KIND = "compute.projects"
 STATUS = "xpnProjectStatus"
@@ -53,7 +53,7 @@ def view(plane: ControlPlane, project: str) -> Json:
         "kind": "compute#project", "id": numeric_id(f"projects/{project}"), "name": project,
         "creationTimestamp": compute_timestamp(record.created if record else 0.0),
         "selfLink": url(f"projects/{project}"), METADATA: {**metadata, "items": items} if items else metadata,
-        "defaultServiceAccount": f"{project_number(project)}-compute@developer.gserviceaccount.com",
+        "defaultServiceAccount": compute_account(project),
         "defaultNetworkTier": "PREMIUM", "vmDnsSetting": "ZONAL_ONLY",
         "quotas": [
             {"metric": metric, "limit": float(limit), "usage": float(len(plane.list(kind, f"projects/{project}/")))}
@@ -71,7 +71,7 @@ def get(call: Call) -> Json:
 
 @serves(API, "projects.setCommonInstanceMetadata")
 def set_metadata(call: Call) -> Answer:
-    """Keep the metadata of all instances; the testbed has no metadata server that would tell them.
+    """Change the metadata that all instances can read.
 
     Raises:
         FailedPrecondition: the fingerprint is not that of the metadata as they are.

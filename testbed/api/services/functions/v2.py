@@ -16,7 +16,7 @@ from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import InvalidArgument
 from testbed.model.base import segment
-from testbed.model.projects import project_number
+from testbed.model.projects import app_engine_account, compute_account
 
 API = "cloudfunctions.v2"
 _FIELDS = document(API).schemas["Function"]["properties"]
@@ -130,9 +130,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
 
 def _account(record: Record, *, second: bool) -> str:
     project = segment(record.name, "projects")
-    if second:
-        return f"{project_number(project)}-compute@developer.gserviceaccount.com"
-    return f"{project}@appspot.gserviceaccount.com"
+    return compute_account(project) if second else app_engine_account(project)
 
 
 def _metadata(operation: Operation) -> Json:

@@ -7,7 +7,7 @@ from typing import Any
 from testbed.api.discovery import Json
 from testbed.control.executions import DEFAULT_RETRIES, DEFAULT_TIMEOUT
 from testbed.model.base import segment
-from testbed.model.projects import project_number
+from testbed.model.projects import compute_account
 from testbed.model.run import DEFAULT_PORT
 
 PROBE_SECONDS = 240
@@ -45,8 +45,7 @@ def completed_task(template: Json, name: str) -> Json:
 
 def with_account(template: Json, name: str) -> Json:
     """A template with the service account that runs it: by default, Compute Engine's."""
-    number = project_number(segment(name, "projects"))
-    return {"serviceAccount": f"{number}-compute@developer.gserviceaccount.com", **template}
+    return {"serviceAccount": compute_account(segment(name, "projects")), **template}
 
 
 def limited(container: Json) -> Json:
