@@ -26,6 +26,12 @@ TUNNEL = "tun0"
 TUNNEL_MTU = 1460
 """Inside the tunnel a packet is as large as in the network (behaviour 2.6.4); outside it needs 36 bytes more."""
 OUTER_MTU = 1500
+SHORT_SEGMENTS = f"-o {TUNNEL} -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {TUNNEL_MTU - 40}"
+"""A runtime's network interface has 1500 bytes, so it is told to peers that there is less room: TCP works without ICMP.
+
+The rule is behind the one for known connections: only first packets come to it.  What a runtime itself sends needs no
+rule, as the end of the tunnel is next to it.
+"""
 BUCKETS = 128
 IDLE_TIMER = 60
 """Seconds without a packet after which a bucket of a nexthop group may move to a new instance (our choice)."""
@@ -187,6 +193,7 @@ class Region:
         forward = (
             known,
             f"-p tcp -m set --match-set {fronts} src -m set --match-set {runtimes} dst -j ACCEPT",
+            SHORT_SEGMENTS,
             f"-o {TUNNEL} -m set --match-set {runtimes} src -j ACCEPT",
             f"-o {device} -m set --match-set {direct} src -m set ! --match-set {internal} dst -j ACCEPT",
         )

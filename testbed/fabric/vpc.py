@@ -105,8 +105,13 @@ class Vpc:
             self.forwarders.append((port, nic))
 
     def join(self, other: Vpc) -> None:
-        """Lay the way to a peered network."""
-        self.wiring.join(self.space, other.space, mtu=max(self.mtu, other.mtu))
+        """Lay the way to a peered network.  What is too large for it is refused by the sender's (behaviour 4.5.7).
+
+        ICMP errors come from routers beyond the peer, too, and conntrack knows what they belong to.
+        """
+        self.wiring.join(self.space, other.space, mtu=min(self.mtu, other.mtu))
+        self.space.answering.add(interface_name(other.space.name))
+        other.space.answering.add(interface_name(self.space.name))
 
     def learn(self, other: Vpc, subnet: str) -> None:
         """Import the route to a subnet of a peered network, but no firewall rules (behaviour 4.1.18)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from testbed.fabric import bgp, given_names, node_specs
+from testbed.fabric import bgp, given_names, node_specs, selectors
 from testbed.fabric.addressing import inside, interface_address
 from testbed.fabric.bgp import Advertised, Session
 from testbed.fabric.naming import interface_name
@@ -68,6 +68,7 @@ class Gateways:
             routes = [*local, *map(str, GOOGLE_API_VIPS)]  # on-prem hosts may have access, too (behaviour 4.8.3)
             self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
+            node.tables.append(selectors.classic(tunnels))
             self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
 
     def high_availability(self, vpcs: Mapping[str, Vpc]) -> None:
@@ -88,6 +89,7 @@ class Gateways:
                 node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
                 gateway=_NEXT_HOP, routes=local, forwards=True,
             )  # fmt: skip
+            node.tables.append(selectors.route_based())
             end = RouteBased(external, peer, tunnel.shared_secret, tunnel.ike_version, session, initiate=True)
             self.nodes.append(node_specs.route_based(node.name, "vpn-tunnel", end))
 

@@ -68,6 +68,8 @@ class Space:
     sysctls: dict[str, str] = field(default_factory=dict)
     anywhere: set[str] = field(default_factory=set)
     """Devices by which packets of any source may come in."""
+    answering: set[str] = field(default_factory=set)
+    """Devices by which ICMP errors of any source may come in: routers behind them have addresses that no route has."""
     next_hops: set[Neighbour] = field(default_factory=set)
     """NICs that are next hops of routes, and may nevertheless send under their own address only."""
 
@@ -165,7 +167,8 @@ class Wiring:
         own = sorted(f"! -s {nic.address}/32 -i {nic.device} {drop}" for nic in segment.next_hops)
         others = f"! -i {tunnel} " if tunnel else ""
         asked = (f"-d {link_local.PREFIX} {drop}",) if link_local.PREFIX in segment.loopback else ()
-        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), drop)
+        errors = (f"-i {device} -p icmp -m icmp --icmp-type 3 -j RETURN" for device in sorted(segment.answering))
+        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, drop)
         return Table("raw", (
             Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
             Chain(_ANTI_SPOOFING, None, anywhere),

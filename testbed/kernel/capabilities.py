@@ -133,6 +133,13 @@ PROBES: tuple[Probe, ...] = (
         kernel("CONFIG_NETFILTER_XT_MATCH_CONNTRACK", "xt_conntrack"),
     ),
     Probe(
+        "tcpmss",
+        "required",
+        trying(rule("filter", "-A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1420")),
+        "TCP through tunnels would depend on ICMP errors",
+        kernel("CONFIG_NETFILTER_XT_TARGET_TCPMSS", "xt_TCPMSS"),
+    ),
+    Probe(
         "nat",
         "required",
         trying(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.capture import arriving, node_path
+from tests.e2e.capture import Packet, arriving, node_path
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, instances
 
-VM, INTERNET_HOST = "10.128.0.2", "203.0.113.10"
+VM, INTERNET_HOST, ON_PREM = "10.128.0.2", "203.0.113.10", "192.168.10.10"
 
 
 @pytest.fixture(scope="module", params=["private-ranges-only", "all-traffic"])
@@ -60,14 +60,32 @@ def test_errors_of_udp_flows_come_back(demo: Program, setting: str) -> None:
     assert "refused" in body["error"]["message"].lower()
 
 
-@pytest.mark.behaviour("4.1.9", "4.10.7")
-def test_errors_of_tcp_flows_come_back(demo: Program, setting: str) -> None:
-    """Behaviour 4.10.7: segments too large for the VPN get through, after "fragmentation needed" from its gateway."""
+def forgotten(demo: Program) -> str:
+    """The namespace of the runtime, which has forgotten what it knew of the sizes of paths."""
     runtime = node_path(demo, "hello-run")
-    # A path MTU that is known already would need no error.
     subprocess.run(["nsenter", f"--net={runtime}", "ip", "route", "flush", "cache"], check=True)
-    with arriving(runtime) as so_far:
-        answer = demo.invoke("hello-run", f"/tcp?host=192.168.10.10&port=7&line={'x' * 3000}")
-        errors = {packet.source for packet in so_far() if packet.protocol == socket.IPPROTO_ICMP}
-    assert [source for source in errors if not source.startswith("35.199.")], errors  # from beyond the connector
+    return runtime
+
+
+def beyond(packets: list[Packet]) -> list[str]:
+    """Who has sent ICMP errors: routers beyond the connector."""
+    errors = [packet.source for packet in packets if packet.protocol == socket.IPPROTO_ICMP]
+    return [source for source in errors if not source.startswith("35.199.")]
+
+
+@pytest.mark.behaviour("4.10.6", "4.10.7")
+def test_tcp_fits_into_a_vpn_tunnel_without_errors(demo: Program, setting: str) -> None:
+    with arriving(forgotten(demo)) as so_far:
+        answer = demo.invoke("hello-run", f"/tcp?host={ON_PREM}&port=7&line={'x' * 3000}")
+        assert not beyond(so_far())
     assert answer["answers"][0].split()[0] in instances(demo).values(), setting
+
+
+@pytest.mark.behaviour("4.1.9", "4.10.7")
+def test_a_datagram_too_large_for_a_vpn_tunnel_is_answered_by_its_gateway(demo: Program, setting: str) -> None:
+    with arriving(forgotten(demo)) as so_far:
+        refused = demo.invoke("hello-run", f"/udp?host={ON_PREM}&port=7&data={'x' * 1420}", check=False)
+        assert refused["error"]["status"] == 502, (setting, refused)
+        assert beyond(so_far())
+    answer = demo.invoke("hello-run", f"/udp?host={ON_PREM}&port=7&data={'x' * 1420}")  # in two packets now
+    assert answer["answer"].split()[0] in instances(demo).values(), setting
