@@ -22,6 +22,7 @@ from testbed.control.json_lines import Json, JsonLines
 from testbed.errors import TestbedError, Unimplemented
 from testbed.fabric.connection_records import Connection, Records
 from testbed.fabric.logged import GROUP
+from testbed.fabric.logged_rules import logged
 from testbed.fabric.running import Running
 from testbed.kernel import capabilities, namespace, nflog
 from testbed.model.topology import Topology
@@ -58,11 +59,12 @@ def require(topology: Topology) -> None:
     Raises:
         Unimplemented: it cannot.
     """
-    logged = [rule.name for rule in topology.compute.firewalls if rule.log_config.enable and not rule.disabled]
-    if logged and (refusal := _refusal()):
+    names = (network.full_name for network in topology.compute.networks)
+    first = next((one.rule.label for name in names for one in logged(topology, name).values()), None)
+    if first and (refusal := _refusal()):
         raise Unimplemented(
-            f"firewall rule {logged[0]} is to be logged, but this kernel cannot: {refusal}",
-            hint="see `testbed doctor`; or leave logConfig out",
+            f"firewall rule {first} is to be logged, but this kernel cannot: {refusal}",
+            hint="see `testbed doctor`; or leave logConfig and enableLogging out",
         )
 
 

@@ -107,6 +107,8 @@ class _Compiler:
         self.vpcs[network.full_name] = vpc
         vpc.rules += [rule for rule in self.topology.compute.firewalls if rule.network == network.full_name]
         vpc.rules += [rule for _, rule in managed_rules.of_connectors(self.topology, network.full_name)]
+        vpc.policies = self.topology.policies_of(network.full_name)
+        vpc.policies_first = network.network_firewall_policy_enforcement_order == "BEFORE_CLASSIC_FIREWALL"
         for connector in self.topology.connectors_in(network.full_name):
             cidr = self.topology.connector_range(connector)
             vpc.counted.append((cidr, connector_addresses(cidr)))
@@ -118,7 +120,7 @@ class _Compiler:
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
             nic = Nic(
                 self._address(instance.full_name), frozenset(instance.tags.items),
-                frozenset(account.email for account in instance.service_accounts),
+                frozenset(account.email for account in instance.service_accounts), region=instance.region,
             )  # fmt: skip
             vpc = self.vpcs[subnet.network]
             node = self._name(instance.full_name)
@@ -136,7 +138,7 @@ class _Compiler:
             subnet = self.topology.subnetworks[place.subnetwork_name]
             tag = place.instance_tag or f"aef-{workload.id}"
             vpc = self.vpcs[place.name]
-            nic = Nic(self._address(workload.name), frozenset({tag}))
+            nic = Nic(self._address(workload.name), frozenset({tag}), region=workload.region)
             node = next(self._nodes_of(workload))
             vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
@@ -203,7 +205,7 @@ class _Compiler:
             connector, ends = by_name[instance.connector], connectors[instance.connector]
             vpc = self.vpcs[self.topology.connector_network(connector)]
             node = self.wiring.node(instance.name)
-            nic = Nic(instance.address, frozenset(connector.network_tags))
+            nic = Nic(instance.address, frozenset(connector.network_tags), region=connector.region)
             vpc.attach(node, "eth0", nic, ends.cidr, mtu=LINK_MTU)
             connector_instance(node, ends, [r for r in runtimes if r.connector == connector.name])
             self.nodes.append(node_specs.connector(instance))

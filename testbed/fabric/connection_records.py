@@ -1,6 +1,6 @@
 """Records of VPC firewall rules logging: what Cloud Logging has of a connection that a logged rule decided on.
 
-The shape is Google's (docs.cloud.google.com/firewall/docs/vpc-log-format).  Left out is what nothing here knows: where
+The shape is Google's (`logged_rules`).  Left out is what nothing here knows: where
 an external address is in the world, and managed instance groups.
 """
 
@@ -14,9 +14,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from testbed.fabric.given_names import runtimes
+from testbed.fabric.logged_rules import Logged, logged
 from testbed.fabric.running import Running
 from testbed.model.base import last, segment
-from testbed.model.firewall import Firewall, Match
 from testbed.model.topology import Topology
 
 Json = dict[str, Any]
@@ -53,14 +53,9 @@ class Records:
     """Its full name."""
 
     @cached_property
-    def rules(self) -> dict[str, Firewall]:
-        """The logged rules, by name."""
-        rules = self.topology.compute.firewalls
-        return {
-            rule.name: rule
-            for rule in rules
-            if rule.network == self.network and rule.log_config.enable and not rule.disabled
-        }
+    def rules(self) -> dict[str, Logged]:
+        """The logged rules, by what the kernel's log calls them."""
+        return logged(self.topology, self.network)
 
     @cached_property
     def _endpoints(self) -> dict[str, _Endpoint]:
@@ -68,21 +63,19 @@ class Records:
 
     def entry(self, name: str, connection: Connection, time: float) -> Json:
         """The log entry of the verdict of one of the rules on a connection; `time` is in seconds since 1970."""
-        rule = self.rules[name]
-        inbound = rule.direction == "INGRESS"
+        known = self.rules[name]
         source, destination = self._end(connection.source), self._end(connection.destination)
-        mine, remote = (destination, source) if inbound else (source, destination)
+        mine, remote = (destination, source) if known.rule.inbound else (source, destination)
         payload: Json = {
             "connection": {
                 "src_ip": connection.source, "src_port": connection.source_port,
                 "dest_ip": connection.destination, "dest_port": connection.destination_port,
                 "protocol": connection.protocol,
             },
-            "disposition": "ALLOWED" if rule.allows else "DENIED",
-            "rule_details": _details(rule, self.network),
+            "disposition": "ALLOWED" if known.rule.action == "allow" else "DENIED",
+            "rule_details": known.told(),
         }  # fmt: skip
-        if rule.log_config.metadata == "INCLUDE_ALL_METADATA":
-            payload["rule_details"] |= _metadata(rule)
+        if known.metadata:
             for prefix, end in (("", mine), ("remote_", remote)):
                 if end is not None:
                     payload |= {f"{prefix}instance": end.instance, f"{prefix}vpc": end.vpc}
@@ -98,7 +91,7 @@ class Records:
 
     def vm(self, name: str, connection: Connection) -> str:
         """The address of the VM that one of the rules was tried for."""
-        return connection.destination if self.rules[name].direction == "INGRESS" else connection.source
+        return connection.destination if self.rules[name].rule.inbound else connection.source
 
     def _end(self, address: str) -> _Endpoint | None:
         return self._endpoints.get(address)
@@ -133,30 +126,3 @@ class Records:
             if subnet.network == self.network and IPv4Address(address) in IPv4Network(subnet.ip_cidr_range):
                 vpc["subnetwork_name"] = subnet.name
         return _Endpoint(details, vpc, details["region"])
-
-
-def _details(rule: Firewall, network: str) -> Json:
-    return {
-        "reference": f"network:{last(network)}/firewall:{rule.name}", "priority": rule.priority,
-        "action": "ALLOW" if rule.allows else "DENY", "direction": rule.direction,
-        "ip_port_info": [_ports(match) for match in rule.allowed or rule.denied],
-    }  # fmt: skip
-
-
-def _ports(match: Match) -> Json:
-    protocol = {"ip_protocol": match.ip_protocol.upper()}
-    return {**protocol, "port_range": list(match.ports)} if match.ports else protocol
-
-
-def _metadata(rule: Firewall) -> Json:
-    anywhere = ("0.0.0.0/0",)
-    inbound = rule.direction == "INGRESS"
-    named = rule.source_tags or rule.source_service_accounts
-    found: dict[str, tuple[str, ...]] = {
-        "source_range": rule.source_ranges or (anywhere if inbound and not named else ()),
-        "destination_range": rule.destination_ranges or (() if inbound else anywhere),
-        "source_tag": rule.source_tags, "target_tag": rule.target_tags,
-        "source_service_account": rule.source_service_accounts,
-        "target_service_account": rule.target_service_accounts,
-    }  # fmt: skip
-    return {field: list(values) for field, values in found.items() if values}

@@ -19,7 +19,7 @@ from __future__ import annotations
 import socket
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -78,9 +78,14 @@ class Limits:
 LIMITS = Limits()
 
 
-def arrange(name: str, lines: Sequence[Line], space: Space, limits: Limits | None = None) -> tuple[Chain, ...]:
-    """The chain of this name, and its parts.  Sets that questions are about are declared in the space."""
-    limits = limits or LIMITS
+def arrange(
+    name: str, lines: Sequence[Line], space: Space, limits: Limits | None = None, *, jumps: int = 0
+) -> tuple[Chain, ...]:
+    """The chain of this name, and its parts.  Sets that questions are about are declared in the space.
+
+    `jumps` are those that lead to it besides the one that leads to every chain of rules.
+    """
+    limits = replace(limits or LIMITS, depth=(limits or LIMITS).depth - jumps)
     if len(lines) <= limits.flat:
         return (Chain(name, None, tuple(line.text for line in lines)),)
     return _Tree(name, lines, space, limits).chains()

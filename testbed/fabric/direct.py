@@ -31,6 +31,7 @@ def attach(vpc: Vpc, node: Space, address: str, workload: Workload, subnet: str)
     The network is not a way in: what others open is dropped behind the firewall, which has counted it.
     """
     tags = workload.direct.tags if workload.direct else frozenset[str]()
-    vpc.attach(node, DEVICE, Nic(address, tags, is_source=False), subnet, routes=through(workload.egress))
+    nic = Nic(address, tags, is_source=False, region=workload.region)
+    vpc.attach(node, DEVICE, nic, subnet, routes=through(workload.egress))
     inbound = f"-i {DEVICE} -m conntrack ! --ctstate RELATED,ESTABLISHED -m comment --comment egress-only -j DROP"
     node.tables.append(Table("filter", (Chain("INPUT", "ACCEPT", (inbound,)), Chain("FORWARD", "DROP"))))

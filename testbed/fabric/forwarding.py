@@ -8,14 +8,14 @@ rules that are for it in parts of the chains of its own; instances that the same
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain
+from testbed.fabric.rules import Stage
 from testbed.fabric.wiring import Space
-from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET
 
 SENDERS, RECEIVERS = "senders", "receivers"
@@ -30,7 +30,7 @@ class Forwarding:
     nics: Sequence[Nic]
     forwarders: Sequence[tuple[str, Nic]]
     """Devices of the NICs that may forward, and these."""
-    rules: Sequence[Firewall]
+    stages: Sequence[Stage]
 
     @property
     def needed(self) -> bool:
@@ -39,7 +39,7 @@ class Forwarding:
 
     def chains(self) -> tuple[Chain, ...]:
         """The chains that say by which rules a packet is judged, and those rules."""
-        shared: dict[tuple[str, ...], str] = {}
+        shared: dict[tuple[str, ...], str] = {}  # the labels say all: two stages have none in common
         made: list[Chain] = []
         senders: list[str] = []
         receivers = [
@@ -47,8 +47,8 @@ class Forwarding:
             for hop in sorted(self.space.next_hops, key=repr)
         ]
         for device, nic in sorted(self.forwarders, key=repr):
-            mine = [rule for rule in self.rules if rule.is_for(nic.tags, nic.service_accounts)]
-            key = tuple(rule.name for rule in mine)
+            mine = [tuple(rule.for_all() for rule in stage if nic.is_target(rule)) for stage in self.stages]
+            key = tuple(rule.label for stage in mine for rule in stage)
             if key not in shared:
                 shared[key] = f"/via{len(shared)}"
                 made += _parts(mine, self.nics, self.space, shared[key])
@@ -69,10 +69,9 @@ class Forwarding:
             yield f"{foreign} -j ACCEPT"
 
 
-def _parts(rules: Iterable[Firewall], nics: Sequence[Nic], space: Space, part: str) -> Iterator[Chain]:
+def _parts(stages: Sequence[Stage], nics: Sequence[Nic], space: Space, part: str) -> Iterator[Chain]:
     """The chains of some rules as parts of the usual ones, for whatever address the packets carry."""
-    untargeted = {"target_tags": (), "target_service_accounts": ()}
-    for chain in chains([rule.model_copy(update=untargeted) for rule in rules], nics, space):
+    for chain in chains(stages, nics, space):
         lines = tuple(_TARGET.sub(rf"\1{part}", line) for line in chain.rules)
         head, slash, rest = chain.name.partition("/")
         yield Chain(f"{head}{part}{slash}{rest}", chain.policy, lines)

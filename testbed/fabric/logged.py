@@ -11,40 +11,46 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from testbed.fabric.plan import Chain
-from testbed.model.firewall import Firewall
+from testbed.fabric.rules import Rule
 
 GROUP = 1
 """The number of the NFLOG group; each network has its own, as it is a namespace of its own."""
 _SNAP = 64
 """Bytes of each packet that are handed over: the headers of IP and, whatever its options are for, the ports."""
+HANDED_ON = Chain("handed-on", None, ("-j MARK --set-xmark 0x1/0x1",))
+"""Where an egress rule that says `goto_next` leads to.  The mark tells that from what may leave, which returns, too."""
 
 
-def target(rule: Firewall) -> str:
+def target(rule: Rule) -> str:
     """What an iptables rule of this firewall rule ends in."""
-    return f"-g {_chain(rule)}" if rule.log_config.enable else f"-j {_verdict(rule)}"
+    return f"-g {_chain(rule)}" if rule.logged else _verdict(rule)
 
 
-def chains(rules: Iterable[Firewall]) -> Iterator[Chain]:
-    """The chains of the rules that are logged.  The prefix of a note is the rule's name.
+def chains(rules: Iterable[Rule]) -> Iterator[Chain]:
+    """The chains of the rules that are logged.  The prefix of a note says which rule it is (`Rule.note`).
 
     Only TCP and UDP are logged.  A further packet of a connection that is not answered yet is none of its own; one that
     is denied leaves nothing behind in the kernel, so whoever reads the notes has to know what came before.
     """
-    for rule in sorted(rules, key=lambda rule: rule.name):
-        if rule.log_config.enable and not rule.disabled:
+    for rule in sorted(rules, key=lambda rule: rule.label):
+        if rule.logged:
             note = (
-                f"-m conntrack ! --ctstatus CONFIRMED -j NFLOG --nflog-prefix {rule.name} --nflog-group {GROUP}"
+                f"-m conntrack ! --ctstatus CONFIRMED -j NFLOG --nflog-prefix {rule.note} --nflog-group {GROUP}"
                 f" --nflog-size {_SNAP}"
             )
-            yield Chain(_chain(rule), None, (f"-p tcp {note}", f"-p udp {note}", f"-j {_verdict(rule)}"))
+            yield Chain(_chain(rule), None, (f"-p tcp {note}", f"-p udp {note}", _verdict(rule)))
 
 
-def _verdict(rule: Firewall) -> str:
+def _verdict(rule: Rule) -> str:
     """A packet that may leave returns to the caller, which goes on with the receiver's rules."""
-    if not rule.allows:
-        return "DROP"
-    return "ACCEPT" if rule.direction == "INGRESS" else "RETURN"
+    match rule.action:
+        case "deny":
+            return "-j DROP"
+        case "allow":
+            return "-j ACCEPT" if rule.inbound else "-j RETURN"
+        case "goto_next":
+            return "-j RETURN" if rule.inbound else f"-g {HANDED_ON.name}"
 
 
-def _chain(rule: Firewall) -> str:
-    return f"logged/{hashlib.sha256(rule.full_name.encode()).hexdigest()[:16]}"
+def _chain(rule: Rule) -> str:
+    return f"logged/{hashlib.sha256(rule.key.encode()).hexdigest()[:16]}"

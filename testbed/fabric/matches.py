@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
@@ -13,6 +14,7 @@ Ports = tuple[int, int]
 
 _PORTS_PER_MATCH = 15
 """What the multiport match takes; a range counts as two."""
+_PLAIN = re.compile(r"[-_0-9A-Za-z]+")
 _OPTION: dict[Side, str] = {"src": "-s", "dst": "-d"}
 _NAMES = {
     1: "icmp", 2: "igmp", 4: "ipencap", 6: "tcp", 17: "udp", 41: "ipv6", 46: "rsvp", 47: "gre", 50: "esp", 51: "ah",
@@ -53,6 +55,11 @@ def ports(portion: Iterable[Ports]) -> str:
 def prefix(cidr: str, side: Side) -> str:
     """The match of one range.  iptables prints it before the protocol, and one for each side."""
     return f"{_OPTION[side]} {cidr}"
+
+
+def comment(text: str) -> str:
+    """The comment of a rule.  iptables prints one in quotes that is not only letters, digits, `-` and `_`."""
+    return f"-m comment --comment {text if _PLAIN.fullmatch(text) else chr(34) + text + chr(34)}"
 
 
 def addresses(members: Collection[str], side: Side, space: Space) -> str:

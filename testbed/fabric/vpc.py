@@ -10,8 +10,10 @@ from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.forwarding import RECEIVERS, SENDERS, Forwarding
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Mark, Route, Table
+from testbed.fabric.rules import stages
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.firewall import Firewall
+from testbed.model.firewall_policy import NetworkFirewallPolicy
 from testbed.model.names import INTERNET
 from testbed.model.network import DEFAULT_MTU
 from testbed.model.ranges import (
@@ -60,6 +62,9 @@ class Vpc:
     mtu: int = DEFAULT_MTU
     nics: list[Nic] = field(default_factory=list)
     rules: list[Firewall] = field(default_factory=list)
+    policies: Sequence[NetworkFirewallPolicy] = ()
+    policies_first: bool = False
+    """Whether they are tried before the network's own rules (behaviour 4.1.21)."""
     translations: list[Translation] = field(default_factory=list)
     served: set[str] = field(default_factory=set)
     """Addresses of NICs that Cloud NAT gateways translate."""
@@ -143,9 +148,9 @@ class Vpc:
 
     def _filter(self) -> Table:
         space = self.space
-        tried = chains(self.rules, self.nics, space)
+        tried = stages(self.rules, self.policies, before=self.policies_first)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
-        forwarding = Forwarding(space, self.nics, self.forwarders, self.rules)
+        forwarding = Forwarding(space, self.nics, self.forwarders, tried)
         sent, received = f"-m set --match-set {nics} src -j {EGRESS}", f"-m set --match-set {nics} dst -j {INGRESS}"
         if forwarding.needed:
             sent, received = f"-j {SENDERS}", f"-j {RECEIVERS}"
@@ -166,9 +171,10 @@ class Vpc:
             "-j ACCEPT",
         ]
         return Table("filter", (
-            Chain("INPUT", "DROP", (link_local.answered(nics),)), Chain("FORWARD", "DROP", tuple(forward)), *tried,
-            blocked.EXTERNAL_PROTOCOLS,
-            *logged.chains(self.rules), *(forwarding.chains() if forwarding.needed else ()),
+            Chain("INPUT", "DROP", (link_local.answered(nics),)), Chain("FORWARD", "DROP", tuple(forward)),
+            *chains(tried, self.nics, space), blocked.EXTERNAL_PROTOCOLS,
+            *logged.chains(rule for stage in tried for rule in stage),
+            *([logged.HANDED_ON] if len(tried) > 1 else ()), *(forwarding.chains() if forwarding.needed else ()),
         ))  # fmt: skip
 
     def _transit(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import direct, network_checks, vpn_checks
+from testbed.model import direct, network_checks, policy_checks, vpn_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -38,6 +38,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
     yield from dangling
     if not duplicates and not dangling:  # the rest looks resources up by name
         yield from network_checks.problems(topology)
+        yield from policy_checks.problems(topology)
         yield from _instances(topology)
         yield from _connectors(topology)
         yield from _direct(topology)
@@ -63,6 +64,8 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     compute = {
         "networks": c.networks, "subnetworks": c.subnetworks, "firewalls": c.firewalls, "routes": c.routes,
         "addresses": c.addresses, "globalAddresses": c.global_addresses, "routers": c.routers, "instances": c.instances,
+        "networkFirewallPolicies": c.network_firewall_policies,
+        "regionNetworkFirewallPolicies": c.region_network_firewall_policies,
         "targetVpnGateways": c.target_vpn_gateways, "forwardingRules": c.forwarding_rules,
         "vpnGateways": c.vpn_gateways, "externalVpnGateways": c.external_vpn_gateways, "vpnTunnels": c.vpn_tunnels,
     }  # fmt: skip

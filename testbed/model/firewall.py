@@ -62,8 +62,8 @@ class Match(Resource):
         return self
 
 
-def _read_flag(value: Any) -> Any:
-    """gcloud's `PROTOCOL[:PORT[-PORT]]` as the API's messages, one per protocol."""
+def read_flag(value: Any, key: str) -> Any:
+    """gcloud's `PROTOCOL[:PORT[-PORT]]` as the API's messages, one per protocol, which stands under a key."""
     specs = value.split(",") if isinstance(value, str) else value
     if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
         return value
@@ -73,7 +73,7 @@ def _read_flag(value: Any) -> Any:
         ports = found.setdefault(protocol, [])
         if port:
             ports.append(port)
-    return [{"IPProtocol": protocol, "ports": ports} for protocol, ports in found.items()]
+    return [{key: protocol, "ports": ports} for protocol, ports in found.items()]
 
 
 class LogConfig(Resource):
@@ -109,7 +109,7 @@ class Firewall(Compute):
     )
     @classmethod
     def _read_flags(cls, value: Any) -> Any:
-        return _read_flag(value)
+        return read_flag(value, "IPProtocol")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -77,6 +77,10 @@ class Network(Compute):
     """Bytes (behaviour 4.7.3)."""
     routing_config: RoutingConfig = RoutingConfig()
     peerings: tuple[Peering, ...] = ()
+    network_firewall_policy_enforcement_order: Annotated[
+        Literal["AFTER_CLASSIC_FIREWALL", "BEFORE_CLASSIC_FIREWALL"], Constant
+    ] = "AFTER_CLASSIC_FIREWALL"
+    """Whether its firewall policies are tried after its own rules, or before them (behaviour 4.1.21)."""
     delete_default_routes_on_create: bool = False
     """Whether its system-generated default route was deleted.  Terraform's word; Google's API has the route itself."""
 

@@ -15,6 +15,7 @@ from testbed.model.appengine import Service as AppEngineService
 from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
 from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
+from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
 from testbed.model.functions import Function
 from testbed.model.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
 from testbed.model.outside import Host, Site
@@ -44,6 +45,8 @@ class Compute(Resource):
     networks: tuple[Network, ...] = ()
     subnetworks: tuple[Subnetwork, ...] = ()
     firewalls: tuple[Firewall, ...] = ()
+    network_firewall_policies: tuple[NetworkFirewallPolicy, ...] = ()
+    region_network_firewall_policies: tuple[RegionNetworkFirewallPolicy, ...] = ()
     routes: tuple[Route, ...] = ()
     addresses: tuple[Address, ...] = ()
     global_addresses: tuple[GlobalAddress, ...] = ()
@@ -213,6 +216,11 @@ class Topology(Resource):
         """The workloads that live in a network, with the place where they do."""
         places = {version.name: version.network for version in self.appengine.versions}
         return tuple((w, place) for w in self.workloads if (place := places.get(w.name)) is not None)
+
+    def policies_of(self, network: str) -> tuple[NetworkFirewallPolicy, ...]:
+        """The firewall policies of a network in the order in which they are tried: regional ones come last."""
+        known = (*self.compute.network_firewall_policies, *self.compute.region_network_firewall_policies)
+        return tuple(policy for policy in known if network in policy.networks)
 
     def connector_network(self, connector: Connector) -> str:
         """The full name of the network that a connector is in."""

@@ -16,6 +16,7 @@ from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.running import Health, Running
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
+from tests.kernel.policies import ordered, policies
 
 Data = dict[str, Any]
 
@@ -119,7 +120,7 @@ def cases(draw: st.DrawFn) -> Case:
         "region": REGION,
         "zone": ZONE,
         "compute": {
-            "networks": _networks(draw, names),
+            "networks": ordered(draw, _networks(draw, names)),
             "subnetworks": subnetworks,
             "instances": machines,
             "firewalls": [{"name": f"r{i}", "network": net, **rule} for i, (net, rule) in enumerate(rules)],
@@ -129,6 +130,7 @@ def cases(draw: st.DrawFn) -> Case:
                 if "nextHopInstance" not in route or route["nextHopInstance"].startswith(network)
             ],
             "routers": [router for name in names for router in draw(_routers(name))],
+            **draw(policies(names)),
         },
         "vpcaccess": {"connectors": connectors},
         "run": {"services": [*_services(connectors), *draw(_direct(names))]},

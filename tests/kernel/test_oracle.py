@@ -107,9 +107,10 @@ def miscounted(judged: list[Judged], moved: Counter[Counted]) -> Iterator[str]:
         for ruling in (one.verdict.sender, one.verdict.receiver):
             if ruling is not None:
                 certain = one.routed and one.verdict.cause not in DEAD_ENDS and not one.verdict.ambiguous
-                (sure if certain else possible)[comment(ruling)] += 1
+                for met in (comment(ruling), *passed(ruling)):
+                    (sure if certain else possible)[met] += 1
         if one.verdict.tunnel is not None:
-            tunnels.add(comment(one.verdict.tunnel))
+            tunnels |= {comment(one.verdict.tunnel), *passed(one.verdict.tunnel)}
     for rule in sure | possible | moved:
         if rule in tunnels:
             continue  # how many packets of a tunnel come before its first answer is a matter of luck
@@ -122,6 +123,11 @@ def miscounted(judged: list[Judged], moved: Counter[Counted]) -> Iterator[str]:
 
 def comment(ruling: Ruling) -> Counted:
     return vpc_segment(last(ruling.network)), ruling.direction.lower(), ruling.rule or IMPLIED[ruling.direction]
+
+
+def passed(ruling: Ruling) -> Iterator[Counted]:
+    """The rules of policies that handed the packet on before."""
+    yield from ((vpc_segment(last(ruling.network)), ruling.direction.lower(), rule) for rule in ruling.passed)
 
 
 def counted(plan: Plan, paths: Paths) -> Counter[Counted]:

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.fabric.decision_tree import Limits
-from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains, order
+from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.rules import classic, stages
 from testbed.fabric.wiring import Space
 from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
 from tests.unit.topologies import KNOWN
@@ -34,7 +35,7 @@ def rule(name: str = "r", **fields: Any) -> Firewall:
 
 def lines(*rules: Firewall, direction: str = "INGRESS") -> list[str]:
     """The compiled chain without the implied rule."""
-    egress, ingress = chains(rules, NICS, Space("vpc"))
+    egress, ingress = chains(stages(rules), NICS, Space("vpc"))
     return list((ingress if direction == "INGRESS" else egress).rules[:-1])
 
 
@@ -93,7 +94,7 @@ def met(
 ) -> tuple[str, str]:  # fmt: skip
     """The target and the comment of the iptables rule that decides."""
     space = Space("vpc")
-    parts = {chain.name: chain.rules for chain in chains(rules, NICS, space, limits)}
+    parts = {chain.name: chain.rules for chain in chains(stages(rules), NICS, space, limits)}
     sets = {one.name: one.members for one in space.sets}
     return verdict(parts[direction.lower()], sets, packet, parts)
 
@@ -220,7 +221,9 @@ def many(count: int) -> list[Firewall]:
 @pytest.mark.parametrize("count", [129, 1000, 5000])
 def test_the_tree_is_flat_and_not_too_large(count: int) -> None:
     """No packet meets many rules, and there are not many copies."""
-    parts = {chain.name: chain.rules for chain in chains(many(count), NICS, Space("vpc")) if chain.name != EGRESS}
+    parts = {
+        chain.name: chain.rules for chain in chains(stages(many(count)), NICS, Space("vpc")) if chain.name != EGRESS
+    }
 
     def longest(name: str) -> int:
         """The most rules that a packet can meet from here on."""
@@ -238,14 +241,14 @@ def test_the_tree_is_flat_and_not_too_large(count: int) -> None:
 @given(st.lists(any_rule(), max_size=6), st.integers(1, 200))
 def test_the_number_of_rules_does_not_depend_on_the_number_of_nics(rules: list[Firewall], count: int) -> None:
     many = [Nic(f"10.1.{i}.2", frozenset({"web", "db"}), frozenset({"a@p"})) for i in range(count)]
-    few, more = chains(rules, NICS, Space("vpc")), chains(rules, many, Space("vpc"))
+    few, more = chains(stages(rules), NICS, Space("vpc")), chains(stages(rules), many, Space("vpc"))
     assert [len(chain.rules) for chain in few] == [len(chain.rules) for chain in more]
 
 
 @given(st.lists(any_rule(), max_size=6))
 def test_every_set_is_declared(rules: list[Firewall]) -> None:
     space = Space("vpc")
-    words = [word for chain in chains(rules, NICS, space) for text in chain.rules for word in text.split()]
+    words = [word for chain in chains(stages(rules), NICS, space) for text in chain.rules for word in text.split()]
     used = {words[i + 1] for i, word in enumerate(words) if word == "--match-set"}
     assert used == {one.name for one in space.sets}
 
@@ -259,7 +262,7 @@ def test_priority_comes_first_then_deny() -> None:
         rule("allow-1000", allow=["tcp"]), rule("deny-1000", deny=["tcp"]),
         rule("allow-999", allow=["tcp"], priority=999), rule("deny-1001", deny=["tcp"], priority=1001),
     ]  # fmt: skip
-    assert [r.name for r in order(rules)] == ["allow-999", "deny-1000", "allow-1000", "deny-1001"]
+    assert [r.label for r in classic(rules)] == ["allow-999", "deny-1000", "allow-1000", "deny-1001"]
 
 
 @pytest.mark.behaviour("4.1.14")
@@ -269,7 +272,7 @@ def test_a_disabled_rule_does_not_exist() -> None:
 
 @pytest.mark.behaviour("4.1.7")
 def test_the_implied_rules_come_last() -> None:
-    egress, ingress = chains([rule(allow=["tcp"])], NICS, Space("vpc"))
+    egress, ingress = chains(stages([rule(allow=["tcp"])]), NICS, Space("vpc"))
     assert egress.rules == ("-m comment --comment implied-allow-egress -j RETURN",)
     assert ingress.rules[-1] == "-m comment --comment implied-deny-ingress -j DROP"
     assert (egress.policy, ingress.policy) == (None, None)

@@ -35,6 +35,12 @@ def other_project() -> Topology:
     )
 
 
+POLICY = {
+    "name": "pol", "associations": [{"name": "vpc", "attachmentTarget": "vpc"}],
+    "rules": [{"priority": 1, "action": "goto_next", "match": {"layer4Configs": "tcp:80,udp"}}],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "known",
     [
@@ -44,12 +50,16 @@ def other_project() -> Topology:
         small(
             compute=compute(firewalls=[{"name": "no", "network": "vpc", "denied": [{"IPProtocol": "all"}]}])
         ),
+        small(compute=compute(
+            networks=[{**network(), "networkFirewallPolicyEnforcementOrder": "BEFORE_CLASSIC_FIREWALL"}],
+            networkFirewallPolicies=[POLICY], regionNetworkFirewallPolicies=[{**POLICY, "region": "us-central1"}],
+        )),
         topology(compute={"networks": [network("vpc", "b"), network("b", "vpc")]}),
         other_project(),
         topology(),
         Topology.model_validate({"name": "t", "project": "p"}),
     ],
-    ids=["small", "services", "vm", "rule", "peering", "another project", "empty", "no defaults"],
+    ids=["small", "services", "vm", "rule", "policies", "peering", "another project", "empty", "no defaults"],
 )  # fmt: skip
 def test_others(known: Topology) -> None:
     assert read(export(known)) == known

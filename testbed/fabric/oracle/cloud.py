@@ -38,6 +38,7 @@ class Nic:
     forwards: bool = False
     """Whether it may send, and is given, packets of other addresses (`canIpForward`)."""
     runs: bool = True
+    region: str = ""
     answers: bool = True
     """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3).
 
@@ -91,6 +92,7 @@ class Cloud:
                 subnet.private_ip_google_access,
                 instance.can_ip_forward,
                 instance.runs,
+                instance.region,
             )
 
     def _connector_instances(self) -> Iterator[Nic]:
@@ -110,6 +112,7 @@ class Cloud:
             frozenset(connector.network_tags),
             nat=self._nat(network, connector.region, subnet.full_name if subnet else None),
             google_access=subnet is not None and subnet.private_ip_google_access,
+            region=connector.region,
             answers=False,
         )
 
@@ -138,7 +141,8 @@ class Cloud:
                 node, address = self.running.name(key), self.running.addresses[interface(key)]
                 yield Nic(
                     node, subnet.network, address, workload.direct.tags, nat=nat,
-                    google_access=subnet.private_ip_google_access, answers=False, identifies=False,
+                    google_access=subnet.private_ip_google_access, region=subnet.region, answers=False,
+                    identifies=False,
                 )  # fmt: skip
 
     def _nat(self, network: str, region: str, subnet: str | None) -> frozenset[str]:

@@ -1,10 +1,12 @@
-"""VPC firewall rules: which of them decides on a packet (behaviour 4.1)."""
+"""Firewall rules, of networks and of policies: which of them decides on a packet (behaviour 4.1)."""
 
 from __future__ import annotations
 
 from testbed.fabric.oracle.cloud import Cloud, Nic, within
+from testbed.fabric.oracle.matching import speaks
+from testbed.fabric.oracle.policies import Hit, hits, policies_first
 from testbed.fabric.oracle.verdict import Direction, Packet, Ruling
-from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
+from testbed.model.firewall import Firewall
 
 
 def egress(cloud: Cloud, sender: Nic, packet: Packet) -> Ruling:
@@ -18,7 +20,20 @@ def ingress(cloud: Cloud, receiver: Nic, packet: Packet, sender: Nic | None) -> 
 
 
 def _ruling(cloud: Cloud, direction: Direction, target: Nic, packet: Packet, sender: Nic | None) -> Ruling:
-    """The first by priority, deny before allow (behaviour 4.1.5, 4.1.6); of equal ones, by name (our choice)."""
+    """The stages one after the other, until a rule allows or denies (behaviour 4.1.21)."""
+    passed: list[str] = []
+    own, of_policies = _own(cloud, direction, target, packet, sender), hits(cloud, direction, target, packet)
+    for hit in (*of_policies, own) if policies_first(cloud, target.network) else (own, *of_policies):
+        if hit is not None and hit.action == "goto_next":
+            passed.append(hit.rule)
+        elif hit is not None:
+            return Ruling(target.network, direction, hit.rule, hit.action == "allow", tuple(passed))
+    # implied: all may go out, nothing may come in (behaviour 4.1.7)
+    return Ruling(target.network, direction, None, direction == "EGRESS", tuple(passed))
+
+
+def _own(cloud: Cloud, direction: Direction, target: Nic, packet: Packet, sender: Nic | None) -> Hit | None:
+    """The network's first rule by priority, deny before allow (behaviour 4.1.5, 4.1.6); then by name (ours)."""
     matching = (
         rule
         for rule in cloud.rules(target.network)
@@ -26,12 +41,10 @@ def _ruling(cloud: Cloud, direction: Direction, target: Nic, packet: Packet, sen
         and rule.is_for(target.tags, target.accounts)
         and _from(rule, packet, sender)
         and _to(rule, packet)
-        and any(_speaks(match, packet) for match in rule.allowed or rule.denied)
+        and any(speaks(match, packet) for match in rule.allowed or rule.denied)
     )
     first = min(matching, key=lambda rule: (rule.priority, rule.allows, rule.name), default=None)
-    if first is None:  # implied: all may go out, nothing may come in (behaviour 4.1.7)
-        return Ruling(target.network, direction, None, allows=direction == "EGRESS")
-    return Ruling(target.network, direction, first.name, first.allows)
+    return Hit(first.name, "allow" if first.allows else "deny") if first else None
 
 
 def _from(rule: Firewall, packet: Packet, sender: Nic | None) -> bool:
@@ -52,18 +65,3 @@ def _identified(rule: Firewall, packet: Packet, sender: Nic | None) -> bool:
 
 def _to(rule: Firewall, packet: Packet) -> bool:
     return not rule.destination_ranges or any(within(packet.destination, cidr) for cidr in rule.destination_ranges)
-
-
-def _speaks(match: Match, packet: Packet) -> bool:
-    """A protocol by name or number, and ports where there are some (behaviour 4.1.8)."""
-    if match.ip_protocol == "all":
-        return True
-    number = PROTOCOL_NUMBERS.get(match.ip_protocol) or int(match.ip_protocol)
-    return number == PROTOCOL_NUMBERS[packet.protocol] and (
-        not match.ports or any(_has(p, packet) for p in match.ports)
-    )
-
-
-def _has(ports: str, packet: Packet) -> bool:
-    low, _, high = ports.partition("-")
-    return packet.port is not None and int(low) <= packet.port <= int(high or low)

@@ -94,6 +94,8 @@ class Ruling:
     rule: str | None
     """Its name; None is the implied one (behaviour 4.1.7)."""
     allows: bool
+    passed: tuple[str, ...] = ()
+    """Rules of policies that said `goto_next` before (behaviour 4.1.21)."""
 
 
 @dataclass(frozen=True, slots=True)
