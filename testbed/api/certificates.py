@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from testbed import signing
 from testbed.api import authority
 
 ALPN = ("http/1.1", "h2")
@@ -118,7 +119,7 @@ def _key(file: Path) -> EllipticCurvePrivateKey:
     except (FileNotFoundError, ValueError):
         key = None
     if not isinstance(key, EllipticCurvePrivateKey):
-        key = authority.new_key()
+        key = signing.new_key()
         write(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     return key
 

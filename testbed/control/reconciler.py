@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from testbed.control import connectors, firewall_log
+from testbed.control.allotment import allot
 from testbed.control.configuration import run_roles, unconfigured
 from testbed.control.health import INTERVAL, HealthChecker, ended
 from testbed.control.lock import LOAD, holder
@@ -197,7 +198,7 @@ class Reconciler:
         """What there would be, but for instances of connectors; nothing is written."""
         running = self.store.running
         addresses = allocate(topology, running.addresses)
-        return compile_topology(topology, Running(addresses, (), running.auth_strings))
+        return compile_topology(topology, Running(addresses, (), running.auth_strings, running.certificates))
 
     def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
         """Where each namespace of a plan is found."""
@@ -226,8 +227,7 @@ class Reconciler:
     def _prepare(self, topology: Topology) -> None:
         store = self.store
         store.load_generator = holder(store.folder, LOAD) is not None  # a load that was killed leaves its generator
-        store.ensure_auth_strings(redis.full_name for redis in topology.redis.instances if redis.auth_enabled)
-        store.set_addresses(allocate(topology, store.running.addresses))
+        allot(store, topology)
 
     def _instances(self, topology: Topology) -> None:
         store = self.store

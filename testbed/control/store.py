@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.control import faults, operations, resources
+from testbed.control import faults, operations, resources, server_certificates
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.given_names import PREFIX, free_serial
 from testbed.fabric.running import ConnectorInstance, Health, LearnedRoute, Running
@@ -42,7 +42,7 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS learned (node TEXT NOT NULL, destination TEXT NOT NULL, priority INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
 """
-_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA
+_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA + server_certificates.SCHEMA
 
 
 def folder_of(name: str) -> Path:
@@ -81,6 +81,7 @@ class Store:
         self._db = connection
         self.resources = resources.Resources(connection)
         self.operations = operations.Operations(connection)
+        self.certificates = server_certificates.ServerCertificates(connection)
         self.faults = faults.Faults(connection)
 
     @classmethod
@@ -259,7 +260,8 @@ class Store:
         """The running state, as the compiler reads it."""
         return Running(
             dict(self._db.execute("SELECT key, value FROM addresses")), self.instances,
-            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.load_generator, self.learned,
+            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.certificates.all(),
+            self.load_generator, self.learned,
         )  # fmt: skip
 
     def set_addresses(self, addresses: Mapping[str, str]) -> None:

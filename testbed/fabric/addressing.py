@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
 from testbed.fabric.given_names import PREFIX, give, interface, runtimes, site_tunnel
 from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance
+from testbed.model.base import last
 from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node
 from testbed.model.ranges import SERVERLESS, usable
+from testbed.model.redis import PREFIX as REDIS_PREFIX
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 
@@ -32,6 +35,8 @@ INTERNET = IPv4Network("203.0.113.0/24")
 """The internet segment's own hosts (RFC 5737)."""
 INSIDE_POOL = IPv4Network("169.254.254.0/24")
 """The addresses, in their networks, of the nodes of route-based tunnels: they send ICMP errors under them."""
+NO_BLOCKS = "Couldn't find free blocks in allocated IP ranges. Please allocate new ranges for this service provider."
+"""Google's words for an instance that finds no room in the ranges of its private connection (as users report them)."""
 PRODUCER_POOL = IPv4Network("10.255.0.0/16")
 """Where a Redis instance's /29 is taken from if none was asked for (our choice; Google picks one: behaviour 4.9.2)."""
 
@@ -93,17 +98,24 @@ class _Request:
     """Ranges that it must not overlap."""
     reserved: bool = False
     """Whether it is set aside for something else, which may be given it: a reserved address."""
+    further: tuple[IPv4Network, ...] = ()
+    """Where it is taken from as well."""
+    exhausted: str = ""
+    """What is said if nothing is left."""
 
     def candidates(self) -> Iterator[str]:
         """What would do, in order."""
         if self.prefix == 32:
             return map(str, usable(str(self.within)))
-        return (str(cidr) for cidr in self.within.subnets(new_prefix=self.prefix) if self._is_free(cidr))
+        pools = (pool for pool in (self.within, *self.further) if pool.prefixlen <= self.prefix)
+        subnets = chain.from_iterable(pool.subnets(new_prefix=self.prefix) for pool in pools)
+        return (str(cidr) for cidr in subnets if self._is_free(cidr))
 
     def takes(self, value: str) -> bool:
         """Whether what was given out before is still of the right kind: a subnet may have been changed."""
         network = IPv4Network(value)
-        return network.subnet_of(self.within) and network.prefixlen == self.prefix and self._is_free(network)
+        inside = any(network.subnet_of(pool) for pool in (self.within, *self.further))
+        return inside and network.prefixlen == self.prefix and self._is_free(network)
 
     def _is_free(self, cidr: IPv4Network) -> bool:
         return not any(cidr.overlaps(other) for other in self.avoid)
@@ -129,7 +141,9 @@ def _resolve(requests: Iterable[_Request], previous: Mapping[str, str]) -> dict[
         if request.key not in found:
             value = next((c for c in request.candidates() if (request.pool, c) not in taken), None)
             if value is None:
-                raise ResourceExhausted(f"no address is left in {request.within} for {request.key}")
+                raise ResourceExhausted(
+                    request.exhausted or f"no address is left in {request.within} for {request.key}"
+                )
             found[request.key] = value
             taken[request.pool, value] = request.key
     return found
@@ -154,17 +168,31 @@ def _host_requests(
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
     yield from _tunnel_requests(topology)
+    yield from _redis_requests(topology)
+
+
+def _redis_requests(topology: Topology) -> Iterator[_Request]:
+    """The /29 of each Redis instance: of an allocated range, if it is reached by a private connection (4.9.3)."""
     in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))
+    allocated = {one.full_name: IPv4Network(one.range) for one in topology.compute.global_addresses}
     for redis in topology.redis.instances:
-        given = redis.reserved_ip_range
-        yield _Request(f"{redis.full_name}/range", "producer", PRODUCER_POOL, given, prefix=29, avoid=in_use)
+        key, connection = f"{redis.full_name}/range", topology.connection(redis)
+        if connection is None:
+            yield _Request(key, "producer", PRODUCER_POOL, redis.given_range, prefix=REDIS_PREFIX, avoid=in_use)
+        else:
+            chosen = (name for name in connection.ranges if redis.reserved_ip_range in (None, last(name)))
+            first, *others = (allocated[name] for name in chosen)
+            pool = redis.authorized_network
+            yield _Request(
+                key, f"services/{pool}", first, prefix=REDIS_PREFIX, further=tuple(others), exhausted=NO_BLOCKS
+            )
 
 
 def ranges_in_use(topology: Topology) -> Iterator[str]:
     """Every range that is in use somewhere."""
     yield from (subnet.ip_cidr_range for subnet in topology.compute.subnetworks)
     yield from map(topology.connector_range, topology.vpcaccess.connectors)
-    yield from (redis.reserved_ip_range for redis in topology.redis.instances if redis.reserved_ip_range)
+    yield from (redis.given_range for redis in topology.redis.instances if redis.given_range)
     yield from (site.range for site in topology.on_prem.sites)
     yield from (address.range for address in topology.compute.global_addresses)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, routes
-from testbed.fabric.addressing import inner_address, inner_share, redis_host
+from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, producers, routes
+from testbed.fabric.addressing import inner_address, inner_share
 from testbed.fabric.edge import PUBLIC_APIS, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
@@ -64,14 +64,14 @@ class _Compiler:
         """Put the parts together, inside out."""
         internet = self.wiring.segment(INTERNET, loopback=str(PUBLIC_GOOGLE_API))
         connectors = {c.name: self._ends(c) for c in self.topology.vpcaccess.connectors}
-        for network in self.topology.compute.networks:
+        for network in self.topology.networks:
             self._network(network)
         self._instances()
         self._flexible()
-        self._redis()
+        self.nodes += producers.place(self.topology, self.running, self.wiring, self.vpcs)
         self._runtimes(connectors)
         self._connector_instances(connectors)
-        routes.peerings(self.topology, self.vpcs)
+        routes.peerings(self.topology, self.running, self.vpcs)
         vpn = Gateways(self.topology, self.running, self.wiring, internet, self.nodes)
         vpn.classic(self.vpcs)
         vpn.high_availability(self.vpcs)
@@ -103,6 +103,7 @@ class _Compiler:
 
     def _network(self, network: Network) -> None:
         name, ranges = self._name(network.full_name), self.topology.ranges_of(network.full_name)
+        ranges += producers.ranges(self.topology, self.running, network.full_name)
         vpc = Vpc.begin(self.wiring, name, network.mtu, ranges)
         self.vpcs[network.full_name] = vpc
         vpc.rules += [rule for rule in self.topology.compute.firewalls if rule.network == network.full_name]
@@ -143,19 +144,6 @@ class _Compiler:
             vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
             self.nodes.append(node_specs.runtime(workload, node, self._environment(workload)))
-
-    def _redis(self) -> None:
-        """Each Redis instance has its own producer network, peered with its authorized network (behaviour 4.9.1)."""
-        for redis in self.topology.redis.instances:
-            cidr = self._address(f"{redis.full_name}/range")
-            name, node = self._name(given_names.producer(redis.full_name)), self._name(redis.full_name)
-            producer = Vpc.begin(self.wiring, name, self.vpcs[redis.authorized_network].mtu, [cidr])
-            self.vpcs[redis.full_name] = producer
-            producer.attach(self.wiring.node(node), "eth0", Nic(redis_host(cidr)), cidr)
-            producer.rules.append(managed_rules.for_redis(redis.id))
-            consumer = self.vpcs[redis.authorized_network]
-            consumer.peer(producer, self.topology.ranges_of(redis.authorized_network), [cidr])
-            self.nodes.append(node_specs.redis(redis, node, self.running.auth_strings.get(redis.full_name)))
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 

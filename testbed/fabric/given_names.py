@@ -60,7 +60,10 @@ def nat(router: str, name: str) -> str:
 
 
 def producer(redis: str) -> str:
-    """The key of the producer network of a Redis instance; its node's is its full name, as that of VMs and gateways."""
+    """The key of the producer network that a Redis instance has for itself.
+
+    Its node's key is its full name, as that of VMs and gateways.
+    """
     return f"producer/{redis}"
 
 
@@ -189,7 +192,10 @@ def _segments(topology: Topology) -> Iterator[_Part]:
         for gateway in router.nats:
             key = nat(router.full_name, gateway.name)
             yield _Part(key, names.nat_segment(gateway.name), "nat", router.region)
-    for redis in topology.redis.instances:
+    for connection in topology.servicenetworking.connections:
+        short = names.services_segment(last(connection.network))
+        yield _Part(connection.producer, short, "services", segment(connection.network, "projects"))
+    for redis in (one for one in topology.redis.instances if one.direct):
         place = segment(redis.full_name, "locations")
         yield _Part(producer(redis.full_name), names.producer_segment(redis.id), "producer", place)
     for one in topology.on_prem.sites:

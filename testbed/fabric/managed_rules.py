@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from testbed.model.base import segment
 from testbed.model.firewall import Firewall, Match
 from testbed.model.ranges import HEALTH_CHECKS, SERVERLESS
-from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 
@@ -56,11 +55,12 @@ def of_connectors(topology: Topology, network: str) -> Iterator[tuple[Connector,
                 yield connector, rule
 
 
-def for_redis(instance: str) -> Firewall:
-    """Redis answers on its port only (behaviour 4.9.5)."""
+def for_redis(port: int) -> Firewall:
+    """Redis answers on its port only (behaviour 4.9.5); the tag tells instances with TLS and without apart."""
+    name = f"redis-{port}"
     return Firewall.model_validate({
-        "name": "redis", "network": f"redis-{instance}",
-        "allowed": (Match(IPProtocol="tcp", ports=(str(REDIS_PORT),)),),
+        "name": name, "network": "servicenetworking", "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
+        "targetTags": (name,),
     })  # fmt: skip
 
 

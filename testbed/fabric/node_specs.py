@@ -9,12 +9,11 @@ from types import MappingProxyType
 from testbed.fabric import link_local
 from testbed.fabric.bgp import Session
 from testbed.fabric.plan import Node
-from testbed.fabric.running import ConnectorInstance
+from testbed.fabric.running import ConnectorInstance, ServerCertificate
 from testbed.model.compute import Instance
 from testbed.model.images import BUILT_IN
 from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.outside import Host, Site
-from testbed.model.redis import PORT as REDIS_PORT
 from testbed.model.redis import Instance as RedisInstance
 from testbed.model.vpn import EVERYTHING, VpnTunnel
 from testbed.model.workload import Workload
@@ -73,12 +72,16 @@ def connector(instance: ConnectorInstance) -> Node:
     return Node(instance.name, "connector-instance", "testbed/connector")
 
 
-def redis(instance: RedisInstance, node: str, auth_string: str | None) -> Node:
-    """A Redis instance."""
+def redis(
+    instance: RedisInstance, node: str, auth_string: str | None, shown: ServerCertificate | None
+) -> Node:  # fmt: skip
+    """A Redis instance; one with in-transit encryption has a certificate to be shown."""
+    tls = {"certificate": shown.certificate, "key": shown.key} if shown else None
     return Node(
         node, "redis", "testbed/redis", role="redis",
         variables=_variables(
-            auth_string=auth_string, port=REDIS_PORT, maxmemory=int(instance.maxmemory * GIB),
+            auth_string=auth_string, port=instance.port, encrypted=instance.encrypted, tls=tls,
+            maxmemory=int(instance.maxmemory * GIB),
             settings=dict(instance.settings), bind="0.0.0.0",  # noqa: S104 - inside the node
         ),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric import producers
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import MAIN_TABLE, Hop, Mark, PolicyRule, Route, over
@@ -34,12 +35,13 @@ _TABLES = 1 << 20
 """Numbers of the classes' tables begin here."""
 
 
-def peerings(topology: Topology, vpcs: Mapping[str, Vpc]) -> None:
+def peerings(topology: Topology, running: Running, vpcs: Mapping[str, Vpc]) -> None:
     """Join the networks of active peerings; each imports subnets of the other (behaviour 4.5.1, 4.5.2)."""
-    for (mine, theirs), sides in sorted(active(topology.compute.networks).items()):
+    for (mine, theirs), sides in sorted(active(topology.networks).items()):
         if mine < theirs:
             vpcs[mine].join(vpcs[theirs])
-        for route in offered(topology, theirs, sides.theirs, sides.mine):
+        further = producers.ranges(topology, running, theirs)
+        for route in offered(topology, theirs, sides.theirs, sides.mine, further):
             if route.imported and route.type == "SUBNET_PEERING_ROUTE":
                 vpcs[mine].learn(vpcs[theirs], route.range)
 
@@ -49,7 +51,7 @@ def lay(
 ) -> None:  # fmt: skip
     """Lay the static and dynamic routes of all networks, when everything is attached and joined."""
     compiler = _Compiler(topology, running, vpcs, internet, learned)
-    for network in topology.compute.networks:
+    for network in topology.networks:
         compiler.network(network)
 
 
@@ -104,7 +106,7 @@ class _Compiler:
 
     def _importers(self, network: Network) -> Iterator[tuple[str, Sides]]:
         """The peers of a network, with each one's view of the peering."""
-        for (mine, theirs), sides in sorted(active(self.topology.compute.networks).items()):
+        for (mine, theirs), sides in sorted(active(self.topology.networks).items()):
             if theirs == network.full_name:
                 yield mine, sides
 

@@ -28,6 +28,15 @@ class ConnectorInstance:
     machine_type: str = "e2-micro"
 
 
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """What a server with TLS shows, in PEM, and the CA that has signed it and nothing else."""
+
+    ca: str
+    certificate: str
+    key: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LearnedRoute:
     """A route that a BGP speaker has learned from its peer."""
@@ -48,6 +57,8 @@ class Running:
     instances: tuple[ConnectorInstance, ...] = ()
     auth_strings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """AUTH strings of Redis instances by resource name."""
+    certificates: Mapping[str, ServerCertificate] = field(default_factory=lambda: MappingProxyType({}))
+    """Of Redis instances with in-transit encryption, by resource name."""
     load_generator: bool = False
     """Whether the load generator is on the internet segment."""
     learned: tuple[LearnedRoute, ...] = ()

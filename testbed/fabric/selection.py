@@ -98,9 +98,9 @@ class Routes:
 
         If several peers offer a destination, the one whose name comes first is taken: which one Google does not say.
         """
-        networks = {one.full_name: one for one in self.topology.compute.networks}
+        networks = {one.full_name: one for one in self.topology.networks}
         found = [c for c in self.candidates(network, sender.region) if not c.tags or c.tags & sender.tags]
-        for (mine, theirs), sides in sorted(active(self.topology.compute.networks).items()):
+        for (mine, theirs), sides in sorted(active(self.topology.networks).items()):
             if mine == network.full_name:
                 found += self.exported(networks[theirs], sides)
         return self._best(network.full_name, found, fixed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from testbed.fabric import bgp, given_names, node_specs, selectors
+from testbed.fabric import bgp, given_names, node_specs, producers, selectors
 from testbed.fabric.addressing import inside, interface_address
 from testbed.fabric.bgp import Advertised, Session
 from testbed.fabric.naming import interface_name
@@ -95,7 +95,7 @@ class Gateways:
 
     def _behind(self, network: str) -> list[str]:
         """What can be reached behind a gateway: the network, and those that import its static routes by peering."""
-        return [*self.topology.ranges_of(network), *importers(self.topology, network)]
+        return [*self.topology.ranges_of(network), *importers(self.topology, self.running, network)]
 
     # -- on premises ----------------------------------------------------------------------------------------------
 
@@ -179,8 +179,9 @@ def peer_address(topology: Topology, running: Running, tunnel: VpnTunnel) -> str
     return tunnel.peer_ip
 
 
-def importers(topology: Topology, network: str) -> Iterator[str]:
+def importers(topology: Topology, running: Running, network: str) -> Iterator[str]:
     """The ranges of peered networks that import a network's custom routes: they can be reached from behind them."""
-    for (mine, theirs), sides in active(topology.compute.networks).items():
+    for (mine, theirs), sides in active(topology.networks).items():
         if mine == network and sides.mine.export_custom_routes and sides.theirs.import_custom_routes:
             yield from topology.ranges_of(theirs)
+            yield from producers.ranges(topology, running, theirs)

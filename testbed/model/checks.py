@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import direct, network_checks, policy_checks, vpn_checks
+from testbed.model import direct, network_checks, policy_checks, private_services_checks, vpn_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -44,6 +44,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _direct(topology)
         yield from _external_addresses(topology)
         yield from vpn_checks.problems(topology)
+        yield from private_services_checks.problems(topology)
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:
@@ -81,6 +82,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     }
     for path, items in named.items():
         yield path, [r.full_name for r in items]
+    yield ("servicenetworking", "connections"), [c.full_name for c in topology.servicenetworking.connections]
     yield ("appengine", "services"), [s.full_name for s in topology.appengine.services]
     yield ("appengine", "versions"), [v.full_name for v in topology.appengine.versions]
     yield ("secretmanager", "secrets"), [s.full_name for s in topology.secretmanager.secrets]
@@ -106,6 +108,9 @@ def _references(topology: Topology) -> Iterator[tuple[Path, str]]:
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if connector.subnet is not None:
             yield ("vpcaccess", "connectors", i, "subnet", "name"), connector_subnet(connector)
+    for i, connection in enumerate(topology.servicenetworking.connections):
+        for j, name in enumerate(connection.ranges):
+            yield ("servicenetworking", "connections", i, "reservedPeeringRanges", j), name
     for i, service in enumerate(topology.run.services):
         if service.pinned:
             yield ("run", "services", i, "traffic"), service.pinned

@@ -20,8 +20,13 @@ def vpc_segment(network: str) -> str:
 
 
 def producer_segment(redis: str) -> str:
-    """The segment of the producer network of a Redis instance."""
+    """The segment of the producer network that a Redis instance has for itself."""
     return f"vpc-redis-{redis}"
+
+
+def services_segment(network: str) -> str:
+    """The segment of the producer network behind a network's private connection."""
+    return f"services-{network}"
 
 
 def google_segment(network: str) -> str:

@@ -54,10 +54,10 @@ def _ranges(topology: Topology) -> Iterator[_InUse]:
             path = ("vpcaccess", "connectors", i, "ipCidrRange")
             yield _InUse(path, connector.network, _cidr(connector.ip_cidr_range), f"connector {connector.id}")
     for i, redis in enumerate(topology.redis.instances):
-        if redis.reserved_ip_range:
+        if redis.given_range:
             path = ("redis", "instances", i, "reservedIpRange")
             owner = f"Redis instance {redis.id}"
-            yield _InUse(path, redis.authorized_network, _cidr(redis.reserved_ip_range), owner)
+            yield _InUse(path, redis.authorized_network, _cidr(redis.given_range), owner)
     for i, address in enumerate(topology.compute.global_addresses):
         path = ("compute", "globalAddresses", i, "address")
         yield _InUse(path, address.network, _cidr(address.range), address.name, resource=address.full_name)
@@ -71,8 +71,8 @@ def _overlaps(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]
     by_network: dict[str, list[int]] = {}
     for index, one in enumerate(ranges):
         by_network.setdefault(one.network, []).append(index)
-    together: dict[str, list[str]] = {network.full_name: [] for network in topology.compute.networks}
-    for mine, theirs in active(topology.compute.networks):
+    together: dict[str, list[str]] = {network.full_name: [] for network in topology.networks}
+    for mine, theirs in active(topology.networks):
         together[mine].append(theirs)
     found: set[tuple[int, int]] = set()
     for network, peers in together.items():
@@ -118,7 +118,7 @@ def _routes(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]:
     known: dict[str, list[IPv4Network]] = {}
     for used in ranges:
         known.setdefault(used.network, []).append(used.range)
-    for (mine, theirs), sides in active(topology.compute.networks).items():
+    for (mine, theirs), sides in active(topology.networks).items():
         found = offered(topology, theirs, sides.theirs, sides.mine)
         subnets = (route for route in found if route.type == "SUBNET_PEERING_ROUTE" and route.imported)
         known.setdefault(mine, []).extend(_cidr(route.range) for route in subnets)

@@ -35,13 +35,16 @@ def active(networks: Iterable[Network]) -> Mapping[tuple[str, str], Sides]:
     return {(a, b): Sides(mine, made[b, a]) for (a, b), mine in made.items() if (b, a) in made}
 
 
-def offered(topology: Topology, owner: str, export: Peering, into: Peering) -> Iterator[Exchanged]:
+def offered(
+    topology: Topology, owner: str, export: Peering, into: Peering, further: Iterable[str] = ()
+) -> Iterator[Exchanged]:
     """The routes that a network exports to another, by its own side of the peering and by the other's.
 
+    `further` are ranges of the network that only the running state knows: those of a producer (behaviour 4.9.3).
     Never exported: routes with tags or to the default internet gateway (behaviour 4.5.3), and what is imported itself
     (4.5.4).
     """
-    for cidr in topology.ranges_of(owner):
+    for cidr in (*topology.ranges_of(owner), *further):
         private = any(IPv4Network(cidr).subnet_of(known) for known in PRIVATE)
         if private or export.export_subnet_routes_with_public_ip:
             imported = private or into.import_subnet_routes_with_public_ip

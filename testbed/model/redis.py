@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
-from testbed.model.base import Constant, Named, NetworkRef
+from testbed.model.base import ComputeName, Constant, Named, NetworkRef
 from testbed.model.ranges import SubnetRange
 
-PORT = 6379
+PORT, TLS_PORT = 6379, 6378
+"""Of an instance without and with in-transit encryption: each has one of them (behaviour 4.9.5)."""
 PREFIX = 29
+_ALLOCATED = TypeAdapter(ComputeName)
+_RANGE = TypeAdapter(SubnetRange)
 POLICY = "maxmemory-policy"
 MAXMEMORY = "maxmemory-gb"
 _SWITCH = re.compile("yes|no")
@@ -37,14 +40,16 @@ CONFIGS: Mapping[str, re.Pattern[str]] = {
 NOT_BUILT: Mapping[str, str] = {
     "STANDARD_HA": "an instance of the testbed has one node (tier BASIC)",
     "READ_REPLICAS_ENABLED": "an instance of the testbed has one node, and no replica",
-    "PRIVATE_SERVICE_ACCESS": "an instance of the testbed has a producer network of its own (DIRECT_PEERING)",
-    "SERVER_AUTHENTICATION": "an instance of the testbed speaks no TLS",
 }
 """What Google has besides, and why not here."""
 
 
 class Instance(Named):
-    """A Redis instance in a producer network that is peered with the authorized network."""
+    """A Redis instance in a producer's network that is peered with the authorized network.
+
+    With DIRECT_PEERING that network is the instance's own, with PRIVATE_SERVICE_ACCESS it is behind the private
+    connection of the authorized network (behaviour 4.9.1, 4.9.3).
+    """
 
     collection: ClassVar[str] = "locations/-/instances"
     not_built: ClassVar = {
@@ -59,16 +64,17 @@ class Instance(Named):
     memory_size_gb: int = Field(default=1, ge=1, le=300)
     auth_enabled: bool = False
     authorized_network: NetworkRef
-    connect_mode: Annotated[Literal["DIRECT_PEERING"], Constant] = "DIRECT_PEERING"
-    transit_encryption_mode: Annotated[Literal["DISABLED"], Constant] = "DISABLED"
+    connect_mode: Annotated[Literal["DIRECT_PEERING", "PRIVATE_SERVICE_ACCESS"], Constant] = "DIRECT_PEERING"
+    transit_encryption_mode: Annotated[Literal["DISABLED", "SERVER_AUTHENTICATION"], Constant] = "DISABLED"
     read_replicas_mode: Annotated[Literal["READ_REPLICAS_DISABLED"], Constant] = "READ_REPLICAS_DISABLED"
     redis_version: Annotated[Literal["REDIS_7_0"], Constant] = "REDIS_7_0"
     """Debian 12's, and Memorystore's default."""
     redis_configs: Mapping[str, str] = Field(default_factory=dict)
-    reserved_ip_range: SubnetRange | None = None
-    """A /29; the service picks an unused one if it is not given (behaviour 4.9.2)."""
+    reserved_ip_range: str | None = None
+    """A /29; the service picks an unused one if it is not given (behaviour 4.9.2).  With PRIVATE_SERVICE_ACCESS the
+    name of a range of the private connection, from which the /29 is taken (behaviour 4.9.3)."""
 
-    @field_validator("tier", "connect_mode", "transit_encryption_mode", "read_replicas_mode", mode="before")
+    @field_validator("tier", "read_replicas_mode", mode="before")
     @classmethod
     def _is_built(cls, value: Any) -> Any:
         constant = str(value).upper().replace("-", "_")
@@ -88,10 +94,37 @@ class Instance(Named):
 
     @field_validator("reserved_ip_range")
     @classmethod
-    def _eight_addresses(cls, value: str | None) -> str | None:
-        if value is not None and IPv4Network(value).prefixlen != PREFIX:
+    def _range_or_name(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """A range or a name, by the connect mode, which has been read before."""
+        if not value:
+            return None
+        if info.data.get("connect_mode") == "PRIVATE_SERVICE_ACCESS":
+            if "/" in value:
+                raise ValueError("must be the name of an allocated range with PRIVATE_SERVICE_ACCESS (behaviour 4.9.3)")
+            return _ALLOCATED.validate_python(value)
+        if IPv4Network(_RANGE.validate_python(value)).prefixlen != PREFIX:
             raise ValueError(f"the range of a Redis instance must be a /{PREFIX} (behaviour 4.9.2)")
-        return value
+        return str(IPv4Network(value))
+
+    @property
+    def direct(self) -> bool:
+        """Whether its producer network is its own."""
+        return self.connect_mode == "DIRECT_PEERING"
+
+    @property
+    def given_range(self) -> str | None:
+        """The /29 that was asked for."""
+        return self.reserved_ip_range if self.direct else None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it speaks TLS only (in-transit encryption)."""
+        return self.transit_encryption_mode == "SERVER_AUTHENTICATION"
+
+    @property
+    def port(self) -> int:
+        """The one port that it is reached at (behaviour 4.9.5)."""
+        return TLS_PORT if self.encrypted else PORT
 
     @property
     def maxmemory(self) -> float:

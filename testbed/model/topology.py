@@ -19,6 +19,7 @@ from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFi
 from testbed.model.functions import Function
 from testbed.model.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
 from testbed.model.outside import Host, Site
+from testbed.model.private_services import GOOGLE, Connection
 from testbed.model.problem import Inconsistent
 from testbed.model.projects import project_number
 from testbed.model.redis import Instance as RedisInstance
@@ -121,6 +122,12 @@ class AppEngine(Resource):
         ]
 
 
+class ServiceNetworking(Resource):
+    """Resources of servicenetworking v1."""
+
+    connections: tuple[Connection, ...] = ()
+
+
 class Redis(Resource):
     """Resources of redis v1."""
 
@@ -162,6 +169,7 @@ class Topology(Resource):
     run: Run = Run()
     cloudfunctions: CloudFunctions = CloudFunctions()
     appengine: AppEngine = AppEngine()
+    servicenetworking: ServiceNetworking = ServiceNetworking()
     redis: Redis = Redis()
     secretmanager: SecretManager = SecretManager()
     internet: Internet = Internet()
@@ -205,6 +213,24 @@ class Topology(Resource):
         """The regions that have connectors, or workloads that are not in a network."""
         names = {w.region for w in self.workloads if w.kind != "app-engine-flexible"}
         return tuple(sorted(names | {c.region for c in self.vpcaccess.connectors}))
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks, and those of producers, which private connections peer them with (behaviour 4.9.3)."""
+        connections = self.servicenetworking.connections
+        if not connections:
+            return self.compute.networks
+        peerings = {n.full_name: n.peerings for n in self.compute.networks}
+        mtus = {network.full_name: network.mtu for network in self.compute.networks}
+        for connection in connections:
+            peerings[connection.network] += (connection.peering,)
+        mine = (n.model_copy(update={"peerings": peerings[n.full_name]}) for n in self.compute.networks)
+        return (*mine, *(connection.producer_network(mtus[connection.network]) for connection in connections))
+
+    def connection(self, redis: RedisInstance) -> Connection | None:
+        """The private connection that a Redis instance is reached by; None of one with direct peering."""
+        wanted = None if redis.direct else f"{redis.authorized_network}/{GOOGLE}"
+        return next((c for c in self.servicenetworking.connections if c.full_name == wanted), None)
 
     @cached_property
     def subnetworks(self) -> Mapping[str, Subnetwork]:

@@ -28,11 +28,11 @@ from testbed.api.raw import Uploads
 from testbed.api.rest import Rest
 from testbed.api.schema import faults_in
 from testbed.control import connectors
+from testbed.control.allotment import allot
 from testbed.control.executor import Executor
 from testbed.control.plane import ControlPlane
 from testbed.control.reconciler import Outcome, Reconciler
 from testbed.control.store import Store
-from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
 from testbed.model.topology import Topology
@@ -78,8 +78,7 @@ class Compiling:
         if self.failure is not None:
             raise self.failure
         store = self._store
-        store.ensure_auth_strings(redis.full_name for redis in topology.redis.instances if redis.auth_enabled)
-        store.set_addresses(allocate(topology, store.running.addresses))
+        allot(store, topology)
         store.forget_connectors(connectors.deleted(topology, store.connector_states()))
         with store.transaction():
             store.add_instances(connectors.additions(topology, store.instances, store.next_serial))

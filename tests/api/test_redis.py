@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
 
 from testbed.fabric.plan import Node
 from tests.api.harness import Api, Refused
@@ -64,8 +66,6 @@ def test_the_default_network_is_called_default(api: Api) -> None:
         ("authorizedNetwork", "vpc", "invalid authorized_network format"),
         ("authorizedNetwork", "projects/other/global/networks/vpc", "must exist in the same project"),
         ("tier", "STANDARD_HA", "STANDARD_HA is not built yet"),
-        ("connectMode", "PRIVATE_SERVICE_ACCESS", "PRIVATE_SERVICE_ACCESS is not built yet"),
-        ("transitEncryptionMode", "SERVER_AUTHENTICATION", "SERVER_AUTHENTICATION is not built yet"),
         ("readReplicasMode", "READ_REPLICAS_ENABLED", "READ_REPLICAS_ENABLED is not built yet"),
         ("customerManagedKey", "k", "customerManagedKey: the testbed encrypts nothing"),
         ("persistenceConfig", {"persistenceMode": "RDB"}, "Persistence is not built yet"),
@@ -82,6 +82,86 @@ def test_what_is_refused(api: Api, field: str, value: Any, message: str) -> None
         create(api, **{field: value})
     assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
     assert api.get(INSTANCES) == {}
+
+
+CONNECTIONS = "v1/services/servicenetworking.googleapis.com/connections"
+PRIVATE = {"connectMode": "PRIVATE_SERVICE_ACCESS"}
+
+
+def connect(api: Api, *ranges: str) -> None:
+    for index, name in enumerate(ranges):
+        body = {"name": name, "purpose": "VPC_PEERING", "addressType": "INTERNAL", "network": NETWORK,
+                "address": f"10.{60 + index}.0.0", "prefixLength": 28}  # fmt: skip
+        api.post("compute/v1/projects/demo/global/addresses", body)
+    api.post(CONNECTIONS, {"network": NETWORK, "reservedPeeringRanges": [*ranges]})
+
+
+@pytest.mark.behaviour("4.9.1", "4.9.3")
+def test_behind_a_private_connection_it_has_an_address_of_an_allocated_range(api: Api) -> None:
+    connect(api, "a", "b")
+    create(api, **PRIVATE)
+    api.post(INSTANCES, {**BODY, **PRIVATE, "reservedIpRange": "b"}, instanceId="r2")
+    found = [api.get(f"{INSTANCES}/{name}") for name in ("r1", "r2")]
+    assert [one["reservedIpRange"] for one in found] == ["10.60.0.0/29", "10.61.0.0/29"]
+    assert (found[0]["host"], found[0]["port"], found[0]["connectMode"]) == (
+        "10.60.0.3", 6379, "PRIVATE_SERVICE_ACCESS",
+    )  # fmt: skip
+    for name in ("r3", "r4"):  # one fits into the rest of the first range, the other into the second
+        api.post(INSTANCES, {**BODY, **PRIVATE}, instanceId=name)
+    assert api.get(f"{INSTANCES}/r3")["reservedIpRange"] == "10.60.0.8/29"
+    assert api.get(f"{INSTANCES}/r4")["reservedIpRange"] == "10.61.0.8/29"
+    error = api.post(INSTANCES, {**BODY, **PRIVATE}, instanceId="r5")["error"]
+    assert error["message"].startswith("Couldn't find free blocks in allocated IP ranges.")
+    with pytest.raises(Refused, match="404"):
+        api.get(f"{INSTANCES}/r5")
+
+
+@pytest.mark.behaviour("4.9.3")
+def test_without_a_private_connection_there_is_no_way(api: Api) -> None:
+    error = create(api, **PRIVATE)["error"]
+    assert error == {
+        "code": 9,
+        "message": "Google private service access is not enabled. Enable private service access and try again.",
+    }
+    connect(api, "a")
+    for given, message in (("10.60.0.0/29", "must be the name"), ("other", "'other' is no range")):
+        with pytest.raises(Refused, match=message):
+            create(api, **PRIVATE, reservedIpRange=given)
+    assert api.get(INSTANCES) == {}
+
+
+@pytest.mark.behaviour("4.9.6")
+def test_a_shared_network_is_reached_by_its_private_connection_only(api: Api) -> None:
+    connect(api, "a")
+    where = "v1/projects/service/locations/us-central1/instances"
+    with pytest.raises(Refused, match="must exist in the same project as redis instance"):
+        api.post(where, BODY, instanceId="r1")
+    api.post(where, {**BODY, **PRIVATE}, instanceId="r1")
+    assert api.get(f"{where}/r1")["host"] == "10.60.0.3"
+
+
+@pytest.mark.behaviour("4.9.5")
+def test_with_in_transit_encryption_it_has_a_ca_of_its_own(api: Api) -> None:
+    made = create(api, transitEncryptionMode="SERVER_AUTHENTICATION", authEnabled=True)["response"]
+    assert made["port"] == 6378
+    (shown,) = made["serverCaCerts"]
+    ca = x509.load_pem_x509_certificate(shown["cert"].encode())
+    assert shown["serialNumber"] == str(ca.serial_number)
+    assert shown["sha1Fingerprint"] == ca.fingerprint(SHA1()).hex()  # noqa: S303
+    variables = node(api).variables
+    assert (variables["port"], variables["encrypted"]) == (6378, True)
+    tls = variables["tls"]
+    assert isinstance(tls, dict)
+    server = x509.load_pem_x509_certificate(tls["certificate"].encode())
+    server.verify_directly_issued_by(ca)
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == [made["host"]]
+    api.post(INSTANCES, {**BODY, "transitEncryptionMode": "SERVER_AUTHENTICATION"}, instanceId="r2")
+    assert api.get(f"{INSTANCES}/r2")["serverCaCerts"][0]["cert"] != shown["cert"]
+    assert api.patch(f"{INSTANCES}/r1", {"displayName": "x"}, updateMask="displayName")["response"][
+        "serverCaCerts"
+    ] == [shown]
+    assert "serverCaCerts" not in api.post(INSTANCES, BODY, instanceId="r3")["response"]
 
 
 def test_names(api: Api) -> None:

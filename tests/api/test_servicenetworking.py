@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from testbed.api.discovery import Json
-from testbed.control.resources import Record
 from testbed.model.projects import project_number
 from tests.api.harness import Api, Refused
 
@@ -18,13 +16,20 @@ FULL = "projects/demo/global/networks/vpc"
 NETWORK = f"projects/{project_number('demo')}/global/networks/vpc"
 
 
+ADDRESSES = "compute/v1/projects/demo/global/addresses"
+
+
+def reserve(api: Api, name: str, address: str | None = None, prefix: int = 24, network: str = FULL) -> None:
+    given = {} if address is None else {"address": address}
+    body = {"name": name, "purpose": "VPC_PEERING", "network": network, "prefixLength": prefix, **given}
+    api.post(ADDRESSES, {**body, "addressType": "INTERNAL"})
+
+
 @pytest.fixture(autouse=True)
 def ranges(api: Api) -> None:
     api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
     for name in ("a", "b"):
-        body = {"name": name, "purpose": "VPC_PEERING", "network": FULL, "address": f"10.{ord(name)}.0.0",
-                "prefixLength": 16, "addressType": "INTERNAL"}  # fmt: skip
-        api.plane.keep(Record("compute.globalAddresses", f"projects/demo/global/addresses/{name}", body))
+        reserve(api, name, f"10.{ord(name)}.0.0")
 
 
 def connect(api: Api, *names: str, network: str = NETWORK) -> Json:
@@ -78,6 +83,51 @@ def test_deletion(api: Api) -> None:
         api.post(f"{CONNECTIONS}/-", {"consumerNetwork": NETWORK})
 
 
+def redis(api: Api, name: str = "r1", **fields: Any) -> Json:
+    body = {"tier": "BASIC", "memorySizeGb": 1, "authorizedNetwork": FULL, "connectMode": "PRIVATE_SERVICE_ACCESS"}
+    return api.post("v1/projects/demo/locations/us-central1/instances", {**body, **fields}, instanceId=name)
+
+
+def test_what_instances_use_stays(api: Api) -> None:
+    connect(api, "a", "b")
+    redis(api, reservedIpRange="b")
+    error = api.post(f"{CONNECTIONS}/servicenetworking-googleapis-com", {"consumerNetwork": NETWORK})["error"]
+    assert error["code"] == 9
+    assert error["message"].startswith("Failed to delete connection; Producer services")
+    with pytest.raises(Refused, match=r"range b is used by projects/demo/locations/us-central1/instances/r1"):
+        api.patch(f"{CONNECTIONS}/-", {"network": NETWORK, "reservedPeeringRanges": ["a"]}, force="true")
+    api.patch(f"{CONNECTIONS}/-", {"network": NETWORK, "reservedPeeringRanges": ["b"]}, force="true")
+    with pytest.raises(Refused, match="is already being used by"):
+        api.delete(f"{ADDRESSES}/b")
+    with pytest.raises(Refused, match="is already being used by"):
+        api.delete("compute/v1/projects/demo/global/networks/vpc")
+
+
+@pytest.mark.behaviour("4.9.3", "4.9.9")
+def test_a_connection_is_a_peering_of_its_network(api: Api) -> None:
+    networks = "compute/v1/projects/demo/global/networks"
+    connect(api, "a")
+    redis(api)
+    (peering,) = api.get(f"{networks}/vpc")["peerings"]
+    assert (peering["name"], peering["state"]) == ("servicenetworking-googleapis-com", "ACTIVE")
+    assert peering["network"].endswith("-tp/global/networks/servicenetworking")
+    assert not peering["exportCustomRoutes"]
+    asked = {"networkPeering": {"name": peering["name"], "exportCustomRoutes": True}}
+    api.patch(f"{networks}/vpc/updatePeering", asked)
+    assert api.get(f"{networks}/vpc")["peerings"][0]["exportCustomRoutes"]
+    assert "exportCustomRoutes" not in connections(api)[0]
+    api.patch(f"{CONNECTIONS}/-", {"network": NETWORK, "reservedPeeringRanges": ["a", "b"]})
+    assert api.get(f"{networks}/vpc")["peerings"][0]["exportCustomRoutes"]
+    found = api.get(f"{networks}/vpc/listPeeringRoutes", peeringName=peering["name"], direction="INCOMING")["items"]
+    assert [(one["destRange"], one["imported"]) for one in found] == [("10.97.0.0/29", True)]
+    routes = api.get("compute/v1/projects/demo/global/routes")["items"]
+    assert "10.97.0.0/29" in [one["destRange"] for one in routes if one.get("nextHopPeering") == peering["name"]]
+    with pytest.raises(Refused, match="is removed with its private connection"):
+        api.post(f"{networks}/vpc/removePeering", {"name": peering["name"]})
+    with pytest.raises(Refused, match="There is a peering"):
+        api.post(f"{networks}/vpc/addPeering", {"name": peering["name"], "peerNetwork": f"{networks}/x"})
+
+
 def test_connections_that_cannot_be(api: Api) -> None:
     with pytest.raises(Refused, match="'c' is no range"):
         connect(api, "c")
@@ -88,7 +138,7 @@ def test_connections_that_cannot_be(api: Api) -> None:
     with pytest.raises(Refused) as caught:
         connect(api, "a", network=f"{NETWORK}2")
     assert caught.value.code == 404
-    range_ = api.plane.get("compute.globalAddresses", "projects/demo/global/addresses/b")
-    api.plane.keep(replace(range_, body={**range_.body, "network": f"{FULL}2"}))
-    with pytest.raises(Refused, match="'b' is no range"):
-        connect(api, "b")
+    api.post("compute/v1/projects/demo/global/networks", {"name": "other", "autoCreateSubnetworks": False})
+    reserve(api, "d", network="projects/demo/global/networks/other")
+    with pytest.raises(Refused, match="'d' is no range"):
+        connect(api, "d")

@@ -41,6 +41,7 @@ REDIS = Node(
     variables={
         "auth_string": SECRET,
         "port": 6379,
+        "encrypted": False,
         "maxmemory": 64 << 20,
         "settings": {"maxmemory-policy": "volatile-lru"},
         "bind": "127.0.0.1",

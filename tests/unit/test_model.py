@@ -17,7 +17,7 @@ from testbed.model.router import Router
 from testbed.model.topology import Topology
 from testbed.model.vpn import ForwardingRule
 from tests.unit import topologies
-from tests.unit.topologies import KNOWN, compute, connector, network, service, small, subnet, topology, vm
+from tests.unit.topologies import KNOWN, Data, compute, connector, network, service, small, subnet, topology, vm
 
 RULE = {"name": "r", "network": "vpc"}
 ROUTE = {"name": "r", "network": "vpc", "destRange": "10.9.0.0/16"}
@@ -491,6 +491,62 @@ def test_a_redis_range_is_a_29(cidr: str) -> None:
     redis = {"name": "r", "authorizedNetwork": "vpc", "reservedIpRange": cidr}
     with pytest.raises(ValidationError, match="reservedIpRange"):
         small(redis={"instances": [redis]})
+
+
+def private(**redis: Any) -> Data:
+    """A private connection with one of two allocated ranges, and an instance."""
+    instance = {"name": "r", "authorizedNetwork": "vpc", "connectMode": "private-service-access", **redis}
+    ranges = [
+        {"name": name, "network": "vpc", "address": f"10.{number}.0.0", "prefixLength": 24}
+        for name, number in (("a", 60), ("b", 61))
+    ]
+    return {
+        "compute": compute(globalAddresses=ranges), "redis": {"instances": [instance]},
+        "servicenetworking": {"connections": [{"network": "vpc", "ranges": ["a"]}]},
+    }  # fmt: skip
+
+
+@pytest.mark.behaviour("4.9.3")
+def test_a_private_connection_peers_its_network_with_a_producers() -> None:
+    of = small(**private(reservedIpRange="a"))
+    (connection,) = of.servicenetworking.connections
+    mine, producer = of.networks
+    assert of.compute.networks[0].peerings == ()
+    assert [(one.name, one.network) for one in mine.peerings] == [
+        ("servicenetworking-googleapis-com", producer.full_name)
+    ]
+    assert [one.network for one in producer.peerings] == [mine.full_name]
+    assert connection.ranges == ("projects/p/global/addresses/a",)
+    assert of.connection(of.redis.instances[0]) == connection
+
+
+@pytest.mark.behaviour("4.9.3", "4.9.6")
+@pytest.mark.parametrize(
+    ("redis", "connections", "message"),
+    [
+        ({"reservedIpRange": "b"}, None, "0.reservedIpRange: 'b' is no range of the private connection"),
+        ({}, [], "redis.instances.0.connectMode: Google private service access is not enabled."),
+        ({}, [{"network": "vpc", "ranges": ["c"]}], "connections.0.reservedPeeringRanges.0: The resource"),
+        (
+            {"name": "projects/other/locations/us-central1/instances/r", "connectMode": "DIRECT_PEERING",
+             "authorizedNetwork": "projects/p/global/networks/vpc"}, None, "must exist in the same project",
+        ),
+    ],
+)  # fmt: skip
+def test_a_private_connection_that_is_needed_is_there(
+    redis: Data, connections: list[Data] | None, message: str
+) -> None:
+    given = private(**redis)
+    if connections is not None:
+        given["servicenetworking"] = {"connections": connections}
+    (found,) = problems(**given)
+    assert message in found
+
+
+@pytest.mark.behaviour("4.9.3")
+def test_the_range_of_a_private_connection_is_given_by_its_name() -> None:
+    with pytest.raises(ValidationError, match="must be the name of an allocated range"):
+        small(**private(reservedIpRange="10.60.0.0/29"))
 
 
 @pytest.mark.parametrize(

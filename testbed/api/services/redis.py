@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import re
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
+
 from testbed.api import masks
 from testbed.api.call import PRINTERS, Answer, Call, serves
 from testbed.api.clock import timestamp
 from testbed.api.discovery import Json
 from testbed.api.longrunning import LongRunning, common_metadata
 from testbed.api.services import located
+from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import CODES, FailedPrecondition, InvalidArgument
 from testbed.fabric.addressing import redis_host
 from testbed.model.base import segment
 from testbed.model.places import zones
+from testbed.model.private_services import GOOGLE
+from testbed.model.private_services_checks import NOT_ENABLED, OTHER_PROJECT
 from testbed.model.projects import project_number
-from testbed.model.redis import PORT
+from testbed.model.redis import PORT, TLS_PORT
 
 API = "redis.v1"
 KIND = "redis.instances"
 NETWORKS = "compute.networks"
+CONNECTIONS = "servicenetworking.connections"
 MUTABLE = frozenset({"displayName", "labels", "memorySizeGb", "redisConfigs", "authEnabled", "maintenancePolicy"})
 """What an update may change, of what is built."""
 _ID = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -48,7 +55,13 @@ def create(call: Call) -> Answer:
         raise InvalidResource(("memorySizeGb",), None, "memorySizeGb is required.")
     project = segment(name, "projects")
     network = call.body.get("authorizedNetwork") or f"projects/{project}/global/networks/default"
-    return _submit(call, name, {**call.body, "name": name, "authorizedNetwork": _known(call, network, project)})
+    private = call.body.get("connectMode") == "PRIVATE_SERVICE_ACCESS"
+    full = _known(call, network, project, shared=private)
+    fails: Json = {}
+    connection = call.plane.find(CONNECTIONS, f"{full}/{GOOGLE}")
+    if private and (connection is None or call.plane.phase(connection) == "CREATING"):
+        fails = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": NOT_ENABLED}}
+    return _submit(call, name, {**call.body, "name": name, "authorizedNetwork": full}, fails)
 
 
 @serves(API, "projects.locations.instances.patch")
@@ -105,8 +118,8 @@ def location(call: Call) -> Json:
     return located.location(project, located.region_of(f"locations/{region}"))
 
 
-def _submit(call: Call, name: str, body: Json) -> Answer:
-    """Accept a body.
+def _submit(call: Call, name: str, body: Json, fails: Json | None = None) -> Answer:
+    """Accept a body, with what its operation is known to end with.
 
     Raises:
         InvalidArgument: Google, or what is built, has no such instance.
@@ -120,11 +133,12 @@ def _submit(call: Call, name: str, body: Json) -> Answer:
         key: value for key, value in body.items() if not (isinstance(value, str) and value.endswith("_UNSPECIFIED"))
     }
     resolved = call.plane.resolve(KIND, settled, call.scope(segment(name, "projects"), region=region))
-    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, resolved),)))
+    changes = () if fails else (Change(KIND, name, resolved),)
+    return call.plane.submit(call.operation(KIND, name, changes=changes, facts=fails or {}))
 
 
-def _known(call: Call, network: str, project: str) -> str:
-    """A network that an instance can be authorized for.
+def _known(call: Call, network: str, project: str, *, shared: bool) -> str:
+    """A network that an instance can be authorized for: of another project only with a private connection (4.9.6).
 
     Raises:
         InvalidResource: in Google's words, as users have reported them (terraform-provider-google 1571,
@@ -135,9 +149,10 @@ def _known(call: Call, network: str, project: str) -> str:
     if match is None:
         text = "invalid authorized_network format, value should be full path to network resource"
         raise InvalidResource(path, network, text)
-    if match[1] not in {project, str(project_number(project))}:
-        raise InvalidResource(path, network, "authorized_network must exist in the same project as redis instance")
-    full = f"projects/{project}/global/networks/{network.rpartition('/')[2]}"
+    owner = id_of(call.plane, match[1])
+    if owner != project and not shared:
+        raise InvalidResource(path, network, OTHER_PROJECT)
+    full = f"projects/{owner}/global/networks/{network.rpartition('/')[2]}"
     if call.plane.find(NETWORKS, full) is None:
         raise InvalidResource(path, network, "Network name is not valid. Specify a valid name and try again.")
     return full
@@ -158,9 +173,23 @@ def view(plane: ControlPlane, record: Record) -> Json:
             f"serviceAccount:service-{project_number(project)}@cloud-redis.iam.gserviceaccount.com"
         ),
     }  # fmt: skip
-    if cidr := plane.running.addresses.get(f"{record.name}/range"):
-        result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": PORT}
+    running, encrypted = plane.running, result["transitEncryptionMode"] == "SERVER_AUTHENTICATION"
+    if cidr := running.addresses.get(f"{record.name}/range"):
+        result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": TLS_PORT if encrypted else PORT}
+    if encrypted and (shown := running.certificates.get(record.name)):
+        result["serverCaCerts"] = [_certificate(shown.ca)]
     return result
+
+
+def _certificate(pem: str) -> Json:
+    """A CA's certificate, and what it says of itself."""
+    made = x509.load_pem_x509_certificate(pem.encode())
+    return {
+        "serialNumber": str(made.serial_number), "cert": pem,
+        "sha1Fingerprint": made.fingerprint(SHA1()).hex(),  # noqa: S303 - Google's field
+        "createTime": timestamp(made.not_valid_before_utc.timestamp()),
+        "expireTime": timestamp(made.not_valid_after_utc.timestamp()),
+    }  # fmt: skip
 
 
 PRINTERS[API] = LongRunning(

@@ -1,11 +1,13 @@
 """Service Networking v1: private connections between a network and Google's services (behaviour 4.9.3).
 
-They are kept; no service of the testbed uses one yet, so there is no peering and no packet that goes by it.
+Redis instances are reached by those of Google's own service; any other's producer network stays empty.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import Any
 
 from testbed.api.call import PRINTERS, Answer, Call, serves
@@ -15,16 +17,24 @@ from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import CODES, FailedPrecondition, InvalidArgument, NotFound
 from testbed.model.base import last, segment
+from testbed.model.private_services import GOOGLE
 from testbed.model.projects import project_number
 
 API = "servicenetworking.v1"
+REDIS = "redis.instances"
 KIND = "servicenetworking.connections"
 NETWORKS = "compute.networks"
 RANGES = "compute.globalAddresses"
+EXCHANGED = frozenset({"exportCustomRoutes", "importCustomRoutes"})
 MODIFIED = "Cannot modify allocated ranges in CreateConnection. Please use UpdateConnection."
 """What the creation of a connection that is there with other ranges ends with (terraform-provider-google 3294)."""
+IN_USE = (
+    "Failed to delete connection; Producer services (e.g. CloudSQL, Cloud Memstore, etc.) are still using this"
+    " connection."
+)
+"""What a deletion ends with as long as there are instances (as users report it)."""
 _NETWORK = re.compile(r"projects/([^/]+)/global/networks/([^/]+)")
 
 
@@ -35,7 +45,7 @@ def create(call: Call) -> Answer:
     name, ranges = f"{network}/{service}", call.body.get("reservedPeeringRanges", [])
     known = call.plane.find(KIND, name)
     ranges = ranges or (known.body["reservedPeeringRanges"] if known else [])
-    body = _body(call, network, service, ranges)
+    body = _body(call, network, service, ranges) | _flags(known)
     fails: dict[str, Any] = {}
     if known and known.body["reservedPeeringRanges"] != ranges:
         fails = {"fails": {"code": 9, "message": MODIFIED}}
@@ -48,7 +58,7 @@ def patch(call: Call) -> Answer:
     """Change the ranges of a connection.
 
     Raises:
-        FailedPrecondition: one is taken away, without force.
+        FailedPrecondition: one is taken away, without force; or an instance has an address of it (our choice).
     """
     record, ranges = _connection(call, call.body.get("network", "")), call.body.get("reservedPeeringRanges", [])
     removed = set(record.body["reservedPeeringRanges"]) - set(ranges)
@@ -56,15 +66,21 @@ def patch(call: Call) -> Answer:
         raise FailedPrecondition(
             f"The allocated ranges {', '.join(sorted(removed))} would be removed; that needs the force flag."
         )
-    body = _body(call, record.body["network"], record.body["service"], ranges)
+    for name in removed:
+        if users := list(_users(call.plane, record, name)):
+            raise FailedPrecondition(f"The allocated range {name} is used by {users[0]}.")
+    body = _body(call, record.body["network"], record.body["service"], ranges) | _flags(record)
     return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, body),)))
 
 
 @serves(API, "services.connections.deleteConnection")
 def delete(call: Call) -> Answer:
-    """Take a connection away."""
+    """Take a connection away that no instance uses."""
     record = _connection(call, call.body.get("consumerNetwork", ""))
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    used = any(_users(call.plane, record))
+    fails: Json = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": IN_USE}} if used else {}
+    changes = () if used else (Change(KIND, record.name, None),)
+    return call.plane.submit(call.operation(KIND, record.name, changes=changes, facts=fails))
 
 
 @serves(API, "services.connections.list")
@@ -112,10 +128,33 @@ def _body(call: Call, network: str, service: str, ranges: list[str]) -> Json:
     if not ranges:
         raise InvalidArgument("At least one allocated range is required (reservedPeeringRanges).")
     for name in ranges:
-        record = call.plane.find(RANGES, f"projects/{segment(network, 'projects')}/global/addresses/{name}")
+        record = call.plane.find(RANGES, f"{_addresses(network)}/{name}")
         if record is None or record.body.get("purpose") != "VPC_PEERING" or record.body.get("network") != network:
             raise InvalidArgument(f"'{name}' is no range of {network} that is allocated for VPC_PEERING.")
     return {"network": network, "service": service, "reservedPeeringRanges": ranges}
+
+
+def _flags(record: Record | None) -> Json:
+    """What the network's side of the peering exchanges besides subnet routes (`compute.networks.updatePeering`)."""
+    return {key: value for key, value in record.body.items() if key in EXCHANGED} if record else {}
+
+
+def _users(plane: ControlPlane, record: Record, name: str | None = None) -> Iterator[str]:
+    """The instances behind a connection: all of them, or those with an address of one of its ranges."""
+    cidr = plane.get(RANGES, f"{_addresses(record.body['network'])}/{name}").body if name else None
+    for redis in plane.list(REDIS):
+        private = redis.body.get("connectMode") == "PRIVATE_SERVICE_ACCESS"
+        if private and f"{redis.body['authorizedNetwork']}/{GOOGLE}" == record.name:
+            has = plane.running.addresses.get(f"{redis.name}/range")
+            inside = (
+                cidr and has and IPv4Network(has).subnet_of(IPv4Network(f"{cidr['address']}/{cidr['prefixLength']}"))
+            )
+            if cidr is None or inside or redis.body.get("reservedIpRange") == name:
+                yield redis.name
+
+
+def _addresses(network: str) -> str:
+    return f"projects/{segment(network, 'projects')}/global/addresses"
 
 
 def _connection(call: Call, network: str) -> Record:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from ipaddress import IPv4Network
 from typing import Literal
 
+from testbed.fabric import producers
 from testbed.fabric.oracle.cloud import Cloud, within
 from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
@@ -82,19 +83,20 @@ def _survivors(equal: list[Way]) -> list[Way]:
 def _subnets(cloud: Cloud, network: str) -> Iterator[Way]:
     """The network's own subnets, and those of its direct peers (behaviour 4.5.2, 4.5.4)."""
     yield from (Way(cidr, network, "NETWORK") for cidr in cloud.topology.ranges_of(network))
-    for (mine, theirs), sides in active(cloud.topology.compute.networks).items():
+    for (mine, theirs), sides in active(cloud.topology.networks).items():
         if mine == network:
-            for route in offered(cloud.topology, theirs, sides.theirs, sides.mine):
+            further = producers.ranges(cloud.topology, cloud.running, theirs)
+            for route in offered(cloud.topology, theirs, sides.theirs, sides.mine, further):
                 if route.type == "SUBNET_PEERING_ROUTE" and route.imported:
                     yield Way(route.range, theirs, "NETWORK")
 
 
 def _static(cloud: Cloud, network: str) -> Iterator[Way]:
     """The default route, static routes, and those that a peer exports and this network imports (behaviour 4.5.3)."""
-    for owner in cloud.topology.compute.networks:
+    for owner in cloud.topology.networks:
         if owner.full_name == network:
             yield from _default(owner)
-    peers = active(cloud.topology.compute.networks)
+    peers = active(cloud.topology.networks)
     for route in cloud.topology.compute.routes:
         if route.network == network:
             yield _of(cloud, route, Origin.LOCAL)

@@ -33,8 +33,8 @@ def view(plane: ControlPlane, record: Record) -> Json:
     result: Json = {"selfLinkWithId": url(f"{record.name.rpartition('/')[0]}/{resource_id(record)}")}
     if subnets := of_network(plane, record.name):
         result["subnetworks"] = [url(subnet.name) for subnet in subnets]
-    if record.body.get("peerings"):
-        result["peerings"] = peerings.view(plane, record)
+    if found := peerings.view(plane, record):
+        result["peerings"] = found
     if legacy := record.body.get("IPv4Range"):
         result["gatewayIPv4"] = str(IPv4Network(legacy)[1])
     return result

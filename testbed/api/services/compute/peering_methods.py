@@ -11,9 +11,11 @@ from testbed.api.services.compute import peerings
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import url
 from testbed.api.services.compute.networks import NETWORKS
+from testbed.control.operations import Change
 from testbed.control.plane import InvalidResource
 from testbed.control.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.fabric.producers import ranges
 from testbed.model.peering import active, offered
 
 
@@ -32,7 +34,7 @@ def add(call: Call) -> Answer:
         if not given.get(field):
             raise InvalidResource(("networkPeering", field), "", "A value must be given.")
     known = _of(record)
-    if given["name"] in {peering["name"] for peering in known}:
+    if given["name"] in {peering["name"] for peering in (*known, *peerings.view(call.plane, record))}:
         message = f"There is a peering '{given['name']}' of network '{record.name}' already."  # our words
         raise AlreadyExists(message, reason="alreadyExists")
     return _change(call, record, [*known, {**peerings.DEFAULTS, **given}], "addPeering")
@@ -43,6 +45,10 @@ def update(call: Call) -> Answer:
     """Change what a peering exchanges."""
     record = NETWORKS.settled(call)
     given = call.body.get("networkPeering", {})
+    if connection := _connection(call, record, given.get("name", "")):
+        flags = {key: given[key] for key in ("exportCustomRoutes", "importCustomRoutes") if key in given}
+        changes = (Change(peerings.CONNECTIONS, connection.name, {**connection.body, **flags}),)
+        return call.plane.submit(NETWORKS.operation(call, record.name, changes, "updatePeering"))
     old = _named(record, given.get("name", ""))
     changed = [{**one, **given, "network": one["network"]} if one is old else one for one in _of(record)]
     return _change(call, record, changed, "updatePeering")
@@ -50,8 +56,14 @@ def update(call: Call) -> Answer:
 
 @serves(API, "networks.removePeering")
 def remove(call: Call) -> Answer:
-    """Remove this side of a peering: no packet passes any more."""
+    """Remove this side of a peering: no packet passes any more.
+
+    Raises:
+        FailedPrecondition: it is the peering of a private connection, which has a deletion of its own (our choice).
+    """
     record = NETWORKS.settled(call)
+    if _connection(call, record, call.body.get("name", "")):
+        raise FailedPrecondition(f"The peering '{call.body['name']}' is removed with its private connection.")
     old = _named(record, call.body.get("name", ""))
     return _change(call, record, [one for one in _of(record) if one is not old], "removePeering")
 
@@ -60,14 +72,16 @@ def remove(call: Call) -> Answer:
 def routes(call: Call) -> Json:
     """The routes that a peering brings (INCOMING) or offers to the other side (OUTGOING)."""
     record = NETWORKS.record(call)
-    peering = _named(record, call.text("peeringName"))
+    connection = _connection(call, record, call.text("peeringName"))
+    peer = peerings.of_connection(connection).producer if connection else ""
+    peer = peer or _named(record, call.text("peeringName"))["network"]
     direction = call.text("direction")
     if direction not in {"INCOMING", "OUTGOING"}:
         raise InvalidArgument("Invalid value for field 'direction': must be INCOMING or OUTGOING.")
     topology = call.plane.topology()
     found: list[Json] = []
-    if sides := active(topology.compute.networks).get((record.name, peering["network"])):
-        inwards = offered(topology, peering["network"], sides.theirs, sides.mine)
+    if sides := active(topology.networks).get((record.name, peer)):
+        inwards = offered(topology, peer, sides.theirs, sides.mine, ranges(topology, call.plane.running, peer))
         outwards = offered(topology, record.name, sides.mine, sides.theirs)
         found = [
             {"destRange": one.range, "type": one.type, "priority": one.priority, "imported": one.imported}
@@ -81,6 +95,12 @@ def routes(call: Call) -> Json:
     link = url(f"{record.name}/listPeeringRoutes")
     answer: Json = {"kind": "compute#exchangedPeeringRoutesList", "id": record.name, "selfLink": link}
     return {**answer, **page.answer("items")}
+
+
+def _connection(call: Call, record: Record, name: str) -> Record | None:
+    """The private connection whose peering has a name."""
+    found = peerings.connections(call.plane, record)
+    return next((one for one in found if peerings.of_connection(one).peering.name == name), None)
 
 
 def _of(record: Record) -> list[Json]:

@@ -7,8 +7,12 @@ from testbed.api.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
+from testbed.model.base import Defaults, segment
+from testbed.model.network import DEFAULT_MTU
+from testbed.model.private_services import Connection
 
 KIND = "compute.networks"
+CONNECTIONS = "servicenetworking.connections"
 DEFAULTS: Json = {
     "autoCreateRoutes": True, "exchangeSubnetRoutes": True, "exportCustomRoutes": False, "importCustomRoutes": False,
     "exportSubnetRoutesWithPublicIp": True, "importSubnetRoutesWithPublicIp": False, "stackType": "IPV4_ONLY",
@@ -19,18 +23,41 @@ DEFAULTS: Json = {
 
 def view(plane: ControlPlane, record: Record) -> list[Json]:
     """The peerings of a network with their states, which depend on the other side (behaviour 4.5.1)."""
-    return [_with_state(plane, record, peering) for peering in record.body["peerings"]]
+    own = [_with_state(plane, record, peering) for peering in record.body.get("peerings", ())]
+    return own + [_private(record, connection) for connection in connections(plane, record)]
+
+
+def connections(plane: ControlPlane, record: Record) -> list[Record]:
+    """The private connections of a network: each is a peering with a producer's network (behaviour 4.9.3)."""
+    return [one for one in plane.list(CONNECTIONS, f"{record.name}/services/") if one.effective is not None]
+
+
+def of_connection(connection: Record) -> Connection:
+    """A private connection as packets know it."""
+    known = Defaults(segment(connection.body["network"], "projects"), lenient=True)
+    return Connection.model_validate(connection.body, context=known)
+
+
+def _private(record: Record, connection: Record) -> Json:
+    """The peering of a private connection: the producer's side is there as long as it is."""
+    made = of_connection(connection).peering
+    body = {**DEFAULTS, **made.model_dump(mode="json", by_alias=True)}
+    return _shown(record, body, "ACTIVE") | {"peerMtu": record.body.get("mtu", DEFAULT_MTU)}
 
 
 def _with_state(plane: ControlPlane, record: Record, peering: Json) -> Json:
     other = plane.find(KIND, peering["network"])
     theirs = other.body.get("peerings", ()) if other else ()
     active = any(one["network"] == record.name for one in theirs)
-    details = "Connected." if active else "Waiting for peer network to connect."  # recalled
-    result = {
-        **peering, "network": url(peering["network"]), "state": "ACTIVE" if active else "INACTIVE",
+    result = _shown(record, peering, "ACTIVE" if active else "INACTIVE")
+    if other is not None and active:
+        result["peerMtu"] = other.body.get("mtu", DEFAULT_MTU)
+    return result
+
+
+def _shown(record: Record, peering: Json, state: str) -> Json:
+    details = "Connected." if state == "ACTIVE" else "Waiting for peer network to connect."  # recalled
+    return {
+        **peering, "network": url(peering["network"]), "state": state,
         "stateDetails": f"[{compute_timestamp(record.updated)}]: {details}",
     }  # fmt: skip
-    if other is not None and active:
-        result["peerMtu"] = other.body.get("mtu", 1460)
-    return result

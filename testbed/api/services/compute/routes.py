@@ -14,6 +14,7 @@ from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import InvalidArgument
+from testbed.fabric.producers import ranges
 from testbed.model.base import segment
 from testbed.model.network import DEFAULT_INTERNET_GATEWAY, DEFAULT_ROUTE_PRIORITY
 from testbed.model.peering import active, offered
@@ -69,10 +70,11 @@ def default_route(network: Record) -> Record | None:
 
 def _imported(plane: ControlPlane, project: str) -> Iterator[Record]:
     topology = plane.topology()
-    for (mine, theirs), sides in active(topology.compute.networks).items():
-        if segment(mine, "projects") != project:
+    for (mine, theirs), sides in active(topology.networks).items():
+        if segment(mine, "projects") != project or plane.find(NETWORKS, mine) is None:  # a producer's
             continue
-        for route in offered(topology, theirs, sides.theirs, sides.mine):
+        further = ranges(topology, plane.running, theirs)
+        for route in offered(topology, theirs, sides.theirs, sides.mine, further):
             if route.imported:
                 body = {
                     "network": url(mine), "destRange": route.range, "priority": route.priority,

@@ -1,0 +1,42 @@
+"""The networks of producers, in which Redis instances are (behaviour 4.9).
+
+One with direct peering has a network of its own; those of a private connection are in the connection's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.fabric import managed_rules, node_specs
+from testbed.fabric.addressing import redis_host
+from testbed.fabric.firewall import Nic
+from testbed.fabric.given_names import producer
+from testbed.fabric.plan import Node
+from testbed.fabric.running import Running
+from testbed.fabric.vpc import Vpc
+from testbed.fabric.wiring import Wiring
+from testbed.model.topology import Topology
+
+
+def ranges(topology: Topology, running: Running, network: str) -> list[str]:
+    """The ranges of the instances behind a private connection, by its producer's network; none of any other network."""
+    found = ((redis, topology.connection(redis)) for redis in topology.redis.instances)
+    keys = (f"{one.full_name}/range" for one, connection in found if connection and connection.producer == network)
+    return [running.addresses[key] for key in keys if key in running.addresses]
+
+
+def place(topology: Topology, running: Running, wiring: Wiring, vpcs: dict[str, Vpc]) -> Iterator[Node]:
+    """Attach all Redis instances; the networks of private connections are there, their peerings come later."""
+    for redis in topology.redis.instances:
+        name, cidr = redis.full_name, running.addresses[f"{redis.full_name}/range"]
+        if (connection := topology.connection(redis)) is not None:
+            vpc = vpcs[connection.producer]
+        else:
+            consumer = vpcs[redis.authorized_network]
+            vpc = vpcs[name] = Vpc.begin(wiring, running.name(producer(name)), consumer.mtu, [cidr])
+            consumer.peer(vpc, topology.ranges_of(redis.authorized_network), [cidr])
+        node, rule = running.name(name), managed_rules.for_redis(redis.port)
+        vpc.attach(wiring.node(node), "eth0", Nic(redis_host(cidr), frozenset(rule.target_tags)), cidr)
+        if rule not in vpc.rules:
+            vpc.rules.append(rule)
+        yield node_specs.redis(redis, node, running.auth_strings.get(name), running.certificates.get(name))
