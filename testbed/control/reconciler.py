@@ -13,9 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.control import connectors, firewall_log
+from testbed.control import connectors, firewall_log, frame
 from testbed.control.allotment import allot
 from testbed.control.configuration import run_roles, unconfigured
+from testbed.control.delivery import deliver
 from testbed.control.health import INTERVAL, HealthChecker, ended
 from testbed.control.lock import LOAD, holder
 from testbed.control.progress import Progress, Report, silent
@@ -25,7 +26,7 @@ from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.given_names import google, region
 from testbed.fabric.naming import host_name
-from testbed.fabric.plan import Namespace, Node, Plan
+from testbed.fabric.plan import Node, Plan
 from testbed.fabric.running import Health, Running
 from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply, reroute
@@ -133,7 +134,7 @@ class Reconciler:
         plan = self._plan(topology)
         known = self._made
         self._made = None
-        if not again and known is not None and known[0] == self.store.revision and _same_frame(known[1], plan):
+        if not again and known is not None and known[0] == self.store.revision and frame.same(known[1], plan):
             self._adjust(known[1], plan)
         else:
             self._advance(topology, plan, outcome, again)
@@ -161,7 +162,8 @@ class Reconciler:
         changed = [space for space in new.namespaces if before[space.name] != space]
         pids = self.store.processes()
         for space in changed:
-            adjust(before[space.name], space, _path(new, space, pids))
+            adjust(before[space.name], space, frame.path(new, space, pids))
+        deliver(self.store, self.nodes, new.nodes, pids)
 
     def forget(self) -> None:
         """Look at everything the next time: nodes have ended."""
@@ -203,7 +205,7 @@ class Reconciler:
     def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
         """Where each namespace of a plan is found."""
         pids = {name: node.pid for name, node in running.items()}
-        return {space.name: _path(plan, space, pids) for space in plan.namespaces}
+        return {space.name: frame.path(plan, space, pids) for space in plan.namespaces}
 
     # -- before anything is changed -------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Reconciler:
             AlreadyExists: if somebody else's namespace or container has a name that is needed.
         """
         images = self.images.ensure({node.image for node in plan.nodes})
-        for name in sorted(set(namespace.names()) & _segments(plan) - self.store.recorded("namespace")):
+        for name in sorted(set(namespace.names()) & frame.segments(plan) - self.store.recorded("namespace")):
             raise AlreadyExists(
                 f"a network namespace {name} exists that this testbed did not make",
                 hint=f"remove it (ip netns delete {name}), or give the testbed another name",
@@ -238,7 +240,7 @@ class Reconciler:
     # -- making ---------------------------------------------------------------------------------------------------
 
     def _make_namespaces(self, plan: Plan) -> None:
-        wanted = _segments(plan)
+        wanted = frame.segments(plan)
         namespace.delete(*namespace.unfinished(*wanted))
         missing = sorted(wanted - set(namespace.names()))
         self.store.record("namespace", *missing)
@@ -288,6 +290,7 @@ class Reconciler:
     def _wire(self, plan: Plan, running: Mapping[str, RunningNode]) -> list[Change]:
         changes = apply(plan, self.paths(plan, running))
         self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
+        deliver(self.store, self.nodes, plan.nodes, {name: node.pid for name, node in running.items()})
         return changes
 
     def _reroute(self, topology: Topology, plan: Plan) -> None:
@@ -320,7 +323,7 @@ class Reconciler:
             return run_roles(store, nodes, running, self.report, stop=stop)
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
-        stale = self.store.recorded("namespace") - _segments(plan)
+        stale = self.store.recorded("namespace") - frame.segments(plan)
         namespace.delete(*sorted(stale))
         self.store.strike("namespace", *stale)
 
@@ -378,22 +381,3 @@ class Reconciler:
         if outcome.failed and (healthy := self.store.topology) is not None:
             self.store.forget_connectors(outcome.failed)
             self.rewire(healthy)
-
-
-def _same_frame(old: Plan, new: Plan) -> bool:
-    """Whether two plans have the same nodes and namespaces, wired alike: they differ in what is inside, at the most."""
-
-    def wiring(plan: Plan) -> dict[str, object]:
-        return {space.name: (space.node, space.loopback, space.tunnels, space.sysctls) for space in plan.namespaces}
-
-    return old.nodes == new.nodes and set(old.veths) == set(new.veths) and wiring(old) == wiring(new)
-
-
-def _path(plan: Plan, space: Namespace, pids: Mapping[str, int]) -> str:
-    """Where a namespace is found: that of a node by its process."""
-    return f"/proc/{pids[space.name]}/ns/net" if space.node else namespace.segment(plan.testbed, space.name)
-
-
-def _segments(plan: Plan) -> set[str]:
-    """The names on the host of the namespaces that are ours to make."""
-    return {host_name(plan.testbed, space.name) for space in plan.namespaces if not space.node}

@@ -35,6 +35,7 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS addresses (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS auth_strings (instance TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS configured (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS delivered (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS connectors (name TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL,
                                            serial INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
@@ -359,6 +360,14 @@ class Store:
     def set_configured(self, digests: Mapping[str, str]) -> None:
         """Write down what nodes have been configured with."""
         self._db.executemany("INSERT OR REPLACE INTO configured VALUES (?, ?)", digests.items())
+
+    def delivered(self) -> dict[str, str]:
+        """By node: a digest of the files that it has taken up last."""
+        return dict(self._db.execute("SELECT node, digest FROM delivered"))
+
+    def set_delivered(self, node: str, digest: str) -> None:
+        """Write down what files a node has taken up."""
+        self._db.execute("INSERT OR REPLACE INTO delivered VALUES (?, ?)", (node, digest))
 
     def export(self) -> dict[str, Any]:
         """What a person may see of the state: everything but secrets."""

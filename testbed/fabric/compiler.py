@@ -11,8 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+<<<<<<< HEAD
 from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, producers, routes
 from testbed.fabric.addressing import inner_address, inner_share
+=======
+from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, routes
+from testbed.fabric.addressing import inner_address, inner_share, redis_host
+from testbed.fabric.dns import internal
+from testbed.fabric.dns.server import NameServer
+>>>>>>> 3f01b45 (A name server answers at 169.254.169.254: internal names of each network's VMs, and the public names of Google's APIs)
 from testbed.fabric.edge import PUBLIC_APIS, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
@@ -59,6 +66,8 @@ class _Compiler:
     nodes: list[Node] = field(default_factory=list)
     vpcs: dict[str, Vpc] = field(default_factory=dict)
     regions: dict[str, Region] = field(default_factory=dict)
+    seen: dict[Runtime, str | None] = field(default_factory=dict)
+    """The network whose names each runtime sees."""
 
     def plan(self) -> Plan:
         """Put the parts together, inside out."""
@@ -79,6 +88,7 @@ class _Compiler:
             self._connect(network, internet, connectors, index)
         self._front_end(internet)
         self._outside(internet, vpn)
+        self._name_server()
         learned = partial(bgp.learned, self.topology, self.running)
         routes.lay(self.topology, self.running, self.vpcs, internet, learned)
         for vpc in self.vpcs.values():
@@ -143,7 +153,8 @@ class _Compiler:
             node = next(self._nodes_of(workload))
             vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
-            self.nodes.append(node_specs.runtime(workload, node, self._environment(workload)))
+            project = internal.project_of(place.name)
+            self.nodes.append(node_specs.runtime(workload, node, self._environment(workload), internal.search(project)))
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -167,6 +178,7 @@ class _Compiler:
             for index, key in enumerate(given_names.runtimes(workload)):
                 node = self._name(key)
                 runtime = Runtime(node, self._address(node), workload.connector, workload.egress, place is not None)
+                self.seen[runtime] = self._network_of(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 if place is not None:
                     subnet = self.topology.subnetworks[place.subnetwork]
@@ -174,6 +186,24 @@ class _Compiler:
                     direct.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
                 task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
                 self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
+
+    def _name_server(self) -> None:
+        """Google's name server, for all networks and runtimes."""
+        if not self.topology.has_names:
+            return
+        server = NameServer.begin(self.topology, self.running, self.wiring)
+        for name, region in self.regions.items():
+            server.region(name, region, self.seen)
+        for network, vpc in ((one.full_name, self.vpcs[one.full_name]) for one in self.topology.compute.networks):
+            server.network(network, vpc)
+        self.nodes.append(server.node())
+
+    def _network_of(self, workload: Workload) -> str | None:
+        """The network whose names a runtime sees (behaviour 3.4)."""
+        if workload.direct is not None:
+            return self.topology.subnetworks[workload.direct.subnetwork].network
+        known = (one for one in self.topology.vpcaccess.connectors if one.name == workload.connector)
+        return next(map(self.topology.connector_network, known), None)
 
     def _environment(self, workload: Workload) -> dict[str, str]:
         """The environment of a workload, with secrets resolved."""

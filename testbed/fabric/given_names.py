@@ -59,6 +59,10 @@ def nat(router: str, name: str) -> str:
     return f"{router}/nats/{name}"
 
 
+NAME_SERVER = "google/dns"
+"""The key of the name server's node."""
+
+
 def producer(redis: str) -> str:
     """The key of the producer network that a Redis instance has for itself.
 
@@ -183,6 +187,8 @@ def _vpn(topology: Topology) -> Iterator[_Part]:
 
 
 def _segments(topology: Topology) -> Iterator[_Part]:
+    if topology.has_names:
+        yield _Part(NAME_SERVER, names.NAME_SERVER, "server", "google")
     for network in topology.compute.networks:
         project = segment(network.full_name, "projects")
         yield _Part(network.full_name, names.vpc_segment(network.name), "network", project)

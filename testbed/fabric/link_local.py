@@ -1,7 +1,7 @@
 """The metadata server's address, which every network and every region's infrastructure has in itself (behaviour 4.7.1).
 
 It is local where a NIC's packets come in first, so no route, tunnel or firewall rule can lead them elsewhere (behaviour
-4.2.1), and it is told of by nothing but /etc/hosts.  Who asks is known by the address that it asks from.  So what could
+4.2.1), and it is told of by /etc/hosts.  Who asks is known by the address that it asks from.  So what could
 not be answered there is dropped, even from devices by which packets of any source may come in (`Wiring.anti_spoofing`).
 """
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from testbed.fabric import link_local
 from testbed.fabric.bgp import Session
+from testbed.fabric.dns import internal
 from testbed.fabric.plan import Node
 from testbed.fabric.running import ConnectorInstance, ServerCertificate
 from testbed.model.compute import Instance
@@ -51,6 +52,7 @@ def vm(instance: Instance, node: str) -> Node:
         node, "vm", image, role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
         capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (), hosts=link_local.HOSTS,
+        search=internal.search(internal.project_of(instance.full_name), instance.zone),
     )  # fmt: skip
 
 
@@ -59,11 +61,14 @@ def host(given: Host, node: str, kind: str) -> Node:
     return Node(node, kind, given.image)
 
 
-def runtime(workload: Workload, node: str, environment: Mapping[str, str]) -> Node:
+def runtime(
+    workload: Workload, node: str, environment: Mapping[str, str], search: tuple[str, ...] = (internal.GOOGLE,)
+) -> Node:  # fmt: skip
     """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
     return Node(
         node, workload.kind, workload.image, workload.command, workload.entrypoint,
         MappingProxyType(dict(environment)), workload.source, memory=RUNTIME_MEMORY, hosts=link_local.HOSTS,
+        search=search,
     )  # fmt: skip
 
 

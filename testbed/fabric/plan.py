@@ -235,6 +235,13 @@ class Node:
     """The role's variables; they may be secret, so they never reach a command line, a log or the environment."""
     hosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Names for /etc/hosts: name to address."""
+    search: tuple[str, ...] | None = None
+    """The search domains of its resolver, which asks 169.254.169.254; None if it knows no name server."""
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What a program of the node serves: path to content.  It is there at the node's start, and may change."""
+    take_up: tuple[str, ...] = ()
+    """The command that puts new files, written beside the old ones as PATH.new, in their place and makes the program
+    take them up; it ends when that is done."""
 
 
 @dataclass(frozen=True, slots=True)

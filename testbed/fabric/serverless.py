@@ -8,11 +8,11 @@ as it does after any change; forwarded ones are hashed one by one and stay.)  A 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric import link_local
+from testbed.fabric import link_local, resolving
 from testbed.fabric.addressing import INNER, OUTER, inner_address, inner_share
 from testbed.fabric.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.fabric.naming import interface_name
@@ -103,6 +103,8 @@ class Region:
     front_ends: dict[str, str] = field(default_factory=dict)
     """Addresses of front ends, with the device that each is attached to."""
     runtimes: list[Runtime] = field(default_factory=list)
+    resolvers: dict[Runtime, tuple[str, Route]] = field(default_factory=dict)
+    """Which address of the name server each runtime asks, and the way there."""
     pairs: set[tuple[str, str]] = field(default_factory=set)
     """Outer addresses that speak the tunnel with each other: an instance's and a runtime's."""
 
@@ -139,6 +141,13 @@ class Region:
     def attach_front_end(self, node: Space, device: str, address: str, share: str) -> None:
         """Attach a front end, with the way to the runtimes."""
         self.front_ends[address] = self.wiring.attach(node, device, self.space, address, mtu=OUTER_MTU, routes=[share])
+
+    def resolve(self, runtime: Runtime, address: str, way: Route) -> None:
+        """Have the name server answer a runtime at one of its addresses: not by the tunnel, whatever it has of one."""
+        self.resolvers[runtime] = address, way
+        self.space.routes.add(way)
+        if runtime.connector is not None:
+            self.space.routes.add(replace(way, table=runtime.group))
 
     def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
         """Attach a runtime, and lay its tunnels."""
@@ -196,17 +205,33 @@ class Region:
             SHORT_SEGMENTS,
             f"-o {TUNNEL} -m set --match-set {runtimes} src -j ACCEPT",
             f"-o {device} -m set --match-set {direct} src -m set ! --match-set {internal} dst -j ACCEPT",
+            *(f"-o {port} -m conntrack --ctstate DNAT -j ACCEPT" for port in sorted(self._name_servers())),
         )
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [
             self.wiring.anti_spoofing(space, TUNNEL),
             Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
-            _source_nat(f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"),
+            _nat(
+                [f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"],
+                [*self._queries()],
+            ),
         ]  # fmt: skip
 
+    def _name_servers(self) -> set[str]:
+        """The devices that lead to the name server: there is one, if it is there."""
+        return {way.device for _, way in self.resolvers.values() if way.device is not None}
 
-def _source_nat(rule: str) -> Table:
-    return Table("nat", (Chain("POSTROUTING", "ACCEPT", (rule,)),))
+    def _queries(self) -> Iterator[str]:
+        """Translate what is asked of 169.254.169.254: the address says whose view is wanted."""
+        for address in sorted({address for address, _ in self.resolvers.values()}):
+            asking = self.space.set_of("hash:ip", (r.inner for r, (its, _) in self.resolvers.items() if its == address))
+            yield from resolving.translated(address, f"-m set --match-set {asking} src ")
+
+
+def _nat(post: Iterable[str], pre: Iterable[str] = ()) -> Table:
+    return Table("nat", (
+        *([Chain("PREROUTING", "ACCEPT", tuple(pre))] if pre else []), Chain("POSTROUTING", "ACCEPT", tuple(post)),
+    ))  # fmt: skip
 
 
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
@@ -235,5 +260,5 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
     )
     node.tables += [
         Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
-        _source_nat(f"-s {INNER} -o eth0 -j MASQUERADE"),
+        _nat([f"-s {INNER} -o eth0 -j MASQUERADE"]),
     ]  # fmt: skip

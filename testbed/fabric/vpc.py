@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from testbed.fabric import blocked, link_local, logged, tracking
+from testbed.fabric import blocked, link_local, logged, resolving, tracking
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.forwarding import RECEIVERS, SENDERS, Forwarding
 from testbed.fabric.naming import interface_name, set_name
@@ -83,6 +83,9 @@ class Vpc:
     classes: list[tuple[frozenset[str], str | None, Mark]] = field(default_factory=list)
     """Senders with routes of their own: addresses of NICs or the device of a peered network, and the packets' mark."""
 
+    name_server: tuple[str, str] | None = None
+    """The device that leads to the name server, and the address there that stands for this network."""
+
     @classmethod
     def begin(cls, wiring: Wiring, name: str, mtu: int, subnets: Iterable[str]) -> Vpc:
         """The segment of a network; what a subnet has no NIC for is dropped in silence (behaviour 4.3.7)."""
@@ -158,6 +161,7 @@ class Vpc:
             blocked.dhcp(nics, answers=True),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
+            *(resolving.passing(self.name_server[0]) if self.name_server else ()),
             sent,
             blocked.dhcp(nics),
             blocked.FROM_INTERNET,
@@ -165,6 +169,7 @@ class Vpc:
             *forwarding.passing(),
             *self._transit(),
             *self._google_from_outside(),
+            *([resolving.asking(self.name_server[0], interface_name(INTERNET))] if self.name_server else []),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
             *self._to_internet(space),
@@ -222,6 +227,7 @@ class Vpc:
 
     def _nat(self) -> Table:
         device = interface_name(INTERNET)
+        queries = resolving.translated(self.name_server[1]) if self.name_server else ()
         inbound = [
             f"-d {t.external}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {t.source}"
             for t in self.translations
@@ -231,5 +237,6 @@ class Vpc:
             for t in self.translations
         ]
         return Table("nat", (
-            Chain("PREROUTING", "ACCEPT", (*self._flows(), *inbound)), Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
+            Chain("PREROUTING", "ACCEPT", (*queries, *self._flows(), *inbound)),
+            Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
         ))  # fmt: skip

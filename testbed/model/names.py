@@ -9,6 +9,7 @@ from __future__ import annotations
 FRONT_END = "front-end"
 LOAD_GENERATOR = "load"
 INTERNET = "internet"
+NAME_SERVER = "dns"
 
 RESERVED = frozenset({FRONT_END, LOAD_GENERATOR, INTERNET, "lo", "all", "default", "tun0"})
 """The testbed's own nodes, segment and device, and what Linux lets no network device be called."""

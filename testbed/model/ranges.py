@@ -37,7 +37,10 @@ SERVERLESS = IPv4Network("35.199.224.0/19")
 HEALTH_CHECKS = _networks("35.191.0.0/16", "35.191.192.0/18", "130.211.0.0/22")
 """Where health-check probes come from (behaviour 2.1.6)."""
 
-SPECIAL_PATHS = (SERVERLESS, *_networks("35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20", "35.199.192.0/19"))
+CLOUD_DNS = IPv4Network("35.199.192.0/19")
+"""Where queries come from that Cloud DNS forwards into a network (behaviour 4.3.11)."""
+
+SPECIAL_PATHS = (SERVERLESS, *_networks("35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20"), CLOUD_DNS)
 """Ranges with special return paths, which no route overrides (behaviour 4.3.11): serverless, probes, IAP, DNS."""
 
 METADATA_SERVER = IPv4Address("169.254.169.254")

@@ -214,6 +214,11 @@ class Topology(Resource):
         names = {w.region for w in self.workloads if w.kind != "app-engine-flexible"}
         return tuple(sorted(names | {c.region for c in self.vpcaccess.connectors}))
 
+    @property
+    def has_names(self) -> bool:
+        """Whether there is somebody whom the name server answers."""
+        return bool(self.compute.networks or self.serverless_regions)
+
     @cached_property
     def networks(self) -> tuple[Network, ...]:
         """The networks, and those of producers, which private connections peer them with (behaviour 4.9.3)."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
+from testbed.model.ranges import METADATA_SERVER
 from testbed.nodes import tree, trust
 
 NAME = "dev.testbed.name"
@@ -24,6 +25,8 @@ USER = 1000
 WORKSPACE = PurePath("workspace")
 NO_DNS = "127.0.0.1"
 """Nothing listens there: a name that /etc/hosts does not have fails at once, rather than after the host's time-out."""
+NO_SEARCH = (".",)
+"""Lest Docker takes the host's search domains."""
 HOST_NAME_MAX = 64
 """Characters of a host name (sethostname(2))."""
 PROCESSES = 512
@@ -71,8 +74,8 @@ def spec_hash(node: Node, image: str, key: str) -> str:
     """A hash of everything that a node's container is made from: another hash means another container.
 
     `image` is the image's id.  The source counts with its content.  What Ansible configures does not count (`role`,
-    `variables`): that is done again to the same container.  The environment may hold secrets, which is why the hash is
-    keyed: without the key it does not even confirm a guess.
+    `variables`), nor do `files`: that is done again to the same container.  The environment may hold secrets, which is
+    why the hash is keyed: without the key it does not even confirm a guess.
 
     Raises:
         OSError: the source cannot be read.
@@ -90,7 +93,8 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "devices": sorted(node.devices),
         "memory": node.memory,
         "hosts": dict(node.hosts),
-        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, dict(trust.ENVIRONMENT)],
+        "search": node.search,
+        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, NO_SEARCH, dict(trust.ENVIRONMENT)],
     }
     secret = hashlib.sha256(key.encode()).digest()
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
@@ -109,7 +113,8 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "environment": {**trust.ENVIRONMENT, **node.environment},
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",
-        "dns": [NO_DNS],
+        "dns": [NO_DNS if node.search is None else str(METADATA_SERVER)],
+        "dns_search": list(node.search or NO_SEARCH),
         "cap_drop": ["ALL"],
         "cap_add": list(node.capabilities),
         "security_opt": ["no-new-privileges:true"],

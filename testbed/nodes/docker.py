@@ -26,7 +26,7 @@ from testbed.fabric.plan import Node
 from testbed.nodes import execute, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
-from testbed.nodes.tree import archive
+from testbed.nodes.tree import archive, packed
 
 WORKERS = 8
 """Containers that are started or removed at a time."""
@@ -100,6 +100,8 @@ class DockerNodes:
             if node.source:
                 with archive(Path(node.source), WORKSPACE, USER) as source:
                     container.put_archive("/", source)  # the image need not have the folder
+            if node.files:
+                container.put_archive("/", packed(node.files, USER))
             if self._ca is not None and self._ca.is_file():
                 self._trust(container, image, self._ca.read_bytes())
             container.start()
@@ -233,16 +235,15 @@ class DockerNodes:
         with engine_errors(f"Reading the log of {name}"):
             yield from container.logs(stream=True, follow=follow, tail="all" if tail is None else tail)
 
+    def put_files(self, name: str, files: Mapping[str, str]) -> None:
+        """Write files, whose folders are there, into a node; they belong to the node's user."""
+        with engine_errors(f"Writing files in {name}"):
+            self.container(name).put_archive("/", packed(files, USER))
+
     def put_file(self, name: str, folder: str, path: str, content: bytes) -> None:
         """Write a file (and the folders above it) below a folder of a node; it belongs to the node's user."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode, entry.mtime = len(content), 0o644, int(time.time())
-            entry.uid = entry.gid = USER
-            archive.addfile(entry, io.BytesIO(content))
         with engine_errors(f"Writing {path} in {name}"):
-            self.container(name).put_archive(folder, packed.getvalue())
+            self.container(name).put_archive(folder, packed({path: content}, USER))
 
     def fetch_file(self, name: str, path: str) -> bytes:
         """The content of a file in a node.

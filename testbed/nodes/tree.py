@@ -7,9 +7,11 @@ whoever checked the folder out do not count, so that the same source is the same
 from __future__ import annotations
 
 import hashlib
+import io
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO
@@ -80,6 +82,19 @@ def add(tar: tarfile.TarFile, folder: Path, prefix: PurePath = ROOT, owner: int 
                 tar.addfile(member, content)
         else:
             tar.addfile(member)
+
+
+def packed(files: Mapping[str, str | bytes], owner: int) -> bytes:
+    """Files, path to content, as a tar archive; they belong to user and group `owner`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for path, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            member = tarfile.TarInfo(path.removeprefix("/"))
+            member.size, member.mode, member.mtime = len(data), 0o644, int(time.time())
+            member.uid = member.gid = owner
+            tar.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A testbed of five nodes, for tests that start and stop many; and everything of a testbed that a host may show."""
+"""A testbed of six nodes, for tests that start and stop many; and everything of a testbed that a host may show."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_two_ups_at_once_then_down_twice(fresh: Program) -> None:
     both = [start(fresh, "up", topology) for _ in range(2)]
     said = sorted((process.communicate(timeout=60)[0] for process in both), key=lambda text: "waiting for" in text)
     assert [process.returncode for process in both] == [0, 0], said
-    assert "5 nodes started" in said[0]
+    assert "6 nodes started" in said[0]
     assert "waiting for another command (pid" in said[1]
     assert "nothing was changed" in said[1]
     works(fresh)

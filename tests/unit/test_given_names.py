@@ -14,7 +14,17 @@ from testbed.control.connectors import additions
 from testbed.control.store import Store
 from testbed.fabric.addressing import allocate
 from testbed.fabric.compiler import compile_topology
-from testbed.fabric.given_names import PREFIX, free_serial, give, google, internet_host, producer, runtime, site
+from testbed.fabric.given_names import (
+    NAME_SERVER,
+    PREFIX,
+    free_serial,
+    give,
+    google,
+    internet_host,
+    producer,
+    runtime,
+    site,
+)
 from testbed.fabric.plan import Plan
 from testbed.fabric.running import Running
 from testbed.model.topology import Topology
@@ -89,6 +99,7 @@ def test_everything_may_have_one_name() -> None:
         producer(f"{LOCATIONS}/us-central1/instances/web"): "vpc-redis-web",
         internet_host("web"): "web.host",
         site("web"): "site-web",
+        NAME_SERVER: "dns",
         site("web", "gateway"): "gw",
         site("web", "hosts/web"): "web.host-2",
         runtime(f"{LOCATIONS}/us-central1/services/web", 0): "web.run",

@@ -14,7 +14,7 @@ def test_it_has_no_node_and_no_port() -> None:
     made = plan(topology(compute=compute(
         networks=[network()], subnetworks=[subnet()], instances=[vm("on"), vm("off", status="TERMINATED")]
     )))  # fmt: skip
-    assert {node.name for node in made.nodes} == {"on"}
+    assert {node.name for node in made.nodes} == {"on", "dns"}
     assert "off" not in {one.name for one in made.namespaces}
     assert "off" not in {neighbour.device for neighbour in space(made, "vpc-vpc").neighbours}
 
