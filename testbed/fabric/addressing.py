@@ -16,12 +16,8 @@ from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance
 from testbed.model.base import last
 from testbed.model.names import FRONT_END, LOAD_GENERATOR, connector_node
-<<<<<<< HEAD
-from testbed.model.ranges import SERVERLESS, usable
-from testbed.model.redis import PREFIX as REDIS_PREFIX
-=======
 from testbed.model.ranges import CLOUD_DNS, SERVERLESS, usable
->>>>>>> 3f01b45 (A name server answers at 169.254.169.254: internal names of each network's VMs, and the public names of Google's APIs)
+from testbed.model.redis import PREFIX as REDIS_PREFIX
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
 
@@ -172,16 +168,13 @@ def _host_requests(
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
     yield from _tunnel_requests(topology)
-<<<<<<< HEAD
+    for place in (*(network.full_name for network in topology.compute.networks), *topology.serverless_regions):
+        yield _Request(name_server(place), "dns", CLOUD_DNS)
     yield from _redis_requests(topology)
 
 
 def _redis_requests(topology: Topology) -> Iterator[_Request]:
     """The /29 of each Redis instance: of an allocated range, if it is reached by a private connection (4.9.3)."""
-=======
-    for place in (*(network.full_name for network in topology.compute.networks), *topology.serverless_regions):
-        yield _Request(name_server(place), "dns", CLOUD_DNS)
->>>>>>> 3f01b45 (A name server answers at 169.254.169.254: internal names of each network's VMs, and the public names of Google's APIs)
     in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))
     allocated = {one.full_name: IPv4Network(one.range) for one in topology.compute.global_addresses}
     for redis in topology.redis.instances:

@@ -11,15 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-<<<<<<< HEAD
 from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, producers, routes
 from testbed.fabric.addressing import inner_address, inner_share
-=======
-from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, routes
-from testbed.fabric.addressing import inner_address, inner_share, redis_host
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
->>>>>>> 3f01b45 (A name server answers at 169.254.169.254: internal names of each network's VMs, and the public names of Google's APIs)
 from testbed.fabric.edge import PUBLIC_APIS, Edge
 from testbed.fabric.firewall import Nic
 from testbed.fabric.naming import interface_name
