@@ -28,6 +28,7 @@ from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.base import last
 from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
 from testbed.model.network import Network
+from testbed.model.outside import SiteFirewall
 from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
@@ -303,6 +304,17 @@ class _Compiler:
                 self.wiring.attach(self.wiring.node(name), "eth0", segment, host.address, mtu=LINK_MTU)
                 self.nodes.append(node_specs.host(host, name, "on-prem-host"))
             segment.tables.append(self.wiring.anti_spoofing(segment))
+            if site.firewall is not None:
+                segment.tables.append(_site_firewall(segment, site.firewall))
+
+
+def _site_firewall(segment: Space, firewall: SiteFirewall) -> Table:
+    """What comes into a site by its gateway has to be allowed (behaviour 4.11.4)."""
+    allowed = segment.set_of("hash:net", firewall.allowed_sources, purpose="allowed")
+    foreign = f"-m set ! --match-set {allowed} src -m comment --comment on-prem-firewall -j DROP"
+    rules = ("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+             *(f"-i {device} {foreign}" for device in sorted(segment.anywhere)))  # fmt: skip
+    return Table("filter", (Chain("FORWARD", "ACCEPT", rules),))
 
 
 def _identifier(connector: str) -> int:

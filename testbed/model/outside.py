@@ -88,6 +88,12 @@ class SiteBgp(Resource):
     """The site's range, unless others are given."""
 
 
+class SiteFirewall(Resource):
+    """The site's own firewall: who may open connections from behind its gateway; answers always come in."""
+
+    allowed_sources: tuple[Range, ...] = ()
+
+
 class Site(Resource):
     """An on-prem network behind a VPN gateway."""
 
@@ -97,6 +103,8 @@ class Site(Resource):
     range: Range
     gateway: VpnGateway
     bgp: SiteBgp | None = None
+    firewall: SiteFirewall | None = None
+    """Without one everything is let in (behaviour 4.11.4)."""
     hosts: tuple[Host, ...] = ()
 
     @model_validator(mode="after")

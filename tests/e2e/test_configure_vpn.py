@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.control.observation import handshake
 from testbed.fabric.plan import Node
 from testbed.kernel import namespace
 from testbed.kernel.command import run
+from tests.e2e.program import eventually
 from tests.e2e.test_configure import DEADLINE, Nodes, becomes
 
 OUTER = {"cloud": "198.51.100.2", "office": "198.51.100.3"}
@@ -138,3 +140,47 @@ def test_the_payload_s_mtu_is_that_of_the_cipher_that_the_peer_takes(gateways: N
     becomes(lambda: gateways.run("office", "ip", "link", "show", "ipsec0"), f"mtu {mtu} ")
     assert fits(gateways, mtu)
     assert not fits(gateways, mtu + 1)
+
+
+def fails(nodes: Nodes, status: str) -> None:
+    """The cloud's daemon says why there is no tunnel: what the API shows is made of its log."""
+
+    def said() -> str:
+        return str(handshake(nodes.containers["cloud"].logs().decode(), OUTER["office"]))
+
+    eventually(lambda: said() == status, within=60, what=status)
+    assert not answers(nodes)
+
+
+@pytest.mark.behaviour("4.10.3")
+def test_the_status_says_that_the_shared_secrets_differ(gateways: Nodes) -> None:
+    gateways.configure(*pair(office_secret="another secret"))
+    fails(gateways, "AUTHORIZATION_ERROR")
+
+
+@pytest.mark.behaviour("4.10.3", "4.10.4")
+def test_the_status_says_that_no_selector_was_acceptable(gateways: Nodes) -> None:
+    cloud = gateway("cloud", "office", "10.0.0.0/24", "172.16.0.0/24")
+    gateways.configure(cloud, gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20"))
+    fails(gateways, "NEGOTIATION_FAILURE")
+
+
+@pytest.mark.behaviour("4.10.3")
+def test_the_status_says_that_the_peer_is_silent(gateways: Nodes) -> None:
+    inside(gateways, "office", "ip", "link", "set", "wan", "down")
+    gateways.configure(pair()[0])
+    fails(gateways, "NO_INCOMING_PACKETS")
+
+
+@pytest.mark.behaviour("4.10.4")
+def test_only_what_the_selectors_cover_goes_through(gateways: Nodes) -> None:
+    """The other address of the office is behind the same peer, and nobody's selector has it."""
+    cloud = gateway("cloud", "office", "10.128.0.0/20", "192.168.10.0/24")
+    gateways.configure(cloud, gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20"))
+    comes_up(gateways)
+    for name, address in (("cloud", "10.8.0.1"), ("office", "192.168.11.1")):
+        inside(gateways, name, "ip", "address", "add", f"{address}/32", "dev", "lo")
+    for source, destination in (("10.8.0.1", INNER["office"]), (INNER["cloud"], "192.168.11.1")):
+        ping = ["ping", "-c1", "-W1", "-q", "-I", source, destination]
+        assert gateways.containers["cloud"].exec_run(ping).exit_code != 0
+    assert answers(gateways)
