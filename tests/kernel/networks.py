@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from itertools import combinations, count
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-from testbed.fabric.addressing import allocate, next_instance
+from testbed.fabric.addressing import allocate, next_instance, redis_host
 from testbed.fabric.given_names import interface, internet_host, runtimes
 from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.running import Health, Running
@@ -27,6 +28,8 @@ HOSTS = {"near": "203.0.113.10", "far": "203.0.113.77"}
 PORTS: dict[Protocol, Sequence[int | None]] = {
     "tcp": (22, 25, 80, 443, 8080), "udp": (53, 68, 80, 665, 5000), "icmp": (None,),
 }  # fmt: skip
+REDIS: dict[Protocol, Sequence[int | None]] = {"tcp": (6379, 6378, 80), "udp": (6379,), "icmp": (None,)}
+"""What Redis instances are asked by."""
 SPECS = (
     "all", "tcp", "udp", "icmp", "6", "17", "1", "tcp:80", "tcp:22-80", "tcp:443,tcp:8080", "udp:53", "udp:53-665",
     "udp:665-666", "tcp:80,udp,icmp", "tcp:25", "udp:68", "sctp:80", "esp,ah,ipip", "50",
@@ -87,6 +90,8 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     instances = [instance.full_name for instance in topology.compute.instances]
     keys = [*instances, *(f"{name}/external" for name in instances)]
     keys += [interface(key) for workload in topology.workloads if workload.direct for key in runtimes(workload)]
+    keys += [workload.name for workload, _ in topology.flexible]
+    caches = [running.addresses[f"{redis.full_name}/range"] for redis in topology.redis.instances]
     there = [running.addresses[key] for key in keys if key in running.addresses]
     numbers = count()
     for source in (*machines, *workloads, *hosts):
@@ -94,6 +99,10 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
             if hosts.get(source) != destination:
                 for protocol, ports in PORTS.items():
                     yield Flow(source, destination, protocol, ports[next(numbers) % len(ports)])
+        for cidr in caches:
+            for protocol, ports in REDIS.items():
+                yield from (Flow(source, redis_host(cidr), protocol, port) for port in ports)
+            yield Flow(source, str(IPv4Network(cidr)[4]), "tcp", REDIS["tcp"][0])  # nothing has that one
 
 
 @st.composite
@@ -130,9 +139,12 @@ def cases(draw: st.DrawFn) -> Case:
                 if "nextHopInstance" not in route or route["nextHopInstance"].startswith(network)
             ],
             "routers": [router for name in names for router in draw(_routers(name))],
+            "globalAddresses": _allocated(names),
             **draw(policies(names)),
         },
         "vpcaccess": {"connectors": connectors},
+        "appengine": {"application": {"id": "p", "locationId": "us-central"}, "versions": draw(_flexible(names))},
+        **draw(_redis(names)),
         "run": {"services": [*_services(connectors), *draw(_direct(names))]},
         "internet": {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]},
     }
@@ -265,6 +277,51 @@ def _direct(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
     return [
         _service(f"direct{index}", {"networkInterfaces": [{"network": network, "tags": tags}], "egress": egress})
         for index, (network, egress, tags) in enumerate(draw(st.lists(kinds, max_size=3)))
+    ]
+
+
+@st.composite
+def _flexible(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
+    """Up to two versions in the flexible environment, with a tag of their own or another."""
+    places = draw(st.lists(st.tuples(st.sampled_from(names), st.sampled_from((None, *TAGS))), max_size=2))
+    return [
+        {
+            "name": f"apps/p/services/flexible{index}/versions/v1", "env": "flexible",
+            "deployment": {"zip": {"sourceUrl": "."}},
+            "network": {"name": network, "subnetworkName": network, **({"instanceTag": tag} if tag else {})},
+        }
+        for index, (network, tag) in enumerate(places)
+    ]  # fmt: skip
+
+
+@st.composite
+def _redis(draw: st.DrawFn, names: Sequence[str]) -> Data:
+    """Up to three Redis instances, and the private connections that they need."""
+    kinds = st.tuples(st.sampled_from(names), st.booleans(), st.booleans())
+    instances = [
+        {
+            "name": f"cache{index}", "authorizedNetwork": network,
+            "connectMode": "PRIVATE_SERVICE_ACCESS" if private else "DIRECT_PEERING",
+            "transitEncryptionMode": "SERVER_AUTHENTICATION" if secure else "DISABLED",
+        }
+        for index, (network, private, secure) in enumerate(draw(st.lists(kinds, max_size=3)))
+    ]  # fmt: skip
+    private = {one["authorizedNetwork"] for one in instances if one["connectMode"] == "PRIVATE_SERVICE_ACCESS"}
+    connections = [
+        {
+            "network": name, "reservedPeeringRanges": [f"services-{name}"],
+            "exportCustomRoutes": draw(st.booleans()), "importCustomRoutes": draw(st.booleans()),
+        }
+        for name in sorted(private)
+    ]  # fmt: skip
+    return {"redis": {"instances": instances}, "servicenetworking": {"connections": connections}}
+
+
+def _allocated(names: Sequence[str]) -> list[Data]:
+    """A range for services in each network."""
+    return [
+        {"name": f"services-{name}", "network": name, "address": f"10.6{index}.0.0", "prefixLength": 24}
+        for index, name in enumerate(names)
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -31,9 +31,10 @@ from testbed.model.base import last
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET, vpc_segment
 from testbed.model.topology import Topology
-from tests.kernel.networks import HOSTS, PORTS, REGION, ZONE, Case, cases, flows, read
+from tests.kernel.networks import HOSTS, PORTS, REDIS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe
 from tests.kernel.spaces import Paths, spaces
+from tests.proof import PROOF
 
 NUMBER = int(os.environ.get("TESTBED_PROOF", "40"))
 """Networks."""
@@ -47,6 +48,8 @@ DEAD_ENDS = frozenset({
 """The kernel looks for the route first, so that a packet without one may meet no rule."""
 IMPLIED: dict[Direction, str] = {"EGRESS": "implied-allow-egress", "INGRESS": "implied-deny-ingress"}
 
+LISTENED = {protocol: tuple(dict.fromkeys((*ports, *REDIS[protocol]))) for protocol, ports in PORTS.items()}
+"""The ports that servers listen at."""
 OPEN = {"name": "open", "priority": 0, "allowed": "all"}
 
 Counted = tuple[str, str, str]
@@ -81,9 +84,13 @@ def tried(case: Case) -> Iterator[str]:
     plan = with_far_sides(plan, topology, running)
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)
-        before = counted(plan, paths)
-        probe = Probe.run(paths, servers, [one.flow for one in judged], PORTS)
-        moved = counted(plan, paths) - before
+        segments = {running.name(network.full_name) for network in networks}
+        before = counted(plan, paths, segments)
+        probe = Probe.run(paths, servers, [one.flow for one in judged], LISTENED)
+        moved = counted(plan, paths, segments) - before
+    PROOF.networks += 1
+    PROOF.ambiguous += sum(one.verdict.ambiguous for one in judged)
+    PROOF.flows += sum(not one.verdict.ambiguous for one in judged)
     yield from disagreements(judged, probe)
     yield from miscounted(judged, moved)
 
@@ -130,10 +137,11 @@ def passed(ruling: Ruling) -> Iterator[Counted]:
     yield from ((vpc_segment(last(ruling.network)), ruling.direction.lower(), rule) for rule in ruling.passed)
 
 
-def counted(plan: Plan, paths: Paths) -> Counter[Counted]:
+def counted(plan: Plan, paths: Paths, segments: Collection[str]) -> Counter[Counted]:
+    """What the firewalls of these segments have counted."""
     found = Counter[Counted]()
     for space in plan.namespaces:
-        if space.name.startswith("vpc-"):
+        if space.name in segments:
             for rule in firewall.counters(paths[space.name]):
                 if whole(rule.chain) in {"egress", "ingress"} and rule.comment:  # the others are questions
                     found[space.name, whole(rule.chain), rule.comment] += rule.packets
@@ -158,13 +166,14 @@ def with_far_sides(plan: Plan, topology: Topology, running: Running) -> Plan:
 
 def agree(case: Case) -> None:
     found = [*tried(case)]
+    PROOF.disagreements += len(found)
     assert not found, "\n".join([f"{len(found)} disagreements", *found[:20], "---", case.text()])
 
 
 @pytest.mark.behaviour(
-    "2.1.1", "2.1.3", "2.2.2", "2.4.1", "2.5.1", "2.5.2", "2.5.3", "3.2.1", "3.3.1", "3.7", "4.1.4", "4.1.5", "4.1.6",
+    "2.1.1", "2.1.3", "2.2.2", "2.4.1", "2.5.1", "2.5.2", "2.5.3", "3.2.1", "3.3.1", "3.6", "3.7", "4.1.4", "4.1.5", "4.1.6",
     "4.1.7", "4.1.8", "4.1.10", "4.1.11", "4.1.12", "4.1.13", "4.1.14", "4.1.16", "4.1.18", "4.3.2", "4.3.3", "4.3.4",
-    "4.3.5", "4.3.7", "4.3.8", "4.3.9", "4.5.2", "4.5.3", "4.5.4", "4.5.6", "4.13.1", "7.1.4", "7.1.6", "7.1.7",
+    "4.3.5", "4.3.7", "4.3.8", "4.3.9", "4.5.2", "4.5.3", "4.5.4", "4.5.6", "4.9.1", "4.9.3", "4.9.4", "4.9.5", "4.13.1", "7.1.4", "7.1.6", "7.1.7",
 )  # fmt: skip
 @settings(
     max_examples=NUMBER,

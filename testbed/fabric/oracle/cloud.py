@@ -8,13 +8,15 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.given_names import interface, runtimes
-from testbed.fabric.managed_rules import of_connectors
+from testbed.fabric.managed_rules import for_flexible, of_connectors
 from testbed.fabric.nat import address_keys
 from testbed.fabric.running import ConnectorInstance, Running
+from testbed.model.appengine import FlexibleNetwork
 from testbed.model.firewall import Firewall
 from testbed.model.router import RouterNat
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import Connector
+from testbed.model.workload import Workload
 
 _USABLE_PORTS = 64512
 """Of each NAT address and protocol (behaviour 4.13.3)."""
@@ -47,6 +49,21 @@ class Nic:
     """Whether its tags and accounts mean it as a source: undefined for Direct VPC egress (behaviour 7.1.6, 7.2)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Redis instance in the network of its producer."""
+
+    network: str
+    """The producer's."""
+    consumer: str
+    """The authorized network."""
+    range: str
+    address: str
+    port: int
+    private: bool
+    """Whether it is behind a private connection (behaviour 4.9.1)."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A topology and its running state, looked up by what a packet carries."""
@@ -57,7 +74,14 @@ class Cloud:
     @cached_property
     def nics(self) -> tuple[Nic, ...]:
         """Every interface."""
-        return (*self._instances(), *self._connector_instances(), *self._direct_interfaces())
+        return (
+            *self._instances(), *self._connector_instances(), *self._direct_interfaces(), *self._flexible_instances(),
+        )  # fmt: skip
+
+    @cached_property
+    def servers(self) -> tuple[Server, ...]:
+        """Every Redis instance."""
+        return tuple(self._servers())
 
     def nic(self, network: str, address: str) -> Nic | None:
         """The interface of a network that has an internal address."""
@@ -71,6 +95,9 @@ class Cloud:
         """The enforced rules of a network: the user's, and those that Google makes (behaviour 2.2.2, 4.1.14)."""
         yield from (rule for rule in self.topology.compute.firewalls if rule.network == network and not rule.disabled)
         yield from (rule for _, rule in of_connectors(self.topology, network))
+        for workload, place in self.topology.flexible:
+            if place.name == network:
+                yield for_flexible(workload.id, network, _tag(workload, place), workload.port)
 
     def healthy(self, connector: Connector) -> list[Nic]:
         """The interfaces of the connector's instances that get new flows."""
@@ -145,6 +172,24 @@ class Cloud:
                     identifies=False,
                 )  # fmt: skip
 
+    def _flexible_instances(self) -> Iterator[Nic]:
+        """An instance of the flexible environment is like a VM of the network (behaviour 3.6)."""
+        for workload, place in self.topology.flexible:
+            subnet = self.topology.subnetworks[place.subnetwork_name]
+            (key,) = runtimes(workload)
+            yield Nic(
+                self.running.name(key), subnet.network, self.running.addresses[workload.name],
+                frozenset({_tag(workload, place)}), nat=self._nat(subnet.network, subnet.region, subnet.full_name),
+                google_access=subnet.private_ip_google_access, region=subnet.region,
+            )  # fmt: skip
+
+    def _servers(self) -> Iterator[Server]:
+        for redis in self.topology.redis.instances:
+            cidr, connection = self.running.addresses[f"{redis.full_name}/range"], self.topology.connection(redis)
+            network = connection.producer if connection else redis.full_name
+            host = str(IPv4Network(cidr)[3])
+            yield Server(network, redis.authorized_network, cidr, host, redis.port, connection is not None)
+
     def _nat(self, network: str, region: str, subnet: str | None) -> frozenset[str]:
         """Cloud NAT is regional, and serves all subnets or those that are named (behaviour 4.13.1, 3.3.3)."""
         return frozenset(
@@ -155,6 +200,11 @@ class Cloud:
             if _serves(nat, subnet)
             for key in address_keys(self.topology, router, nat)
         )
+
+
+def _tag(workload: Workload, place: FlexibleNetwork) -> str:
+    """The network tag of a flexible version's instances (behaviour 3.6)."""
+    return place.instance_tag or f"aef-{workload.id}"
 
 
 def _serves(nat: RouterNat, subnet: str | None) -> bool:

@@ -3,11 +3,12 @@
 It is written from the model and from what is known of Google's network, and knows nothing of how the testbed is made:
 the second opinion on the compiler.  The tests send real packets and compare.
 
-Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down), Redis, instances of the flexible environment.
+Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
@@ -15,11 +16,11 @@ from testbed.errors import NotFound
 from testbed.fabric.given_names import internet_host, runtimes
 from testbed.fabric.managed_rules import TUNNEL_PORT
 from testbed.fabric.oracle import rules
-from testbed.fabric.oracle.cloud import Cloud, Nic
+from testbed.fabric.oracle.cloud import Cloud, Nic, Server
 from testbed.fabric.oracle.routes import Way, ways
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
-from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PRIVATE_RANGES_ONLY, PUBLIC_GOOGLE_API, contains
+from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PRIVATE, PRIVATE_RANGES_ONLY, PUBLIC_GOOGLE_API, contains
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload, WorkloadKind
 
@@ -58,7 +59,9 @@ class _Walk:
                 return self._from_workload(workload)
         for nic in self.cloud.nics:
             if nic.owner == self.flow.source:
-                return self._from_nic(Verdict((Step.START_FROM_INSTANCE,)), nic)
+                flexible = self.flow.source in (name(key) for one, _ in topology.flexible for key in runtimes(one))
+                start = Step.START_FROM_APP_ENGINE_VERSION if flexible else Step.START_FROM_INSTANCE
+                return self._from_nic(Verdict((start,)), nic)
         for host in topology.internet.hosts:
             if name(internet_host(host.name)) == self.flow.source:
                 return self._over_the_internet(Verdict((Step.START_FROM_INTERNET,)), host.address)
@@ -134,6 +137,8 @@ class _Walk:
     def _along(self, start: Verdict, sender: Nic, found: Way) -> Verdict:
         """What the next hop does with it."""
         match found.hop:
+            case "NETWORK" if servers := [one for one in self.cloud.servers if one.network == found.network]:
+                return self._to_redis(start, servers, sender.address)
             case "NETWORK":
                 receiver = self.cloud.nic(found.network, self.flow.destination)
                 return self._to_nic(start, receiver, sender.address, sender)
@@ -186,6 +191,19 @@ class _Walk:
         if not receiver.answers:  # behaviour 2.1.3
             return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
         return start.delivered(source, Step.ARRIVE_AT_INSTANCE)
+
+    def _to_redis(self, start: Verdict, servers: Sequence[Server], source: str) -> Verdict:
+        """What a producer's network lets pass: one port of TCP, from addresses that it has a way back to (4.9.5)."""
+        server = next((one for one in servers if one.address == self.flow.destination), None)
+        if server is None:
+            return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
+        if self.flow.protocol != "tcp":
+            return start.dropped(Cause.REDIS_INSTANCE_UNSUPPORTED_PROTOCOL)
+        if self.flow.port != server.port:
+            return start.dropped(Cause.REDIS_INSTANCE_UNSUPPORTED_PORT)
+        if server.private and not contains(PRIVATE, IPv4Address(source)):
+            return start.dropped(Cause.REDIS_INSTANCE_CONNECTING_FROM_PUPI_ADDRESS)
+        return start.delivered(source)
 
     # -- the internet ---------------------------------------------------------------------------------------------
 

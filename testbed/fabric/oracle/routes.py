@@ -81,8 +81,10 @@ def _survivors(equal: list[Way]) -> list[Way]:
 
 
 def _subnets(cloud: Cloud, network: str) -> Iterator[Way]:
-    """The network's own subnets, and those of its direct peers (behaviour 4.5.2, 4.5.4)."""
+    """The network's own subnets, and those of its direct peers, producers among them (behaviour 4.5.2, 4.5.4)."""
     yield from (Way(cidr, network, "NETWORK") for cidr in cloud.topology.ranges_of(network))
+    direct = (server for server in cloud.servers if server.consumer == network and not server.private)
+    yield from (Way(server.range, server.network, "NETWORK") for server in direct)
     for (mine, theirs), sides in active(cloud.topology.networks).items():
         if mine == network:
             further = producers.ranges(cloud.topology, cloud.running, theirs)
