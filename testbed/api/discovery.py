@@ -140,7 +140,10 @@ class Router:
                 if api in (None, name) and (hit := method.pattern.fullmatch(form))
             ]
             if found:
-                return min(found, key=_generality)
+                best = min(found, key=_generality)
+                # `firewallPolicies/getEffectiveFirewalls` could be the name of a policy, too.
+                alike = (m for m in found if m.method.api == best.method.api and _generality(m) == _generality(best))
+                return min(alike, key=lambda match: len(match.parameters))
         return None
 
     def named(self, api: str) -> bool:

@@ -8,7 +8,7 @@ import typer
 
 from testbed.cli.context import Name, nodes_of, opened, require_root
 from testbed.cli.output import Json, print_json, results, table
-from testbed.cli.view import connector_rows, instance_rows, nat_rows, service_rows
+from testbed.cli.view import connector_rows, instance_rows, nat_rows, policy_rows, service_rows
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store, names
 from testbed.fabric.compiler import compile_topology
@@ -34,6 +34,7 @@ def status(name: Name = None, json: Json = False) -> None:
             "connectors": list(connector_rows(store, topology)),
             "instances": list(instance_rows(store, topology)),
             "natGateways": list(nat_rows(store, topology)),
+            "firewallPolicies": list(policy_rows(store, topology)),
             "services": list(service_rows(store, topology)),
             "nodes": list(_node_rows(store, topology, nodes)),
         }
@@ -65,6 +66,9 @@ _TABLES = {
     "natGateways": {
         "name": "NAT gateway", "router": "router", "region": "region", "addresses": "addresses",
         "ports": "ports per VM", "dropped": "out of resources",
+    },
+    "firewallPolicies": {
+        "name": "firewall policy", "region": "region", "networks": "networks", "rules": "rules", "met": "connections",
     },
     "services": {"name": "service", "kind": "kind", "connector": "connector", "egress": "egress", "url": "url"},
     "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from testbed.control.connectors import KIND
@@ -11,11 +12,13 @@ from testbed.errors import NotFound
 from testbed.fabric.edge import OUT_OF_RESOURCES
 from testbed.fabric.given_names import nat, runtime
 from testbed.fabric.nat import gateways
+from testbed.fabric.rules import label
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
 from testbed.load.traffic import instance_traffic
 from testbed.model.base import last, segment
+from testbed.model.firewall_policy import RegionNetworkFirewallPolicy
 from testbed.model.names import FRONT_END
 from testbed.model.topology import Topology
 from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE
@@ -84,6 +87,20 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
                 "name": gateway.name, "router": router.name, "region": router.region,
                 "addresses": ", ".join(gateway.externals), "ports": gateway.nat.least_ports, "dropped": dropped,
             }  # fmt: skip
+
+
+def policy_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+    """Firewall policies, with how many connections have met one of their rules in the networks that they are for."""
+    running, compute = store.running, topology.compute
+    for policy in (*compute.network_firewall_policies, *compute.region_network_firewall_policies):
+        met = 0
+        for network in policy.networks:
+            path = namespace.segment(topology.name, running.name(network))
+            with suppress(NotFound):  # it is being made
+                met += sum(one.packets for one in counters(path) if one.comment.startswith(f"{label(policy)}:"))
+        region = policy.region if isinstance(policy, RegionNetworkFirewallPolicy) else "global"
+        networks = ", ".join(map(last, policy.networks))
+        yield {"name": policy.name, "region": region, "networks": networks, "rules": len(policy.rules), "met": met}
 
 
 def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:

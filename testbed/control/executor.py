@@ -31,7 +31,8 @@ LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cl
 """Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
 WIRED = frozenset({
     "compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", "compute.addresses",
-    "compute.globalAddresses", "compute.routers", "compute.projects", "servicenetworking.connections", connectors.KIND,
+    "compute.globalAddresses", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies",
+    "compute.routers", "compute.projects", "servicenetworking.connections", connectors.KIND,
 })  # fmt: skip
 """Kinds that are in effect as soon as the kernel is: no node is configured for them."""
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from testbed.model.base import last
 from testbed.model.firewall import Firewall, Match
-from testbed.model.firewall_policy import Action, NetworkFirewallPolicy, PolicyRule, RegionNetworkFirewallPolicy
+from testbed.model.firewall_policy import Action, NetworkFirewallPolicy, RegionNetworkFirewallPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ def _of(policy: NetworkFirewallPolicy) -> Iterator[Rule]:
         match = rule.match
         if not rule.disabled:
             yield Rule(
-                label(policy, rule), f"{policy.full_name}:{rule.priority}", rule.direction, rule.action,
+                f"{label(policy)}:{rule.priority}", f"{policy.full_name}:{rule.priority}", rule.direction, rule.action,
                 match.layer4_configs, match.src_ip_ranges, match.dest_ip_ranges,
                 target_accounts=rule.target_service_accounts, region=region, logged=rule.enable_logging,
             )  # fmt: skip
 
 
-def label(policy: NetworkFirewallPolicy, rule: PolicyRule) -> str:
-    """What counters know a policy's rule by."""
+def label(policy: NetworkFirewallPolicy) -> str:
+    """What the labels of a policy's rules begin with, before the colon."""
     place = f"{policy.region}/" if isinstance(policy, RegionNetworkFirewallPolicy) else ""
-    return f"{place}{last(policy.full_name)}:{rule.priority}"
+    return f"{place}{last(policy.full_name)}"

@@ -22,11 +22,14 @@ _NIC: Json = {
     "disks": [{"boot": True, "initializeParams": {"sourceImage": "testbed/vm"}}],
     "machineType": "zones/us-central1-a/machineTypes/e2-micro",
 }
+_RULE: Json = {"priority": 80, "action": "goto_next", "match": {"layer4Configs": [{"ipProtocol": "tcp"}]}}
 
 RESOURCES: tuple[tuple[str, Json], ...] = (
     (f"{_GLOBAL}/networks", {"name": NAME, "autoCreateSubnetworks": False}),
     (f"{_REGION}/subnetworks", {"name": NAME, "network": _NETWORK, "ipCidrRange": "10.1.0.0/24"}),
     (f"{_GLOBAL}/firewalls", {"name": NAME, "network": _NETWORK, "allowed": [{"IPProtocol": "tcp"}]}),
+    *((f"{scope}/firewallPolicies", {"name": NAME, "rules": [_RULE]}) for scope in (_GLOBAL, _REGION)),
+    (f"{_REGION}/firewallPolicies/{NAME}/addAssociation", {"name": NAME, "attachmentTarget": _NETWORK}),
     (f"{_ZONE}/instances", {"name": NAME, **_NIC}),
     (f"{_GLOBAL}/routes", {"name": NAME, "network": _NETWORK, "destRange": "192.168.0.0/16",
                            "nextHopInstance": f"zones/us-central1-a/instances/{NAME}"}),

@@ -89,9 +89,3 @@ def test_an_attachment_is_a_record_that_is_never_provisioned(api: Api) -> None: 
     assert made["router"] == f"{LINK}/demo/regions/us-central1/routers/r"
     with pytest.raises(Refused, match=r"resource\.mtu"):
         api.post(f"{us}/interconnectAttachments", {"name": "b", "router": "r", "mtu": 1300})
-
-
-def test_there_are_no_firewall_policies(api: Api) -> None:
-    for path in ("global/firewallPolicies", "regions/us-central1/firewallPolicies"):
-        assert "items" not in api.get(f"{P}/demo/{path}")
-    assert api.get(f"{P}/demo/aggregated/firewallPolicies")["items"] == {}

@@ -120,3 +120,39 @@ def test_refusals(networks: compute.NetworksClient, ways: Connect) -> None:
     assert used.value.errors[0]["reason"] == "resourceInUseByAnotherResource"
     with pytest.raises(exceptions.NotFound):
         firewalls.delete(project=PROJECT, firewall="none")
+
+
+@pytest.mark.usefixtures("networks")
+@pytest.mark.behaviour("4.1.21")
+def test_firewall_policies_of_both_scopes(ways: Connect) -> None:
+    clients: list[tuple[Any, dict[str, str]]] = [
+        (ways(compute.NetworkFirewallPoliciesClient), {}),
+        (ways(compute.RegionNetworkFirewallPoliciesClient), {"region": "us-central1"}),
+    ]
+    port = compute.FirewallPolicyRuleMatcherLayer4Config(ip_protocol="tcp", ports=["80"])
+    match = compute.FirewallPolicyRuleMatcher(layer4_configs=[port], src_ip_ranges=["10.0.0.0/8"])
+    rule_ = compute.FirewallPolicyRule(priority=7, action="goto_next", direction="INGRESS", match=match)
+    association = compute.FirewallPolicyAssociation(name="vpc", attachment_target=LINK)
+    for client, place in clients:
+        where = {"project": PROJECT, "firewall_policy": "pol", **place}
+        made = compute.FirewallPolicy(name="pol")
+        client.insert(project=PROJECT, firewall_policy_resource=made, **place).result()
+        client.add_rule(firewall_policy_rule_resource=rule_, **where).result()
+        client.add_association(firewall_policy_association_resource=association, **where).result()
+        changed = compute.FirewallPolicyRule(action="deny")
+        client.patch_rule({**where, "priority": 7, "firewall_policy_rule_resource": changed}).result()
+        known = client.get_rule({**where, "priority": 7})
+        assert (known.action, list(known.match.src_ip_ranges)) == ("deny", ["10.0.0.0/8"])
+        assert client.get_association({**where, "name": "vpc"}).attachment_target == LINK
+        assert [one.name for one in client.list(project=PROJECT, **place)] == ["pol"]
+        with pytest.raises(exceptions.BadRequest, match="is already being used by"):
+            client.delete(**where)
+    effective = clients[1][0].get_effective_firewalls(project=PROJECT, region="us-central1", network=LINK)
+    assert [(one.type_, one.rules[0].priority) for one in effective.firewall_policys] == [
+        ("NETWORK", 7), ("NETWORK_REGIONAL", 7),
+    ]  # fmt: skip
+    for client, place in clients:
+        where = {"project": PROJECT, "firewall_policy": "pol", **place}
+        client.remove_association({**where, "name": "vpc"}).result()
+        client.remove_rule({**where, "priority": 7}).result()
+        client.delete(**where).result()

@@ -7,16 +7,13 @@ from testbed.api.clock import compute_timestamp
 from testbed.api.discovery import Json
 from testbed.api.services.compute import instance_disks
 from testbed.api.services.compute.collection import API, Collection, require_settled
-from testbed.api.services.compute.firewalls import FIREWALLS
 from testbed.api.services.compute.instance_bodies import Place, complete
 from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition, Unimplemented
-from testbed.model.base import Defaults, last
-from testbed.model.compute import Instance
-from testbed.model.firewall import Firewall
+from testbed.model.base import last
 
 CPU_PLATFORM = "Unknown CPU Platform"
 """What Google says of an instance that does not run; here of every one: it has the CPU of its host."""
@@ -156,18 +153,6 @@ def unmaking(call: Call, record: Record) -> tuple[Change, ...]:
     return Change(record.kind, record.name, None), *instance_disks.deleted_with(record, call)
 
 
-@serves(API, "instances.getEffectiveFirewalls")
-def effective_firewalls(call: Call) -> Json:
-    """The firewall rules of its network that are for it; there are no firewall policies."""
-    record = INSTANCES.record(call)
-    instance = Instance.model_validate(record.body, context=Defaults(call.text("project"), lenient=True))
-    network = call.plane.get("compute.subnetworks", instance.nic.subnetwork).body["network"]
-    rules = [r for r in call.plane.list("compute.firewalls") if r.body["network"] == network]
-    accounts = [account.email for account in instance.service_accounts]
-    mine = [rule for rule in rules if _rule(call.plane, rule).is_for(instance.tags.items, accounts)]
-    return {"firewalls": [FIREWALLS.printed(call.plane, rule) for rule in mine], "firewallPolicys": []}
-
-
 @serves(API, "instances.getSerialPortOutput")
 def serial_port_output(call: Call) -> Json:
     """What the instance's node has written, from a position on; there is one port.
@@ -186,10 +171,6 @@ def serial_port_output(call: Call) -> Json:
         "kind": "compute#serialPortOutput", "contents": contents[start:], "start": str(start),
         "next": str(len(contents)), "selfLink": url(f"{record.name}/serialPort"),
     }  # fmt: skip
-
-
-def _rule(plane: ControlPlane, record: Record) -> Firewall:
-    return Firewall.model_validate(record.body, context=Defaults(plane.general["project"], lenient=True))
 
 
 INSTANCES.register("get", "list", "aggregatedList", "setLabels")

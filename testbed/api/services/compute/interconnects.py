@@ -1,10 +1,10 @@
-"""What the testbed has no packets for: VLAN attachments are records, firewall policies an empty list."""
+"""What the testbed has no packets for: VLAN attachments are records."""
 
 from __future__ import annotations
 
-from testbed.api.call import Call, serves
+from testbed.api.call import Call
 from testbed.api.discovery import Json
-from testbed.api.services.compute.collection import API, Collection
+from testbed.api.services.compute.collection import Collection
 from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 
@@ -50,17 +50,3 @@ ATTACHMENTS = Collection(
     complete=complete, view=view, labelled=True, references={"router": "regions/-/routers"},
     immutable=frozenset({"name", "router", "type", "interconnect"}),
 ).register()  # fmt: skip
-
-
-@serves(API, "firewallPolicies.list", "networkFirewallPolicies.list", "regionNetworkFirewallPolicies.list")
-def policies(call: Call) -> Json:
-    """There are none: they cannot be made."""
-    project = call.text("project")
-    return {"kind": "compute#firewallPolicyList", "id": f"projects/{project}/firewallPolicies"}
-
-
-@serves(API, "networkFirewallPolicies.aggregatedList")
-def aggregated_policies(call: Call) -> Json:
-    """None, in all scopes."""
-    name = f"projects/{call.text('project')}/aggregated/firewallPolicies"
-    return {"kind": "compute#networkFirewallPolicyAggregatedList", "id": name, "items": {}}

@@ -8,7 +8,6 @@ from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.services.compute import peerings
 from testbed.api.services.compute.collection import API, Collection, resource_id
-from testbed.api.services.compute.firewalls import effective
 from testbed.api.services.compute.names import url
 from testbed.api.services.compute.subnetworks import SUBNETWORKS, of_network
 from testbed.control.operations import Change
@@ -87,13 +86,6 @@ def switch_to_custom_mode(call: Call) -> Answer:
         raise InvalidArgument(f"The network '{record.name}' is not in auto mode.")  # our words
     body = {**record.body, "autoCreateSubnetworks": False}
     return NETWORKS.submit(call, record, body, "switchToCustomMode")
-
-
-@serves(API, "networks.getEffectiveFirewalls")
-def effective_firewalls(call: Call) -> Json:
-    """The rules that apply in a network, managed ones among them; implied ones are not listed (behaviour 4.1.7)."""
-    record = NETWORKS.record(call)
-    return {"firewalls": effective(call.plane, record.name)}
 
 
 def is_auto(record: Record) -> bool:
