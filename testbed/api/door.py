@@ -17,13 +17,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from testbed.api import acceptor
 from testbed.api.greeting import Greeting, greeting
 from testbed.api.splice import Stream, accepted, closing, splice
-from testbed.api.tunnel import admit
+from testbed.api.tunnel import HEAD_LIMIT, admit
+
+Hosted = Callable[[bytes, socket.socket], Awaitable[Stream | None]]
+"""Opens the way to what the head of a request is for, if it is hosted elsewhere; the socket is the client's."""
 
 
 class Door:
@@ -31,8 +34,9 @@ class Door:
 
     `rest` and `grpc` are the back ends' unix sockets, `tls` is what TLS clients are answered with (it agrees on a
     protocol by ALPN), `allowed` says whether a host may be asked for by CONNECT.  At most `connections` are served at a
-    time, the next ones wait; `patience` is what a client may take until it has said what it wants, TLS handshake
-    included, and `grace` what connections have left when the door closes, both in seconds.
+    time, the next ones wait; one whose first request is for what is `hosted` elsewhere is spliced there.  `patience` is
+    what a client may take until it has said what it wants, TLS handshake included, and `grace` what connections have
+    left when the door closes, both in seconds.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Door:
         tls: ssl.SSLContext,
         allowed: Callable[[str], bool],
         *,
+        hosted: Hosted | None = None,
         connections: int = 2000,
         patience: float = 10.0,
         grace: float = 5.0,
@@ -50,6 +55,7 @@ class Door:
         self._grpc = grpc
         self._tls = tls
         self._allowed = allowed
+        self._hosted = hosted
         self._limit = connections
         self._patience = patience
         self._grace = grace
@@ -69,9 +75,28 @@ class Door:
                 return
             client = await accepted(sock, self._tls if first is Greeting.TLS else None)
         async with closing(client):
-            backend = self._grpc if first is Greeting.HTTP2 or _speaks_http2(client) else self._rest
-            async with closing(await asyncio.open_unix_connection(backend)) as server:
+            http2 = first is Greeting.HTTP2 or _speaks_http2(client)
+            begun = b""
+            if self._hosted is None or http2:
+                server = await asyncio.open_unix_connection(self._grpc if http2 else self._rest)
+            else:
+                async with asyncio.timeout(self._patience):
+                    begun = await head(client[0])
+                    server = await self._hosted(begun, sock) or await asyncio.open_unix_connection(self._rest)
+            async with closing(server):
+                server[1].write(begun)
                 await splice(client, server)
+
+
+async def head(reader: asyncio.StreamReader) -> bytes:
+    """What a client has sent when it has sent the head of its first request, or as much as may have a host in it."""
+    begun = b""
+    while b"\r\n\r\n" not in begun and len(begun) < HEAD_LIMIT:
+        data = await reader.read(HEAD_LIMIT)
+        if not data:
+            break
+        begun += data
+    return begun
 
 
 def _speaks_http2(client: Stream) -> bool:

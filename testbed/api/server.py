@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from typing import Self
 import grpc
 import uvicorn
 
-from testbed.api import certificates, services
+from testbed.api import certificates, services, within
 from testbed.api.audit import AuditLog
 from testbed.api.call import ImageCatalog
 from testbed.api.dispatch import Dispatcher
@@ -132,27 +133,30 @@ class Server:
             public = client_folder(self._plane.store.name)
             public.mkdir(mode=0o755, parents=True, exist_ok=True)
             certificates.bundle(files, public)
-            door = Door(
-                folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), is_served, grace=_GRACE
-            )
-            inner = Door(
-                folder / "rest.sock", folder / "grpc.sock", certificates.server_context(files), lambda _: False,
-                connections=_INSIDE, grace=_GRACE,
-            )  # fmt: skip
-            apis = Inside(self._plane, Offer(_with_apis, lambda _, listener: inner.serve(listener), API_PORTS))
+            tls = certificates.server_context(files)
+            door = Door(folder / "rest.sock", folder / "grpc.sock", tls, is_served, grace=_GRACE)
+
+            async def offered(segment: str, listener: socket.socket) -> None:
+                hosted = None if segment == INTERNET else partial(within.opened, self._plane, segment)
+                await Door(
+                    folder / "rest.sock", folder / "grpc.sock", tls, lambda _: False, hosted=hosted,
+                    connections=_INSIDE, grace=_GRACE,
+                ).serve(listener)  # fmt: skip
+
+            apis = Inside(self._plane, Offer(_with_apis, offered, API_PORTS))
             metadata = Inside(self._plane, Metadata(callers, identity).offer)
             serving = asyncio.create_task(rest.serve())
             reached = asyncio.create_task(door.serve(self._listener))
-            within = [asyncio.create_task(offered.keep()) for offered in (apis, metadata)]
+            inside = [asyncio.create_task(one.keep()) for one in (apis, metadata)]
             try:
-                await _either(rest.ready, serving, reached, *within)
+                await _either(rest.ready, serving, reached, *inside)
                 self._started.set_result(None)
-                await _either(self._stop, serving, reached, *within)
+                await _either(self._stop, serving, reached, *inside)
             finally:
-                for task in (reached, *within):
+                for task in (reached, *inside):
                     task.cancel()
                 rest.should_exit = True
-                await asyncio.gather(serving, reached, *within, return_exceptions=True)
+                await asyncio.gather(serving, reached, *inside, return_exceptions=True)
                 await rpc.stop(_GRACE)
 
 

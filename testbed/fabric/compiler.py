@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.fabric import bgp, direct, given_names, managed_rules, node_specs, producers, routes
+from testbed.fabric import bgp, direct, given_names, ingress, managed_rules, node_specs, producers, routes
 from testbed.fabric.addressing import inner_address, inner_share
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
@@ -174,7 +174,7 @@ class _Compiler:
             for index, key in enumerate(given_names.runtimes(workload)):
                 node = self._name(key)
                 runtime = Runtime(node, self._address(node), workload.connector, workload.egress, place is not None)
-                self.seen[runtime] = self._network_of(workload)
+                self.seen[runtime] = self.topology.reached_network(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 if place is not None:
                     subnet = self.topology.subnetworks[place.subnetwork]
@@ -193,13 +193,6 @@ class _Compiler:
         for network, vpc in ((one.full_name, self.vpcs[one.full_name]) for one in self.topology.compute.networks):
             server.network(network, vpc)
         self.nodes.append(server.node())
-
-    def _network_of(self, workload: Workload) -> str | None:
-        """The network whose names a runtime sees (behaviour 3.4)."""
-        if workload.direct is not None:
-            return self.topology.subnetworks[workload.direct.subnetwork].network
-        known = (one for one in self.topology.vpcaccess.connectors if one.name == workload.connector)
-        return next(map(self.topology.connector_network, known), None)
 
     def _environment(self, workload: Workload) -> dict[str, str]:
         """The environment of a workload, with secrets resolved."""
@@ -283,7 +276,9 @@ class _Compiler:
             else [inner_address(self._address(node)) for node in self._nodes_of(w)]
             for w in self.topology.served
         }
-        self.nodes.append(node_specs.front_end(self.topology.served, upstreams))
+        admitted = {w.name: [*map(ingress.mark, ingress.admitted(self.topology, w))] for w in self.topology.served}
+        node.tables.append(ingress.guard())
+        self.nodes.append(node_specs.front_end(self.topology.served, upstreams, admitted))
 
     def _outside(self, internet: Space, vpn: Gateways) -> None:
         for region in self.regions.values():

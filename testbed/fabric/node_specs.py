@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from testbed.fabric import link_local
+from testbed.fabric import ingress, link_local
 from testbed.fabric.bgp import Session
 from testbed.fabric.dns import internal
 from testbed.fabric.plan import Node
@@ -15,6 +15,7 @@ from testbed.model.compute import Instance
 from testbed.model.images import BUILT_IN
 from testbed.model.names import FRONT_END, LOAD_GENERATOR
 from testbed.model.outside import Host, Site
+from testbed.model.ranges import PUBLIC_GOOGLE_API
 from testbed.model.redis import Instance as RedisInstance
 from testbed.model.vpn import EVERYTHING, VpnTunnel
 from testbed.model.workload import Workload
@@ -92,16 +93,20 @@ def redis(
     )  # fmt: skip
 
 
-def front_end(workloads: Iterable[Workload], upstreams: Mapping[str, Sequence[str]]) -> Node:
-    """The HTTP front end of all serverless services."""
+def front_end(
+    workloads: Iterable[Workload], upstreams: Mapping[str, Sequence[str]], admitted: Mapping[str, Sequence[str]]
+) -> Node:
+    """The HTTP front end of all serverless services; `admitted` are the marks of networks that may call each."""
     routes = [
         {
             "host": w.host, "prefix": f"{w.path}/", "name": w.id,
-            "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]],
+            "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]], "refused": w.refused,
+            "admitted": [*admitted[w.name]] if w.refused else [],
         }
         for w in workloads
     ]  # fmt: skip
-    return Node(FRONT_END, "front-end", "testbed/frontend", role="frontend", variables=_variables(routes=routes))
+    variables = _variables(routes=routes, inside_port=ingress.PORT, bringer=str(PUBLIC_GOOGLE_API))
+    return Node(FRONT_END, "front-end", "testbed/frontend", role="frontend", variables=variables)
 
 
 def load_generator(hosts: Mapping[str, str]) -> Node:

@@ -20,6 +20,7 @@ from testbed.model.base import (
 )
 from testbed.model.compute import Tag
 from testbed.model.direct import NetworkInterface, SubnetworkOfInterface
+from testbed.model.ingress import AppIngress, is_open
 
 LEGACY_LOCATIONS = {"us-central": "us-central1", "europe-west": "europe-west1"}
 """App Engine's names of two regions (behaviour 1.12.1)."""
@@ -211,11 +212,20 @@ class TrafficSplit(Resource):
         return self
 
 
+class NetworkSettings(Resource):
+    """From where a service can be called."""
+
+    gcloud: ClassVar = {"ingress": "ingressTrafficAllowed"}
+
+    ingress_traffic_allowed: AppIngress = "INGRESS_TRAFFIC_ALLOWED_ALL"
+
+
 class Service(Resource):
     """A service of the application."""
 
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+$")
     split: TrafficSplit
+    network_settings: NetworkSettings = NetworkSettings()
 
     @property
     def full_name(self) -> str:
@@ -227,3 +237,8 @@ class Service(Resource):
         """The full name of the version that gets the traffic."""
         version = next(name for name, share in self.split.allocations.items() if share)
         return f"{self.name}/versions/{version}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the internet may call it."""
+        return is_open(self.network_settings.ingress_traffic_allowed)

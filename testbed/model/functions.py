@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from testbed.model.base import ConnectorRef, Constant, Enumerated, Folder, Named, Resource
+from testbed.model.base import ConnectorRef, Enumerated, Folder, Named, Resource
 from testbed.model.direct import NetworkInterface
+from testbed.model.ingress import FunctionIngress
 from testbed.model.vpcaccess import Egress, EgressSetting
 
 
@@ -46,7 +47,7 @@ class ServiceConfig(Resource):
     min_instance_count: int = Field(default=0, ge=0, le=20)
     service_account_email: str | None = None
     """As whom it runs; None: as the default account of its generation."""
-    ingress_settings: Annotated[Literal["ALLOW_ALL"], Constant] = "ALLOW_ALL"
+    ingress_settings: FunctionIngress = "ALLOW_ALL"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from testbed.model.base import Constant, Enumerated, Folder, Named, Resource
+from testbed.model.base import Enumerated, Folder, Named, Resource
+from testbed.model.ingress import RunIngress
 from testbed.model.vpcaccess import VpcAccess
 
 DEFAULT_PORT = 8080
@@ -96,7 +97,7 @@ class Service(Named):
 
     template: RevisionTemplate
     build_config: BuildConfig | None = None
-    ingress: Annotated[Literal["INGRESS_TRAFFIC_ALL"], Constant] = "INGRESS_TRAFFIC_ALL"
+    ingress: RunIngress = "INGRESS_TRAFFIC_ALL"
     scaling: ServiceScaling = ServiceScaling()
     traffic: tuple[TrafficTarget, ...] = ()
 

@@ -110,6 +110,11 @@ class AppEngine(Resource):
                 raise ValueError(f"{service.serving}, which gets the traffic of its service, is not declared")
         return self
 
+    def service_of(self, version: Version) -> AppEngineService | None:
+        """The service of a version, if it was said anything of."""
+        name = version.name.rpartition("/versions/")[0]
+        return next((service for service in self.services if service.name == name), None)
+
     @property
     def running(self) -> list[Version]:
         """The versions that run: they are not stopped, and get their services' traffic."""
@@ -206,7 +211,7 @@ class Topology(Resource):
             yield from_function(function)
         for version in self.appengine.running:
             if self.appengine.application is not None:
-                yield from_version(version, self.appengine.application)
+                yield from_version(version, self.appengine.application, self.appengine.service_of(version))
 
     @cached_property
     def serverless_regions(self) -> tuple[str, ...]:
@@ -252,6 +257,13 @@ class Topology(Resource):
         """The firewall policies of a network in the order in which they are tried: regional ones come last."""
         known = (*self.compute.network_firewall_policies, *self.compute.region_network_firewall_policies)
         return tuple(policy for policy in known if network in policy.networks)
+
+    def reached_network(self, workload: Workload) -> str | None:
+        """The full name of the network that a workload has a way into: its own, or that of its connector."""
+        if workload.direct is not None:
+            return self.subnetworks[workload.direct.subnetwork].network
+        known = (one for one in self.vpcaccess.connectors if one.name == workload.connector)
+        return next(map(self.connector_network, known), None)
 
     def connector_network(self, connector: Connector) -> str:
         """The full name of the network that a connector is in."""

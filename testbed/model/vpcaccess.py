@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from testbed.model.base import ConnectorRef, Defaults, Enumerated, Named, NetworkRef, Resource, last
 from testbed.model.direct import NetworkInterface
@@ -111,6 +111,12 @@ class VpcAccess(Resource):
     connector: ConnectorRef | None = None
     network_interfaces: tuple[NetworkInterface, ...] = Field(default=(), max_length=1)
     egress: EgressSetting = "PRIVATE_RANGES_ONLY"
+
+    @model_serializer(mode="wrap")
+    def _told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a way into a network, the setting says nothing, and Cloud Run takes no such message."""
+        told: dict[str, Any] = handler(self) if self.connector or self.network_interfaces else {}
+        return told
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from testbed.model.appengine import Application, Version
+from testbed.model.appengine import Service as AppEngineService
 from testbed.model.base import last, segment
 from testbed.model.direct import Direct, NetworkInterface
 from testbed.model.functions import Function
+from testbed.model.ingress import FORBIDDEN, NOT_FOUND, is_open
 from testbed.model.projects import app_engine_account, compute_account, project_number
 from testbed.model.run import DEFAULT_PORT, Execution, Revision, Service
 from testbed.model.vpcaccess import Egress
@@ -44,6 +46,8 @@ class Workload:
     """The path below which it is served, without a trailing slash."""
     account: str
     """The service account that it runs as."""
+    refused: int | None = None
+    """The status that callers from the internet get, if its ingress is internal."""
     port: int = DEFAULT_PORT
     entrypoint: tuple[str, ...] = ()
     """Replaces the image's entry point where it is not empty."""
@@ -100,6 +104,7 @@ def from_service(service: Service, revision: Revision | None) -> Workload:
         host=run_host(service.name),
         path="",
         account=_account(template.service_account, service.name),
+        refused=None if is_open(service.ingress) else NOT_FOUND,
         port=container.ports[0].container_port if container.ports else DEFAULT_PORT,
     )
 
@@ -136,7 +141,7 @@ def from_execution(execution: Execution) -> Workload:
 def from_function(function: Function) -> Workload:
     """The workload of a function."""
     config, build = function.service_config, function.build_config
-    project = segment(function.name, "projects")
+    project, first = segment(function.name, "projects"), function.environment == "GEN_1"
     return Workload(
         name=function.full_name,
         id=function.id,
@@ -157,12 +162,12 @@ def from_function(function: Function) -> Workload:
         instances=max(1, config.min_instance_count),
         host=f"{function.region}-{project}.cloudfunctions.net",
         path=f"/{function.id}",
-        account=config.service_account_email
-        or (app_engine_account(project) if function.environment == "GEN_1" else compute_account(project)),
+        account=config.service_account_email or (app_engine_account(project) if first else compute_account(project)),
+        refused=None if is_open(config.ingress_settings) else FORBIDDEN if first else NOT_FOUND,
     )
 
 
-def from_version(version: Version, application: Application) -> Workload:
+def from_version(version: Version, application: Application, service: AppEngineService | None) -> Workload:
     """The workload of an App Engine version."""
     access, direct, deployed = version.vpc_access_connector, version.vpc_access, version.deployment
     settings = {access.egress_setting if access else None, direct.vpc_egress if direct else None}
@@ -188,4 +193,5 @@ def from_version(version: Version, application: Application) -> Workload:
         host=f"{prefix}{application.id}.appspot.com",
         path="",
         account=version.service_account or app_engine_account(application.id),
+        refused=None if service is None or service.is_open else FORBIDDEN,
     )

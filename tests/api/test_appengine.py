@@ -125,6 +125,18 @@ def test_a_version_deployed_without_a_connector_is_disconnected(api: Api, connec
     assert tunnels() == 0
 
 
+@pytest.mark.behaviour("3.3.5")
+def test_the_ingress_of_a_service_is_internal(api: Api) -> None:
+    api.post(VERSIONS, version(api, "v1"))
+    settings = {"networkSettings": {"ingressTrafficAllowed": "INGRESS_TRAFFIC_ALLOWED_INTERNAL_ONLY"}}
+    done = api.patch(f"{APP}/services/default", settings, updateMask="networkSettings")
+    assert done["response"]["networkSettings"] == settings["networkSettings"]
+    assert [workload.refused for workload in api.plane.topology().workloads] == [403]
+    settings = {"networkSettings": {"ingressTrafficAllowed": "INGRESS_TRAFFIC_ALLOWED_ALL"}}
+    api.patch(f"{APP}/services/default", settings, updateMask="networkSettings.ingressTrafficAllowed")
+    assert [workload.refused for workload in api.plane.topology().workloads] == [None]
+
+
 def test_only_the_version_with_the_traffic_runs(api: Api) -> None:
     api.post(VERSIONS, version(api, "v1"))
     api.post(VERSIONS, version(api, "v2"))

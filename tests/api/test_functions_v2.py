@@ -149,7 +149,6 @@ def test_a_build_that_fails_is_the_operations_error(api: Api, files: dict[str, s
 @pytest.mark.parametrize(("change", "text"), [
     ({"buildConfig": {"runtime": "nodejs20"}}, "Runtime nodejs20 is not supported"),
     ({"eventTrigger": {"eventType": "google.cloud.pubsub.topic.v1.messagePublished"}}, "eventTrigger: "),
-    ({"serviceConfig": {"ingressSettings": "ALLOW_INTERNAL_ONLY"}}, "ALLOW_ALL"),
     ({"buildConfig": {"runtime": "python311", "source": {"storageSource": {"bucket": "b", "object": "o"}}}}, "not in"),
 ])  # fmt: skip
 def test_what_cannot_be_run_is_refused(api: Api, change: Json, text: str) -> None:

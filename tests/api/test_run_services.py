@@ -206,7 +206,7 @@ def test_exactly_one_way_into_a_network(api: Api, access: Json) -> None:
 
 
 @pytest.mark.parametrize(("change", "code", "text"), [
-    ({"ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, 501, "ingress setting INGRESS_TRAFFIC_INTERNAL_ONLY"),
+    ({"ingress": "INGRESS_TRAFFIC_NONE"}, 501, "ingress setting INGRESS_TRAFFIC_NONE"),
     ({"template": {"containers": []}}, 400, "at least one container"),
     ({"template": {"containers": [{"image": "testbed/runtime"}, {"image": "testbed/runtime"}]}}, 501, "sidecars"),
     ({"template": {"containers": [{"image": "testbed/runtime"}],

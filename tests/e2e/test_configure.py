@@ -47,13 +47,32 @@ REDIS = Node(
         "bind": "127.0.0.1",
     },
 )
-ROUTES = (
-    {"host": "relay-abc.a.run.app", "prefix": "/", "name": "relay", "upstreams": ["127.0.0.1:8080"]},
-    {"host": "r-p.cloudfunctions.net", "prefix": "/hello/", "name": "hello", "upstreams": ["127.0.0.1:8080"]},
-    {"host": "idle.a.run.app", "prefix": "/", "name": "idle", "upstreams": []},
-)
-FRONTEND = Node(
-    name="frontend", kind="frontend", image="testbed/frontend", role="frontend", variables={"routes": ROUTES}
+
+
+def route(
+    host: str, name: str, *upstreams: str, prefix: str = "/", refused: int | None = None, admitted: str = ""
+) -> dict[str, object]:
+    return {
+        "host": host, "prefix": prefix, "name": name, "upstreams": upstreams, "refused": refused,
+        "admitted": admitted.split(),
+    }  # fmt: skip
+
+
+def front_end(*routes: dict[str, object]) -> Node:
+    """One to which this host may bring requests from inside networks."""
+    variables = {"routes": routes, "inside_port": 81, "bringer": "127.0.0.1"}
+    return Node(name="frontend", kind="frontend", image="testbed/frontend", role="frontend", variables=variables)
+
+
+MARK = "127.0.0.1"
+"""What stands for a network: of curl's PROXY header it is the destination."""
+FRONTEND = front_end(
+    route("relay-abc.a.run.app", "relay", "127.0.0.1:8080"),
+    route("r-p.cloudfunctions.net", "hello", "127.0.0.1:8080", prefix="/hello/"),
+    route("idle.a.run.app", "idle"),
+    route("inner.a.run.app", "inner", "127.0.0.1:8080", refused=404, admitted=f"10.1.2.3 {MARK}"),
+    route("alien.a.run.app", "alien", "127.0.0.1:8080", refused=404, admitted="10.1.2.3"),
+    route("r-p.cloudfunctions.net", "first", "127.0.0.1:8080", prefix="/first/", refused=403, admitted=MARK),
 )
 
 
@@ -175,6 +194,31 @@ def test_the_front_end_finds_services_by_host_and_path(nodes: Nodes) -> None:
     assert unknown.endswith(" 404")
 
 
+@pytest.mark.behaviour("3.3.5")
+def test_the_front_end_tells_a_network_from_the_internet(nodes: Nodes) -> None:
+    nodes.start(FRONTEND)
+    nodes.containers["frontend"].exec_run(["python3", "-c", UPSTREAM], detach=True)
+    nodes.configure(FRONTEND)
+    becomes(lambda: get(nodes, "relay-abc.a.run.app", "/"), '"path": "/"')
+
+    function = "r-p.cloudfunctions.net"
+    for host, path, status, text in (
+        ("inner.a.run.app", "/a", 404, "Error: Page not found"), (function, "/first/a", 403, "Access is forbidden."),
+        (function, "/first", 403, "Access is forbidden."),
+    ):  # fmt: skip
+        refused = get(nodes, host, path)
+        assert text in refused
+        assert refused.endswith(f" {status}")
+        assert '"path": "/' in inside(nodes, host, path)
+    assert inside(nodes, "alien.a.run.app", "/").endswith(" 404")
+    for host in ("relay-abc.a.run.app", "inner.a.run.app"):  # the port alone does not make it one from inside
+        assert "200" not in get(nodes, host, "/", "--connect-to", "::127.0.0.1:81")
+
+
+def inside(nodes: Nodes, host: str, path: str) -> str:
+    return get(nodes, host, path, "--haproxy-protocol", "--connect-to", "::127.0.0.1:81")
+
+
 def test_configuring_again_changes_nothing_and_a_new_value_reaches_only_its_node(nodes: Nodes) -> None:
     nodes.start(WEB, REDIS)
     assert tasks(nodes.configure(WEB, REDIS)) == [
@@ -199,8 +243,7 @@ def test_a_node_without_a_container_is_named(nodes: Nodes) -> None:
 
 
 def test_a_configuration_that_its_server_refuses_is_told_with_the_server_s_words(nodes: Nodes) -> None:
-    routes = ({"host": "a", "prefix": "/", "name": "a", "upstreams": ["no such address"]},)
-    broken = Node(name="frontend", kind="frontend", image=FRONTEND.image, role="frontend", variables={"routes": routes})
+    broken = front_end(route("a", "a", "no such address"))
     nodes.start(broken)
     with pytest.raises(Unavailable, match=r"node frontend: .*Reload the web server' failed: (.|\n)*invalid parameter"):
         nodes.configure(broken)

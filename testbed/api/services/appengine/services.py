@@ -20,7 +20,7 @@ from testbed.api.services.appengine.names import (
 from testbed.control.operations import Change
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition
 from testbed.model.base import last
 
 _FIELDS = document(API).schemas["Service"]["properties"]
@@ -43,15 +43,12 @@ def list_(call: Call) -> Json:
 
 @serves(API, "apps.services.patch")
 def patch(call: Call) -> Answer:
-    """Give the traffic to another version, which runs then instead of the one that had it."""
+    """Give the traffic to another version, which runs then instead of the one that had it; or limit who may call."""
     record = _service(call, service_name(call))
     body = masks.apply(
         record.body, call.body, masks.paths(call.text("updateMask")),
         known=lambda path: path.partition(".")[0] in _FIELDS,
     )  # fmt: skip
-    ingress = body.get("networkSettings", {}).get("ingressTrafficAllowed", "INGRESS_TRAFFIC_ALLOWED_ALL")
-    if ingress not in {"INGRESS_TRAFFIC_ALLOWED_ALL", "INGRESS_TRAFFIC_ALLOWED_UNSPECIFIED"}:
-        raise InvalidArgument(f"networkSettings: the testbed does not limit the ingress of services ({ingress}).")
     resolved = call.plane.resolve(SERVICES, body, call.scope(application(call).name))
     for version in resolved["split"]["allocations"]:
         found(call, VERSIONS, f"{record.name}/versions/{version}")

@@ -22,7 +22,8 @@ def service(plane: ControlPlane, record: Record) -> Json:
     """A service."""
     shown = view.service(plane, record, public=False)
     translated = knative.service_from_v2(shown)
-    annotations = {f"{RUN}ingress-status": "all", f"{RUN}urls": json.dumps(shown["urls"])}
+    ingress = translated["metadata"]["annotations"][f"{RUN}ingress"]
+    annotations = {f"{RUN}ingress-status": ingress, f"{RUN}urls": json.dumps(shown["urls"])}
     metadata = metadata_of(plane, record, "services", translated["metadata"], annotations)
     ready = condition(shown["terminalCondition"])
     others = [condition(one) for one in shown["conditions"]]

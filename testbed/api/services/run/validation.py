@@ -118,9 +118,8 @@ def template(body: Json, where: str) -> None:
 
 
 def _unbuilt_of_service(body: Json) -> Iterator[str]:
-    ingress = body.get("ingress", "INGRESS_TRAFFIC_ALL")
-    if ingress not in {"INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_UNSPECIFIED"}:
-        yield f"the ingress setting {ingress}"
+    if body.get("ingress") == "INGRESS_TRAFFIC_NONE":
+        yield "the ingress setting INGRESS_TRAFFIC_NONE"
     shares = [target for target in body.get("traffic", []) if target.get("percent")]
     if len(shares) > 1:
         yield "traffic splitting (one revision must get all 100 percent)"
