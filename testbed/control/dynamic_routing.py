@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from testbed.fabric.node_specs import TUNNEL_DEVICE
+from testbed.fabric.node_specs import ATTACHMENT_DEVICE, TUNNEL_DEVICE
 from testbed.fabric.running import LearnedRoute, Running
 from testbed.fabric.vpn import speakers
 from testbed.model.topology import Topology
@@ -26,7 +26,7 @@ def learned(topology: Topology, running: Running, processes: Mapping[str, int]) 
 
 
 def _routes(file: Path) -> Iterator[tuple[str, int]]:
-    """Destination and metric of each route by way of a neighbour in a tunnel."""
+    """Destination and metric of each route by way of a neighbour in a tunnel or an attachment."""
     try:
         return iter([*parse(file.read_text().splitlines()[1:])])
     except (OSError, IndexError):
@@ -37,7 +37,7 @@ def parse(lines: Iterable[str]) -> Iterator[tuple[str, int]]:
     """What the kernel's table says: one route a line, addresses in hexadecimal, in the host's byte order."""
     for line in lines:
         device, destination, _, flags, _, _, metric, mask, *_ = line.split()
-        if device == TUNNEL_DEVICE and int(flags, 16) & _GATEWAY:
+        if device in (TUNNEL_DEVICE, ATTACHMENT_DEVICE) and int(flags, 16) & _GATEWAY:
             yield str(IPv4Network((_address(destination), str(_address(mask))))), int(metric)
 
 

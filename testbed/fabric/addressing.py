@@ -232,7 +232,8 @@ def _external_requests(topology: Topology) -> Iterator[_Request]:
     for host in topology.internet.hosts:
         yield request(f"internet/{host.name}", host.address)
     for site in topology.on_prem.sites:
-        yield request(f"site/{site.name}", site.gateway.external_address)
+        if site.gateway:
+            yield request(f"site/{site.name}", site.gateway.external_address)
     for address in (one for one in topology.compute.addresses if one.address_type == "EXTERNAL"):
         yield replace(request(address.full_name, address.address), reserved=True)
     for instance in topology.compute.instances:
@@ -266,8 +267,10 @@ def _tunnel_requests(topology: Topology) -> Iterator[_Request]:
     for tunnel in topology.compute.vpn_tunnels:
         if tunnel.vpn_gateway is not None:
             yield _Request(inside(tunnel.full_name), "inside", INSIDE_POOL)
+    for attachment in topology.compute.interconnect_attachments:
+        yield _Request(inside(attachment.full_name), "inside", INSIDE_POOL)
     for site in topology.on_prem.sites:
-        for index in range(1, len(site.gateway.tunnels) if site.gateway.dynamic else 0):
+        for index in range(1, site.way_out.ends):
             yield _Request(inside(site_tunnel(site.name, index)), "inside", INSIDE_POOL)
 
 

@@ -59,16 +59,16 @@ class Dynamic:
 
 
 def sessions(topology: Topology) -> dict[str, Session]:
-    """The sessions of all Cloud Routers by the full names of their tunnels.  One that is not whole yet is not there."""
+    """The sessions of all Cloud Routers by the full names of their tunnels and VLAN attachments, if they are whole."""
     found = {}
     for router in topology.compute.routers:
         interfaces = {one.name: one for one in router.interfaces}
         for peer in router.bgp_peers:
             interface = interfaces.get(peer.interface_name or "")
-            if interface is None or not (interface.linked_vpn_tunnel and interface.ip_range):
+            if interface is None or not (interface.link and interface.ip_range):
                 continue
             if peer.enable == "TRUE" and peer.peer_ip_address and router.bgp and router.bgp.asn:
-                found[interface.linked_vpn_tunnel] = Session(
+                found[interface.link] = Session(
                     interface.ip_range, router.bgp.asn, peer.peer_ip_address, peer.peer_asn,
                     router.bgp.keepalive_interval, tuple(advertised(topology, router, peer)), router.full_name,
                     peer.name,

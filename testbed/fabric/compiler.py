@@ -80,6 +80,7 @@ class _Compiler:
         vpn = Gateways(self.topology, self.running, self.wiring, internet, self.nodes)
         vpn.classic(self.vpcs)
         vpn.high_availability(self.vpcs)
+        vpn.attachments(self.vpcs)
         for index, network in enumerate(self.topology.compute.networks):
             self._connect(network, internet, connectors, index)
         self._front_end(internet)

@@ -102,7 +102,7 @@ def site(name: str, part: str = "") -> str:
 
 
 def site_tunnel(name: str, index: int) -> str:
-    """The key of the node of one of the tunnels of a site's gateway, where each has its own."""
+    """The key of the node of one of the tunnels or attachments of a site, where each has its own."""
     return site(name, f"gateway/{index}" if index else "gateway")
 
 
@@ -174,16 +174,19 @@ def _parts(topology: Topology) -> Iterator[_Part]:
 
 
 def _vpn(topology: Topology) -> Iterator[_Part]:
-    """Gateways, and tunnels that have nodes of their own."""
+    """Gateways, and tunnels and VLAN attachments that have nodes of their own."""
     for gateway in topology.compute.target_vpn_gateways:
         yield _Part(gateway.full_name, gateway.name, "vpn", segment(gateway.full_name, "regions"))
     for tunnel in topology.compute.vpn_tunnels:
         if tunnel.vpn_gateway is not None:
             yield _Part(tunnel.full_name, tunnel.name, "tunnel", segment(tunnel.full_name, "regions"))
+    for attachment in topology.compute.interconnect_attachments:
+        yield _Part(attachment.full_name, attachment.name, "attachment", attachment.region)
     for place in topology.on_prem.sites:
-        yield _Part(site(place.name, "gateway"), place.gateway.name, "gateway", place.name)
-        for index in range(1, len(place.gateway.tunnels) if place.gateway.dynamic else 0):
-            yield _Part(site_tunnel(place.name, index), f"{place.gateway.name}-{index}", "gateway", place.name)
+        name = place.way_out.name
+        yield _Part(site(place.name, "gateway"), name, "gateway", place.name)
+        for index in range(1, place.way_out.ends):
+            yield _Part(site_tunnel(place.name, index), f"{name}-{index}", "gateway", place.name)
 
 
 def _segments(topology: Topology) -> Iterator[_Part]:

@@ -14,7 +14,7 @@ from testbed.fabric.running import ConnectorInstance, ServerCertificate
 from testbed.model.compute import Instance
 from testbed.model.images import BUILT_IN
 from testbed.model.names import FRONT_END, LOAD_GENERATOR
-from testbed.model.outside import Host, Site
+from testbed.model.outside import Host, VpnGateway
 from testbed.model.ranges import PUBLIC_GOOGLE_API
 from testbed.model.redis import Instance as RedisInstance
 from testbed.model.vpn import EVERYTHING, VpnTunnel
@@ -31,6 +31,8 @@ ANY = "ANY"
 """Cloud VPN offers all of its ciphers, AES-GCM first (behaviour 4.10.8)."""
 TUNNEL_DEVICE = "ipsec0"
 """The device of user-space ESP in that node."""
+ATTACHMENT_DEVICE = "vlan"
+"""The device of a VLAN attachment in the nodes at its two ends."""
 _VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
 """What strongSwan needs for its tun device and routes, and insists on for its ports."""
 
@@ -129,16 +131,16 @@ def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
     ])  # fmt: skip
 
 
-def site_gateway(site: Site, node: str) -> Node:
-    """The VPN gateway of an on-prem site.  It initiates too: the side that is configured last brings up the tunnel."""
+def site_gateway(cidr: str, gateway: VpnGateway, node: str) -> Node:
+    """The gateway of a site of this range.  It initiates too: the side that is configured last brings up the tunnel."""
     return _vpn(node, "on-prem-gateway", [
         {
-            "name": f"peer-{index}", "local_address": site.gateway.external_address, "peer_address": tunnel.peer_ip,
+            "name": f"peer-{index}", "local_address": gateway.external_address, "peer_address": tunnel.peer_ip,
             "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
-            "local_selectors": [site.range], "remote_selectors": list(tunnel.remote_ranges),
+            "local_selectors": [cidr], "remote_selectors": list(tunnel.remote_ranges),
             "cipher": tunnel.cipher,
         }
-        for index, tunnel in enumerate(site.gateway.tunnels)
+        for index, tunnel in enumerate(gateway.tunnels)
     ])  # fmt: skip
 
 
@@ -169,15 +171,29 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
     }  # fmt: skip
     session = end.session
     interface = {"tunnel": TUNNEL, "address": session and session.address, "initiate": end.initiate}
-    spoken = {
-        "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
-        "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": TUNNEL_DEVICE,
-        "advertised": [{"range": one.range, "priority": one.priority} for one in session.advertised],
-    } if session else None  # fmt: skip
+    spoken = _spoken(session, TUNNEL_DEVICE) if session else None
     return Node(
         name, kind, "testbed/bgp", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
         variables=_variables(tunnels=[tunnel], interface=interface, **({"bgp": spoken} if spoken else {})),
     )  # fmt: skip
+
+
+def attachment(name: str, kind: str, session: Session | None) -> Node:
+    """One end of a VLAN attachment: BIRD alone, on the same image."""
+    variables = _variables(bgp=_spoken(session, ATTACHMENT_DEVICE)) if session else _variables()
+    return Node(
+        name, kind, "testbed/bgp", ("runsv", "/etc/service/bird"), capabilities=_VPN_PRIVILEGES,
+        role="vpn" if session else None, variables=variables,
+    )  # fmt: skip
+
+
+def _spoken(session: Session, device: str) -> Mapping[str, object]:
+    """What BIRD has to know."""
+    return {
+        "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
+        "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": device,
+        "advertised": [{"range": one.range, "priority": one.priority} for one in session.advertised],
+    }  # fmt: skip
 
 
 def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:

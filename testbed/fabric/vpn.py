@@ -1,4 +1,4 @@
-"""VPN gateways as nodes: routers with one foot on the internet and one in a network.
+"""VPN gateways and VLAN attachments as nodes: routers with one foot on the internet and one in a network.
 
 A classic gateway is one node, with one IKE daemon for all of its tunnels.  A tunnel with BGP (of an HA gateway, or of a
 site) is a node of its own: the selectors of all such tunnels are 0.0.0.0/0, and what tells them apart is the interface
@@ -13,16 +13,19 @@ from dataclasses import dataclass, field
 from testbed.fabric import bgp, given_names, node_specs, producers, selectors
 from testbed.fabric.addressing import inside, interface_address
 from testbed.fabric.bgp import Advertised, Session
+from testbed.fabric.interconnect import Attachments
 from testbed.fabric.naming import interface_name
 from testbed.fabric.node_specs import RouteBased
 from testbed.fabric.plan import Node, PolicyRule, Route
 from testbed.fabric.running import Running
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
-from testbed.model.outside import Site
+from testbed.model.interconnect import CustomerAttachment
+from testbed.model.outside import Site, SiteBgp, VpnGateway
 from testbed.model.peering import active
 from testbed.model.ranges import GOOGLE_API_VIPS
 from testbed.model.ranges import gateway as gateway_address
+from testbed.model.router import Session as OnPremSession
 from testbed.model.topology import Topology
 from testbed.model.vpn import VpnTunnel, external_address
 
@@ -35,7 +38,7 @@ _FIRST_TABLE = 1000
 
 @dataclass(slots=True)
 class Gateways:
-    """The VPN gateways of a testbed under construction."""
+    """The VPN gateways and VLAN attachments of a testbed under construction."""
 
     topology: Topology
     running: Running
@@ -93,6 +96,17 @@ class Gateways:
             end = RouteBased(external, peer, tunnel.shared_secret, tunnel.ike_version, session, initiate=True)
             self.nodes.append(node_specs.route_based(node.name, "vpn-tunnel", end))
 
+    def attachments(self, vpcs: Mapping[str, Vpc]) -> None:
+        """The Cloud Routers' ends of VLAN attachments."""
+        networks = {router.full_name: router.network for router in self.topology.compute.routers}
+        for attachment in self.topology.compute.interconnect_attachments:
+            network = networks[attachment.router]
+            self.nodes.append(self._attachments.begin(attachment, vpcs[network], self._behind(network)))
+
+    @property
+    def _attachments(self) -> Attachments:
+        return Attachments(self.topology, self.running, self.wiring)
+
     def _behind(self, network: str) -> list[str]:
         """What can be reached behind a gateway: the network, and those that import its static routes by peering."""
         return [*self.topology.ranges_of(network), *importers(self.topology, self.running, network)]
@@ -100,26 +114,21 @@ class Gateways:
     # -- on premises ----------------------------------------------------------------------------------------------
 
     def site(self, site: Site) -> Space:
-        """A site's gateway and its network, whose routes follow what the gateway learns."""
+        """A site's gateway or router and its network, whose routes follow what these learn."""
         segment = self.wiring.segment(self.running.name(given_names.site(site.name)))
-        given = site.gateway
-        for index in range(len(given.tunnels) if given.dynamic else 1):
+        for index in range(site.way_out.ends):
             key = given_names.site_tunnel(site.name, index)
             node = self.wiring.node(self.running.name(key), ROUTER)
-            if given.dynamic:
-                self._to_internet(node, given.external_address, given.tunnels[index].peer_ip, [DEFAULT])
-            else:
-                self.wiring.attach(node, "internet", self.internet, given.external_address, mtu=LINK_MTU)
-            address = self.running.addresses[inside(key)] if index else given.internal_address
+            address = self.running.addresses[inside(key)] if index else site.way_out.internal_address
             port = self.wiring.attach(
                 node, "lan", segment, address, mtu=LINK_MTU, gateway=_NEXT_HOP, routes=[site.range], forwards=True
             )
             if index == 0:
                 segment.routes.add(Route(DEFAULT, port, address))
-            if given.dynamic:
-                self._site_tunnel(site, index, node.name)
-        if not given.dynamic:
-            self.nodes.append(node_specs.site_gateway(site, self.running.name(given_names.site(site.name, "gateway"))))
+            if site.gateway:
+                self._site_tunnel(site, site.gateway, index, node)
+            elif site.router:
+                self._site_attachment(site, site.router.attachments[index], node)
         best: dict[tuple[str, int], Route] = {}
         for route in self.running.learned:
             hop = next((n for n in segment.neighbours if n.device == interface_name(route.node)), None)
@@ -129,21 +138,27 @@ class Gateways:
         segment.routes |= {*best.values()}
         return segment
 
-    def _site_tunnel(self, site: Site, index: int, node: str) -> None:
-        tunnel = site.gateway.tunnels[index]
+    def _site_tunnel(self, site: Site, gateway: VpnGateway, index: int, node: Space) -> None:
+        if not gateway.dynamic:
+            self.wiring.attach(node, "internet", self.internet, gateway.external_address, mtu=LINK_MTU)
+            self.nodes.append(node_specs.site_gateway(site.range, gateway, node.name))
+            return
+        tunnel = gateway.tunnels[index]
+        self._to_internet(node, gateway.external_address, tunnel.peer_ip, [DEFAULT])
         if tunnel.bgp is None or site.bgp is None:
             return
-        ranges = site.bgp.advertised_ranges or (site.range,)
-        session = Session(
-            tunnel.bgp.ip_range, site.bgp.asn, tunnel.bgp.peer_ip_address, tunnel.bgp.peer_asn,
-            site.bgp.keepalive_interval,
-            tuple(Advertised(cidr, tunnel.bgp.advertised_route_priority) for cidr in ranges),
-        )  # fmt: skip
         end = RouteBased(
-            site.gateway.external_address, tunnel.peer_ip, tunnel.shared_secret, tunnel.ike_version, session,
-            initiate=False, cipher=tunnel.cipher,
+            gateway.external_address, tunnel.peer_ip, tunnel.shared_secret, tunnel.ike_version,
+            _session(site, site.bgp, tunnel.bgp), initiate=False, cipher=tunnel.cipher,
         )  # fmt: skip
-        self.nodes.append(node_specs.route_based(node, "on-prem-gateway", end))
+        self.nodes.append(node_specs.route_based(node.name, "on-prem-gateway", end))
+
+    def _site_attachment(self, site: Site, end: CustomerAttachment, node: Space) -> None:
+        if site.bgp is None:
+            return
+        session = _session(site, site.bgp, end.bgp)
+        self._attachments.connect(end.attachment, node, session)
+        self.nodes.append(node_specs.attachment(node.name, "on-prem-router", session))
 
     # -- the internet ---------------------------------------------------------------------------------------------
 
@@ -160,12 +175,26 @@ class Gateways:
         self.internet.rules.add(PolicyRule(_PEER_RULE, f"{peer}/32", table))
 
 
+def _session(site: Site, general: SiteBgp, given: OnPremSession) -> Session:
+    """A site's end of a session."""
+    ranges = general.advertised_ranges or (site.range,)
+    return Session(
+        given.ip_range,
+        general.asn,
+        given.peer_ip_address,
+        given.peer_asn,
+        general.keepalive_interval,
+        tuple(Advertised(cidr, given.advertised_route_priority) for cidr in ranges),
+    )
+
+
 def speakers(topology: Topology) -> Iterator[str]:
     """The keys of the nodes in which BGP is spoken."""
     yield from (tunnel.full_name for tunnel in topology.compute.vpn_tunnels if tunnel.vpn_gateway is not None)
+    yield from (attachment.full_name for attachment in topology.compute.interconnect_attachments)
     for site in topology.on_prem.sites:
-        if site.gateway.dynamic:
-            yield from (given_names.site_tunnel(site.name, index) for index in range(len(site.gateway.tunnels)))
+        if site.dynamic:
+            yield from (given_names.site_tunnel(site.name, index) for index in range(site.way_out.ends))
 
 
 def peer_address(topology: Topology, running: Running, tunnel: VpnTunnel) -> str | None:

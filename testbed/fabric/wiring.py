@@ -143,6 +143,16 @@ class Wiring:
         left.neighbours.add(Neighbour(RIGHT, mac(RIGHT), to_right))
         right.neighbours.add(Neighbour(LEFT, mac(LEFT), to_left))
 
+    def link(self, left: tuple[Space, str], right: tuple[Space, str], *, device: str, mtu: int) -> None:
+        """Lay a veth pair between two nodes; the address of each end has the length of a range that both are in."""
+        self.veths.add(Veth(*(
+            End(space.name, Interface(device, frozenset({address}), mac(address.partition("/")[0]), mtu))
+            for space, address in (left, right)
+        )))  # fmt: skip
+        for (space, _), (_, other) in ((left, right), (right, left)):
+            address = other.partition("/")[0]
+            space.neighbours.add(Neighbour(address, mac(address), device))
+
     def route(
         self, segment: Space, destinations: Iterable[str], to: Space, *, metric: int = 0, table: int = MAIN_TABLE
     ) -> None:  # fmt: skip

@@ -235,6 +235,10 @@ AddressRef = Annotated[str, Reference("regions/-/addresses")]
 InstanceRef = Annotated[str, Reference("zones/-/instances")]
 GatewayRef = Annotated[str, Reference("regions/-/targetVpnGateways")]
 TunnelRef = Annotated[str, Reference("regions/-/vpnTunnels")]
+RouterRef = Annotated[str, Reference("regions/-/routers")]
+LinkedAttachmentRef = Annotated[str, Reference("regions/-/interconnectAttachments")]
+AttachmentRef = Annotated[str, Reference("regions/-/interconnectAttachments", required=False)]
+"""Of an on-prem router: the attachment may be made later, by the API."""
 CONNECTOR = Reference("locations/-/connectors", required=False)
 """Of a service: that the connector is missing is the service's own trouble (behaviour 1.10.5)."""
 PEER = Reference("global/networks", required=False)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import direct, network_checks, policy_checks, private_services_checks, vpn_checks
+from testbed.model import direct, interconnect, network_checks, policy_checks, private_services_checks, vpn_checks
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -44,6 +44,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _direct(topology)
         yield from _external_addresses(topology)
         yield from vpn_checks.problems(topology)
+        yield from interconnect.problems(topology)
         yield from private_services_checks.problems(topology)
 
 
@@ -69,6 +70,7 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
         "regionNetworkFirewallPolicies": c.region_network_firewall_policies,
         "targetVpnGateways": c.target_vpn_gateways, "forwardingRules": c.forwarding_rules,
         "vpnGateways": c.vpn_gateways, "externalVpnGateways": c.external_vpn_gateways, "vpnTunnels": c.vpn_tunnels,
+        "interconnectAttachments": c.interconnect_attachments,
     }  # fmt: skip
     for key, resources in compute.items():
         yield ("compute", key), [r.full_name for r in resources]
@@ -219,8 +221,8 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
     given += [(("internet", "hosts", i, "address"), h.address) for i, h in enumerate(topology.internet.hosts)]
     given += [
         (("onPrem", "sites", i, "gateway", "externalAddress"), s.gateway.external_address)
-        for i, s in enumerate(topology.on_prem.sites)
-    ]
+        for i, s in enumerate(topology.on_prem.sites) if s.gateway
+    ]  # fmt: skip
     given += [
         (("compute", "vpnGateways", i, "vpnInterfaces", j, "ipAddress"), one.ip_address)
         for i, gateway in enumerate(c.vpn_gateways) for j, one in enumerate(gateway.vpn_interfaces)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from testbed.model.base import ComputeName, Resource
+from testbed.model.interconnect import SiteRouter
 from testbed.model.ranges import Address, Range
-from testbed.model.router import DEFAULT_PRIORITY, link_local
+from testbed.model.router import Session
 
 
 class Host(Resource):
@@ -18,22 +19,6 @@ class Host(Resource):
     name: ComputeName
     address: Address
     image: str = "testbed/vm"
-
-
-class Session(Resource):
-    """The on-prem side of a BGP session through a tunnel."""
-
-    ip_range: str
-    """Its address, with the length of the range: `169.254.0.2/30`."""
-    peer_ip_address: Address
-    peer_asn: int = Field(ge=1, le=4_294_967_294)
-    advertised_route_priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=65535)
-    """The MED of what is advertised: Cloud Router takes it for the priority of the route."""
-
-    @field_validator("ip_range")
-    @classmethod
-    def _link_local(cls, value: str) -> str:
-        return link_local(value)
 
 
 class PeerTunnel(Resource):
@@ -77,6 +62,11 @@ class VpnGateway(Resource):
         """Whether its tunnels have BGP."""
         return any(tunnel.bgp is not None for tunnel in self.tunnels)
 
+    @property
+    def ends(self) -> int:
+        """How many nodes it is made of: each tunnel with BGP has its own."""
+        return len(self.tunnels) if self.dynamic else 1
+
 
 class SiteBgp(Resource):
     """What a site says by BGP."""
@@ -95,22 +85,42 @@ class SiteFirewall(Resource):
 
 
 class Site(Resource):
-    """An on-prem network behind a VPN gateway."""
+    """An on-prem network behind a VPN gateway, or behind a router with VLAN attachments."""
 
     collection: ClassVar[str] = "sites"
 
     name: ComputeName
     range: Range
-    gateway: VpnGateway
+    gateway: VpnGateway | None = None
+    router: SiteRouter | None = None
     bgp: SiteBgp | None = None
     firewall: SiteFirewall | None = None
     """Without one everything is let in (behaviour 4.11.4)."""
     hosts: tuple[Host, ...] = ()
 
+    @property
+    def way_out(self) -> VpnGateway | SiteRouter:
+        """Its gateway or its router."""
+        found = self.gateway or self.router
+        if found is None:
+            raise ValueError(f"the site {self.name} has neither a gateway nor a router")
+        return found
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether its routes are learned by BGP."""
+        return self.gateway is None or self.gateway.dynamic
+
+    @model_validator(mode="after")
+    def _one_way_out(self) -> Self:
+        if (self.gateway is None) == (self.router is None):
+            raise ValueError(f"the site {self.name} has a gateway or a router, one of them")
+        return self
+
     @model_validator(mode="after")
     def _addresses_are_in_the_range(self) -> Self:
         network = IPv4Network(self.range)
-        inside = {self.gateway.name: self.gateway.internal_address, **{h.name: h.address for h in self.hosts}}
+        inside = {self.way_out.name: self.way_out.internal_address, **{h.name: h.address for h in self.hosts}}
         for name, address in inside.items():
             if IPv4Address(address) not in network:
                 raise ValueError(f"{name} has the address {address}, which is not in the site's range {self.range}")
@@ -120,6 +130,6 @@ class Site(Resource):
 
     @model_validator(mode="after")
     def _sessions_have_an_asn(self) -> Self:
-        if self.gateway.dynamic and self.bgp is None:
-            raise ValueError(f"the site {self.name} needs an ASN (bgp.asn): tunnels of its gateway have bgp")
+        if self.dynamic and self.bgp is None:
+            raise ValueError(f"the site {self.name} needs an ASN (bgp.asn): tunnels or attachments have bgp")
         return self

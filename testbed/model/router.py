@@ -12,6 +12,7 @@ from testbed.model.base import (
     Compute,
     ComputeName,
     Constant,
+    LinkedAttachmentRef,
     NetworkRef,
     RegionName,
     Resource,
@@ -171,17 +172,39 @@ class Bgp(_Advertisement):
 
 
 class RouterInterface(Resource):
-    """An interface of a router: its end of a tunnel."""
+    """An interface of a router: its end of a tunnel or of a VLAN attachment."""
 
     name: ComputeName
     ip_range: str | None = None
     """Its address, with the length of the range: `169.254.0.1/30`."""
     linked_vpn_tunnel: TunnelRef | None = None
+    linked_interconnect_attachment: LinkedAttachmentRef | None = None
+
+    @property
+    def link(self) -> str | None:
+        """The full name of what it is linked to."""
+        return self.linked_vpn_tunnel or self.linked_interconnect_attachment
 
     @field_validator("ip_range")
     @classmethod
     def _link_local(cls, value: str | None) -> str | None:
         return value and link_local(value)
+
+
+class Session(Resource):
+    """The on-prem side of a BGP session through a tunnel or an attachment."""
+
+    ip_range: str
+    """Its address, with the length of the range: `169.254.0.2/30`."""
+    peer_ip_address: Address
+    peer_asn: int = Field(ge=1, le=4_294_967_294)
+    advertised_route_priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=65535)
+    """The MED of what is advertised: Cloud Router takes it for the priority of the route."""
+
+    @field_validator("ip_range")
+    @classmethod
+    def _link_local(cls, value: str) -> str:
+        return link_local(value)
 
 
 def _switch(value: Any) -> Any:

@@ -17,6 +17,7 @@ from testbed.model.compute import Instance
 from testbed.model.firewall import Firewall
 from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
 from testbed.model.functions import Function
+from testbed.model.interconnect import InterconnectAttachment
 from testbed.model.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
 from testbed.model.outside import Host, Site
 from testbed.model.private_services import GOOGLE, Connection
@@ -58,6 +59,7 @@ class Compute(Resource):
     vpn_gateways: tuple[HaVpnGateway, ...] = ()
     external_vpn_gateways: tuple[ExternalVpnGateway, ...] = ()
     vpn_tunnels: tuple[VpnTunnel, ...] = ()
+    interconnect_attachments: tuple[InterconnectAttachment, ...] = ()
 
     @model_validator(mode="after")
     def _auto_mode_networks_have_their_subnets(self) -> Self:

@@ -10,12 +10,21 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from testbed.model.base import AddressRef, Compute, Constant, GatewayRef, NetworkRef, Reference, RegionName, Resource
+from testbed.model.base import (
+    AddressRef,
+    Compute,
+    Constant,
+    GatewayRef,
+    NetworkRef,
+    Reference,
+    RegionName,
+    Resource,
+    RouterRef,
+)
 from testbed.model.ranges import Address, Range
 
 HaGatewayRef = Annotated[str, Reference("regions/-/vpnGateways")]
 ExternalGatewayRef = Annotated[str, Reference("global/externalVpnGateways")]
-RouterRef = Annotated[str, Reference("regions/-/routers")]
 EVERYTHING = "0.0.0.0/0"
 
 

@@ -79,13 +79,17 @@ def test_regions_and_zones(api: Api) -> None:
         assert caught.value.code == 404
 
 
-def test_an_attachment_is_a_record_that_is_never_provisioned(api: Api) -> None:  # behaviour 4.12
+@pytest.mark.behaviour("4.12.2", "4.7.4")
+def test_an_attachment_without_an_on_prem_end_is_not_provisioned(api: Api) -> None:
     us = f"{P}/demo/regions/us-central1"
     api.post(f"{P}/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
     api.post(f"{us}/routers", {"name": "r", "network": "global/networks/vpc"})
     api.post(f"{us}/interconnectAttachments", {"name": "a", "router": "regions/us-central1/routers/r"})
     made = api.get(f"{us}/interconnectAttachments/a")
-    assert (made["operationalStatus"], made["mtu"]) == ("OS_UNPROVISIONED", 1440)
+    assert (made["state"], made["operationalStatus"], made["mtu"]) == ("UNPROVISIONED", "OS_UNPROVISIONED", 1440)
+    partner = {"name": "p", "router": "regions/us-central1/routers/r", "type": "PARTNER"}
+    api.post(f"{us}/interconnectAttachments", partner)
+    assert api.get(f"{us}/interconnectAttachments/p")["state"] == "PENDING_PARTNER"
     assert made["router"] == f"{LINK}/demo/regions/us-central1/routers/r"
     with pytest.raises(Refused, match=r"resource\.mtu"):
         api.post(f"{us}/interconnectAttachments", {"name": "b", "router": "r", "mtu": 1300})

@@ -46,7 +46,7 @@ def _peer_status(
         "numLearnedRoutes": len(learned.get(tunnel, ())),
         **{key: peer[key] for key in ("ipAddress", "peerIpAddress") if key in peer},
     }  # fmt: skip
-    if tunnel:
+    if "/vpnTunnels/" in tunnel:
         shown["linkedVpnTunnel"] = url(tunnel)
     if session is not None and state.up:
         shown["advertisedRoutes"] = [

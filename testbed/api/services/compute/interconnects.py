@@ -1,15 +1,11 @@
-"""What the testbed has no packets for: VLAN attachments are records."""
+"""VLAN attachments: records, and nodes that carry packets."""
 
 from __future__ import annotations
 
-from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services.compute.collection import Collection
-from testbed.control.plane import ControlPlane, InvalidResource
+from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-
-MTUS = (1440, 1460, 1500, 8896)
-"""Behaviour 4.7.4."""
 
 
 def defaults(body: Json) -> Json:
@@ -24,29 +20,20 @@ def defaults(body: Json) -> Json:
     }
 
 
-def complete(body: Json, _: Call) -> Json:
-    """An attachment of a router.
-
-    Raises:
-        InvalidResource: it has none, or an MTU or a VLAN that there is not.
-    """
-    if not body.get("router"):
-        raise InvalidResource(("router",), "", "A value must be given.")
-    if body["mtu"] not in MTUS:
-        raise InvalidResource(("mtu",), body["mtu"], f"Must be one of {', '.join(map(str, MTUS))}.")
-    if not 2 <= body.get("vlanTag8021q", 2) <= 4093:
-        raise InvalidResource(("vlanTag8021q",), body["vlanTag8021q"], "Must be between 2 and 4093.")
-    return body
-
-
-def view(_: ControlPlane, record: Record) -> Json:
-    """It is never provisioned: there is no interconnect behind it (behaviour 4.12.2)."""
-    partner = record.body.get("type") == "PARTNER"
-    return {"state": "PENDING_PARTNER" if partner else "UNPROVISIONED", "operationalStatus": "OS_UNPROVISIONED"}
+def view(plane: ControlPlane, record: Record) -> Json:
+    """Its state: it is there as soon as a site has its other end (behaviour 4.12.2)."""
+    sites = plane.topology().on_prem.sites
+    ends = {end.attachment for site in sites if site.router for end in site.router.attachments}
+    partner, enabled = record.body.get("type") == "PARTNER", record.body.get("adminEnabled", True)
+    if record.name not in ends:
+        state = "PENDING_PARTNER" if partner else "UNPROVISIONED"
+    else:
+        state = "PENDING_CUSTOMER" if partner and not enabled else "ACTIVE"
+    carries = state == "ACTIVE" and enabled
+    return {"state": state, "operationalStatus": "OS_ACTIVE" if carries else "OS_UNPROVISIONED"}
 
 
 ATTACHMENTS = Collection(
     name="interconnectAttachments", singular="interconnectAttachment", scope="regions", defaults=defaults,
-    complete=complete, view=view, labelled=True, references={"router": "regions/-/routers"},
-    immutable=frozenset({"name", "router", "type", "interconnect"}),
+    view=view, labelled=True, immutable=frozenset({"name", "router", "type", "interconnect"}),
 ).register()  # fmt: skip

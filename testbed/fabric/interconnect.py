@@ -1,0 +1,51 @@
+"""Compiles VLAN attachments: the node of a Cloud Router's end, and the link to the site's (behaviour 4.12).
+
+An attachment is like a tunnel of an HA VPN gateway, but its interface is one end of a veth pair instead of a tunnel's
+device: BIRD speaks through it between link-local addresses, and nothing is encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from testbed.fabric import bgp, node_specs
+from testbed.fabric.addressing import inside
+from testbed.fabric.bgp import Session
+from testbed.fabric.plan import Node
+from testbed.fabric.running import Running
+from testbed.fabric.vpc import Vpc
+from testbed.fabric.wiring import ROUTER, Space, Wiring
+from testbed.model.interconnect import InterconnectAttachment
+from testbed.model.topology import Topology
+
+_NEXT_HOP = "192.0.0.8"
+"""As that of a tunnel's node (`vpn`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The VLAN attachments of a testbed under construction."""
+
+    topology: Topology
+    running: Running
+    wiring: Wiring
+
+    def begin(self, attachment: InterconnectAttachment, vpc: Vpc, behind: Iterable[str]) -> Node:
+        """The node of a Cloud Router's end; `behind` it are these ranges of the network, and what is advertised."""
+        session = bgp.sessions(self.topology).get(attachment.full_name)
+        space = self.wiring.node(self.running.name(attachment.full_name), ROUTER)
+        said = [one.range for one in session.advertised] if session else []
+        self.wiring.attach(
+            space, "vpc", vpc.space, self.running.addresses[inside(attachment.full_name)], mtu=vpc.mtu,
+            gateway=_NEXT_HOP, routes=dict.fromkeys([*behind, *said]), forwards=True,
+        )  # fmt: skip
+        return node_specs.attachment(space.name, "vlan-attachment", session)
+
+    def connect(self, name: str, site: Space, session: Session) -> None:
+        """Lay the link to a site's end, whose session is this, if the attachment carries packets."""
+        mine = bgp.sessions(self.topology).get(name)
+        for one in self.topology.compute.interconnect_attachments:
+            if one.full_name == name and one.admin_enabled and mine is not None:
+                ends = (self.wiring.node(self.running.name(name)), mine.address), (site, session.address)
+                self.wiring.link(*ends, device=node_specs.ATTACHMENT_DEVICE, mtu=one.mtu)

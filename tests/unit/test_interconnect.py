@@ -1,0 +1,114 @@
+"""VLAN attachments: what is refused, and what the two ends are made of (behaviour 4.12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from testbed.fabric.plan import Node, Plan, Veth
+from testbed.model.base import Defaults
+from testbed.model.topology import Topology
+from testbed.paths import EXAMPLES
+from tests.unit.topologies import plan
+
+KNOWN = Defaults("example", "us-central1", "us-central1-a")
+Data = dict[str, Any]
+
+
+def example() -> Data:
+    made: Data = yaml.safe_load((EXAMPLES / "interconnect.yaml").read_text())
+    return made
+
+
+def read(data: Data) -> Topology:
+    return Topology.model_validate(data, context=KNOWN)
+
+
+def nodes(of: Plan) -> dict[str, Node]:
+    return {node.name: node for node in of.nodes}
+
+
+def link(of: Plan) -> Veth | None:
+    return next((v for v in of.veths if {v.a.namespace, v.b.namespace} == {"attachment", "office-router"}), None)
+
+
+@pytest.mark.behaviour("4.12.3", "4.7.4")
+@pytest.mark.parametrize("mtu", [1440, 1460, 1500, 8896])
+def test_both_ends_are_nodes_with_a_link_of_the_attachment_s_mtu(mtu: int) -> None:
+    data = example()
+    data["compute"]["interconnectAttachments"][0]["mtu"] = mtu
+    made = plan(read(data))
+    found = link(made)
+    assert found is not None
+    assert {(e.interface.name, e.interface.mtu, *e.interface.addresses) for e in (found.a, found.b)} == {
+        ("vlan", mtu, "169.254.10.1/29"), ("vlan", mtu, "169.254.10.2/29"),
+    }  # fmt: skip
+    assert {name: nodes(made)[name].kind for name in ("attachment", "office-router")} == {
+        "attachment": "vlan-attachment", "office-router": "on-prem-router",
+    }  # fmt: skip
+    assert not nodes(made)["attachment"].devices  # there is no IPsec, and so no TUN device
+
+
+def test_an_attachment_that_is_not_enabled_or_has_no_session_carries_nothing() -> None:
+    data = example()
+    data["compute"]["interconnectAttachments"][0]["adminEnabled"] = False
+    assert link(plan(read(data))) is None
+    data = example()
+    del data["compute"]["routers"][0]["bgpPeers"]
+    made = plan(read(data))
+    assert link(made) is None
+    assert nodes(made)["attachment"].role is None
+
+
+def test_an_on_prem_end_may_be_there_before_its_attachment() -> None:
+    data = example()
+    del data["compute"]["interconnectAttachments"]
+    data["compute"]["routers"] = []
+    made = plan(read(data))
+    assert link(made) is None
+    assert "office-router" in nodes(made)
+
+
+@pytest.mark.behaviour("4.12.1", "4.7.4")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mtu": 1300}, "1440"),
+        ({"vlanTag8021q": 1}, "greater than or equal to 2"),
+        ({"vlanTag8021q": 4094}, "less than or equal to 4093"),
+        ({"router": "other"}, "routers/other' was not found"),
+        ({"region": "europe-west1", "router": "regions/us-central1/routers/router"}, "is in europe-west1"),
+    ],
+)
+def test_what_an_attachment_may_not_be(change: Data, message: str) -> None:
+    data = example()
+    data["compute"]["interconnectAttachments"][0] |= change
+    if "region" in change:
+        data["compute"]["routers"][0]["interfaces"] = []
+        data["compute"]["routers"][0]["bgpPeers"] = []
+    with pytest.raises(ValidationError, match=message):
+        read(data)
+
+
+def test_an_interface_is_linked_to_an_attachment_of_its_own_router() -> None:
+    data = example()
+    data["compute"]["routers"].append({"name": "other", "network": "vpc", "bgp": {"asn": 64513}})
+    data["compute"]["interconnectAttachments"][0]["router"] = "other"
+    with pytest.raises(ValidationError, match="an attachment of another router"):
+        read(data)
+
+
+def test_an_attachment_has_one_on_prem_end_and_a_site_one_way_out() -> None:
+    data = example()
+    other = {**data["onPrem"]["sites"][0], "name": "other", "range": "192.168.11.0/24", "hosts": []}
+    other["router"] = {**other["router"], "name": "other-router", "internalAddress": "192.168.11.1"}
+    data["onPrem"]["sites"].append(other)
+    with pytest.raises(ValidationError, match="another on-prem end already"):
+        read(data)
+    data = example()
+    del data["onPrem"]["sites"][0]["router"]
+    with pytest.raises(ValidationError, match="a gateway or a router"):
+        read(data)
