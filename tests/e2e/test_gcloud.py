@@ -274,4 +274,4 @@ def test_everything_is_deleted(bed: Program, gcloud: Gcloud) -> None:
         gcloud("compute", "networks", "subnets", "delete", subnet, REGION)
     gcloud("compute", "networks", "delete", "vpc")
     left = {(node["kind"], node["name"]) for node in bed.json("status")["nodes"]}
-    assert {kind for kind, _ in left} == {"internet-host", "front-end", "app-engine-standard"}
+    assert {kind for kind, _ in left} == {"internet-host", "front-end", "app-engine-standard", "name-server"}
