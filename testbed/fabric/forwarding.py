@@ -19,7 +19,7 @@ from testbed.fabric.wiring import Space
 from testbed.model.names import INTERNET
 
 SENDERS, RECEIVERS = "senders", "receivers"
-_TARGET = re.compile(rf"(?<= -[jg] )({EGRESS}|{INGRESS})(?=[/ ]|$)")
+_TARGET = re.compile(rf"(?<=-[jg] )({EGRESS}|{INGRESS})(?=[/ ]|$)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ import yaml
 from hypothesis import strategies as st
 
 from testbed.fabric.addressing import allocate, next_instance, redis_host
-from testbed.fabric.given_names import interface, internet_host, runtimes
+from testbed.fabric.given_names import interface, internet_host, runtimes, site
 from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.running import Health, Running
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from tests.kernel.policies import ordered, policies
+from tests.kernel.sites import SITES, from_sites, hybrid
 
 Data = dict[str, Any]
 
@@ -38,9 +39,10 @@ PRIORITIES = (0, 99, 100, 900, 1000, 1000, 1001, 65535)
 RANGES = (
     "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/15", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24", "10.0.0.2/32", "10.1.0.3/32",
     "10.8.0.0/28", "10.9.0.0/28", "35.199.224.0/19", "203.0.113.0/24", "203.0.113.10/32", "198.51.100.0/24",
-    "192.0.2.0/24",
+    "192.0.2.0/24", "192.168.0.0/24",
 )  # fmt: skip
 DESTINATIONS = (
+    "192.168.0.0/16", "192.168.0.0/24", "192.168.1.0/25",
     "0.0.0.0/0", "10.0.0.0/8", "10.50.0.0/16", "10.50.1.0/24", "172.16.0.0/12", "203.0.113.0/24", "203.0.113.10/32",
     "198.51.100.0/24", "192.0.2.0/24", "199.36.153.8/30", "35.199.224.0/20", "35.191.0.0/24",
 )  # fmt: skip
@@ -93,9 +95,14 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     keys += [workload.name for workload, _ in topology.flexible]
     caches = [running.addresses[f"{redis.full_name}/range"] for redis in topology.redis.instances]
     there = [running.addresses[key] for key in keys if key in running.addresses]
+    there += [instance.address for instance in running.instances]
+    hosts |= {
+        running.name(site(place.name, f"hosts/{host.name}")): host.address
+        for place in topology.on_prem.sites for host in place.hosts
+    }  # fmt: skip
     numbers = count()
     for source in (*machines, *workloads, *hosts):
-        for destination in dict.fromkeys((*there, *HOSTS.values(), *GOOGLE, *NOWHERE)):
+        for destination in dict.fromkeys((*there, *hosts.values(), *GOOGLE, *NOWHERE)):
             if hosts.get(source) != destination:
                 for protocol, ports in PORTS.items():
                     yield Flow(source, destination, protocol, ports[next(numbers) % len(ports)])
@@ -122,7 +129,10 @@ def cases(draw: st.DrawFn) -> Case:
     )
     tags = (*TAGS, "vpc-connector", *(f"vpc-connector-{REGION}-{connector['name']}" for connector in connectors))
     rules = draw(st.lists(st.tuples(in_networks, _rules(tags)), max_size=5 * len(names)))
+    vpn, sites = draw(hybrid(names, subnets))
+    tunnels = {tunnel["name"]: tunnel["targetVpnGateway"] for tunnel in vpn["vpnTunnels"]}
     routes = draw(st.lists(st.tuples(in_networks, _routes(machines, tags)), max_size=3 * len(names)))
+    routes += [(gateway[3:], draw(_into(tunnel, tags))) for tunnel, gateway in tunnels.items() for _ in range(2)]
     topology = {
         "name": "t",
         "project": "p",
@@ -132,7 +142,10 @@ def cases(draw: st.DrawFn) -> Case:
             "networks": ordered(draw, _networks(draw, names)),
             "subnetworks": subnetworks,
             "instances": machines,
-            "firewalls": [{"name": f"r{i}", "network": net, **rule} for i, (net, rule) in enumerate(rules)],
+            "firewalls": [
+                *({"name": f"r{i}", "network": net, **rule} for i, (net, rule) in enumerate(rules)),
+                *from_sites(draw, names if sites else ()),
+            ],
             "routes": [
                 {"name": f"s{i}", "network": network, **route}
                 for i, (network, route) in enumerate(routes)
@@ -140,6 +153,7 @@ def cases(draw: st.DrawFn) -> Case:
             ],
             "routers": [router for name in names for router in draw(_routers(name))],
             "globalAddresses": _allocated(names),
+            **vpn,
             **draw(policies(names)),
         },
         "vpcaccess": {"connectors": connectors},
@@ -147,6 +161,7 @@ def cases(draw: st.DrawFn) -> Case:
         **draw(_redis(names)),
         "run": {"services": [*_services(connectors), *draw(_direct(names))]},
         "internet": {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]},
+        "onPrem": {"sites": sites},
     }
     return Case(topology, [(connector["name"], health) for connector in connectors for health in draw(healths)])
 
@@ -236,6 +251,17 @@ def _routes(draw: st.DrawFn, machines: Sequence[Data], tags: Sequence[str]) -> D
 
 
 @st.composite
+def _into(draw: st.DrawFn, tunnel: str, tags: Sequence[str]) -> Data:
+    """A static route into a tunnel."""
+    return {
+        "destRange": draw(st.sampled_from(("192.168.0.0/16", *SITES, *SITES, "192.168.0.0/25", "203.0.113.0/24"))),
+        "priority": draw(st.sampled_from((100, 1000, 1000))),
+        "tags": draw(st.sampled_from(([], [], [tags[0]]))),
+        "nextHopVpnTunnel": tunnel,
+    }
+
+
+@st.composite
 def _connectors(draw: st.DrawFn, index: int, networks: st.SearchStrategy[str], subnetworks: list[Data]) -> Data:
     """A connector in a hidden subnet, or in one that was made for it, which then is one of `subnetworks`."""
     cidr = f"10.{8 + index}.0.0/28"
@@ -296,7 +322,7 @@ def _flexible(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
 
 @st.composite
 def _redis(draw: st.DrawFn, names: Sequence[str]) -> Data:
-    """Up to three Redis instances, and the private connections that they need."""
+    """One or two Redis instances, and the private connections that they need."""
     kinds = st.tuples(st.sampled_from(names), st.booleans(), st.booleans())
     instances = [
         {
@@ -304,7 +330,7 @@ def _redis(draw: st.DrawFn, names: Sequence[str]) -> Data:
             "connectMode": "PRIVATE_SERVICE_ACCESS" if private else "DIRECT_PEERING",
             "transitEncryptionMode": "SERVER_AUTHENTICATION" if secure else "DISABLED",
         }
-        for index, (network, private, secure) in enumerate(draw(st.lists(kinds, max_size=3)))
+        for index, (network, private, secure) in enumerate(draw(st.lists(kinds, min_size=1, max_size=2)))
     ]  # fmt: skip
     private = {one["authorizedNetwork"] for one in instances if one["connectMode"] == "PRIVATE_SERVICE_ACCESS"}
     connections = [

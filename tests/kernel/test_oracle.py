@@ -33,6 +33,7 @@ from testbed.model.names import INTERNET, vpc_segment
 from testbed.model.topology import Topology
 from tests.kernel.networks import HOSTS, PORTS, REDIS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe
+from tests.kernel.sites import with_tunnels
 from tests.kernel.spaces import Paths, spaces
 from tests.proof import PROOF
 
@@ -73,7 +74,9 @@ def tried(case: Case) -> Iterator[str]:
     plan = compile_topology(topology, running)
     networks = topology.compute.networks
     allowed = tuple(Firewall.model_validate({**OPEN, "network": n.full_name}) for n in networks)
-    open_ = topology.model_copy(update={"compute": topology.compute.model_copy(update={"firewalls": allowed})})
+    nothing: dict[str, object] = {"network_firewall_policies": (), "region_network_firewall_policies": ()}
+    compute = topology.compute.model_copy(update={"firewalls": allowed, **nothing})
+    open_ = topology.model_copy(update={"compute": compute})
     judged = [
         Judged(flow, judge(topology, running, flow), judge(open_, running, flow).cause not in DEAD_ENDS)
         for flow in flows(topology, running)
@@ -81,7 +84,7 @@ def tried(case: Case) -> Iterator[str]:
     instances = {instance.name for instance in running.instances}
     servers = [node.name for node in plan.nodes if node.name not in instances]
     servers += [INTERNET, *(running.name(edge(n.full_name)) for n in networks)]  # where Google's APIs are
-    plan = with_far_sides(plan, topology, running)
+    plan = with_tunnels(with_far_sides(plan, topology, running), topology, running)
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)
         segments = {running.name(network.full_name) for network in networks}
@@ -111,6 +114,7 @@ def miscounted(judged: list[Judged], moved: Counter[Counted]) -> Iterator[str]:
     """Rules whose counters moved by another number than that of the flows that they decide on."""
     sure, possible, tunnels = Counter[Counted](), Counter[Counted](), set[Counted]()
     for one in judged:
+        possible.update(met for ruling in one.verdict.possible for met in (comment(ruling), *passed(ruling)))
         for ruling in (one.verdict.sender, one.verdict.receiver):
             if ruling is not None:
                 certain = one.routed and one.verdict.cause not in DEAD_ENDS and not one.verdict.ambiguous

@@ -3,7 +3,7 @@
 It is written from the model and from what is known of Google's network, and knows nothing of how the testbed is made:
 the second opinion on the compiler.  The tests send real packets and compare.
 
-Not judged yet: VPN and on-prem hosts (a tunnel is taken to be down).
+Not judged yet: HA VPN and dynamic routes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import NotFound
-from testbed.fabric.given_names import internet_host, runtimes
+from testbed.fabric.given_names import internet_host, runtimes, site
 from testbed.fabric.managed_rules import TUNNEL_PORT
 from testbed.fabric.oracle import rules
-from testbed.fabric.oracle.cloud import Cloud, Nic, Server
+from testbed.fabric.oracle.cloud import Cloud, Nic, Server, within
 from testbed.fabric.oracle.routes import Way, ways
+from testbed.fabric.oracle.tunnels import Tunnel, established
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
-from testbed.model.ranges import GOOGLE_APIS, INTERNAL, PRIVATE, PRIVATE_RANGES_ONLY, PUBLIC_GOOGLE_API, contains
+from testbed.model.outside import Site
+from testbed.model.ranges import (
+    GOOGLE_API_VIPS,
+    GOOGLE_APIS,
+    INTERNAL,
+    PRIVATE,
+    PRIVATE_RANGES_ONLY,
+    PUBLIC_GOOGLE_API,
+    contains,
+)
 from testbed.model.topology import Topology
 from testbed.model.workload import Workload, WorkloadKind
 
@@ -65,6 +75,10 @@ class _Walk:
         for host in topology.internet.hosts:
             if name(internet_host(host.name)) == self.flow.source:
                 return self._over_the_internet(Verdict((Step.START_FROM_INTERNET,)), host.address)
+        for where in topology.on_prem.sites:
+            for host in where.hosts:
+                if name(site(where.name, f"hosts/{host.name}")) == self.flow.source:
+                    return self._from_site(Verdict((Step.START_FROM_PRIVATE_NETWORK,)), where, host.address)
         raise NotFound(f"nothing called {self.flow.source} can send")
 
     # -- serverless -----------------------------------------------------------------------------------------------
@@ -122,8 +136,10 @@ class _Walk:
         """The sender's egress rules, then the routes of its network (behaviour 4.1.16, 7.1.4)."""
         if not sender.runs:
             return start.dropped(Cause.INSTANCE_NOT_RUNNING)
-        if sender.answers and self.flow.destination == sender.address:  # always allowed (behaviour 4.2.1)
-            return start.delivered(sender.address)
+        if (
+            self.flow.destination == sender.address
+        ):  # always allowed (behaviour 4.2.1), but a connector's has no service
+            return start.delivered(sender.address) if sender.answers else start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
         ruling = rules.egress(self.cloud, sender, self._packet(sender.address))
         start = replace(start.at(Step.APPLY_EGRESS_FIREWALL_RULE), sender=ruling)
         if not ruling.allows:
@@ -145,13 +161,13 @@ class _Walk:
             case "INTERNET_GATEWAY":
                 return self._out(start, sender)
             case "INSTANCE" | "IP":
-                return self._to_next_hop(start, sender, found)
+                return self._to_next_hop(start, sender.address, sender, found)
             case "SPECIAL":  # what is behind it takes answers only, to what it has sent (behaviour 4.3.11)
                 return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
             case "VPN_TUNNEL":
-                return start.dropped(Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED)
+                return self._into_tunnel(start, sender.address, found.target)
 
-    def _to_next_hop(self, start: Verdict, sender: Nic, found: Way) -> Verdict:
+    def _to_next_hop(self, start: Verdict, source: str, sender: Nic | None, found: Way) -> Verdict:
         """An instance takes what is not for itself only with `canIpForward` (behaviour 4.3.8, 7.1.7).
 
         What it does with it is up to its owner: it is taken to be delivered.
@@ -162,13 +178,13 @@ class _Walk:
         hop = self._next_hop(found)
         if not hop.forwards:
             return start.dropped(Cause.FOREIGN_IP_DISALLOWED)
-        ruling = rules.ingress(self.cloud, hop, self._packet(sender.address), sender)
+        ruling = rules.ingress(self.cloud, hop, self._packet(source), sender)
         start = replace(start.at(Step.APPLY_INGRESS_FIREWALL_RULE), receiver=ruling)
         if not ruling.allows:
             return start.dropped(Cause.FIREWALL_RULE)
         if hop == sender:
             return start.dropped(Cause.ROUTING_LOOP)
-        return start.delivered(sender.address, Step.ARRIVE_AT_INSTANCE)
+        return start.delivered(source, Step.ARRIVE_AT_INSTANCE)
 
     def _next_hop(self, found: Way) -> Nic:
         owner = self.cloud.running.name(found.target) if found.hop == "INSTANCE" else None
@@ -204,6 +220,78 @@ class _Walk:
         if server.private and not contains(PRIVATE, IPv4Address(source)):
             return start.dropped(Cause.REDIS_INSTANCE_CONNECTING_FROM_PUPI_ADDRESS)
         return start.delivered(source)
+
+    # -- on premises ----------------------------------------------------------------------------------------------
+
+    def _into_tunnel(self, start: Verdict, source: str, name: str) -> Verdict:
+        """What a tunnel's selectors cover comes to the site, whose answers take the same way (behaviour 4.10.4)."""
+        tunnel = next((one for one in established(self.cloud) if one.name == name), None)
+        if tunnel is None:
+            return start.dropped(Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED)
+        start = start.at(Step.ARRIVE_AT_VPN_TUNNEL)
+        if not tunnel.takes(source, self.flow.destination):
+            local = tunnel.local_mismatch(source)
+            return start.dropped(
+                Cause.VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH if local else Cause.VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH
+            )
+        return self._in_site(start, tunnel.site, source)
+
+    def _in_site(self, start: Verdict, place: Site, source: str) -> Verdict:
+        if self.flow.destination not in {host.address for host in place.hosts}:
+            return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
+        return start.delivered(source)
+
+    def _from_site(self, start: Verdict, place: Site, source: str) -> Verdict:
+        """A site's gateway sends into the tunnel what it is for; it translates nothing for the internet."""
+        if within(self.flow.destination, place.range):
+            return self._in_site(start, place, source)
+        for tunnel in established(self.cloud):
+            if tunnel.site == place and tunnel.takes(self.flow.destination, source):
+                return self._from_tunnel(start.at(Step.ARRIVE_AT_VPN_TUNNEL), tunnel, source)
+        return start.dropped(Cause.NO_TRAFFIC_SELECTOR_TO_GCP_DESTINATION)
+
+    def _from_tunnel(self, start: Verdict, tunnel: Tunnel, source: str) -> Verdict:
+        """It takes the routes of the network that have no tags (behaviour 4.3.6)."""
+        found = ways(self.cloud, tunnel.network, self.flow.destination, frozenset())
+        if not found:
+            return start.dropped(Cause.NO_ROUTE)
+        start = start.at(Step.APPLY_ROUTE)
+        return any_of(self._from_tunnel_along(start, tunnel, source, way) for equal in found for way in equal)
+
+    def _from_tunnel_along(self, start: Verdict, tunnel: Tunnel, source: str, found: Way) -> Verdict:
+        def returning(arrived: Verdict, network: str, tags: frozenset[str] = frozenset()) -> Verdict:
+            """Answers need a way back into the tunnel."""
+            back = [way for equal in ways(self.cloud, network, source, tags) for way in equal]
+            right = [(way.hop, way.target) == ("VPN_TUNNEL", tunnel.name) for way in back]
+            if not arrived.reachable or (right and all(right)):
+                return arrived
+            if any(right):
+                return replace(arrived, ambiguous=True)
+            return replace(arrived, sources=frozenset()).dropped(Cause.NO_ROUTE)
+
+        match found.hop:
+            case "NETWORK":
+                if found.network != tunnel.network and not self._is_known_there(tunnel, found.network, source):
+                    return start.dropped(Cause.NO_KNOWN_ROUTE_FROM_PEERED_NETWORK_TO_DESTINATION)
+                if servers := [one for one in self.cloud.servers if one.network == found.network]:
+                    return returning(self._to_redis(start, servers, source), found.network)
+                receiver = self.cloud.nic(found.network, self.flow.destination)
+                tags = receiver.tags if receiver else frozenset[str]()
+                return returning(self._to_nic(start, receiver, source, None), found.network, tags)
+            case "INTERNET_GATEWAY" if contains(GOOGLE_API_VIPS, self._destination):  # behaviour 4.8.3
+                return returning(self._to_google(start, source), tunnel.network)
+            case "INSTANCE" | "IP":
+                hop = self._next_hop(found) if found.running else None
+                tags = hop.tags if hop else frozenset[str]()
+                return returning(self._to_next_hop(start, source, None, found), found.network, tags)
+            case _:  # neither to the internet nor to another site: nothing is transitive
+                special = found.hop == "SPECIAL"
+                return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED if special else Cause.NO_ROUTE)
+
+    def _is_known_there(self, tunnel: Tunnel, network: str, source: str) -> bool:
+        """Whether a peered network has imported the route to the site (behaviour 4.5.3, 4.9.9)."""
+        found = ways(self.cloud, network, source, frozenset())
+        return any(way.network == tunnel.network for equal in found for way in equal)
 
     # -- the internet ---------------------------------------------------------------------------------------------
 

@@ -24,11 +24,13 @@ class Step(_Name):
 
     START_FROM_INSTANCE = auto()
     START_FROM_INTERNET = auto()
+    START_FROM_PRIVATE_NETWORK = auto()
     START_FROM_CLOUD_RUN_REVISION = auto()
     START_FROM_CLOUD_RUN_JOB = auto()
     START_FROM_CLOUD_FUNCTION = auto()
     START_FROM_APP_ENGINE_VERSION = auto()
     ARRIVE_AT_VPC_CONNECTOR = auto()
+    ARRIVE_AT_VPN_TUNNEL = auto()
     DIRECT_VPC_EGRESS_CONNECTION = auto()
     SERVERLESS_EXTERNAL_CONNECTION = auto()
     APPLY_EGRESS_FIREWALL_RULE = auto()
@@ -47,7 +49,9 @@ class Cause(_Name):
     FOREIGN_IP_DISALLOWED = auto()
     INSTANCE_NOT_RUNNING = auto()
     NO_EXTERNAL_ADDRESS = auto()
+    NO_KNOWN_ROUTE_FROM_PEERED_NETWORK_TO_DESTINATION = auto()
     NO_ROUTE = auto()
+    NO_TRAFFIC_SELECTOR_TO_GCP_DESTINATION = auto()
     PRIVATE_GOOGLE_ACCESS_DISALLOWED = auto()
     PRIVATE_TRAFFIC_TO_INTERNET = auto()
     REDIS_INSTANCE_CONNECTING_FROM_PUPI_ADDRESS = auto()
@@ -63,6 +67,8 @@ class Cause(_Name):
     VPC_CONNECTOR_NOT_RUNNING = auto()
     VPC_CONNECTOR_NOT_SET = auto()
     VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED = auto()
+    VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH = auto()
+    VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Flow:
     """The first packet of a connection, and who sends it."""
 
     source: str
-    """The node that sends: that of an instance, of a container instance of a workload, or of a host on the internet."""
+    """The node that sends: of an instance, a container instance of a workload, a host on the internet or in a site."""
     destination: str
     """An address."""
     protocol: Protocol
@@ -116,6 +122,8 @@ class Verdict:
     """Why it was dropped; None if it arrives, and its answer comes back."""
     ambiguous: bool = False
     """Whether it depends on something that the model does not know, as on the connector instance that is chosen."""
+    possible: frozenset[Ruling] = frozenset()
+    """What may have decided, if it is ambiguous."""
 
     @property
     def reachable(self) -> bool:
@@ -140,4 +148,7 @@ def any_of(verdicts: Iterable[Verdict]) -> Verdict:
     first, *others = verdicts
     seen = first.sources.union(*(other.sources for other in others))
     alike = all(replace(other, sources=first.sources) == first for other in others)
-    return replace(first, sources=seen, ambiguous=not alike or first.ambiguous)
+    if alike:
+        return replace(first, sources=seen)
+    rulings = {ruling for one in (first, *others) for ruling in (one.sender, one.receiver, *one.possible) if ruling}
+    return replace(first, sources=seen, ambiguous=True, possible=frozenset(rulings))
