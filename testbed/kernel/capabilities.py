@@ -171,6 +171,13 @@ PROBES: tuple[Probe, ...] = (
         kernel("CONFIG_TUN", "tun"),
     ),
     Probe(
+        "xt_policy",
+        "optional",
+        trying(rule("filter", "-A FORWARD -m policy --dir out --pol none -j DROP")),
+        "no classic VPN gateways: they could not tell what goes by unencrypted",
+        kernel("CONFIG_NETFILTER_XT_MATCH_POLICY", "xt_policy"),
+    ),
+    Probe(
         "esp",
         "optional",
         trying(ESP),

@@ -64,7 +64,9 @@ def test_the_attachment_has_its_mtu(joined: Program) -> None:
     reached(joined)
     ping = ["ping", "-c1", "-W2", "-M", "do", HOST, "-s"]
     assert joined.execute("vm", *ping, str(1440 - 28)).returncode == 0
-    assert "mtu = 1440" in joined.execute("vm", *ping, str(1441 - 28), check=False).stdout
+    refused = joined.execute("vm", *ping, str(1441 - 28), check=False)
+    said = (refused.stdout + refused.stderr).replace(" ", "")
+    assert "mtu=1440" in said  # by the attachment's node, or by a kernel that knows it already
 
 
 def answered(bed: Program) -> Any:

@@ -597,3 +597,11 @@ def test_device_names_of_many_long_names_are_different() -> None:
     names = {interface_name(f"a-service-with-a-rather-long-name-{i}") for i in range(2000)}
     assert len(names) == 2000
     assert {len(name) for name in names} == {IFNAMSIZ}
+
+
+@pytest.mark.behaviour("2.6.4")
+def test_only_first_packets_come_to_the_rule_that_shortens_segments() -> None:
+    rules = table_rules(space(plan(small()), "serverless-us-central1"), "filter", "FORWARD")
+    (known,) = (i for i, rule in enumerate(rules) if "--ctstate RELATED,ESTABLISHED -j ACCEPT" in rule)
+    (clamp,) = (i for i, rule in enumerate(rules) if "TCPMSS" in rule)
+    assert known < clamp
