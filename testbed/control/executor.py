@@ -32,7 +32,8 @@ LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cl
 WIRED = frozenset({
     "compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", "compute.addresses",
     "compute.globalAddresses", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies",
-    "compute.routers", "compute.projects", "servicenetworking.connections", connectors.KIND,
+    "compute.routers", "compute.projects", "servicenetworking.connections", "dns.managedZones",
+    "dns.resourceRecordSets", connectors.KIND,
 })  # fmt: skip
 """Kinds that are in effect as soon as the kernel is: no node is configured for them."""
 

@@ -35,7 +35,7 @@ class Record:
     """A resource in the store."""
 
     kind: str
-    """`compute.firewalls`: a kind of the topology, or one that packets know nothing of (`dns.managedZones`)."""
+    """`compute.firewalls`: a kind of the topology, or one that packets know nothing of (`dns.policies`)."""
     name: str
     """The full resource name."""
     body: Json

@@ -23,7 +23,7 @@ from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.interconnect import CustomerAttachment
 from testbed.model.outside import Site, SiteBgp, VpnGateway
 from testbed.model.peering import active
-from testbed.model.ranges import GOOGLE_API_VIPS
+from testbed.model.ranges import CLOUD_DNS, GOOGLE_API_VIPS
 from testbed.model.ranges import gateway as gateway_address
 from testbed.model.router import Session as OnPremSession
 from testbed.model.topology import Topology
@@ -66,9 +66,10 @@ class Gateways:
             self.wiring.attach(node, "internet", self.internet, external, mtu=LINK_MTU)
             local = self._behind(gateway.network)
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
-            node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in local}
+            node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in (*local, str(CLOUD_DNS))}
             within = f"169.254.2.{index + 1}"
-            routes = [*local, *map(str, GOOGLE_API_VIPS)]  # on-prem hosts may have access, too (behaviour 4.8.3)
+            # On-prem hosts may have access to the VIPs, too (behaviour 4.8.3), and Cloud DNS asks their name servers.
+            routes = [*local, *map(str, GOOGLE_API_VIPS), str(CLOUD_DNS)]
             self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             node.tables.append(selectors.classic(tunnels))
@@ -87,7 +88,7 @@ class Gateways:
             node = self.wiring.node(self.running.name(tunnel.full_name), ROUTER)
             self._to_internet(node, external, peer, [f"{peer}/32"])
             said = [one.range for one in session.advertised] if session else []
-            local = dict.fromkeys([*self._behind(networks[tunnel.vpn_gateway]), *said])
+            local = dict.fromkeys([*self._behind(networks[tunnel.vpn_gateway]), *said, str(CLOUD_DNS)])
             self.wiring.attach(
                 node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
                 gateway=_NEXT_HOP, routes=local, forwards=True,

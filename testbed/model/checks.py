@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.model import direct, interconnect, network_checks, policy_checks, private_services_checks, vpn_checks
+from testbed.model import (
+    direct,
+    dns_checks,
+    interconnect,
+    network_checks,
+    policy_checks,
+    private_services_checks,
+    vpn_checks,
+)
 from testbed.model.base import CONNECTOR, PEER, Reference, last, segment
 from testbed.model.problem import Problem
 from testbed.model.ranges import is_usable
@@ -46,6 +54,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from vpn_checks.problems(topology)
         yield from interconnect.problems(topology)
         yield from private_services_checks.problems(topology)
+        yield from dns_checks.problems(topology)
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:
@@ -88,6 +97,8 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     yield ("appengine", "services"), [s.full_name for s in topology.appengine.services]
     yield ("appengine", "versions"), [v.full_name for v in topology.appengine.versions]
     yield ("secretmanager", "secrets"), [s.full_name for s in topology.secretmanager.secrets]
+    yield ("dns", "managedZones"), [z.full_name for z in topology.dns.managed_zones]
+    yield ("dns", "resourceRecordSets"), [r.full_name for r in topology.dns.resource_record_sets]
     yield ("internet", "hosts"), [host.name for host in topology.internet.hosts]
     yield ("onPrem", "sites"), [site.name for site in topology.on_prem.sites]
 

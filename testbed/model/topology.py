@@ -14,6 +14,7 @@ from testbed.model.appengine import Application, FlexibleNetwork, Version
 from testbed.model.appengine import Service as AppEngineService
 from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
 from testbed.model.compute import Instance
+from testbed.model.dns import ManagedZone, ResourceRecordSet
 from testbed.model.firewall import Firewall
 from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
 from testbed.model.functions import Function
@@ -147,6 +148,13 @@ class SecretManager(Resource):
     secrets: tuple[Secret, ...] = ()
 
 
+class Dns(Resource):
+    """Resources of dns v1."""
+
+    managed_zones: tuple[ManagedZone, ...] = ()
+    resource_record_sets: tuple[ResourceRecordSet, ...] = ()
+
+
 class Internet(Resource):
     """Hosts on the internet."""
 
@@ -179,6 +187,7 @@ class Topology(Resource):
     servicenetworking: ServiceNetworking = ServiceNetworking()
     redis: Redis = Redis()
     secretmanager: SecretManager = SecretManager()
+    dns: Dns = Dns()
     internet: Internet = Internet()
     on_prem: OnPrem = OnPrem()
 

@@ -39,7 +39,7 @@ def test_a_private_zone_begins_with_soa_and_ns(api: Api, zone: Json) -> None:
     assert zone["privateVisibilityConfig"]["networks"][0]["networkUrl"] == NETWORK
     assert names(api) == ["example.com. NS", "example.com. SOA"]
     (first,) = api.get(f"{ZONE}/changes")["changes"]
-    assert (first["id"], first["status"], first["isServing"]) == ("0", "done", False)
+    assert (first["id"], first["status"], first["isServing"]) == ("0", "done", True)
     assert first == api.get(f"{ZONE}/changes/0")
 
 

@@ -6,15 +6,18 @@ Both networks have the same addresses, so an answer that took the wrong way woul
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.program import Program
-from tests.e2e.small import file, program, small
+from tests.e2e.program import Program, eventually
+from tests.e2e.rest import Rest
+from tests.e2e.small import program, small
 
 DOMAIN = "c.small.internal"
+ZONES = "dns/v1/projects/small/managedZones"
 PUBLIC = ["203.0.113.1"]
 VIPS = sorted(f"199.36.153.{last}" for last in range(8, 12))
 
@@ -42,14 +45,51 @@ def topology(name: str) -> dict[str, Any]:
          "template": {"containers": container, "vpcAccess": {"connector": "c1", "egress": "all-traffic"}}},
         {**private, "name": "alone", "template": {"containers": container}},
     ]  # fmt: skip
+    made["dns"] = zones()
     return made
 
 
+def zones() -> dict[str, Any]:
+    """Zones of the network `vpc`, which `other` sees by peering; in `other`, Google's APIs are at the private VIPs."""
+
+    def private(name: str, dns_name: str, network: str, **more: Any) -> dict[str, Any]:
+        seen = {"networks": [{"networkUrl": network}]}
+        return {"name": name, "dnsName": dns_name, "visibility": "private", "privateVisibilityConfig": seen, **more}
+
+    def record(zone: str, name: str, kind: str, *data: str) -> dict[str, Any]:
+        return {"managedZone": zone, "name": name, "type": kind, "ttl": 60, "rrdatas": [*data]}
+
+    peering = {"targetNetwork": {"networkUrl": "vpc"}}
+    return {
+        "managedZones": [
+            private("corp", "corp.example.", "vpc"), private("peer", "corp.example.", "other", peeringConfig=peering),
+            private("apis", "googleapis.com.", "other"),
+            private("reverse", "0.128.10.in-addr.arpa.", "vpc", reverseLookupConfig={}),
+            private("pointers", "128.10.in-addr.arpa.", "other"),
+            {"name": "public", "dnsName": "public.example."},
+        ],
+        "resourceRecordSets": [
+            record("corp", "db.corp.example.", "A", "10.128.0.9", "10.128.0.8"),
+            record("corp", "alias.corp.example.", "CNAME", "db.corp.example."),
+            record("corp", "*.apps.corp.example.", "A", "10.128.0.7"),
+            record("corp", "corp.example.", "TXT", '"a; \\"text\\""'),
+            record("apis", "*.googleapis.com.", "CNAME", "private.googleapis.com."),
+            record("apis", "private.googleapis.com.", "A", *VIPS),
+            record("pointers", "2.0.128.10.in-addr.arpa.", "PTR", "mine.example."),
+            record("public", "www.public.example.", "A", "203.0.113.9"),
+        ],
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("dns"), "dns") as made:
-        made.run("up", file(made, topology(made.name)))
-        yield made
+        yield Rest(made, topology(made.name))
+
+
+@pytest.fixture(scope="module")
+def bed(rest: Rest) -> Program:
+    return rest.bed
 
 
 _ASK = """
@@ -60,6 +100,22 @@ def ask(name):
     except OSError:
         return []
 print(json.dumps([ask(name) for name in sys.argv[1:]]))
+"""
+
+
+_AGAIN = """
+import json, os, socket, sys, time
+print("begun", flush=True)
+expected, asked, failed = sorted(socket.gethostbyname_ex(sys.argv[1])[2]), 0, []
+while not os.path.exists("/tmp/enough"):
+    asked += 1
+    time.sleep(0.01)
+    try:
+        if (answer := sorted(socket.gethostbyname_ex(sys.argv[1])[2])) != expected:
+            failed.append(answer)
+    except OSError as error:
+        failed.append(str(error))
+print(json.dumps({"asked": asked, "failed": failed}))
 """
 
 
@@ -82,7 +138,7 @@ def test_a_vm_resolves_the_names_of_its_network(bed: Program) -> None:
 def test_each_network_sees_its_own_names_only(bed: Program) -> None:
     names = [f"vm.{DOMAIN}", f"stranger.{DOMAIN}", "10.128.0.2"]
     assert found(bed, "vm", *names) == [["10.128.0.2"], [], [f"vm.us-central1-a.{DOMAIN}"]]
-    assert found(bed, "stranger", *names) == [[], ["10.128.0.2"], [f"stranger.us-central1-a.{DOMAIN}"]]
+    assert found(bed, "stranger", *names) == [[], ["10.128.0.2"], ["mine.example"]]  # a zone of its own goes before
 
 
 @pytest.mark.behaviour("3.4.1", "3.4.2", "3.4.3")
@@ -95,9 +151,75 @@ def test_a_service_sees_the_names_of_its_connectors_network(bed: Program) -> Non
 
 @pytest.mark.behaviour("3.2.5", "4.8.2")
 def test_googles_names_are_public_for_everybody(bed: Program) -> None:
-    for node in ("vm", "stranger", "relay", "everything", "alone"):
+    for node in ("vm", "relay", "everything", "alone"):
         names = ["storage.googleapis.com", "hello-abc.a.run.app", "private.googleapis.com"]
         assert found(bed, node, *names) == [PUBLIC, PUBLIC, VIPS], node
+
+
+@pytest.mark.behaviour("3.2.5", "4.8.2")
+def test_a_private_zone_maps_googles_names_to_the_private_addresses(bed: Program) -> None:
+    assert found(bed, "stranger", "storage.googleapis.com", "hello-abc.a.run.app") == [VIPS, PUBLIC]
+
+
+@pytest.mark.behaviour("3.4.1", "3.4.3")
+def test_private_zones_are_seen_by_their_networks_and_peering_zones(bed: Program) -> None:
+    names = ["db.corp.example", "alias.corp.example", "a.b.apps.corp.example", "none.corp.example"]
+    known = [["10.128.0.8", "10.128.0.9"], ["10.128.0.8", "10.128.0.9"], ["10.128.0.7"], []]
+    for node in ("vm", "relay", "everything", "stranger"):  # the last one by peering
+        assert found(bed, node, *names) == known, node
+    assert found(bed, "alone", *names, "www.public.example") == [[], [], [], [], ["203.0.113.9"]]
+
+
+@pytest.mark.behaviour("3.4.1")
+def test_changes_are_served_when_they_are_done_and_no_answer_fails_meanwhile(rest: Rest) -> None:
+    """Names that do not change are asked for again and again, also by peering, while others change."""
+    asking = {
+        node: subprocess.Popen(
+            rest.bed.command("exec", node, "python3", "-c", _AGAIN, name), env=rest.bed.variables(), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        )
+        for node, name in (("vm-b", "db.corp.example"), ("stranger", "db.corp.example"), ("relay", f"vm-b.{DOMAIN}"))
+    }  # fmt: skip
+    for process in asking.values():
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+    new = {"name": "new.corp.example.", "type": "A", "ttl": 60, "rrdatas": ["10.128.0.20"]}
+    for last in range(20, 23):
+        changed = {**new, "rrdatas": [f"10.128.0.{last}"]}
+        body = {"additions": [changed], "deletions": [new] if last > 20 else []}
+        new = changed
+        _until_done(rest, rest.call("POST", f"{ZONES}/corp/changes", body))
+        assert found(rest.bed, "vm", "new.corp.example") == [[f"10.128.0.{last}"]]
+        assert found(rest.bed, "stranger", "new.corp.example") == [[f"10.128.0.{last}"]]
+    for node, process in asking.items():
+        rest.bed.execute(node, "touch", "/tmp/enough")  # noqa: S108 - in the node
+        said, _ = process.communicate(timeout=60)
+        assert json.loads(said)["failed"] == [], node
+        assert json.loads(said)["asked"] > 20
+
+
+@pytest.mark.behaviour("3.4.1")
+def test_a_zone_made_by_the_api_is_served_until_it_is_deleted(rest: Rest) -> None:
+    network = "https://www.googleapis.com/compute/v1/projects/small/global/networks/vpc"
+    made = rest.call("POST", ZONES, {
+        "name": "api", "dnsName": "api.example.", "description": "", "visibility": "private",
+        "privateVisibilityConfig": {"networks": [{"networkUrl": network}]},
+    })  # fmt: skip
+    assert made["name"] == "api"
+    record = {"name": "www.api.example.", "type": "A", "ttl": 5, "rrdatas": ["10.128.0.3"]}
+    _until_done(rest, rest.call("POST", f"{ZONES}/api/changes", {"additions": [record]}))
+    assert found(rest.bed, "vm", "www.api.example") == [["10.128.0.3"]]
+    _until_done(rest, rest.call("POST", f"{ZONES}/api/changes", {"deletions": [record]}))
+    assert found(rest.bed, "vm", "www.api.example") == [[]]
+    assert rest.call("DELETE", f"{ZONES}/api") == {}
+
+
+def _until_done(rest: Rest, change: dict[str, Any]) -> None:
+    """Wait until a change is done, as clients do."""
+    zone = change.get("additions", change.get("deletions", []))[0]["name"].split(".")[-3]
+    eventually(
+        lambda: rest.call("GET", f"{ZONES}/{zone}/changes/{change['id']}")["status"] == "done", within=60, what="done"
+    )
 
 
 def test_long_answers_come_by_tcp(bed: Program) -> None:

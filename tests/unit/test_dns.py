@@ -8,7 +8,8 @@ import pytest
 
 from testbed.fabric.addressing import allocate, name_server
 from testbed.fabric.dns import files, internal, views
-from testbed.fabric.dns.zones import RecordSet, View, Zone, closest
+from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
+from testbed.model.dns_records import is_data
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, network, plan, service, small, subnet, topology, vm
 
@@ -17,9 +18,7 @@ VPC = "projects/p/global/networks/vpc"
 
 def view(of: Topology, name: str = "vpc") -> View:
     """What a network sees."""
-    given = allocate(of, {})
-    full = f"projects/p/global/networks/{name}"
-    return views.for_network(of, given, full, given[name_server(full)])
+    return views.for_network(of, allocate(of, {}), f"projects/p/global/networks/{name}")
 
 
 def answers(seen: View, name: str, kind: str = "A") -> tuple[str, ...]:
@@ -91,3 +90,112 @@ def test_a_serial_number_changes_with_its_zone_only_and_that_of_the_root_always(
 def test_without_a_network_or_a_service_there_is_no_name_server() -> None:
     assert not plan(topology(internet={"hosts": [{"name": "h", "address": "203.0.113.10"}]})).nodes[1:]
     assert [node.name for node in plan(topology(compute={"networks": [network()]})).nodes] == ["dns"]
+
+
+def zone(name: str, dns_name: str, network: str | None = "vpc", **more: object) -> dict[str, object]:
+    """A private zone of a network, or a public one."""
+    seen = {"visibility": "private", "privateVisibilityConfig": {"networks": [{"networkUrl": network}]}}
+    return {"name": name, "dnsName": dns_name, **(seen if network else {}), **more}
+
+
+def record(zone: str, name: str, *data: str, kind: str = "A") -> dict[str, object]:
+    return {"managedZone": zone, "name": name, "type": kind, "rrdatas": [*data]}
+
+
+def networks(*zones: dict[str, object], records: list[dict[str, object]] | None = None) -> Topology:
+    """Two networks, a VM in one of them, and zones."""
+    return topology(
+        compute=compute(
+            networks=[network(), network("other")],
+            subnetworks=[subnet(), subnet("o", network="other")],
+            instances=[vm("a", address="10.128.0.9")],
+        ),
+        dns={"managedZones": [*zones], "resourceRecordSets": records or []},
+    )
+
+
+@pytest.mark.behaviour("3.4.1", "3.2.5")
+def test_a_private_zone_is_seen_by_its_networks_before_a_public_one() -> None:
+    of = networks(
+        zone("mine", "googleapis.com."), zone("all", "example.", None),
+        records=[record("mine", "*.googleapis.com.", "199.36.153.8"), record("all", "www.example.", "203.0.113.9")],
+    )  # fmt: skip
+    assert answers(view(of), "*.googleapis.com.") == ("199.36.153.8",)
+    assert answers(view(of, "other"), "*.googleapis.com.") == ("203.0.113.1",)
+    for seen in (view(of), view(of, "other"), views.for_nobody(of, ["192.0.2.1"])):
+        assert answers(seen, "www.example.") == ("203.0.113.9",)
+
+
+@pytest.mark.behaviour("3.4.3")
+def test_what_is_asked_for_elsewhere_is_delegated_by_the_zone_above() -> None:
+    forwarding = {"targetNameServers": [{"ipv4Address": "192.168.10.53"}, {"ipv4Address": "192.168.10.54"}]}
+    peering = {"targetNetwork": {"networkUrl": "other"}}
+    of = networks(
+        zone("above", "example."), zone("down", "corp.example.", forwardingConfig=forwarding),
+        zone("side", "peer.", peeringConfig=peering),
+    )  # fmt: skip
+    seen = view(of)
+    there = allocate(of, {})[name_server("projects/p/global/networks/other")]
+    assert seen.forwarded == (
+        Forwarded("corp.example.", ("192.168.10.53", "192.168.10.54")), Forwarded("peer.", (there,)),
+    )  # fmt: skip
+    assert "corp.example. 300 IN NS ns.corp.example.\n" in content(seen, "example.")
+    assert "peer. 300 IN NS ns.peer.\n" in content(seen, "the root")
+
+
+def test_a_peering_zone_of_a_network_that_is_not_there_has_no_names() -> None:
+    peering = {"targetNetwork": {"networkUrl": "nosuch"}}
+    seen = view(networks(zone("side", "peer.", peeringConfig=peering)))
+    assert Zone("peer.") in seen.zones
+    assert not seen.forwarded
+
+
+def test_a_reverse_lookup_zone_has_the_pointers_of_vms_and_another_one_only_its_own() -> None:
+    pointer = "9.0.128.10.in-addr.arpa."
+    reverse = zone("r", "128.10.in-addr.arpa.", reverseLookupConfig={})
+    assert answers(view(networks(reverse)), pointer, "PTR") == ("a.us-central1-a.c.p.internal.",)
+    own = networks(zone("r", "128.10.in-addr.arpa."), records=[record("r", pointer, "mine.example.", kind="PTR")])
+    assert answers(view(own), pointer, "PTR") == ("mine.example.",)
+
+
+def test_soa_and_ns_are_the_servers_and_a_name_of_the_server_has_an_address() -> None:
+    soa = record("z", "com.", "ns.com. me.com. 7 1 1 1 1", kind="SOA")
+    text = content(view(networks(zone("z", "com."), records=[soa])), "com.")
+    assert text.count(" SOA ") == 1
+    assert " 7 1 1 1 1" not in text
+    assert "ns-gcp-private.googledomains.com. 300 IN A 169.254.169.254\n" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "right"),
+    [
+        ("A", "10.0.0.1", True), ("A", "10.0.0.1\n$INCLUDE /etc/passwd", False), ("AAAA", "2001:db8::1", True),
+        ("AAAA", "fe80::1%eth0", False), ("CNAME", "a.example.", True), ("CNAME", "a.example", False),
+        ("MX", "10 mail.example.", True), ("MX", "mail.example.", False), ("SRV", "1 2 443 a.example.", True),
+        ("SRV", "1 2 70000 a.example.", False), ("TXT", '"a; b" "c"', True), ("TXT", r'"a \" b"', True),
+        ("TXT", 'a"', False), ("TXT", "a;b", False), ("TXT", '"a\nb"', False), ("TXT", "(", False),
+        ("CAA", '0 issue "ca.example"', True), ("CAA", "0 issue", False), ("TLSA", "", False),
+    ],
+)  # fmt: skip
+def test_data_is_what_a_zone_file_can_have_on_one_line(kind: str, data: str, *, right: bool) -> None:
+    assert is_data(kind, data) == right
+
+
+@pytest.mark.parametrize(
+    ("zones", "records", "said"),
+    [
+        ([zone("z", "example.")], [record("z", "a.example.org.", "10.0.0.1")], "is not in example"),
+        ([zone("z", "example.")], [record("z", "a.example.", "x")], "not the data of a record of type A"),
+        ([zone("z", "example.")], [record("z", "a.example.", "10.0.0.1"),
+                                   record("z", "a.example.", "b.example.", kind="CNAME")], "either one CNAME"),
+        ([zone("z", "example."), zone("y", "example.")], [], "is bound to the zone 'z'"),
+        ([zone("z", "example", None)], [], "a dot at its end"),
+        ([], [record("z", "a.example.", "10.0.0.1")], "managedZones/z' was not found"),
+        ([zone("z", "example.", None, reverseLookupConfig={})], [], "is public"),
+    ],
+)  # fmt: skip
+def test_zones_and_records_that_cannot_be(
+    zones: list[dict[str, object]], records: list[dict[str, object]], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        networks(*zones, records=records)

@@ -70,12 +70,9 @@ class NameServer:
     def node(self) -> Node:
         """The container that the server runs in."""
         topology, addresses = self.topology, self.running.addresses
-        made = [
-            views.for_network(topology, addresses, network.full_name, self._address(network.full_name))
-            for network in topology.compute.networks
-        ]
+        made = [views.for_network(topology, addresses, network.full_name) for network in topology.compute.networks]
         if topology.serverless_regions:
-            made.append(views.for_nobody([self._address(region) for region in topology.serverless_regions]))
+            made.append(views.for_nobody(topology, [self._address(region) for region in topology.serverless_regions]))
         return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), take_up=_TAKE_UP)
 
     def _address(self, place: str) -> str:

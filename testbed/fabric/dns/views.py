@@ -10,21 +10,27 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from testbed.fabric.dns import internal, public
+from testbed.fabric.addressing import name_server
+from testbed.fabric.dns import internal, managed, public
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
 from testbed.model.topology import Topology
 
 
-def for_network(topology: Topology, addresses: Mapping[str, str], network: str, address: str) -> View:
+def for_network(topology: Topology, addresses: Mapping[str, str], network: str) -> View:
     """What a network sees."""
     pointers = internal.pointers(topology, addresses, network)
     own = [*internal.zones(topology, addresses, network), *internal.reverse_zones(pointers)]
-    return _view(network, (address,), [*public.zones(), *own])
+    private = [*managed.private(topology, addresses, network, pointers)]
+    return _view(
+        network, (addresses[name_server(network)],),
+        [*public.zones(), *managed.public(topology), *own, *(one for one in private if isinstance(one, Zone))],
+        [one for one in private if isinstance(one, Forwarded)],
+    )  # fmt: skip
 
 
-def for_nobody(addresses: Sequence[str]) -> View:
+def for_nobody(topology: Topology, addresses: Sequence[str]) -> View:
     """What is seen from outside all networks."""
-    return _view("public", tuple(addresses), [*public.zones()])
+    return _view("public", tuple(addresses), [*public.zones(), *managed.public(topology)])
 
 
 def _view(name: str, addresses: tuple[str, ...], zones: Iterable[Zone], forwarded: Iterable[Forwarded] = ()) -> View:

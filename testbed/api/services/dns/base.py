@@ -11,8 +11,9 @@ from testbed.api.call import Call
 from testbed.api.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.api.services.dns import faults
+from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
-from testbed.errors import TestbedError
+from testbed.errors import NotFound, TestbedError
 from testbed.model.base import Defaults, qualify
 
 API = "dns.v1"
@@ -21,6 +22,23 @@ RECORDS = "dns.resourceRecordSets"
 CHANGES = "dns.changes"
 OPERATIONS = "dns.operations"
 POLICIES = "dns.policies"
+
+
+CARRIED_OUT = "operation"
+"""Of a record that tells of a change: the fact by which operation it takes effect."""
+
+
+def carried_out(plane: ControlPlane, record: Record) -> bool:
+    """Whether what a record tells of has taken effect."""
+    try:
+        return plane.operation(str(record.facts[CARRIED_OUT])).done
+    except NotFound:  # the oldest finished ones are forgotten
+        return True
+
+
+def visibility(zone: Json) -> str:
+    """The visibility of a zone as the API spells it, for file or API: `public` or `private`."""
+    return str(zone.get("visibility", "public")).lower()
 
 
 def moment(seconds: float) -> str:
@@ -40,11 +58,11 @@ def named(call: Call, kind: str, collection: str, parameter: str) -> Record:
         NotFound: there is none.
     """
     parent, given = f"projects/{call.text('project')}/{collection}", call.text(parameter)
-    if record := call.plane.find(kind, f"{parent}/{given}"):
+    if (record := call.plane.find(kind, f"{parent}/{given}")) and not record.deleting:
         return record
     if given.isdigit():
         for record in call.plane.list(kind, f"{parent}/"):
-            if number_of(record) == given:
+            if number_of(record) == given and not record.deleting:
                 return record
     raise faults.missing(parameter, given)
 

@@ -6,28 +6,45 @@ from collections.abc import Sequence
 from typing import Any
 
 from testbed.api import filters
-from testbed.api.call import Call, serves
+from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
 from testbed.api.services.dns import faults
-from testbed.api.services.dns.base import API, CHANGES, RECORDS, moment, page, zone_of
+from testbed.api.services.dns.base import (
+    API,
+    CARRIED_OUT,
+    CHANGES,
+    RECORDS,
+    carried_out,
+    moment,
+    page,
+    visibility,
+    zone_of,
+)
 from testbed.api.services.dns.records import Key, changed, checked, initial, key_of, title
+from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
 
+SHOWN = "shown"
+"""The fact of an operation on one record set: how it is printed."""
+_ZONE = "managedZone"
+"""Where the model has a record set's zone; Cloud DNS shows none."""
+
 
 def found(plane: ControlPlane, zone: Record) -> dict[Key, Json]:
-    """The record sets of a zone."""
-    return {key_of(record.body): record.body for record in plane.list(RECORDS, f"{zone.name}/rrsets/")}
+    """The record sets of a zone: those that it begins with, but for what has taken their place, and the others."""
+    kept = (record.body for record in plane.list(RECORDS, f"{zone.name}/rrsets/") if not record.deleting)
+    first = initial(zone.body["dnsName"], visibility(zone.body))
+    return {key_of(one): one for one in [*first, *({k: v for k, v in b.items() if k != _ZONE} for b in kept)]}
 
 
-def begin(call: Call, zone: Record) -> None:
-    """Give a new zone its SOA and NS, as its change 0."""
-    made = initial(zone.body["dnsName"], zone.body["visibility"])
-    _write(call, zone, made, [])
+def begin(call: Call, zone: Record, operation: str) -> None:
+    """Note the SOA and NS of a new zone as its change 0."""
+    _note(call.plane, zone, initial(zone.body["dnsName"], visibility(zone.body)), [], operation)
 
 
-def apply(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequence[Json], entity: str) -> Record:
-    """Change the record sets of a zone.
+def apply(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequence[Json], entity: str) -> Operation:
+    """Change the record sets of a zone; the change is done when the name server answers by it.
 
     Raises:
         NotFound, FailedPrecondition, AlreadyExists, InvalidArgument: Google would refuse it.
@@ -35,20 +52,27 @@ def apply(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequen
     dns_name = zone.body["dnsName"]
     added = [checked(one, f"{entity}.additions[{i}]", dns_name) for i, one in enumerate(additions)]
     deleted = [checked(one, f"{entity}.deletions[{i}]", dns_name) for i, one in enumerate(deletions)]
-    changed(found(call.plane, zone), added, deleted, dns_name, entity)
-    return _write(call, zone, added, deleted)
+    present = found(call.plane, zone)
+    changed(present, added, deleted, dns_name, entity)
+    new = {_name(zone, key_of(one)): {**one, _ZONE: zone.name} for one in added}
+    old = {_name(zone, key_of(one)): None for one in deleted}
+    name = f"{zone.name}/changes/{len(call.plane.list(CHANGES, f'{zone.name}/changes/'))}"
+    shown = printed(added[0]) if added else {}
+    accepted = call.plane.submit(call.operation(
+        CHANGES, name, changes=tuple(Change(RECORDS, one, body) for one, body in {**old, **new}.items()),
+        facts={SHOWN: shown},
+    ))  # fmt: skip
+    _note(call.plane, zone, added, deleted, accepted.id)
+    return accepted
 
 
-def _write(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequence[Json]) -> Record:
-    for one in deletions:
-        call.plane.drop(RECORDS, _name(zone, key_of(one)))
-    for one in additions:
-        name = _name(zone, key_of(one))
-        call.plane.keep(Record(RECORDS, name, one))
-    number = len(call.plane.list(CHANGES, f"{zone.name}/changes/"))
+def _note(
+    plane: ControlPlane, zone: Record, additions: Sequence[Json], deletions: Sequence[Json], operation: str
+) -> None:  # fmt: skip
+    number = len(plane.list(CHANGES, f"{zone.name}/changes/"))
     body: Json = {"id": str(number), **({"additions": list(additions)} if additions else {}),
                   **({"deletions": list(deletions)} if deletions else {})}  # fmt: skip
-    return call.plane.keep(Record(CHANGES, f"{zone.name}/changes/{number}", body))
+    plane.keep(Record(CHANGES, f"{zone.name}/changes/{number}", body, facts={CARRIED_OUT: operation}))
 
 
 def _name(zone: Record, key: Key) -> str:
@@ -60,30 +84,30 @@ def printed(record: Json) -> Json:
     return {**record, "kind": "dns#resourceRecordSet"}
 
 
-def view(record: Record) -> Json:
-    """A change as the API prints it.  It is done at once; but no server takes it up, so it is not served."""
-    body = record.body
+def view(plane: ControlPlane, record: Record) -> Json:
+    """A change as the API prints it: it is done when it is served."""
+    body, done = record.body, carried_out(plane, record)
     lists: Json = {key: list(map(printed, body[key])) for key in ("additions", "deletions") if key in body}
     return {
-        "kind": "dns#change", "id": body["id"], "startTime": moment(record.created), "status": "done",
-        "isServing": False, **lists,
+        "kind": "dns#change", "id": body["id"], "startTime": moment(record.created),
+        "status": "done" if done else "pending", "isServing": done, **lists,
     }  # fmt: skip
 
 
 @serves(API, "changes.create")
-def create(call: Call) -> Json:
+def create(call: Call) -> Answer:
     """Delete and add record sets."""
     additions, deletions = call.body.get("additions", []), call.body.get("deletions", [])
     if not additions and not deletions:
         raise faults.required("entity.change")
-    return view(apply(call, zone_of(call), additions, deletions, "entity.change"))
+    return apply(call, zone_of(call), additions, deletions, "entity.change")
 
 
 @serves(API, "changes.get")
 def get(call: Call) -> Json:
     """One change."""
     if record := call.plane.find(CHANGES, f"{zone_of(call).name}/changes/{call.text('changeId')}"):
-        return view(record)
+        return view(call.plane, record)
     raise faults.missing("changeId", call.text("changeId"))
 
 
@@ -91,7 +115,7 @@ def get(call: Call) -> Json:
 def list_(call: Call) -> Json:
     """All changes of a zone, the oldest first."""
     zone = zone_of(call)
-    made = [view(record) for record in call.plane.list(CHANGES, f"{zone.name}/changes/")]
+    made = [view(call.plane, record) for record in call.plane.list(CHANGES, f"{zone.name}/changes/")]
     order = "id desc" if call.text("sortOrder").startswith("desc") else "id"
     found = page(call, made, "changes", key=lambda one: f"{int(one['id']):020}", order_by=order)
     return {"kind": "dns#changesListResponse", **found}
@@ -119,13 +143,13 @@ def record(call: Call) -> Json:
 
 
 @serves(API, "resourceRecordSets.create")
-def add(call: Call) -> Json:
+def add(call: Call) -> Answer:
     """Add one record set."""
-    return printed(apply(call, zone_of(call), [call.body], [], "entity.change").body["additions"][0])
+    return apply(call, zone_of(call), [call.body], [], "entity.change")
 
 
 @serves(API, "resourceRecordSets.patch")
-def replace(call: Call) -> Json:
+def replace(call: Call) -> Answer:
     """Change one record set: time to live or data."""
     zone = zone_of(call)
     known = _named(call, zone)
@@ -133,18 +157,17 @@ def replace(call: Call) -> Json:
     for one, other in (("rrdatas", "routingPolicy"), ("routingPolicy", "rrdatas")):
         if one in call.body and other not in call.body:
             body.pop(other, None)
-    return printed(apply(call, zone, [body], [known], "entity.change").body["additions"][0])
+    return apply(call, zone, [body], [known], "entity.change")
 
 
 @serves(API, "resourceRecordSets.delete")
-def remove(call: Call) -> Json:
+def remove(call: Call) -> Answer:
     """Delete one record set."""
     zone = zone_of(call)
-    apply(call, zone, [], [_named(call, zone)], "entity.change")
-    return {}
+    return apply(call, zone, [], [_named(call, zone)], "entity.change")
 
 
 def _named(call: Call, zone: Record) -> Json:
-    if found := call.plane.find(RECORDS, _name(zone, (call.text("name"), call.text("type")))):
-        return found.body
+    if known := found(call.plane, zone).get((call.text("name"), call.text("type"))):
+        return known
     raise faults.missing("name", f"{call.text('name')} ({call.text('type')})")

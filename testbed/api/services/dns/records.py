@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from collections.abc import Mapping, Sequence
 
 from testbed.api.discovery import Json
 from testbed.api.services.dns import faults
+from testbed.model.dns_records import DNS_NAME, TYPES, is_data
 
 Key = tuple[str, str]
 """Name and type."""
@@ -19,13 +18,6 @@ NAME_SERVERS: Mapping[str, tuple[str, ...]] = {
     "public": tuple(f"ns-cloud-a{number}.googledomains.com." for number in (1, 2, 3, 4)),
     "private": ("ns-gcp-private.googledomains.com.",),
 }
-DNS_NAME = re.compile(r"(?=.{1,254}$)(\*\.)?([a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?\.)+")
-"""Fully qualified: with a dot at its end."""
-TYPES = frozenset({
-    "A", "AAAA", "CAA", "CNAME", "DNSKEY", "DS", "HTTPS", "IPSECKEY", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV",
-    "SSHFP", "SVCB", "TLSA", "TXT", "ALIAS",
-})  # fmt: skip
-"""The types of record that Cloud DNS takes (recalled)."""
 
 
 def key_of(record: Json) -> Key:
@@ -68,7 +60,7 @@ def checked(record: Json, entity: str, dns_name: str) -> Json:
     if bool(values) == ("routingPolicy" in record):
         raise faults.required(f"{entity}.rrdata")
     for index, value in enumerate(values):
-        if not _DATA.get(kind, bool)(value) or (kind == "CNAME" and index):
+        if not is_data(kind, value) or (kind == "CNAME" and index):
             raise faults.invalid(f"{entity}.rrdata[{index}]", value)
     return {name: value for name, value in record.items() if name not in {"kind", "signatureRrdatas"}}
 
@@ -104,30 +96,3 @@ def changed(present: Records, additions: Sequence[Json], deletions: Sequence[Jso
 def _content(record: Json) -> tuple[object, ...]:
     """What a deletion must say of a record set: all of it, the data in any order."""
     return record.get("ttl", 0), sorted(record.get("rrdatas", [])), record.get("routingPolicy")
-
-
-def _address(kind: type[IPv4Address | IPv6Address]) -> Callable[[str], bool]:
-    def is_address(text: str) -> bool:
-        try:
-            kind(text)
-        except AddressValueError:
-            return False
-        return True
-
-    return is_address
-
-
-def _is_name(text: str) -> bool:
-    return DNS_NAME.fullmatch(text.lower()) is not None or text == "."
-
-
-def _is_exchange(text: str) -> bool:
-    preference, _, name = text.partition(" ")
-    return preference.isascii() and preference.isdigit() and _is_name(name.strip())
-
-
-_DATA: Mapping[str, Callable[[str], bool]] = {
-    "A": _address(IPv4Address), "AAAA": _address(IPv6Address), "CNAME": _is_name, "NS": _is_name, "PTR": _is_name,
-    "MX": _is_exchange,
-}  # fmt: skip
-"""What the data of a type looks like; of the others it only must not be empty."""

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from dataclasses import replace
 
 from testbed.api import masks
-from testbed.api.call import Call, serves
+from testbed.api.call import Answer, Call, serves
 from testbed.api.discovery import Json
+from testbed.api.services.compute.names import url
 from testbed.api.services.dns import changes, faults
 from testbed.api.services.dns.base import (
     API,
+    CARRIED_OUT,
     CHANGES,
     OPERATIONS,
     RECORDS,
     ZONES,
+    carried_out,
     moment,
     network,
     number_of,
     page,
+    visibility,
     zone_of,
 )  # fmt: skip
-from testbed.api.services.dns.records import APEX, DNS_NAME, NAME_SERVERS
+from testbed.api.services.dns.records import APEX, NAME_SERVERS
+from testbed.control.operations import Change, Operation
+from testbed.control.plane import ControlPlane, InvalidResource
 from testbed.control.resources import Record
 from testbed.errors import FailedPrecondition
-from testbed.model.base import COMPUTE_NAME
+from testbed.model.base import COMPUTE_NAME, relative
+from testbed.model.dns_checks import bound_twice
+from testbed.model.dns_records import DNS_NAME
 
 _OUTPUT = ("kind", "id", "creationTime", "nameServers")
 _PRIVATE = ("privateVisibilityConfig", "forwardingConfig", "peeringConfig", "reverseLookupConfig",
             "serviceDirectoryConfig")  # fmt: skip
 _ENTITY = "entity.managedZone"
+_LINK = "selfLink"
+"""Where the model has the full name; Cloud DNS shows none."""
 
 
 @serves(API, "managedZones.create")
-def create(call: Call) -> Json:
+def create(call: Call) -> Answer:
     """Make a zone, with its SOA and NS."""
     body = _checked(call, call.body)
     name = f"projects/{call.text('project')}/managedZones/{body['name']}"
     if call.plane.find(ZONES, name):
         raise faults.taken(_ENTITY, body["name"])
     _unbound(call, body, name)
-    record = call.plane.keep(Record(ZONES, name, body))
-    changes.begin(call, record)
-    return view(record)
+    accepted = call.plane.submit(call.operation(ZONES, name, changes=(Change(ZONES, name, {**body, _LINK: name}),)))
+    changes.begin(call, call.plane.get(ZONES, name), accepted.id)
+    return accepted
 
 
 @serves(API, "managedZones.get")
@@ -56,35 +67,37 @@ def list_(call: Call) -> Json:
     """The zones of a project, or those of a DNS name."""
     wanted = call.text("dnsName")
     found = call.plane.list(ZONES, f"projects/{call.text('project')}/managedZones/")
-    made = [view(record) for record in found if wanted in {"", record.body["dnsName"]}]
+    made = [view(record) for record in found if wanted in {"", record.body["dnsName"]} and not record.deleting]
     return {"kind": "dns#managedZonesListResponse", **page(call, made, "managedZones")}
 
 
 @serves(API, "managedZones.patch")
-def patch(call: Call) -> Json:
+def patch(call: Call) -> Answer:
     """Merge a body into a zone."""
     record = zone_of(call)
     return _update(call, record, masks.merge(record.body, call.body))
 
 
 @serves(API, "managedZones.update")
-def update(call: Call) -> Json:
+def update(call: Call) -> Answer:
     """Put a body in the place of a zone's."""
     return _update(call, zone_of(call), call.body)
 
 
 @serves(API, "managedZones.delete")
-def delete(call: Call) -> Json:
+def delete(call: Call) -> Answer:
     """Delete a zone of which only SOA and NS are left."""
     record = zone_of(call)
     dns_name = record.body["dnsName"]
     if any(name != dns_name or kind not in APEX for name, kind in changes.found(call.plane, record)):
         raise faults.not_empty(record.id)
-    for kind in (RECORDS, CHANGES, OPERATIONS):
+    for kind in (CHANGES, OPERATIONS):
         for one in call.plane.list(kind, f"{record.name}/"):
             call.plane.drop(kind, one.name)
-    call.plane.drop(ZONES, record.name)
-    return {}
+    records = (Change(RECORDS, one.name, None) for one in call.plane.list(RECORDS, f"{record.name}/"))
+    return call.plane.submit(
+        call.operation(ZONES, record.name, changes=(*records, Change(ZONES, record.name, None)))
+    )  # fmt: skip
 
 
 @serves(API, "managedZoneOperations.get")
@@ -92,43 +105,55 @@ def operation(call: Call) -> Json:
     """One operation of a zone."""
     zone, given = zone_of(call), call.text("operation")
     if record := call.plane.find(OPERATIONS, f"{zone.name}/operations/{given}"):
-        return _operation(record)
+        return shown(call.plane, record)
     raise faults.missing("operation", given)
 
 
 @serves(API, "managedZoneOperations.list")
 def operations(call: Call) -> Json:
     """The operations of a zone, the newest first."""
-    made = [_operation(record) for record in call.plane.list(OPERATIONS, f"{zone_of(call).name}/operations/")]
+    made = [shown(call.plane, record) for record in call.plane.list(OPERATIONS, f"{zone_of(call).name}/operations/")]
     found = page(call, made, "operations", key=lambda one: str(one["id"]), order_by="startTime desc")
     return {"kind": "dns#managedZoneOperationsListResponse", **found}
 
 
 def view(record: Record) -> Json:
-    """A zone as the API prints it."""
+    """A zone as the API prints it; a file may have left out what the API always says, and has networks by name."""
+    body: Json = {"description": "", **copy.deepcopy(record.body)}
+    body.pop(_LINK, None)
+    body["visibility"] = visibility(body)
+    for config in (body.get("privateVisibilityConfig", {}), body.get("peeringConfig", {})):
+        for one in (*config.get("networks", []), config.get("targetNetwork", {})):
+            if "networkUrl" in one:
+                one["networkUrl"] = url(relative(one["networkUrl"]))
     return {
-        "kind": "dns#managedZone", **record.body, "id": number_of(record), "creationTime": moment(record.created),
-        "nameServers": list(NAME_SERVERS[record.body["visibility"]]),
+        "kind": "dns#managedZone", **body, "id": number_of(record), "creationTime": moment(record.created),
+        "nameServers": list(NAME_SERVERS[body["visibility"]]),
     }  # fmt: skip
 
 
-def _update(call: Call, record: Record, given: Json) -> Json:
-    body = _checked(call, {"name": record.id, **given})
+def _update(call: Call, record: Record, given: Json) -> Operation:
+    body = _checked(call, {"name": record.id, **{key: value for key, value in given.items() if key != _LINK}})
+    before = view(record)
     for field in ("name", "dnsName", "visibility"):
-        if body[field] != record.body[field]:
+        if body[field] != before[field]:
             raise faults.invalid(f"{_ENTITY}.{field}", body[field])
     _unbound(call, body, record.name)
-    new = call.plane.keep(replace(record, body=body))
     made: Json = {
         "id": call.text("clientOperationId") or secrets.token_hex(16), "user": call.principal, "type": "update",
-        "zoneContext": {"oldValue": view(record), "newValue": view(new)},
+        "zoneContext": {"oldValue": before, "newValue": view(replace(record, body=body))},
     }  # fmt: skip
     name = f"{record.name}/operations/{made['id']}"
-    return _operation(call.plane.keep(Record(OPERATIONS, name, made)))
+    change = Change(ZONES, record.name, {**body, _LINK: record.name})
+    accepted = call.plane.submit(call.operation(OPERATIONS, name, changes=(change,)))
+    call.plane.keep(Record(OPERATIONS, name, made, facts={CARRIED_OUT: accepted.id}))
+    return accepted
 
 
-def _operation(record: Record) -> Json:
-    return {**record.body, "kind": "dns#operation", "startTime": moment(record.created), "status": "done"}
+def shown(plane: ControlPlane, record: Record) -> Json:
+    """An operation of a zone as the API prints it."""
+    status = "done" if carried_out(plane, record) else "pending"
+    return {**record.body, "kind": "dns#operation", "startTime": moment(record.created), "status": status}
 
 
 def _checked(call: Call, given: Json) -> Json:
@@ -152,7 +177,14 @@ def _checked(call: Call, given: Json) -> Json:
                 raise faults.invalid(f"{_ENTITY}.{field}", body[field])
     if body.get("forwardingConfig") and body.get("peeringConfig"):
         raise faults.invalid(f"{_ENTITY}.peeringConfig", body["peeringConfig"])
-    return _linked(call, body)
+    made = _linked(call, body)
+    try:
+        call.plane.resolve(ZONES, {**made, _LINK: f"projects/{call.text('project')}/managedZones/{body['name']}"},
+                           call.scope(call.text("project")))  # fmt: skip
+    except InvalidResource as error:
+        place = ".".join([_ENTITY, *(str(part) for part in error.path)])
+        raise faults.invalid(place, error.value if error.path else str(error)) from None
+    return made
 
 
 def _linked(call: Call, body: Json) -> Json:
@@ -170,7 +202,7 @@ def _linked(call: Call, body: Json) -> Json:
 
 
 def _networks(body: Json) -> set[str]:
-    return {one["networkUrl"] for one in body.get("privateVisibilityConfig", {}).get("networks", [])}
+    return {relative(one["networkUrl"]) for one in body.get("privateVisibilityConfig", {}).get("networks", [])}
 
 
 def _unbound(call: Call, body: Json, name: str) -> None:
@@ -183,7 +215,5 @@ def _unbound(call: Call, body: Json, name: str) -> None:
         both = _networks(body) & _networks(record.body)
         if record.name != name and record.body["dnsName"] == body["dnsName"] and both:
             raise FailedPrecondition(
-                f"The network '{min(both)}' is bound to the zone '{record.id}', which has the same DNS name"
-                f" '{body['dnsName']}'.",
-                reason="failedPrecondition",
-            )
+                bound_twice(url(min(both)), record.id, body["dnsName"]), reason="failedPrecondition"
+            )  # fmt: skip
