@@ -65,7 +65,9 @@ def hybrid(draw: st.DrawFn, names: Sequence[str], subnets: Mapping[str, str]) ->
             "localTrafficSelector": draw(st.one_of(everything, behind)),
             "remoteTrafficSelector": draw(st.one_of(everything, st.just([range_]), st.just(["192.168.0.0/25"]))),
         })  # fmt: skip
+        known = draw(st.lists(st.sampled_from((*subnets.values(), "10.8.0.0/28")), unique=True))
         sites.append({
+            "firewall": draw(st.sampled_from((None, None, {"allowedSources": known}))),
             "name": f"site{index}", "range": range_, "hosts": [{"name": f"host{index}", "address": f"{range_[:-4]}10"}],
             "gateway": {
                 "name": f"router{index}", "externalAddress": peer, "internalAddress": f"{range_[:-4]}1",

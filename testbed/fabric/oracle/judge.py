@@ -239,6 +239,8 @@ class _Walk:
     def _in_site(self, start: Verdict, place: Site, source: str) -> Verdict:
         if self.flow.destination not in {host.address for host in place.hosts}:
             return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
+        if place.firewall and not any(within(source, cidr) for cidr in (place.range, *place.firewall.allowed_sources)):
+            return start.dropped(Cause.FIREWALL_RULE)  # the site's own (behaviour 4.11.4)
         return start.delivered(source)
 
     def _from_site(self, start: Verdict, place: Site, source: str) -> Verdict:
