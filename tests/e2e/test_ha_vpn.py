@@ -31,7 +31,7 @@ def client(bed: Program, node: str, address: str) -> str | None:
     return str(json.loads(done.stdout)["client"]) if done.returncode == 0 else None
 
 
-@pytest.mark.behaviour("4.10.1", "4.11.1")
+@pytest.mark.behaviour("4.3.1", "4.10.1", "4.11.1")
 def test_both_sides_reach_each_other_by_what_bgp_has_brought(joined: Program) -> None:
     assert eventually(lambda: client(joined, "vm", HOST), within=PATIENCE) == VM
     assert eventually(lambda: client(joined, "office-host", VM), within=PATIENCE) == HOST

@@ -99,7 +99,7 @@ def test_the_most_specific_route_wins_with_tags_or_without() -> None:
         assert asked(paths, "web", other) == "narrow"
 
 
-@pytest.mark.behaviour("4.3.2", "4.3.5")
+@pytest.mark.behaviour("4.3.1", "4.3.2", "4.3.5")
 def test_no_tagged_route_beats_a_subnet() -> None:
     machines = [vm("web", tags={"items": ["web"]}), vm("db"), router("r")]
     of = made(instances=machines, routes=[route("w", "r", "0.0.0.0/0", tags=["web"], priority=0)])
@@ -203,7 +203,7 @@ def test_an_instance_that_forwards_passes_packets_on() -> None:
             until(lambda: asked(paths, "a") == "site", "site does not answer", 30)
 
 
-@pytest.mark.behaviour("4.5.3", "4.5.4", "4.5.6")
+@pytest.mark.behaviour("4.3.1", "4.5.3", "4.5.4", "4.5.6")
 def test_a_peer_takes_only_the_ways_that_it_imports() -> None:
     """`vpc` has a narrower route to elsewhere which it does not export: `other` goes on by the one that it knows."""
     peered = [network("vpc", "other"), network("other", "vpc")]
