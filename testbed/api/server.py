@@ -158,6 +158,7 @@ class Server:
                 rest.should_exit = True
                 await asyncio.gather(serving, reached, *inside, return_exceptions=True)
                 await rpc.stop(_GRACE)
+                await self._loop.shutdown_default_executor()  # what was cancelled may read the files in threads still
 
 
 def _with_apis(running: Running) -> tuple[str, ...]:
