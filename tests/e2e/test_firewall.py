@@ -119,3 +119,30 @@ def test_a_peered_network_filters_for_itself(demo: Program) -> None:
     before = hits(demo, "vpc-partner")["implied-deny-ingress"]
     assert seen(demo, "hello-run", "http://10.200.0.2/", timeout=1) is None
     assert hits(demo, "vpc-partner")["implied-deny-ingress"] > before
+
+
+@pytest.mark.behaviour("4.1.21", "2.3.6")
+def test_a_firewall_policy_decides_when_it_comes_first(demo: Program) -> None:
+    """The network's order is changed; `status` counts what has met the policy, `export` has both."""
+    topology = example(demo.name)
+    rule = {"priority": 10, "action": "deny", "match": {"layer4Configs": "tcp:80", "srcIpRanges": ["10.8.0.0/28"]}}
+    associations = [{"name": "vpc", "attachmentTarget": "vpc"}]
+    topology["compute"]["networkFirewallPolicies"] = [{"name": "pol", "rules": [rule], "associations": associations}]
+    demo.up(topology)
+    assert seen(demo, "hello-run", VM) is not None
+    assert [(row["name"], row["networks"], row["rules"]) for row in _policies(demo)] == [("pol", "vpc", 1)]
+    [network] = [one for one in topology["compute"]["networks"] if one["name"] == "vpc"]
+    network["networkFirewallPolicyEnforcementOrder"] = "BEFORE_CLASSIC_FIREWALL"
+    demo.up(topology)
+    assert seen(demo, "hello-run", VM, timeout=1) is None
+    counted = hits(demo, "vpc-vpc")["pol:10"]
+    [row] = _policies(demo)
+    assert row["met"] >= counted > 0
+    exported = demo.run("export").stdout
+    assert "networkFirewallPolicies:" in exported
+    assert "networkFirewallPolicyEnforcementOrder: BEFORE_CLASSIC_FIREWALL" in exported
+
+
+def _policies(testbed: Program) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = testbed.json("status")["firewallPolicies"]
+    return rows

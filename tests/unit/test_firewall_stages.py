@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from testbed.fabric.decision_tree import Limits
 from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.forwarding import Forwarding
 from testbed.fabric.rules import Rule, stages
 from testbed.fabric.wiring import Space
 from testbed.model.firewall import Firewall
@@ -99,6 +100,21 @@ def test_stages_take_no_more_jumps_than_one_list_does() -> None:
         return max((1 + jumps(target) for target in targets), default=0)
 
     assert (jumps(EGRESS), jumps(INGRESS)) == (limits.depth, limits.depth)
+
+
+@pytest.mark.behaviour("4.1.21")
+def test_what_forwards_has_stages_of_its_own() -> None:
+    space = Space("vpc")
+    tried = stages(
+        [own("in", targetTags=["web"])], [policy(rule(1, "goto_next"), rule(2, targetServiceAccounts=["x"]))]
+    )
+    made = Forwarding(space, NICS, [("eth1", NICS[1])], tried).chains()
+    rules = {chain.name: chain.rules for chain in made}
+    assert rules["ingress/via0"] == (
+        "-j ingress/via0/s0", "-j ingress/via0/s1", "-m comment --comment implied-deny-ingress -j DROP",
+    )  # fmt: skip
+    assert rules["ingress/via0/s0"] == ("-p tcp -m comment --comment in -j ACCEPT",)
+    assert rules["ingress/via0/s1"] == ('-p tcp -m comment --comment "pol:1" -j RETURN',)
 
 
 @pytest.mark.behaviour("4.1.21")
