@@ -120,7 +120,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Api]:
         yield made
 
 
-@settings(max_examples=MORE or 1500, deadline=None, derandomize=not MORE, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MORE or 1500, derandomize=not MORE, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(120 + MORE // 5)
 @given(request=requests())
 def test_no_request_is_too_much(quiet: harness.Api, request: Request) -> None:

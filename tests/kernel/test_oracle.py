@@ -184,7 +184,6 @@ def agree(case: Case) -> None:
     max_examples=NUMBER,
     derandomize=not MORE,
     database=None,
-    deadline=None,
     phases=(Phase.generate, Phase.shrink) if MORE else (Phase.generate,),
     suppress_health_check=[*HealthCheck],
 )
@@ -193,7 +192,7 @@ def test_the_oracle_and_the_packets_agree(case: Case) -> None:
     agree(case)
 
 
-@settings(max_examples=max(1, NUMBER // 5), derandomize=not MORE, database=None, deadline=None,
+@settings(max_examples=max(1, NUMBER // 5), derandomize=not MORE, database=None,
           phases=(Phase.generate,), suppress_health_check=[*HealthCheck])  # fmt: skip
 @given(cases())
 def test_they_agree_if_few_rules_are_a_decision_tree(case: Case) -> None:

@@ -14,7 +14,7 @@ from testbed.api.filters.charsets import PatternError
 from testbed.api.filters.patterns import Pattern
 from testbed.errors import InvalidArgument
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 THING: dict[str, Any] = {
     "name": "projects/p/locations/l/connectors/web-1",
@@ -510,7 +510,7 @@ words = st.sampled_from([*TOKENS.split(), " ", "\n", "\ud800"])
 
 @pytest.mark.parametrize("language", [aip160, compute])
 @given(parts=st.lists(words, max_size=14), spaced=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_text_raises_anything_but_invalid_argument(
     language: Callable[[str], Filter], parts: list[str], spaced: bool
 ) -> None:

@@ -197,7 +197,7 @@ LIMITS = st.sampled_from([
 
 
 @pytest.mark.behaviour("4.1.5", "4.1.6")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(any_rule(), min_size=1, max_size=40), st.lists(PACKETS, min_size=1, max_size=20), LIMITS)
 def test_a_decision_tree_finds_the_same_rule(rules: list[Firewall], packets: list[Packet], limits: Limits) -> None:
     for packet in packets:

@@ -12,7 +12,7 @@ from testbed.api.filters import EVERYTHING, aip160
 from testbed.api.listing import AIP, COMPUTE, Rules, order, page
 from testbed.errors import InvalidArgument
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 values = st.none() | st.integers(-2, 2) | st.sampled_from(["a", "b", "10", "9", "2024-01-01T00:00:00Z"])
 items = st.dictionaries(st.text("abc", min_size=1, max_size=2), values, max_size=9).map(
     lambda found: [{"name": name, "size": value} for name, value in found.items()]

@@ -26,7 +26,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 objects = st.dictionaries(st.sampled_from("abc"), json_values, max_size=3)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 @pytest.mark.parametrize(
