@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.layers", "tests.needs", "tests.leaks", "tests.api_coverage", "tests.proof"]
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no defect of what is tested
+# A busy machine is no defect of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
