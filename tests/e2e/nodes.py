@@ -18,7 +18,7 @@ from testbed.nodes.engine import connect
 from testbed.nodes.execute import passed_through
 from testbed.nodes.images import Images
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

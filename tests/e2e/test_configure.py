@@ -18,7 +18,7 @@ from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 from testbed.nodes.playbook import Event
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 SECRET = "an AUTH {{ lookup('pipe', 'id') }} \"string\" \\ 'with' $everything"
 UPSTREAM = """
 import http.server, json
