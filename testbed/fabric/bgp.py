@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 
 from testbed.fabric.running import Running
 from testbed.model.network import Network
+from testbed.model.ranges import inside
 from testbed.model.router import BgpPeer, Router
 from testbed.model.topology import Topology
 
@@ -45,6 +46,12 @@ class Session:
     """The full name of the Cloud Router; empty for a site's end."""
     peer: str = ""
     """The router's name for its peer."""
+    inside: tuple[str, ...] = ()
+    """The ranges on its own side: a route into one of them would send back what arrives for it."""
+
+    def believes(self, destination: str) -> bool:
+        """Whether it takes a route that its peer advertises."""
+        return not inside(destination, map(IPv4Network, self.inside))
 
 
 @dataclass(frozen=True, slots=True)

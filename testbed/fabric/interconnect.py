@@ -7,7 +7,7 @@ device: BIRD speaks through it between link-local addresses, and nothing is encr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from testbed.fabric import bgp, node_specs
 from testbed.fabric.addressing import inside
@@ -36,11 +36,12 @@ class Attachments:
         session = bgp.sessions(self.topology).get(attachment.full_name)
         space = self.wiring.node(self.running.name(attachment.full_name), ROUTER)
         said = [one.range for one in session.advertised] if session else []
+        inner = tuple(behind)
         self.wiring.attach(
             space, "vpc", vpc.space, self.running.addresses[inside(attachment.full_name)], mtu=vpc.mtu,
-            gateway=_NEXT_HOP, routes=dict.fromkeys([*behind, *said]), forwards=True,
+            gateway=_NEXT_HOP, routes=dict.fromkeys([*inner, *said]), forwards=True,
         )  # fmt: skip
-        return node_specs.attachment(space.name, "vlan-attachment", session)
+        return node_specs.attachment(space.name, "vlan-attachment", session and replace(session, inside=inner))
 
     def connect(self, name: str, site: Space, session: Session) -> None:
         """Lay the link to a site's end, whose session is this, if the attachment carries packets."""

@@ -193,6 +193,7 @@ def _spoken(session: Session, device: str) -> Mapping[str, object]:
         "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
         "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": device,
         "advertised": [{"range": one.range, "priority": one.priority} for one in session.advertised],
+        "inside": list(session.inside),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ that a packet leaves by.  Nodes that share an external address are told apart by
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from testbed.fabric import bgp, given_names, node_specs, producers, selectors
 from testbed.fabric.addressing import inside, interface_address
@@ -23,8 +23,9 @@ from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
 from testbed.model.interconnect import CustomerAttachment
 from testbed.model.outside import Site, SiteBgp, VpnGateway
 from testbed.model.peering import active
-from testbed.model.ranges import CLOUD_DNS, GOOGLE_API_VIPS
+from testbed.model.ranges import CLOUD_DNS, GOOGLE_API_VIPS, INTERNAL
 from testbed.model.ranges import gateway as gateway_address
+from testbed.model.ranges import inside as in_ranges
 from testbed.model.router import Session as OnPremSession
 from testbed.model.topology import Topology
 from testbed.model.vpn import VpnTunnel, external_address
@@ -68,8 +69,10 @@ class Gateways:
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in (*local, str(CLOUD_DNS))}
             within = f"169.254.2.{index + 1}"
-            # On-prem hosts may have access to the VIPs, too (behaviour 4.8.3), and Cloud DNS asks their name servers.
-            routes = [*local, *map(str, GOOGLE_API_VIPS), str(CLOUD_DNS)]
+            # On-prem hosts may have access to the VIPs (behaviour 4.8.3) and to what instances forward to, and Cloud DNS
+            # asks their name servers.
+            more = (*map(str, GOOGLE_API_VIPS), str(CLOUD_DNS), *self._forwarded(gateway.network))
+            routes = dict.fromkeys([*local, *more])
             self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             node.tables.append(selectors.classic(tunnels))
@@ -88,7 +91,9 @@ class Gateways:
             node = self.wiring.node(self.running.name(tunnel.full_name), ROUTER)
             self._to_internet(node, external, peer, [f"{peer}/32"])
             said = [one.range for one in session.advertised] if session else []
-            local = dict.fromkeys([*self._behind(networks[tunnel.vpn_gateway]), *said, str(CLOUD_DNS)])
+            behind = self._behind(networks[tunnel.vpn_gateway])
+            session = session and replace(session, inside=tuple(behind))
+            local = dict.fromkeys([*behind, *said, str(CLOUD_DNS)])
             self.wiring.attach(
                 node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
                 gateway=_NEXT_HOP, routes=local, forwards=True,
@@ -111,6 +116,14 @@ class Gateways:
     def _behind(self, network: str) -> list[str]:
         """What can be reached behind a gateway: the network, and those that import its static routes by peering."""
         return [*self.topology.ranges_of(network), *importers(self.topology, self.running, network)]
+
+    def _forwarded(self, network: str) -> list[str]:
+        """Private ranges that static routes lead to by instances: who comes from a tunnel takes those without tags."""
+        return [
+            route.dest_range for route in self.topology.compute.routes
+            if route.network == network and not route.tags and (route.next_hop_instance or route.next_hop_ip)
+            and in_ranges(route.dest_range, INTERNAL)
+        ]  # fmt: skip
 
     # -- on premises ----------------------------------------------------------------------------------------------
 
@@ -186,6 +199,7 @@ def _session(site: Site, general: SiteBgp, given: OnPremSession) -> Session:
         given.peer_asn,
         general.keepalive_interval,
         tuple(Advertised(cidr, given.advertised_route_priority) for cidr in ranges),
+        inside=(site.range,),
     )
 
 

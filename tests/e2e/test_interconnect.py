@@ -29,6 +29,8 @@ def example(bed: Program, *, advertised: bool = True, enabled: bool = True) -> d
     if not advertised:
         made["compute"]["routers"][0]["bgp"] = {"asn": 64512}
     made["compute"]["interconnectAttachments"][0]["adminEnabled"] = enabled
+    # A part of the network's own subnet, too: neither the network nor the attachment's node believes that.
+    made["onPrem"]["sites"][0]["bgp"]["advertisedRanges"] = ["192.168.10.0/24", "10.128.0.0/24"]
     return made
 
 

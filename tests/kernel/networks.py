@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from itertools import combinations, count
 from typing import Any
@@ -18,7 +18,7 @@ from testbed.fabric.running import Health, Running
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from tests.kernel.policies import ordered, policies
-from tests.kernel.sites import SITES, from_sites, hybrid
+from tests.kernel.sites import SITES, from_sites, hybrid, learned
 
 Data = dict[str, Any]
 
@@ -75,7 +75,8 @@ class Case:
             connector = connectors[name]
             one = next_instance(connector, topology.connector_range(connector), found, serial)
             found.append(type(one)(one.name, one.connector, one.address, health, one.machine_type))
-        return Running(allocate(topology, {}), tuple(found))
+        running = Running(allocate(topology, {}), tuple(found))
+        return replace(running, learned=tuple(sorted(route for route, _ in learned(topology, running))))
 
 
 def read(text: str) -> Case:
@@ -151,9 +152,9 @@ def cases(draw: st.DrawFn) -> Case:
                 for i, (network, route) in enumerate(routes)
                 if "nextHopInstance" not in route or route["nextHopInstance"].startswith(network)
             ],
-            "routers": [router for name in names for router in draw(_routers(name))],
             "globalAddresses": _allocated(names),
             **vpn,
+            "routers": [*vpn["routers"], *(router for name in names for router in draw(_routers(name)))],
             **draw(policies(names)),
         },
         "vpcaccess": {"connectors": connectors},

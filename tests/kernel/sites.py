@@ -1,6 +1,7 @@
-"""Random sites and the classic VPN tunnels to them, for the oracle's proof; and tunnels that bare namespaces have.
+"""Random sites with classic VPN tunnels or VLAN attachments, for the oracle's proof; and how bare namespaces have them.
 
-Those are veth pairs where IPsec would be: each end's routes send through what both have agreed to, as policies would.
+A tunnel is a veth pair where IPsec would be: each end's routes send through what both have agreed to, as policies do.
+What BGP would bring is given: as a part of the running state, and as the routes of the nodes that would speak it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from testbed.fabric.bgp import sessions
 from testbed.fabric.given_names import site as site_key
+from testbed.fabric.node_specs import ATTACHMENT_DEVICE
 from testbed.fabric.oracle.cloud import Cloud
-from testbed.fabric.oracle.tunnels import Tunnel, established
+from testbed.fabric.oracle.tunnels import Tunnel, attachments, established
 from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Plan, PolicyRule, Route, Veth
-from testbed.fabric.running import Running
+from testbed.fabric.running import LearnedRoute, Running
+from testbed.fabric.vpn import importers
 from testbed.fabric.wiring import LEFT, RIGHT, mac
+from testbed.model.outside import Site
+from testbed.model.router import Session
 from testbed.model.topology import Topology
 
 Data = dict[str, Any]
@@ -40,44 +46,114 @@ def hybrid(draw: st.DrawFn, names: Sequence[str], subnets: Mapping[str, str]) ->
     Gateways are called `gw-NETWORK`; a network has one at most, with one tunnel.
     """
     vpn: dict[str, list[Data]] = {
-        "addresses": [], "targetVpnGateways": [], "forwardingRules": [], "vpnTunnels": [],
+        "addresses": [], "targetVpnGateways": [], "forwardingRules": [], "vpnTunnels": [], "routers": [],
+        "interconnectAttachments": [],
     }  # fmt: skip
     sites: list[Data] = []
-    chosen = draw(st.lists(st.sampled_from(names), max_size=len(SITES), unique=True))
-    everything = st.just(["0.0.0.0/0"])
-    for index, network in enumerate(chosen):
-        range_, address, peer = SITES[index], f"198.51.100.{200 + index}", f"203.0.113.{50 + index}"
-        narrow = st.lists(
-            st.sampled_from((*subnets.values(), "10.8.0.0/28", "192.168.0.0/16", "199.36.153.8/30")),
-            min_size=1, max_size=3, unique=True,
-        )  # fmt: skip
-        behind = st.one_of(st.just(["10.0.0.0/8"]), st.just(["10.0.0.0/8", "199.36.153.8/30"]), narrow)
-        up = draw(st.integers(0, 5)) > 0
-        vpn["addresses"].append({"name": f"ip-{network}", "address": address})
-        vpn["targetVpnGateways"].append({"name": f"gw-{network}", "network": network})
-        for protocol, port in (("ESP", None), ("UDP", "500"), ("UDP", "4500")):
-            rule = {"name": f"{protocol.lower()}{port or ''}-{network}", "IPAddress": f"ip-{network}"}
-            vpn["forwardingRules"].append(
-                {**rule, "IPProtocol": protocol, "portRange": port, "target": f"gw-{network}"}
-            )
-        vpn["vpnTunnels"].append({
-            "name": f"tunnel-{network}", "targetVpnGateway": f"gw-{network}", "sharedSecret": SECRET, "peerIp": peer,
-            "localTrafficSelector": draw(st.one_of(everything, behind)),
-            "remoteTrafficSelector": draw(st.one_of(everything, st.just([range_]), st.just(["192.168.0.0/25"]))),
-        })  # fmt: skip
-        known = draw(st.lists(st.sampled_from((*subnets.values(), "10.8.0.0/28")), unique=True))
-        sites.append({
-            "firewall": draw(st.sampled_from((None, None, {"allowedSources": known}))),
-            "name": f"site{index}", "range": range_, "hosts": [{"name": f"host{index}", "address": f"{range_[:-4]}10"}],
-            "gateway": {
-                "name": f"router{index}", "externalAddress": peer, "internalAddress": f"{range_[:-4]}1",
-                "tunnels": [{
-                    "peerIp": address, "sharedSecret": SECRET if up else "another secret",
-                    "remoteRanges": draw(behind),
-                }],
-            },
-        })  # fmt: skip
+    for index, network in enumerate(draw(st.lists(st.sampled_from(names), max_size=len(SITES), unique=True))):
+        kind = draw(st.sampled_from((_by_tunnel, _by_attachment)))
+        sites.append(draw(kind(vpn, index, network, subnets)))
     return vpn, sites
+
+
+def _inside(subnets: Mapping[str, str], *more: str) -> st.SearchStrategy[list[str]]:
+    """Ranges of the cloud: all of it, or some."""
+    some = st.lists(st.sampled_from((*subnets.values(), "10.8.0.0/28", "192.168.0.0/16", "199.36.153.8/30", *more)),
+                    min_size=1, max_size=3, unique=True)  # fmt: skip
+    return st.one_of(st.just(["10.0.0.0/8"]), st.just(["10.0.0.0/8", "199.36.153.8/30"]), some)
+
+
+def _site(draw: st.DrawFn, index: int, subnets: Mapping[str, str]) -> tuple[Data, str]:
+    """What sites have in common, and the address of the way out."""
+    range_ = SITES[index]
+    host = {"name": f"host{index}", "address": f"{range_[:-4]}10"}
+    known = draw(st.lists(st.sampled_from((*subnets.values(), "10.8.0.0/28")), unique=True))
+    firewall = draw(st.sampled_from((None, None, {"allowedSources": known})))
+    return {"name": f"site{index}", "range": range_, "hosts": [host], "firewall": firewall}, f"{range_[:-4]}1"
+
+
+@st.composite
+def _by_tunnel(
+    draw: st.DrawFn, vpn: dict[str, list[Data]], index: int, network: str, subnets: Mapping[str, str]
+) -> Data:  # fmt: skip
+    """A site with a classic tunnel, which may be down."""
+    made, internal = _site(draw, index, subnets)
+    address, peer = f"198.51.100.{200 + index}", f"203.0.113.{50 + index}"
+    behind, everything = _inside(subnets), st.just(["0.0.0.0/0"])
+    vpn["addresses"].append({"name": f"ip-{network}", "address": address})
+    vpn["targetVpnGateways"].append({"name": f"gw-{network}", "network": network})
+    for protocol, port in (("ESP", None), ("UDP", "500"), ("UDP", "4500")):
+        rule = {"name": f"{protocol.lower()}{port or ''}-{network}", "IPAddress": f"ip-{network}"}
+        vpn["forwardingRules"].append({**rule, "IPProtocol": protocol, "portRange": port, "target": f"gw-{network}"})
+    vpn["vpnTunnels"].append({
+        "name": f"tunnel-{network}", "targetVpnGateway": f"gw-{network}", "sharedSecret": SECRET, "peerIp": peer,
+        "localTrafficSelector": draw(st.one_of(everything, behind)),
+        "remoteTrafficSelector": draw(st.sampled_from((["0.0.0.0/0"], [made["range"]], ["192.168.0.0/25"]))),
+    })  # fmt: skip
+    up = draw(st.integers(0, 5)) > 0
+    tunnel = {
+        "peerIp": address, "sharedSecret": SECRET if up else "another secret", "remoteRanges": draw(behind),
+    }  # fmt: skip
+    return {**made, "gateway": {
+        "name": f"router{index}", "externalAddress": peer, "internalAddress": internal, "tunnels": [tunnel],
+    }}  # fmt: skip
+
+
+@st.composite
+def _by_attachment(
+    draw: st.DrawFn, vpn: dict[str, list[Data]], index: int, network: str, subnets: Mapping[str, str]
+) -> Data:  # fmt: skip
+    """A site with a VLAN attachment; each side advertises what it has, more, or less."""
+    made, internal = _site(draw, index, subnets)
+    mine, theirs = f"169.254.{index}.1", f"169.254.{index}.2"
+    custom = {"advertiseMode": "CUSTOM", "advertisedIpRanges": [{"range": cidr} for cidr in draw(_inside(subnets))]}
+    vpn["interconnectAttachments"].append(
+        {"name": f"vlan-{network}", "router": f"bgp-{network}", "adminEnabled": draw(st.integers(0, 5)) > 0}
+    )
+    vpn["routers"].append({
+        "name": f"bgp-{network}", "network": network,
+        "bgp": {"asn": 64512, **(custom if draw(st.booleans()) else {})},
+        "interfaces": [
+            {"name": "if", "ipRange": f"{mine}/29", "linkedInterconnectAttachment": f"vlan-{network}"}
+        ],
+        "bgpPeers": [{"name": "peer", "interfaceName": "if", "peerIpAddress": theirs, "peerAsn": 65010}],
+    })  # fmt: skip
+    part = f"{subnets[network][:-3]}/25"
+    said = st.lists(
+        st.sampled_from((made["range"], made["range"], "192.168.0.0/16", "10.50.0.0/16", "203.0.113.0/24", part)),
+        max_size=3, unique=True,
+    )  # fmt: skip
+    session = {
+        "ipRange": f"{theirs}/29", "peerIpAddress": mine, "peerAsn": 64512,
+        "advertisedRoutePriority": draw(st.sampled_from((0, 100, 1000))),
+    }  # fmt: skip
+    return {**made, "bgp": {"asn": 65010, "advertisedRanges": draw(said)}, "router": {
+        "name": f"router{index}", "internalAddress": internal,
+        "attachments": [{"attachment": f"vlan-{network}", "bgp": session}],
+    }}  # fmt: skip
+
+
+def learned(topology: Topology, running: Running) -> Iterator[tuple[LearnedRoute, str]]:
+    """What BGP would have brought, with the address of the peer that said it."""
+    spoken, ends = sessions(topology), ends_of(topology)
+    for link in attachments(Cloud(topology, running)):
+        mine, (theirs, place) = spoken[link.name], ends[link.name]
+        said = (place.bgp and place.bgp.advertised_ranges) or (place.range,)
+        inner = (*topology.ranges_of(link.network), *importers(topology, running, link.network))
+        for cidr in said:
+            if replace(mine, inside=inner).believes(cidr):
+                yield LearnedRoute(link.node, cidr, theirs.advertised_route_priority), mine.peer_address
+        for one in mine.advertised:
+            if replace(mine, inside=(place.range,)).believes(one.range):
+                yield LearnedRoute(link.far, one.range, one.priority), theirs.peer_ip_address
+
+
+def ends_of(topology: Topology) -> dict[str, tuple[Session, Site]]:
+    """The sites' ends of attachments."""
+    return {
+        end.attachment: (end.bgp, place) for place in topology.on_prem.sites if place.router
+        for end in place.router.attachments
+    }  # fmt: skip
 
 
 def with_tunnels(plan: Plan, topology: Topology, running: Running) -> Plan:
@@ -94,6 +170,9 @@ def with_tunnels(plan: Plan, topology: Topology, running: Running) -> Plan:
         for (name, _, other), (sources, targets) in zip(ends, _directions(tunnel), strict=True):
             routes = frozenset(_routes(device, other, sources, targets))
             spaces[name] = _joined(spaces[name], Neighbour(other, mac(other), device), routes, sources)
+    for route, peer in learned(topology, running):  # as BIRD would write it into the node's kernel
+        written = Route(route.destination, ATTACHMENT_DEVICE, peer, metric=route.priority)
+        spaces[route.node] = replace(spaces[route.node], routes=spaces[route.node].routes | {written})
     return replace(plan, namespaces=tuple(spaces.values()), veths=tuple(veths))
 
 

@@ -3,7 +3,7 @@
 It is written from the model and from what is known of Google's network, and knows nothing of how the testbed is made:
 the second opinion on the compiler.  The tests send real packets and compare.
 
-Not judged yet: HA VPN and dynamic routes.
+Not judged yet: HA VPN (its dynamic routes would be those of VLAN attachments).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from testbed.fabric.managed_rules import TUNNEL_PORT
 from testbed.fabric.oracle import rules
 from testbed.fabric.oracle.cloud import Cloud, Nic, Server, within
 from testbed.fabric.oracle.routes import Way, ways
-from testbed.fabric.oracle.tunnels import Tunnel, established
+from testbed.fabric.oracle.tunnels import Attachment, Tunnel, attachments, established
 from testbed.fabric.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
 from testbed.fabric.running import Running
 from testbed.model.outside import Site
@@ -164,8 +164,9 @@ class _Walk:
                 return self._to_next_hop(start, sender.address, sender, found)
             case "SPECIAL":  # what is behind it takes answers only, to what it has sent (behaviour 4.3.11)
                 return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
-            case "VPN_TUNNEL":
-                return self._into_tunnel(start, sender.address, found.target)
+            case "VPN_TUNNEL" | "INTERCONNECT" as hop:
+                into = self._into_tunnel if hop == "VPN_TUNNEL" else self._into_attachment
+                return into(start, sender.address, found.target)
 
     def _to_next_hop(self, start: Verdict, source: str, sender: Nic | None, found: Way) -> Verdict:
         """An instance takes what is not for itself only with `canIpForward` (behaviour 4.3.8, 7.1.7).
@@ -236,6 +237,21 @@ class _Walk:
             )
         return self._in_site(start, tunnel.site, source)
 
+    def _into_attachment(self, start: Verdict, source: str, name: str) -> Verdict:
+        """The site has to know the way back (behaviour 4.11.1)."""
+        link = next(one for one in attachments(self.cloud) if one.name == name)
+        arrived = self._in_site(start.at(Step.ARRIVE_AT_INTERCONNECT_ATTACHMENT), link.site, source)
+        if not arrived.reachable or self._learned(link.site, source) == link:
+            return arrived
+        return replace(arrived, sources=frozenset()).dropped(Cause.NO_ADVERTISED_ROUTE_TO_GCP_DESTINATION)
+
+    def _learned(self, place: Site, destination: str) -> Attachment | None:
+        """The attachment that a site sends by, by the most specific route that it has learned."""
+        links = {one.far: one for one in attachments(self.cloud) if one.site == place}
+        known = [r for r in self.cloud.running.learned if r.node in links and within(destination, r.destination)]
+        best = min(known, key=lambda r: (-IPv4Network(r.destination).prefixlen, r.priority), default=None)
+        return links[best.node] if best else None
+
     def _in_site(self, start: Verdict, place: Site, source: str) -> Verdict:
         if self.flow.destination not in {host.address for host in place.hosts}:
             return start.dropped(Cause.UNKNOWN_INTERNAL_ADDRESS)
@@ -250,9 +266,14 @@ class _Walk:
         for tunnel in established(self.cloud):
             if tunnel.site == place and tunnel.takes(self.flow.destination, source):
                 return self._from_tunnel(start.at(Step.ARRIVE_AT_VPN_TUNNEL), tunnel, source)
-        return start.dropped(Cause.NO_TRAFFIC_SELECTOR_TO_GCP_DESTINATION)
+        if place.gateway is not None:
+            return start.dropped(Cause.NO_TRAFFIC_SELECTOR_TO_GCP_DESTINATION)
+        link = self._learned(place, self.flow.destination)
+        if link is None or not any(within(self.flow.destination, cidr) for cidr in link.local):
+            return start.dropped(Cause.NO_ADVERTISED_ROUTE_TO_GCP_DESTINATION)
+        return self._from_tunnel(start.at(Step.ARRIVE_AT_INTERCONNECT_ATTACHMENT), link, source)
 
-    def _from_tunnel(self, start: Verdict, tunnel: Tunnel, source: str) -> Verdict:
+    def _from_tunnel(self, start: Verdict, tunnel: Tunnel | Attachment, source: str) -> Verdict:
         """It takes the routes of the network that have no tags (behaviour 4.3.6)."""
         found = ways(self.cloud, tunnel.network, self.flow.destination, frozenset())
         if not found:
@@ -260,11 +281,11 @@ class _Walk:
         start = start.at(Step.APPLY_ROUTE)
         return any_of(self._from_tunnel_along(start, tunnel, source, way) for equal in found for way in equal)
 
-    def _from_tunnel_along(self, start: Verdict, tunnel: Tunnel, source: str, found: Way) -> Verdict:
+    def _from_tunnel_along(self, start: Verdict, tunnel: Tunnel | Attachment, source: str, found: Way) -> Verdict:
         def returning(arrived: Verdict, network: str, tags: frozenset[str] = frozenset()) -> Verdict:
             """Answers need a way back into the tunnel."""
             back = [way for equal in ways(self.cloud, network, source, tags) for way in equal]
-            right = [(way.hop, way.target) == ("VPN_TUNNEL", tunnel.name) for way in back]
+            right = [way.target == tunnel.name for way in back]
             if not arrived.reachable or (right and all(right)):
                 return arrived
             if any(right):
@@ -290,7 +311,7 @@ class _Walk:
                 special = found.hop == "SPECIAL"
                 return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED if special else Cause.NO_ROUTE)
 
-    def _is_known_there(self, tunnel: Tunnel, network: str, source: str) -> bool:
+    def _is_known_there(self, tunnel: Tunnel | Attachment, network: str, source: str) -> bool:
         """Whether a peered network has imported the route to the site (behaviour 4.5.3, 4.9.9)."""
         found = ways(self.cloud, network, source, frozenset())
         return any(way.network == tunnel.network for equal in found for way in equal)

@@ -1,7 +1,4 @@
-"""Routes: where a network sends a packet (behaviour 4.3).
-
-Dynamic routes are not judged.
-"""
+"""Routes: where a network sends a packet (behaviour 4.3)."""
 
 from __future__ import annotations
 
@@ -13,10 +10,12 @@ from typing import Literal
 
 from testbed.fabric import producers
 from testbed.fabric.oracle.cloud import Cloud, within
+from testbed.fabric.oracle.tunnels import attachments
 from testbed.model.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
 
-Hop = Literal["NETWORK", "INTERNET_GATEWAY", "INSTANCE", "IP", "VPN_TUNNEL", "SPECIAL"]
+Hop = Literal["NETWORK", "INTERNET_GATEWAY", "INSTANCE", "IP", "VPN_TUNNEL", "INTERCONNECT", "SPECIAL"]
+_MAX_PRIORITY = 65535
 _SPECIAL = ("35.199.224.0/19", "35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20", "35.199.192.0/19")
 
 
@@ -41,6 +40,13 @@ class Way:
     running: bool = True
     """Whether the next hop is there: if it is gone, the route is disregarded."""
     tags: frozenset[str] = frozenset()
+    dynamic: bool = False
+    """Whether it was learned: at equal priority a static one is taken (behaviour 4.3.5)."""
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """The smallest wins."""
+        return self.priority, self.dynamic
 
     @property
     def specific(self) -> int:
@@ -60,7 +66,7 @@ def ways(cloud: Cloud, network: str, destination: str, tags: frozenset[str]) -> 
         return [[max(subnets, key=lambda found: found.specific)]]
     hidden = [found.range for found in _subnets(cloud, network)]
     found = [
-        one for one in _static(cloud, network)
+        one for one in (*_static(cloud, network), *_dynamic(cloud, network))
         if within(destination, one.range) and (not one.tags or one.tags & tags)
         and not any(IPv4Network(one.range).subnet_of(IPv4Network(cidr)) for cidr in (*hidden, *_SPECIAL))
     ]  # fmt: skip
@@ -76,8 +82,8 @@ def ways(cloud: Cloud, network: str, destination: str, tags: frozenset[str]) -> 
 def _survivors(equal: list[Way]) -> list[Way]:
     """Of routes for one range in one network: those whose next hop runs, and of these the lowest priority number."""
     there = [one for one in equal if one.running]
-    lowest = min((one.priority for one in there), default=0)
-    return [one for one in there if one.priority == lowest] or equal[:1]
+    lowest = min((one.rank for one in there), default=None)
+    return [one for one in there if one.rank == lowest] or equal[:1]
 
 
 def _subnets(cloud: Cloud, network: str) -> Iterator[Way]:
@@ -106,6 +112,24 @@ def _static(cloud: Cloud, network: str) -> Iterator[Way]:
             sides = peers[network, route.network]
             if sides.theirs.export_custom_routes and sides.mine.import_custom_routes:
                 yield _of(cloud, route, Origin.PEERING)
+
+
+def _dynamic(cloud: Cloud, network: str) -> Iterator[Way]:
+    """What the network's attachments have learned, and those of a peer that exports it (behaviour 4.11, 4.5.3).
+
+    All are in one region.  A priority above the highest counts as that (our choice).
+    """
+    peers = active(cloud.topology.networks)
+    for link in attachments(cloud):
+        sides = peers.get((network, link.network))
+        exchanged = sides and sides.theirs.export_custom_routes and sides.mine.import_custom_routes
+        if network != link.network and not exchanged:
+            continue
+        origin = Origin.LOCAL if network == link.network else Origin.PEERING
+        for route in cloud.running.learned:
+            if route.node == link.node:
+                priority = min(route.priority, _MAX_PRIORITY)
+                yield Way(route.destination, link.network, "INTERCONNECT", link.name, priority, origin, dynamic=True)
 
 
 def _default(network: Network) -> Iterator[Way]:

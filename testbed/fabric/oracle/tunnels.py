@@ -1,6 +1,8 @@
-"""Classic VPN tunnels to on-prem sites: which are up, and what both ends have agreed to (behaviour 4.10.4).
+"""The ways to on-prem sites: which are up, and what is sent through.
 
-Whether a tunnel is up is said by both configurations: each names the other's address, and they have one secret.
+Whether a classic VPN tunnel is up is said by both configurations: each names the other's address, and they have one
+secret; both ends agree on traffic selectors (behaviour 4.10.4).  A VLAN attachment is up if both ends are there; what
+it is for is the routes that each end has learned, which are a part of the running state (behaviour 4.11, 4.12).
 """
 
 from __future__ import annotations
@@ -9,9 +11,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from testbed.fabric.bgp import sessions
+from testbed.fabric.given_names import site_tunnel
 from testbed.fabric.oracle.cloud import Cloud, within
+from testbed.fabric.vpn import importers
 from testbed.model.outside import PeerTunnel, Site
 from testbed.model.vpn import VpnTunnel, external_address
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A VLAN attachment with its two ends."""
+
+    name: str
+    network: str
+    site: Site
+    node: str
+    """The cloud's end."""
+    far: str
+    """The site's end."""
+    local: tuple[str, ...]
+    """What the cloud's end takes into the network: what it advertises, and what it would have to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,25 @@ def established(cloud: Cloud) -> list[Tunnel]:
         for site, peer in _peers(cloud, tunnel, tunnel.target_vpn_gateway)
         if (made := _agreed(tunnel, networks[tunnel.target_vpn_gateway], site, peer)).local and made.remote
     ]  # fmt: skip
+
+
+def attachments(cloud: Cloud) -> list[Attachment]:
+    """Every VLAN attachment that carries packets."""
+    return [*_attachments(cloud)]
+
+
+def _attachments(cloud: Cloud) -> Iterator[Attachment]:
+    topology, spoken = cloud.topology, sessions(cloud.topology)
+    routers = {router.full_name: router.network for router in topology.compute.routers}
+    enabled = {a.full_name: routers[a.router] for a in topology.compute.interconnect_attachments if a.admin_enabled}
+    for site in topology.on_prem.sites:
+        for index, end in enumerate(site.router.attachments if site.router else ()):
+            network, name = enabled.get(end.attachment), end.attachment
+            if network is not None and name in spoken:
+                said = (one.range for one in spoken[name].advertised)
+                local = (*topology.ranges_of(network), *importers(topology, cloud.running, network), *said)
+                ends = cloud.running.name(name), cloud.running.name(site_tunnel(site.name, index))
+                yield Attachment(name, network, site, *ends, local)
 
 
 def _peers(cloud: Cloud, tunnel: VpnTunnel, gateway: str) -> Iterator[tuple[Site, PeerTunnel]]:
