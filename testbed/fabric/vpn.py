@@ -69,8 +69,8 @@ class Gateways:
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in (*local, str(CLOUD_DNS))}
             within = f"169.254.2.{index + 1}"
-            # On-prem hosts may have access to the VIPs (behaviour 4.8.3) and to what instances forward to, and Cloud DNS
-            # asks their name servers.
+            # On-prem hosts may have access to the VIPs (behaviour 4.8.3) and to what instances forward to, and
+            # Cloud DNS asks their name servers.
             more = (*map(str, GOOGLE_API_VIPS), str(CLOUD_DNS), *self._forwarded(gateway.network))
             routes = dict.fromkeys([*local, *more])
             self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
