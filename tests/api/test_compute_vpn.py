@@ -221,6 +221,7 @@ def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.Mon
     assert node.variables["bgp"] == {
         "address": "169.254.1.1", "asn": 64512, "peer_address": "169.254.1.2", "peer_asn": 65010, "keepalive": 20,
         "device": "ipsec0", "advertised": [{"range": "10.0.0.0/24", "priority": 100}],
+        "inside": ["10.0.0.0/24"],
     }  # fmt: skip
     monkeypatch.setattr(api.plane.nodes, "bgp", {"t0": BgpState("Established", "", 1, 1)}.get)
     api.store.learned = [LearnedRoute("t0", "192.168.10.0/24", 50)]
