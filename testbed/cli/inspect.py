@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from testbed.cli.context import Name, nodes_of, opened, require_root
 from testbed.cli.output import Json, print_json, results, table
-from testbed.cli.view import connector_rows, instance_rows, nat_rows, policy_rows, service_rows
+from testbed.cli.view import connector_rows, instance_rows, nat_rows, notes, policy_rows, service_rows
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store, names
 from testbed.fabric.compiler import compile_topology
+from testbed.fabric.plan import Interface, Plan
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 
@@ -37,6 +39,7 @@ def status(name: Name = None, json: Json = False) -> None:
             "firewallPolicies": list(policy_rows(store, topology)),
             "services": list(service_rows(store, topology)),
             "nodes": list(_node_rows(store, topology, nodes)),
+            "notes": notes(store, topology),
         }
     if json:
         print_json(facts)
@@ -52,6 +55,8 @@ def status(name: Name = None, json: Json = False) -> None:
         if rows := facts[title]:
             results.print()
             results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows), title))
+    for note in facts["notes"]:
+        results.print(f"\n[bold]note:[/] {note}")
     for row in facts["connectors"]:
         if row["detail"]:
             results.print(f"\n[bold red]{row['name']}:[/] {row['detail']}")
@@ -79,10 +84,9 @@ def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dic
     plan = compile_topology(topology, store.running)
     present = nodes.running()
     addresses: dict[str, list[str]] = {}
-    for veth in plan.veths:
-        for end in (veth.a, veth.b):
-            found = sorted(prefix.removesuffix("/32") for prefix in end.interface.addresses)
-            addresses.setdefault(end.namespace, []).extend(found)
+    for space, interface in _interfaces(plan):
+        found = sorted(prefix.removesuffix("/32") for prefix in interface.addresses)
+        addresses.setdefault(space, []).extend(found)
     return [
         {
             "name": node.name, "kind": node.kind, "addresses": ", ".join(addresses.get(node.name, [])),
@@ -90,6 +94,14 @@ def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dic
         }
         for node in sorted(plan.nodes, key=lambda node: (node.kind, node.name))
     ]  # fmt: skip
+
+
+def _interfaces(plan: Plan) -> Iterator[tuple[str, Interface]]:
+    """The devices that may have addresses, with their namespaces."""
+    for veth in plan.veths:
+        yield from ((end.namespace, end.interface) for end in (veth.a, veth.b))
+    for space in plan.namespaces:
+        yield from ((space.name, vlan.interface) for vlan in space.vlans)
 
 
 def ls(json: Json = False) -> None:

@@ -19,7 +19,7 @@ from testbed.api.server import PORT, Server
 from testbed.cli import wanted
 from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, errors, print_json, progress, results
-from testbed.cli.view import connector_rows
+from testbed.cli.view import connector_rows, notes
 from testbed.control import controller, transitions
 from testbed.control.background import ensure_controller
 from testbed.control.lock import sign, writing
@@ -98,8 +98,8 @@ def up(
         nodes = DockerNodes(topology.name, store.id, client, ca)
         outcome = Reconciler(store, nodes, images, report).converge(topology)
         ensure_controller(store.name, store.folder)
-        rows, port = list(connector_rows(store, topology)), store.port
-    _show(topology, outcome, rows, port, json=json)
+        rows, port, noted = list(connector_rows(store, topology)), store.port, notes(store, topology)
+    _show(topology, outcome, rows, noted, port, json=json)
     if outcome.failed:
         names = ", ".join(sorted(outcome.failed))
         raise Internal(
@@ -124,18 +124,20 @@ def stoppable(name: str) -> Iterator[None]:
         ) from None
 
 
-def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], port: int, *, json: bool) -> None:
+def _show(
+    topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], noted: list[str], port: int, *, json: bool
+) -> None:  # fmt: skip
     endpoint = f"http://127.0.0.1:{port}"
     if json:
         print_json({
             "name": topology.name, "endpoint": endpoint, "changed": outcome.changed, "started": outcome.started,
             "stopped": outcome.stopped, "kernelChanges": len(outcome.changes), "configured": outcome.configured,
-            "failed": outcome.failed,
+            "failed": outcome.failed, "notes": noted,
         })  # fmt: skip
         return
     if not outcome.changed:
         results.print(f"testbed [bold]{topology.name}[/] is as its topology says; nothing was changed")
-        results.print(f"  Google's APIs are at {endpoint}")
+        _facts(endpoint, noted)
         return
     results.print(
         f"testbed [bold]{topology.name}[/] is up: {len(outcome.started)} nodes started,"
@@ -144,8 +146,14 @@ def _show(topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]]
     for row in connectors:
         healthy = f"{row['healthy']} of {row['instances']} instances healthy"
         results.print(f"  connector {row['name']}: {row['state']}, {healthy}")
-    results.print(f"  Google's APIs are at {endpoint}")
+    _facts(endpoint, noted)
     _suggest(topology)
+
+
+def _facts(endpoint: str, noted: list[str]) -> None:
+    results.print(f"  Google's APIs are at {endpoint}")
+    for note in noted:
+        results.print(f"  note: {note}")
 
 
 def _suggest(topology: Topology) -> None:

@@ -36,6 +36,13 @@ def by_name(store: Store, workloads: Iterable[Workload]) -> dict[str, Workload]:
     return {running.name(runtime(w.name, 0)): w for w in workloads if running.nodes(w.name)}
 
 
+def notes(store: Store, topology: Topology) -> list[str]:
+    """In what the testbed is less than what it stands for, as the kernel lacks something."""
+    if topology.compute.interconnect_attachments and not store.vlans:
+        return ["VLAN attachments are untagged: the kernel had no VLANs when the testbed was begun (`testbed doctor`)"]
+    return []
+
+
 def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
     """Connectors with their state and instances."""
     states = store.connector_states()

@@ -14,7 +14,10 @@ def same(old: Plan, new: Plan) -> bool:
     """Whether two plans have the same nodes and namespaces, wired alike: they differ in what is inside, at the most."""
 
     def wiring(plan: Plan) -> dict[str, object]:
-        return {space.name: (space.node, space.loopback, space.tunnels, space.sysctls) for space in plan.namespaces}
+        return {
+            space.name: (space.node, space.loopback, space.tunnels, space.vlans, space.sysctls)
+            for space in plan.namespaces
+        }
 
     def nodes(plan: Plan) -> list[object]:
         return [replace(node, files={}) for node in plan.nodes]

@@ -28,7 +28,7 @@ from testbed.fabric.given_names import google, region
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.fabric.running import Health, Running
-from testbed.kernel import namespace
+from testbed.kernel import capabilities, namespace
 from testbed.kernel.apply import adjust, apply, reroute
 from testbed.kernel.change import Change
 from testbed.model.topology import Topology
@@ -86,6 +86,8 @@ class Reconciler:
         self._check(self._preview(topology))
         store.complete = False
         store.begin_revision()
+        if not store.begun:
+            store.vlans = capabilities.vlans_work().present
         store.topology = topology
         self._prepare(topology)
         self._instances(topology)

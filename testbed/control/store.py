@@ -240,6 +240,15 @@ class Store:
     def load_generator(self, value: bool) -> None:
         self._set_fact("load", "yes" if value else "no")
 
+    @property
+    def vlans(self) -> bool:
+        """Whether the kernel had VLANs when the testbed was begun: its links stay as they are."""
+        return self._fact("vlans") == "yes"
+
+    @vlans.setter
+    def vlans(self, value: bool) -> None:
+        self._set_fact("vlans", "yes" if value else "no")
+
     # -- the journal ----------------------------------------------------------------------------------------------
 
     def record(self, kind: Kind, *things: str) -> None:
@@ -262,7 +271,7 @@ class Store:
         return Running(
             dict(self._db.execute("SELECT key, value FROM addresses")), self.instances,
             dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.certificates.all(),
-            self.load_generator, self.learned,
+            self.load_generator, self.learned, self.vlans,
         )  # fmt: skip
 
     def set_addresses(self, addresses: Mapping[str, str]) -> None:

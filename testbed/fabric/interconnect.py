@@ -1,7 +1,8 @@
 """Compiles VLAN attachments: the node of a Cloud Router's end, and the link to the site's (behaviour 4.12).
 
-An attachment is like a tunnel of an HA VPN gateway, but its interface is one end of a veth pair instead of a tunnel's
-device: BIRD speaks through it between link-local addresses, and nothing is encrypted.
+An attachment is like a tunnel of an HA VPN gateway, but its interface is a VLAN on one end of a veth pair instead of a
+tunnel's device: BIRD speaks through it between link-local addresses, and nothing is encrypted.  Where the kernel has no
+VLANs, the interface is the end itself, and nothing is tagged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from testbed.fabric import bgp, node_specs
 from testbed.fabric.addressing import inside
 from testbed.fabric.bgp import Session
-from testbed.fabric.plan import Node
+from testbed.fabric.plan import Chain, Node, Table
 from testbed.fabric.running import Running
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import ROUTER, Space, Wiring
@@ -21,6 +22,10 @@ from testbed.model.topology import Topology
 
 _NEXT_HOP = "192.0.0.8"
 """As that of a tunnel's node (`vpn`)."""
+_UNTAGGED = Table("raw", (
+    Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} -m comment --comment untagged -j DROP",)),
+))  # fmt: skip
+"""What has no tag is no attachment's; the kernel would take it, although the device has no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +54,7 @@ class Attachments:
         for one in self.topology.compute.interconnect_attachments:
             if one.full_name == name and one.admin_enabled and mine is not None:
                 ends = (self.wiring.node(self.running.name(name)), mine.address), (site, session.address)
-                self.wiring.link(*ends, device=node_specs.ATTACHMENT_DEVICE, mtu=one.mtu)
+                over = (node_specs.INTERCONNECT_DEVICE, one.tag) if self.running.vlans else None
+                self.wiring.link(*ends, device=node_specs.ATTACHMENT_DEVICE, mtu=one.mtu, over=over)
+                for space, _ in ends if over else ():
+                    space.tables.append(_UNTAGGED)

@@ -33,6 +33,8 @@ TUNNEL_DEVICE = "ipsec0"
 """The device of user-space ESP in that node."""
 ATTACHMENT_DEVICE = "vlan"
 """The device of a VLAN attachment in the nodes at its two ends."""
+INTERCONNECT_DEVICE = "interconnect"
+"""The device that it is on there, if it is tagged."""
 _VPN_PRIVILEGES = ("NET_ADMIN", "NET_BIND_SERVICE")
 """What strongSwan needs for its tun device and routes, and insists on for its ports."""
 

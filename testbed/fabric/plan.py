@@ -44,6 +44,17 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class Vlan:
+    """A VLAN device (IEEE 802.1Q): it sends by its parent, with a tag, and has what comes in there with that tag."""
+
+    interface: Interface
+    parent: str
+    """The device that it is on, one end of a veth pair of the plan."""
+    tag: int
+    """1 to 4094."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """One end of a veth pair: an interface in a namespace of the plan."""
 
@@ -198,6 +209,7 @@ class Namespace:
     loopback: frozenset[str] = frozenset()
     """Prefixes on the loopback device besides 127.0.0.1/8."""
     tunnels: frozenset[Tunnel] = frozenset()
+    vlans: frozenset[Vlan] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
     groups: frozenset[NexthopGroup] = frozenset()
@@ -268,13 +280,16 @@ class Plan:
 
 def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace:
     """A namespace without what hangs on devices that are missing."""
+    vlans = frozenset(vlan for vlan in space.vlans if (space.name, vlan.parent) not in missing)
+    gone = missing | {(space.name, vlan.interface.name) for vlan in space.vlans - vlans}
 
     def there(device: str | None) -> bool:
-        return (space.name, device) not in missing
+        return (space.name, device) not in gone
 
     reduced = (_over(route, frozenset(hop for hop in route.hops if there(hop.device))) for route in space.routes)
     return replace(
         space,
+        vlans=vlans,
         neighbours=frozenset(neighbour for neighbour in space.neighbours if there(neighbour.device)),
         routes=frozenset(route for route in reduced if route is not None and there(route.device)),
     )

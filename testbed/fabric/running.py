@@ -63,6 +63,8 @@ class Running:
     """Whether the load generator is on the internet segment."""
     learned: tuple[LearnedRoute, ...] = ()
     """What BGP has brought, from all nodes that speak it."""
+    vlans: bool = False
+    """Whether the kernel has VLANs (IEEE 802.1Q)."""
 
     def name(self, key: str) -> str:
         """What a node or segment is called, by its key (`testbed.fabric.given_names`)."""

@@ -29,6 +29,7 @@ from testbed.fabric.plan import (
     Table,
     Tunnel,
     Veth,
+    Vlan,
 )
 
 GATEWAY = "169.254.1.1"
@@ -58,6 +59,7 @@ class Space:
     node: bool = False
     loopback: set[str] = field(default_factory=set)
     tunnels: set[Tunnel] = field(default_factory=set)
+    vlans: set[Vlan] = field(default_factory=set)
     neighbours: set[Neighbour] = field(default_factory=set)
     nexthops: set[Nexthop] = field(default_factory=set)
     groups: set[NexthopGroup] = field(default_factory=set)
@@ -86,9 +88,9 @@ class Space:
     def frozen(self) -> Namespace:
         """The finished namespace."""
         return Namespace(
-            self.name, self.node, frozenset(self.loopback), frozenset(self.tunnels), frozenset(self.neighbours),
-            frozenset(self.nexthops), frozenset(self.groups), frozenset(self.routes), frozenset(self.rules),
-            frozenset(self.sets), tuple(self.tables), MappingProxyType(self.sysctls),
+            self.name, self.node, frozenset(self.loopback), frozenset(self.tunnels), frozenset(self.vlans),
+            frozenset(self.neighbours), frozenset(self.nexthops), frozenset(self.groups), frozenset(self.routes),
+            frozenset(self.rules), frozenset(self.sets), tuple(self.tables), MappingProxyType(self.sysctls),
         )  # fmt: skip
 
 
@@ -143,12 +145,23 @@ class Wiring:
         left.neighbours.add(Neighbour(RIGHT, mac(RIGHT), to_right))
         right.neighbours.add(Neighbour(LEFT, mac(LEFT), to_left))
 
-    def link(self, left: tuple[Space, str], right: tuple[Space, str], *, device: str, mtu: int) -> None:
-        """Lay a veth pair between two nodes; the address of each end has the length of a range that both are in."""
-        self.veths.add(Veth(*(
-            End(space.name, Interface(device, frozenset({address}), mac(address.partition("/")[0]), mtu))
-            for space, address in (left, right)
-        )))  # fmt: skip
+    def link(
+        self, left: tuple[Space, str], right: tuple[Space, str], *, device: str, mtu: int,
+        over: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """Lay a veth pair between two nodes; the address of each end has the length of a range that both are in.
+
+        If the link is to go `over` devices of another name, with a tag, those are the pair, and the device is a VLAN.
+        """
+        ends = []
+        for space, address in (left, right):
+            interface = Interface(device, frozenset({address}), mac(address.partition("/")[0]), mtu)
+            if over is not None:
+                parent, tag = over
+                space.vlans.add(Vlan(interface, parent, tag))
+                interface = Interface(parent, frozenset(), interface.mac, mtu)
+            ends.append(End(space.name, interface))
+        self.veths.add(Veth(*ends))
         for (space, _), (_, other) in ((left, right), (right, left)):
             address = other.partition("/")[0]
             space.neighbours.add(Neighbour(address, mac(address), device))

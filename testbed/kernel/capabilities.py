@@ -34,6 +34,7 @@ def rights() -> Finding:
 
 
 VETH = step("ip link add tb0 type veth peer name tb1")
+VLAN = step("ip link add link tb0 name tb0.100 type vlan id 100")
 TUNNEL = (
     step("ip link add tun0 type vxlan external gpe dstport 665"),
     step("ip link set tun0 up"),
@@ -73,6 +74,9 @@ def nflog_works() -> Finding:
             return Finding(present=False, detail=str(error))
     return found
 
+
+vlans_work = trying(VETH, VLAN)
+"""A look at whether packets between two namespaces can be tagged."""
 
 NO_TESTBED = "no testbed can be brought up"
 NO_TUNNEL = "no tunnel from a service to its connector"
@@ -162,6 +166,13 @@ PROBES: tuple[Probe, ...] = (
         nflog_works,
         "firewall rules cannot be logged: one with logConfig is refused",
         kernel("CONFIG_NETFILTER_XT_TARGET_NFLOG, CONFIG_NETFILTER_NETLINK_LOG", "xt_NFLOG nfnetlink_log"),
+    ),
+    Probe(
+        "vlan",
+        "optional",
+        vlans_work,
+        "links of VLAN attachments are untagged",
+        kernel("CONFIG_VLAN_8021Q", "8021q"),
     ),
     Probe(
         "tun",

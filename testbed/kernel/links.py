@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
-from testbed.fabric.plan import LOOPBACK, End, Interface, Plan, Tunnel, Veth
+from testbed.fabric.plan import LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel.change import Change, Request, Step
 from testbed.kernel.netlink import Message
 
+Device = TypeVar("Device", Tunnel, Vlan)
+
 _MARK = "testbed:"
 _TUNNEL = f"{_MARK}tunnel"
+_VLAN = f"{_MARK}vlan"
 _LOOPBACK_ADDRESS = "127.0.0.1/8"
 _ETHERNET = 1  # ARPHRD_ETHER
 _UP = 1  # IFF_UP
+_8021Q = 0x8100  # ETH_P_8021Q
 _MODES = ("collect_metadata", "gpe")
 
 
@@ -34,6 +38,8 @@ class Link:
     up: bool = False
     port: int | None = None
     """The UDP port, of both ends, of a VXLAN-GPE device in external mode; None for every other device."""
+    vlan: tuple[str, int] | None = None
+    """The parent and the tag of a VLAN device (IEEE 802.1Q); None for every other device."""
 
 
 Links = Mapping[str, Link]
@@ -45,10 +51,11 @@ def parse(links: Iterable[Message], addresses: Iterable[Message]) -> Links:
     of_device = defaultdict[int, set[str]](set)
     for address in addresses:
         of_device[address["index"]].add(f"{address.get('local')}/{address['prefixlen']}")
-    return {link.get("ifname"): _link(link, of_device[link["index"]]) for link in links}
+    named = {link["index"]: link for link in links}
+    return {link.get("ifname"): _link(link, of_device[index], named) for index, link in named.items()}
 
 
-def _link(link: Message, addresses: Iterable[str]) -> Link:
+def _link(link: Message, addresses: Iterable[str], named: Mapping[int, Message]) -> Link:
     kind = link.get(("linkinfo", "kind"), "")
     return Link(
         Interface(
@@ -61,7 +68,16 @@ def _link(link: Message, addresses: Iterable[str]) -> Link:
         link.get("ifalias", ""),
         bool(link["flags"] & _UP),
         _tunnel_port(link) if kind == "vxlan" else None,
+        _place(link, named) if kind == "vlan" else None,
     )
+
+
+def _place(link: Message, named: Mapping[int, Message]) -> tuple[str, int] | None:
+    """None for a device that is not like ours."""
+    parent = named.get(link.get("link"))
+    if parent is None or link.get(("linkinfo", "data", "vlan_protocol")) != _8021Q:
+        return None
+    return parent.get("ifname"), link.get(("linkinfo", "data", "vlan_id"))
 
 
 def _tunnel_port(link: Message) -> int | None:
@@ -108,17 +124,18 @@ def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> W
             for end in there:  # its other end is somewhere else
                 discard(end.namespace, end.interface.name)
             make[veth.a.namespace].append(_make_veth(veth, paths))
+    for namespace, interface, alias in _devices(plan):
+        adjust[namespace] += _adjust(namespace, interface, alias, kept[namespace].get(interface.name))
     for space in plan.namespaces:
         for tunnel in _by_name(space.tunnels):
             if tunnel.interface.name not in kept[space.name]:
                 make[space.name].append(_make_tunnel(space.name, tunnel))
-    for namespace, interface, alias in _devices(plan):
-        adjust[namespace] += _adjust(namespace, interface, alias, kept[namespace].get(interface.name))
+        adjust[space.name] += _vlans(space, kept[space.name])
     return Wiring(remove, make, adjust)
 
 
 def _devices(plan: Plan) -> Iterator[tuple[str, Interface, str]]:
-    """Every device of the plan with its namespace and alias."""
+    """Every device of the plan, but for VLANs, with its namespace and alias."""
     for space in plan.namespaces:
         yield space.name, Interface(LOOPBACK, space.loopback | {_LOOPBACK_ADDRESS}), ""
         for tunnel in _by_name(space.tunnels):
@@ -132,29 +149,42 @@ def _alias(peer: End) -> str:
     return f"{_MARK}{peer.namespace}/{peer.interface.name}"
 
 
+def _vlans(space: Namespace, kept: Links) -> Iterator[Step]:
+    """The steps for the VLANs of a namespace.
+
+    The kernel removes one along with its parent, and takes one only on a parent that is there and up: after `make`, in
+    which the namespace of the other end may make the parent.
+    """
+    for vlan in _by_name(space.vlans):
+        link = kept.get(vlan.interface.name) if vlan.parent in kept else None
+        if link is None:
+            yield _make_vlan(space.name, vlan)
+        yield from _adjust(space.name, vlan.interface, _VLAN, link)
+
+
 def _stale(plan: Plan, actual: Mapping[str, Links]) -> Iterator[tuple[str, str]]:
     """The devices that the plan does not have, or has differently in a way that cannot be adjusted.
 
     In a node's namespace, a device of another name than the plan's is ours only if it carries our alias.
     """
-    wanted = {
-        (namespace, interface.name): ("veth" if alias else "", alias, None)
+    wanted: dict[tuple[str, str], tuple[object, ...]] = {
+        (namespace, interface.name): ("veth" if alias else "", alias, None, None)
         for namespace, interface, alias in _devices(plan)
-    } | {
-        (space.name, tunnel.interface.name): ("vxlan", _TUNNEL, tunnel.port)
-        for space in plan.namespaces
-        for tunnel in space.tunnels
     }
     for space in plan.namespaces:
+        for tunnel in space.tunnels:
+            wanted[space.name, tunnel.interface.name] = "vxlan", _TUNNEL, tunnel.port, None
+        for vlan in space.vlans:
+            wanted[space.name, vlan.interface.name] = "vlan", _VLAN, None, (vlan.parent, vlan.tag)
         for name, link in actual[space.name].items():
-            ours = link.alias.startswith(_MARK) or (link.kind in ("veth", "vxlan") and not space.node)
+            ours = link.alias.startswith(_MARK) or (link.kind in ("veth", "vxlan", "vlan") and not space.node)
             expected = wanted.get((space.name, name))
-            if ours if expected is None else expected != (link.kind, link.alias, link.port):
+            if ours if expected is None else expected != (link.kind, link.alias, link.port, link.vlan):
                 yield space.name, name
 
 
-def _by_name(tunnels: Iterable[Tunnel]) -> list[Tunnel]:
-    return sorted(tunnels, key=lambda tunnel: tunnel.interface.name)
+def _by_name(devices: Iterable[Device]) -> list[Device]:
+    return sorted(devices, key=lambda device: device.interface.name)
 
 
 def _make_veth(veth: Veth, paths: Mapping[str, str]) -> Step:
@@ -169,6 +199,12 @@ def _make_tunnel(namespace: str, tunnel: Tunnel) -> Step:
     ports = {"vxlan_port": tunnel.port, "vxlan_port_range": _only(tunnel.port)}
     values = {**_properties(tunnel.interface), "kind": "vxlan", "vxlan_learning": 0, **ports, **modes}
     change = Change(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})")
+    return Step(Request("link", "add", values), change)
+
+
+def _make_vlan(namespace: str, vlan: Vlan) -> Step:
+    values = {**_properties(vlan.interface), "kind": "vlan", "link": vlan.parent, "vlan_id": vlan.tag}
+    change = Change(namespace, "add", "vlan", f"{vlan.interface.name} (tag {vlan.tag} on {vlan.parent})")
     return Step(Request("link", "add", values), change)
 
 

@@ -40,7 +40,7 @@ from testbed.kernel.nexthop_messages import (
 _ATTEMPTS = 20
 """How often a list is asked for that changes while the kernel writes it."""
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
-_DEVICES = ("index", "oif")
+_DEVICES = ("index", "oif", "link")
 """What pyroute2 calls a device: requests have its name, the kernel wants its number."""
 _HOPS = "multipath"
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from testbed.model.topology import Topology
 
 
+LOWEST_TAG = 2
+"""The tag that an attachment gets if it is left to Google (behaviour 4.12.1): every attachment is a link of its own."""
+
+
 class InterconnectAttachment(Compute):
     """A VLAN attachment: a link between a Cloud Router and a router on premises, without encryption."""
 
@@ -26,10 +30,15 @@ class InterconnectAttachment(Compute):
     type: Annotated[Literal["DEDICATED", "PARTNER", "PARTNER_PROVIDER"], Constant] = "DEDICATED"
     mtu: Literal[1440, 1460, 1500, 8896] = 1440
     """Behaviour 4.7.4."""
-    vlan_tag8021q: int | None = Field(default=None, alias="vlanTag8021q", ge=2, le=4093)
-    """Kept without effect: each attachment is a link of its own."""
+    vlan_tag8021q: int | None = Field(default=None, alias="vlanTag8021q", ge=LOWEST_TAG, le=4093)
+    """None if it is left to Google."""
     admin_enabled: bool = True
     """Whether it carries packets."""
+
+    @property
+    def tag(self) -> int:
+        """The tag of its packets."""
+        return self.vlan_tag8021q or LOWEST_TAG
 
 
 class CustomerAttachment(Resource):

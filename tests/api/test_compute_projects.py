@@ -87,6 +87,7 @@ def test_an_attachment_without_an_on_prem_end_is_not_provisioned(api: Api) -> No
     api.post(f"{us}/interconnectAttachments", {"name": "a", "router": "regions/us-central1/routers/r"})
     made = api.get(f"{us}/interconnectAttachments/a")
     assert (made["state"], made["operationalStatus"], made["mtu"]) == ("UNPROVISIONED", "OS_UNPROVISIONED", 1440)
+    assert made["vlanTag8021q"] == 2
     partner = {"name": "p", "router": "regions/us-central1/routers/r", "type": "PARTNER"}
     api.post(f"{us}/interconnectAttachments", partner)
     assert api.get(f"{us}/interconnectAttachments/p")["state"] == "PENDING_PARTNER"

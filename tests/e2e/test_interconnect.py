@@ -14,6 +14,7 @@ from tests.e2e.capture import arriving, node_path
 from tests.e2e.program import Program, eventually
 from tests.e2e.rest import Rest, client_of
 from tests.e2e.small import program
+from tests.needs import host
 
 VM, HOST = "10.128.0.2", "192.168.10.10"
 ATTACHMENT = "compute/v1/projects/example/regions/us-central1/interconnectAttachments/attachment"
@@ -59,6 +60,17 @@ def test_both_sides_reach_each_other(api: Rest, joined: Program) -> None:
     reached(joined)
     assert state(api) == ("ACTIVE", "OS_ACTIVE")
     assert client_of(joined, "office-host", f"http://{VM}/") == HOST
+
+
+@pytest.mark.behaviour("4.12.1")
+def test_the_link_is_tagged_or_it_is_said_that_it_is_not(joined: Program) -> None:
+    tagged = host()["vlan"].present
+    for node in ("attachment", "office-router"):
+        link = joined.execute(node, "ip", "-details", "link", "show", "dev", "vlan").stdout
+        assert ("802.1Q id 100" in link) is tagged
+    notes = joined.json("status")["notes"]
+    assert [note for note in notes if "untagged" in note] == ([] if tagged else notes)
+    assert bool(notes) is not tagged
 
 
 @pytest.mark.behaviour("4.7.4")

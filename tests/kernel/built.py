@@ -46,9 +46,9 @@ class Built:
 
 
 @contextmanager
-def built(topology: Topology) -> Iterator[Built]:
+def built(topology: Topology, *, vlans: bool = False) -> Iterator[Built]:
     """The namespaces of a topology, wired; connector instances are healthy."""
-    running = topologies.running(topology)
+    running = topologies.running(topology, vlans=vlans)
     plan = compile_topology(topology, running)
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)

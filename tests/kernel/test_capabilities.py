@@ -18,6 +18,7 @@ SYMBOLS = {
     "veth": "CONFIG_VETH",
     "tun": "CONFIG_TUN",
     "esp": "CONFIG_INET_ESP",
+    "vlan": "CONFIG_VLAN_8021Q",
 }
 
 

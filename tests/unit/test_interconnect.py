@@ -8,11 +8,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from testbed.fabric.plan import Node, Plan, Veth
+from testbed.fabric.plan import Interface, Node, Plan, Veth, Vlan
 from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
-from tests.unit.topologies import plan
+from tests.unit.topologies import plan, space, table_rules
 
 KNOWN = Defaults("example", "us-central1", "us-central1-a")
 Data = dict[str, Any]
@@ -50,6 +50,40 @@ def test_both_ends_are_nodes_with_a_link_of_the_attachment_s_mtu(mtu: int) -> No
         "attachment": "vlan-attachment", "office-router": "on-prem-router",
     }  # fmt: skip
     assert not nodes(made)["attachment"].devices  # there is no IPsec, and so no TUN device
+
+
+@pytest.mark.behaviour("4.12.1", "4.12.3")
+@pytest.mark.parametrize(("given", "tag"), [(100, 100), (4093, 4093), (None, 2)])
+def test_where_the_kernel_has_vlans_both_ends_tag(given: int | None, tag: int) -> None:
+    data = example()
+    data["compute"]["interconnectAttachments"][0]["vlanTag8021q"] = given
+    made = plan(read(data), vlans=True)
+    found = link(made)
+    assert found is not None
+    for end, address, mac in (
+        (found.a, "169.254.10.1/29", "42:01:a9:fe:0a:01"), (found.b, "169.254.10.2/29", "42:01:a9:fe:0a:02")
+    ):  # fmt: skip
+        assert end.interface == Interface("interconnect", frozenset(), mac, 1440)
+        of = space(made, end.namespace)
+        assert of.vlans == {Vlan(Interface("vlan", frozenset({address}), mac, 1440), "interconnect", tag)}
+        assert {each.device for each in of.neighbours if each.address.startswith("169.254.10.")} == {"vlan"}
+        assert table_rules(of, "raw", "PREROUTING") == ("-i interconnect -m comment --comment untagged -j DROP",)
+
+
+def test_whether_there_are_tags_changes_nothing_of_the_nodes() -> None:
+    topology = read(example())
+    tagged, untagged = plan(topology, vlans=True), plan(topology)
+    assert tagged.nodes == untagged.nodes  # BIRD speaks through a device of the same name
+    assert not any(of.vlans for of in untagged.namespaces)
+
+
+def test_a_vlan_goes_with_the_node_at_the_other_end() -> None:
+    made = plan(read(example()), vlans=True)
+    part = made.with_nodes(nodes(made).keys() - {"office-router"})
+    assert link(part) is None
+    left = space(part, "attachment")
+    assert not left.vlans
+    assert not any(neighbour.device == "vlan" for neighbour in left.neighbours)
 
 
 def test_an_attachment_that_is_not_enabled_or_has_no_session_carries_nothing() -> None:

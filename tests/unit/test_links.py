@@ -7,7 +7,7 @@ import pytest
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from testbed.fabric.plan import End, Interface, Namespace, Plan, Tunnel, Veth
+from testbed.fabric.plan import End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel import links
 from testbed.kernel.change import Request, Step
 from testbed.kernel.links import Link, Links, Wiring
@@ -28,6 +28,18 @@ LO = Link(Interface("lo", frozenset({"127.0.0.1/8"}), "00:00:00:00:00:00", 65536
 VPC_SIDE = Link(VPC_END.interface, "veth", "testbed:vm/eth0", up=True)
 VM_SIDE = Link(VM_END.interface, "veth", "testbed:vpc/vm", up=True)
 TUN = Link(Interface("tun0", mtu=1410), "vxlan", "testbed:tunnel", up=True, port=665)
+
+
+TAGGED = Vlan(Interface("vlan", frozenset({"169.254.0.2/30"}), VM_END.interface.mac, 1460), "eth0", 100)
+TRUNK = Plan("t", (Namespace("vpc"), Namespace("vm", node=True, vlans=frozenset({TAGGED}))), PLAN.veths, ())
+VLAN = Link(TAGGED.interface, "vlan", "testbed:vlan", up=True, vlan=("eth0", 100))
+MAKE_VLAN = [
+    Request("link", "add", {
+        "ifname": "vlan", "address": "02:00:00:00:00:02", "mtu": 1460, "kind": "vlan", "link": "eth0", "vlan_id": 100,
+    }),
+    Request("link", "set", {"ifname": "vlan", "ifalias": "testbed:vlan", "state": "up"}),
+    Request("addr", "add", {"index": "vlan", "address": "169.254.0.2/30"}),
+]  # fmt: skip
 
 
 def there(*devices: Link) -> Links:
@@ -78,6 +90,27 @@ def test_a_plain_vxlan_device_is_not_taken_for_a_tunnel() -> None:
     assert links.parse([device(plain)], [])["tun0"].port is None
 
 
+def vlan_device(*, parent: int = 3, protocol: int = 0x8100) -> Message:
+    attributes = {"IFLA_VLAN_PROTOCOL": protocol, "IFLA_VLAN_ID": 100}
+    info = [("IFLA_INFO_KIND", "vlan"), ("IFLA_INFO_DATA", {"attrs": [*attributes.items()]})]
+    values = {"index": 8, "ifname": "vlan", "mtu": 1460, "link": parent, "linkinfo": {"attrs": info}}
+    return decoded(ifinfmsg, ifi_type=1, address="02:00:00:00:00:02", flags=1, ifalias="testbed:vlan", **values)
+
+
+def test_a_vlan_is_read_with_its_parent_and_tag() -> None:
+    parent = decoded(ifinfmsg, index=3, ifname="eth0", ifi_type=1)
+    addresses = [decoded(ifaddrmsg, index=8, prefixlen=30, local="169.254.0.2")]
+
+    assert links.parse([vlan_device(), parent], addresses)["vlan"] == VLAN
+
+
+@pytest.mark.parametrize("values", [{"parent": 4}, {"protocol": 0x88A8}], ids=["elsewhere", "802.1ad"])
+def test_a_vlan_that_is_not_like_ours_has_no_tag(values: dict[str, int]) -> None:
+    parent = decoded(ifinfmsg, index=3, ifname="eth0", ifi_type=1)
+
+    assert links.parse([parent, vlan_device(**values)], [])["vlan"].vlan is None
+
+
 def test_what_is_there_needs_nothing() -> None:
     assert nothing(wire(there(VPC_SIDE), there(VM_SIDE, TUN)))
 
@@ -104,6 +137,51 @@ def test_a_tunnel_is_made() -> None:
     assert (request.subject, request.command, request.values["kind"]) == ("link", "add", "vxlan")
     assert request.values["vxlan_port"] == 665
     assert request.values["vxlan_port_range"] == {"low": 665, "high": 666}
+
+
+def test_a_vlan_is_made_once_its_parent_is_there_and_up() -> None:
+    wiring = wire(there(), there(), TRUNK)
+
+    assert len(wiring.make["vpc"]) == 1
+    assert not wiring.make.get("vm")
+    adjusted = requests(wiring.adjust["vm"])
+    assert adjusted[0] == Request("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"})
+    assert adjusted[2:] == MAKE_VLAN
+    assert [step.change.kind for step in wiring.adjust["vm"] if step.reported] == ["address", "vlan", "address"]
+
+
+def test_a_vlan_that_is_there_needs_nothing() -> None:
+    assert nothing(wire(there(VPC_SIDE), there(VM_SIDE, VLAN), TRUNK))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(VLAN, vlan=("eth0", 101)), replace(VLAN, vlan=("eth1", 100)), replace(VLAN, vlan=None),
+        replace(VLAN, kind="veth", vlan=None),
+    ],
+    ids=["another tag", "another parent", "another protocol", "no VLAN"],
+)  # fmt: skip
+def test_a_vlan_of_another_kind_is_removed_and_made_anew(other: Link) -> None:
+    wiring = wire(there(VPC_SIDE), there(VM_SIDE, other), TRUNK)
+
+    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "vlan"})]
+    assert requests(wiring.adjust["vm"]) == MAKE_VLAN
+
+
+def test_a_vlan_goes_with_its_parent_and_is_made_anew_with_it() -> None:
+    wiring = wire(there(), there(VM_SIDE, VLAN), TRUNK)
+
+    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "eth0"})]
+    assert requests(wiring.adjust["vm"])[2:] == MAKE_VLAN
+
+
+def test_a_vlan_that_the_plan_does_not_have_is_removed() -> None:
+    stranger = Link(Interface("x"), "vlan")
+    wiring = wire(there(VPC_SIDE, stranger), there(VM_SIDE, TUN, stranger, VLAN))
+
+    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "x"})]
+    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "vlan"})]
 
 
 def test_half_a_veth_is_removed_and_made_anew() -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from testbed.cli.view import notes
 from testbed.control.lock import WRITER, writing
 from testbed.control.store import Store, exists, folder_of, names
 from testbed.control.teardown import clear, discarded_unless_begun
 from testbed.errors import InvalidArgument, NotFound, Unavailable
+from testbed.paths import EXAMPLES
+from testbed.topology_file import load
 from tests.unit.topologies import small
 
 
@@ -48,6 +51,23 @@ def test_a_file_that_was_only_just_made_is_a_testbed(state: Path) -> None:
         identity = store.id
     with Store.open("bed") as store:
         assert store.id == identity
+
+
+def test_whether_there_are_vlans_is_a_part_of_the_running_state_and_stays() -> None:
+    with Store.open("bed", create=True) as store:
+        assert not store.running.vlans
+        store.vlans = True
+        store.topology = small()
+    with Store.open("bed") as store:
+        assert store.running.vlans
+
+
+@pytest.mark.parametrize(("vlans", "said"), [(True, 0), (False, 1)])
+def test_that_attachments_are_untagged_is_said_where_there_are_some(vlans: bool, said: int) -> None:
+    with Store.open("bed", create=True) as store:
+        store.vlans = vlans
+        assert len(notes(store, load(EXAMPLES / "interconnect.yaml"))) == said
+        assert notes(store, small()) == []
 
 
 def test_a_look_does_not_wait_for_a_writer() -> None:

@@ -6,6 +6,7 @@ from testbed.api.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.control.plane import ControlPlane
 from testbed.control.resources import Record
+from testbed.model.interconnect import LOWEST_TAG
 
 
 def defaults(body: Json) -> Json:
@@ -16,6 +17,7 @@ def defaults(body: Json) -> Json:
         "mtu": 1440,
         "encryption": "NONE",
         "stackType": "IPV4_ONLY",
+        "vlanTag8021q": LOWEST_TAG,
         **body,
     }
 
