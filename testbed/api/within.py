@@ -15,7 +15,7 @@ from testbed.api.splice import Stream
 from testbed.control.plane import ControlPlane
 from testbed.errors import TestbedError
 from testbed.fabric import ingress
-from testbed.fabric.given_names import PREFIX, edge
+from testbed.fabric.given_names import edges
 from testbed.kernel import namespace
 from testbed.model.names import FRONT_END, INTERNET
 
@@ -47,8 +47,7 @@ def host_of(head: bytes) -> str:
 
 def _connected(plane: ControlPlane, segment: str, client: tuple[str, int]) -> socket.socket:
     addresses = plane.running.addresses
-    network = next(key.removeprefix(PREFIX + edge("")) for key, name in addresses.items()
-                   if name == segment and key.startswith(PREFIX + edge("")))  # fmt: skip
+    network = edges(addresses)[segment]
     internet = namespace.segment(plane.store.name, INTERNET)
     sock = namespace.connect(internet, (addresses[FRONT_END], ingress.PORT), _TIMEOUT)
     try:

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
 
 from testbed.fabric.given_names import runtimes
-from testbed.fabric.logged_rules import Logged, logged
+from testbed.fabric.logged_rules import Json, Logged, logged
 from testbed.fabric.running import Running
 from testbed.model.base import last, segment
 from testbed.model.topology import Topology
 
-Json = dict[str, Any]
 LOG = "compute.googleapis.com%2Ffirewall"
 
 

@@ -37,9 +37,10 @@ def edge(network: str) -> str:
     return f"edge/{network}"
 
 
-def edges(given: Mapping[str, str]) -> list[str]:
-    """The names of all edges among those that were given out."""
-    return [name for key, name in given.items() if key.startswith(PREFIX + edge(""))]
+def edges(given: Mapping[str, str]) -> dict[str, str]:
+    """The names of all edges among those that were given out, with the full names of their networks."""
+    before = PREFIX + edge("")
+    return {name: key.removeprefix(before) for key, name in given.items() if key.startswith(before)}
 
 
 def networks(given: Mapping[str, str]) -> list[str]:
