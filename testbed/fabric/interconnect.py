@@ -16,12 +16,10 @@ from testbed.fabric.bgp import Session
 from testbed.fabric.plan import Chain, Node, Table
 from testbed.fabric.running import Running
 from testbed.fabric.vpc import Vpc
-from testbed.fabric.wiring import ROUTER, Space, Wiring
+from testbed.fabric.wiring import DUMMY_GATEWAY, ROUTER, Space, Wiring
 from testbed.model.interconnect import InterconnectAttachment
 from testbed.model.topology import Topology
 
-_NEXT_HOP = "192.0.0.8"
-"""As that of a tunnel's node (`vpn`)."""
 _UNTAGGED = Table("raw", (
     Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} -m comment --comment untagged -j DROP",)),
 ))  # fmt: skip
@@ -44,7 +42,7 @@ class Attachments:
         inner = tuple(behind)
         self.wiring.attach(
             space, "vpc", vpc.space, self.running.addresses[inside(attachment.full_name)], mtu=vpc.mtu,
-            gateway=_NEXT_HOP, routes=dict.fromkeys([*inner, *said]), forwards=True,
+            gateway=DUMMY_GATEWAY, routes=dict.fromkeys([*inner, *said]), forwards=True,
         )  # fmt: skip
         return node_specs.attachment(space.name, "vlan-attachment", session and replace(session, inside=inner))
 

@@ -19,7 +19,7 @@ from testbed.fabric.node_specs import RouteBased
 from testbed.fabric.plan import Node, PolicyRule, Route
 from testbed.fabric.running import Running
 from testbed.fabric.vpc import Vpc
-from testbed.fabric.wiring import DEFAULT, ROUTER, Space, Wiring
+from testbed.fabric.wiring import DEFAULT, DUMMY_GATEWAY, ROUTER, Space, Wiring
 from testbed.model.interconnect import CustomerAttachment
 from testbed.model.outside import Site, SiteBgp, VpnGateway
 from testbed.model.peering import active
@@ -31,8 +31,6 @@ from testbed.model.topology import Topology
 from testbed.model.vpn import VpnTunnel, external_address
 
 LINK_MTU = 1500
-_NEXT_HOP = "192.0.0.8"
-"""The next hop of a tunnel's node to both sides: the dummy address (RFC 7600), which no BGP session can have."""
 _PEER_RULE = 1000
 _FIRST_TABLE = 1000
 
@@ -96,7 +94,7 @@ class Gateways:
             local = dict.fromkeys([*behind, *said, str(CLOUD_DNS)])
             self.wiring.attach(
                 node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
-                gateway=_NEXT_HOP, routes=local, forwards=True,
+                gateway=DUMMY_GATEWAY, routes=local, forwards=True,
             )  # fmt: skip
             node.tables.append(selectors.route_based())
             end = RouteBased(external, peer, tunnel.shared_secret, tunnel.ike_version, session, initiate=True)
@@ -135,7 +133,7 @@ class Gateways:
             node = self.wiring.node(self.running.name(key), ROUTER)
             address = self.running.addresses[inside(key)] if index else site.way_out.internal_address
             port = self.wiring.attach(
-                node, "lan", segment, address, mtu=LINK_MTU, gateway=_NEXT_HOP, routes=[site.range], forwards=True
+                node, "lan", segment, address, mtu=LINK_MTU, gateway=DUMMY_GATEWAY, routes=[site.range], forwards=True
             )
             if index == 0:
                 segment.routes.add(Route(DEFAULT, port, address))
@@ -179,7 +177,7 @@ class Gateways:
     def _to_internet(self, node: Space, address: str, peer: str, routes: list[str]) -> None:
         """Attach the node of a tunnel.  Of several with one address each gets what comes from its own peer."""
         port = self.wiring.attach(
-            node, "internet", self.internet, address, mtu=LINK_MTU, gateway=_NEXT_HOP, routes=routes
+            node, "internet", self.internet, address, mtu=LINK_MTU, gateway=DUMMY_GATEWAY, routes=routes
         )
         if address in self._taken:
             self.internet.routes.discard(Route(f"{address}/32", port))

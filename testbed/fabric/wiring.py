@@ -34,6 +34,8 @@ from testbed.fabric.plan import (
 
 GATEWAY = "169.254.1.1"
 """The next hop of nodes whose segment has no gateway address of its own."""
+DUMMY_GATEWAY = "192.0.0.8"
+"""That of nodes in which BGP may be spoken: the dummy address (RFC 7600), which no session can have."""
 LEFT, RIGHT = "169.254.0.1", "169.254.0.2"
 """The two ends of a joint between segments; they need no address, only a neighbour entry."""
 DEFAULT = "0.0.0.0/0"
