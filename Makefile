@@ -1,16 +1,19 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
-# The rest: setup lint fuzz bench schema api-docs fidelity api-fuzz down clean
+# make prove  try wholly what a test run samples (N=5: five times as much)
+# The rest: setup lint bench schema api-docs fidelity down clean
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test fuzz bench schema api-docs fidelity api-fuzz clean
+.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 TESTBED := $(SUDO) $(BIN)/testbed
+# The tests are shared by processes, a file to each at a time: most of them wait for something.
+SHARED := -n $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --no-loadscope-reorder
 EXAMPLE := examples/serverless-vpc-access.yaml
 
 help:
@@ -51,7 +54,10 @@ lint: venv
 	@echo 'mypy' && $(BIN)/mypy --no-error-summary
 
 test: setup lint
-	@$(SUDO) $(BIN)/python -m pytest
+	@$(SUDO) $(BIN)/python -m pytest $(SHARED)
+
+prove: setup
+	@TESTBED_PROVE=$(or $(N),1) $(SUDO) $(BIN)/python -m pytest $(SHARED) -m sampled
 
 api-docs: venv
 	@TESTBED_API_DOCS=docs/api.md $(BIN)/python -m pytest -q tests/api tests/clients
@@ -60,12 +66,6 @@ api-docs: venv
 fidelity: venv
 	@$(BIN)/python -m tests.fidelity.page
 	@echo 'docs/fidelity.md'
-
-api-fuzz: venv
-	@TESTBED_FUZZ=$(or $(N),20000) $(BIN)/python -m pytest -q tests/api/test_fuzz.py
-
-fuzz: setup
-	@TESTBED_PROOF=$(or $(N),200) $(SUDO) $(BIN)/python -m pytest -q tests/kernel/test_oracle.py
 
 bench: setup
 	@$(SUDO) $(BIN)/python -m tests.bench

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.tally import is_worker
+
 FOLDER = Path(__file__).parent
 MARKERS = {"kernel": ("kernel",), "e2e": ("kernel", "docker")}
 FIRST_BUILD = 900
 """Seconds that an end-to-end test may take: on a new machine the first one builds all images."""
+LONGEST_FIRST = ("e2e", "kernel", "clients", "api", "unit")
+"""The order in which processes that share the tests take files: one that waits much must not be the last."""
 DESELECTED = pytest.StashKey[int]()
 
 
@@ -26,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(marker)
         if layer(item.path) == "e2e" and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FIRST_BUILD))
+    if is_worker(config):
+        items.sort(key=lambda item: LONGEST_FIRST.index(layer(item.path)))
     if os.geteuid() == 0:
         return
     without_root = [item for item in items if item.get_closest_marker("kernel") is None]

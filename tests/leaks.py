@@ -1,5 +1,7 @@
 """Every run of the tests ends with this check: what is on the host afterwards was there before.
 
+Where several processes share the tests, the one that started them looks, before the first and after the last.
+
 Only what the tests could have left is looked at.  The host's iptables rules are never the testbed's business: one that
 is gone is as bad as one that is new.
 """
@@ -14,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.tally import is_worker
 
 Snapshot = Mapping[str, frozenset[str]]
 
@@ -99,11 +103,15 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if is_worker(session.config):
+        return
     session.config.stash[SNAPSHOT] = snapshot()
 
 
 @pytest.hookimpl(trylast=True)  # after the session's fixtures are torn down
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_worker(session.config):
+        return
     before = session.config.stash[SNAPSHOT]
     deadline = time.monotonic() + GRACE
     while (found := differences(before, snapshot())) and time.monotonic() < deadline:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 
 from testbed.capability import Capability
 from testbed.kernel.capabilities import probe
+from tests.tally import TALLY
 
-SKIPPED = pytest.StashKey[Counter[str]]()
+_SKIPPED = "skipped for want of "
 
 
 @functools.cache
@@ -20,20 +20,17 @@ def host() -> Mapping[str, Capability]:
     return {capability.name: capability for capability in probe()}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SKIPPED] = Counter()
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             if name not in host():
                 pytest.fail(f"needs({name!r}): no such capability; there are {', '.join(host())}", pytrace=False)
             if not host()[name].present:
-                item.config.stash[SKIPPED][name] += 1
+                TALLY[f"{_SKIPPED}{name}"] += 1
                 pytest.skip(f"this host lacks {name}: {host()[name].detail}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for name, count in sorted(config.stash[SKIPPED].items()):
-        terminalreporter.write_line(f"skipped for want of {name}: {count}", yellow=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for what, count in sorted(TALLY.items()):
+        if what.startswith(_SKIPPED):
+            terminalreporter.write_line(f"{what}: {count}", yellow=True)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
+from tests.tally import TALLY
 
-@dataclass(slots=True)
-class Proof:
-    """What was compared in this run."""
-
-    networks: int = 0
-    flows: int = 0
-    """Those whose verdict is not ambiguous."""
-    ambiguous: int = 0
-    disagreements: int = 0
-
-
-PROOF = Proof()
+NETWORKS = "proof: networks"
+FLOWS = "proof: flows"
+"""Those whose verdict is not ambiguous."""
+AMBIGUOUS = "proof: ambiguous flows"
+DISAGREEMENTS = "proof: disagreements"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if PROOF.networks:
+    if TALLY[NETWORKS]:
         terminalreporter.write_line(
-            f"proof: {PROOF.networks} networks, {PROOF.flows} flows, {PROOF.disagreements} disagreements"
-            f" ({PROOF.ambiguous} more flows are ambiguous)",
-            red=PROOF.disagreements > 0,
+            f"proof: {TALLY[NETWORKS]} networks, {TALLY[FLOWS]} flows, {TALLY[DISAGREEMENTS]} disagreements"
+            f" ({TALLY[AMBIGUOUS]} more flows are ambiguous)",
+            red=TALLY[DISAGREEMENTS] > 0,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -18,9 +17,9 @@ from testbed.api.discovery import APIS, Json, Method, document
 from testbed.api.schema import is_output
 from tests.api import harness
 from tests.api.furnished import NAME, NAMES, furnish
+from tests.sample import size
 
-MORE = int(os.environ.get("TESTBED_FUZZ", "0"))
-"""How many requests `make api-fuzz N=...` asks for, other ones each time."""
+REQUESTS = size(300, 20_000)
 services.register_all()
 _LEFT_OUT = {"wait", "run"}
 """What has to be waited for, and what needs nodes: executions of jobs."""
@@ -120,8 +119,9 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Api]:
         yield made
 
 
-@settings(max_examples=MORE or 1500, derandomize=not MORE, suppress_health_check=list(HealthCheck))
-@pytest.mark.timeout(120 + MORE // 5)
+@pytest.mark.sampled
+@pytest.mark.timeout(120 + REQUESTS // 5)
+@settings(max_examples=REQUESTS, database=None, suppress_health_check=list(HealthCheck))
 @given(request=requests())
 def test_no_request_is_too_much(quiet: harness.Api, request: Request) -> None:
     before = quiet.plane.store.resources.all()

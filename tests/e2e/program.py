@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from testbed.paths import EXAMPLES
+from tests.e2e import forked
 
 EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
 T = TypeVar("T")
@@ -60,16 +61,19 @@ class Program:
     def run(self, *arguments: str, check: bool = True, stdin: str | None = None, timeout: float = 110
             ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Run `testbed ARGUMENTS`; its standard output and error are in the result."""
-        result = subprocess.run(
-            self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
-            env=self.variables(),
-        )  # fmt: skip
+        result = self.executed(arguments, stdin, timeout)
         if check:
             assert result.returncode == 0, f"testbed {' '.join(arguments)}: {result.stdout}{result.stderr}"
         return result
 
+    def executed(
+        self, arguments: Sequence[str], stdin: str | None, timeout: float
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """What came of a command that was run to its end."""
+        return forked.run(arguments, self.variables(), stdin, timeout)
+
     def command(self, *arguments: str) -> list[str]:
-        """The command line."""
+        """The command line, to be started as a program."""
         return [sys.executable, "-m", "testbed", *arguments]
 
     def variables(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,13 @@ class Composed(Program):
 
     compose: tuple[str, ...] = ()
 
-    def command(self, *arguments: str) -> list[str]:
-        return [*self.compose, "run", "-T", "--rm", "testbed", *arguments]
+    def executed(
+        self, arguments: Sequence[str], stdin: str | None, timeout: float
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        command = [*self.compose, "run", "-T", "--rm", "testbed", *arguments]
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=self.variables()
+        )
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ import pytest
 
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small, start, traces
+from tests.sample import SEED, size
 
-SEED = 665
-KILLS = 20
+KILLS = size(4, 20)
 LANES = 2
 """Testbeds that are killed side by side: a crash of the one is none of the other's business."""
 
@@ -82,11 +82,10 @@ def lane(number: int, folder: Path, parts: list[float]) -> list[str]:
     return wrong
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.sampled
+@pytest.mark.timeout(120 + 15 * KILLS)
 def test_up_is_killed_at_any_moment(tmp_path: Path) -> None:
-    seed = int(os.environ.get("TESTBED_SEED", SEED))
-    print(f"TESTBED_SEED={seed}")  # noqa: T201 - shown if the test fails
-    parts = moments(seed, KILLS)
+    parts = moments(SEED, KILLS)
     with ThreadPoolExecutor(LANES) as pool:
         lanes = [pool.submit(lane, number, tmp_path, parts[number::LANES]) for number in range(LANES)]
         wrong = [problem for one in lanes for problem in one.result()]

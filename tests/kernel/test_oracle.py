@@ -1,12 +1,11 @@
 """The proof: the oracle and real packets agree, on random networks that the real compiler has compiled.
 
-`TESTBED_PROOF=N` tries N networks (`make fuzz N=...`).  What fails is printed as a file for `tests/kernel/oracle`; the
-files there are tried each time.
+`make prove` tries many networks, a run of all tests a few.  What fails is printed as a file for `tests/kernel/oracle`;
+the files there are tried each time.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -31,16 +30,19 @@ from testbed.model.base import last
 from testbed.model.firewall import Firewall
 from testbed.model.names import INTERNET, vpc_segment
 from testbed.model.topology import Topology
+from tests import proof
 from tests.kernel.networks import HOSTS, PORTS, REDIS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe
 from tests.kernel.sites import with_tunnels
 from tests.kernel.spaces import Paths, spaces
-from tests.proof import PROOF
+from tests.sample import TIMES, size
+from tests.tally import TALLY
 
-NUMBER = int(os.environ.get("TESTBED_PROOF", "40"))
-"""Networks."""
-MORE = "TESTBED_PROOF" in os.environ
-pytestmark = pytest.mark.timeout(900)  # on a busy machine
+NETWORKS = size(8, 160)
+TREES = size(2, 40)
+"""Networks whose rules become decision trees, however few they are."""
+PHASES = (Phase.generate, Phase.shrink) if TIMES else (Phase.generate,)
+pytestmark = pytest.mark.timeout(900 * max(1, TIMES))  # on a busy machine
 KEPT = Path(__file__).parent / "oracle"
 DEAD_ENDS = frozenset({
     Cause.NO_ROUTE, Cause.ROUTE_BLACKHOLE, Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED, Cause.INSTANCE_NOT_RUNNING,
@@ -93,9 +95,8 @@ def tried(case: Case) -> Iterator[str]:
         before = counted(plan, paths, segments)
         probe = Probe.run(paths, servers, [one.flow for one in judged], LISTENED)
         moved = counted(plan, paths, segments) - before
-    PROOF.networks += 1
-    PROOF.ambiguous += sum(one.verdict.ambiguous for one in judged)
-    PROOF.flows += sum(not one.verdict.ambiguous for one in judged)
+    ambiguous = sum(one.verdict.ambiguous for one in judged)
+    TALLY.update({proof.NETWORKS: 1, proof.AMBIGUOUS: ambiguous, proof.FLOWS: len(judged) - ambiguous})
     yield from disagreements(judged, probe)
     yield from miscounted(judged, moved)
 
@@ -174,7 +175,7 @@ def agree(case: Case) -> None:
     found = [*tried(case)]
     for _ in range(TRIES - 1):
         found = found and [*tried(case)]
-    PROOF.disagreements += len(found)
+    TALLY[proof.DISAGREEMENTS] += len(found)
     assert not found, "\n".join([f"{len(found)} disagreements", *found[:20], "---", case.text()])
 
 
@@ -184,20 +185,15 @@ def agree(case: Case) -> None:
     "4.3.5", "4.3.7", "4.3.8", "4.3.9", "4.5.2", "4.5.3", "4.5.4", "4.5.6", "4.9.1", "4.9.3", "4.9.4", "4.9.5",
     "4.1.21", "4.10.4", "4.11.1", "4.13.1", "7.1.4", "7.1.6", "7.1.7",
 )  # fmt: skip
-@settings(
-    max_examples=NUMBER,
-    derandomize=not MORE,
-    database=None,
-    phases=(Phase.generate, Phase.shrink) if MORE else (Phase.generate,),
-    suppress_health_check=[*HealthCheck],
-)
+@pytest.mark.sampled
+@settings(max_examples=NETWORKS, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
 @given(cases())
 def test_the_oracle_and_the_packets_agree(case: Case) -> None:
     agree(case)
 
 
-@settings(max_examples=max(1, NUMBER // 5), derandomize=not MORE, database=None,
-          phases=(Phase.generate,), suppress_health_check=[*HealthCheck])  # fmt: skip
+@pytest.mark.sampled
+@settings(max_examples=TREES, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
 @given(cases())
 def test_they_agree_if_few_rules_are_a_decision_tree(case: Case) -> None:
     with patch.object(decision_tree, "LIMITS", Limits(flat=1, leaf=1, copies=20)):
