@@ -3,12 +3,15 @@
     make fidelity
 
 A test says what it shows (`@pytest.mark.behaviour("4.1.5")`, on a function, or `pytestmark` for a module); what no test
-shows is accounted for in `statements.yaml`.
+shows is accounted for in `statements.yaml`.  If a statement has lost its last test, it fails and the page stays as it is.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
+import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ _ANSWERS = {
     "built": "built, not shown by a test", "choice": "our choice", "unbuilt": "not built",
     "outside": "not the testbed's",
 }  # fmt: skip
+_SHOWN = re.compile(r"^\| (\S+) \|.*\| shown: ", re.MULTILINE)
 _HEAD = """# Fidelity
 
 Written by `make fidelity` from the marks of the tests; do not edit it. The numbers are those of the project's
@@ -65,6 +69,7 @@ def _place(number: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part.rstrip("abc")), part.lstrip("0123456789")) for part in parts)
 
 
+@functools.cache
 def shown() -> dict[str, set[str]]:
     """The files of the tests that show each statement, relative to the folder of tests."""
     found: defaultdict[str, set[str]] = defaultdict(set)
@@ -86,6 +91,11 @@ def unaccounted() -> list[str]:
     tests, known = shown(), {one.number: one for one in statements()}
     silent = [number for number, one in known.items() if number not in tests and one.answer is None]
     return silent + [f"{number} (no such statement)" for number in sorted(tests.keys() - known.keys())]
+
+
+def lost(page: str) -> list[str]:
+    """Statements that a page says are shown by tests, and that no test shows any more."""
+    return sorted(set(_SHOWN.findall(page)) - shown().keys(), key=_place)
 
 
 def page() -> str:
@@ -117,5 +127,15 @@ def _answer(one: Statement, tests: set[str]) -> str:
     return "; ".join(said)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page, unless it would say less than before."""
+    if missed := lost(PAGE.read_text()):
+        sys.exit(
+            f"error: no test shows {', '.join(missed)} any more: mark another one (@pytest.mark.behaviour)."
+            f"\nhint: what cannot be shown at all is taken out of {PAGE} by hand, then this command runs."
+        )
     PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()
