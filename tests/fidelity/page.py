@@ -3,7 +3,7 @@
     make fidelity
 
 A test says what it shows (`@pytest.mark.behaviour("4.1.5")`, on a function, or `pytestmark` for a module); what no test
-shows is accounted for in `statements.yaml`.  If a statement has lost its last test, it fails and the page stays as it is.
+shows is accounted for in `statements.yaml`.  It fails if a statement has lost its last test.
 """
 
 from __future__ import annotations
