@@ -11,7 +11,7 @@ from tests.tally import is_worker
 
 FOLDER = Path(__file__).parent
 MARKERS = {"kernel": ("kernel",), "e2e": ("kernel", "docker")}
-FIRST_BUILD = 900
+FIRST_BUILD = 1800
 """Seconds that an end-to-end test may take: on a new machine the first one builds all images."""
 LONGEST_FIRST = ("e2e", "kernel", "clients", "api", "unit")
 """The order in which processes that share the tests take files: one that waits much must not be the last."""

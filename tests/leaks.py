@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.tally import is_worker
+from tests.waiting import PATIENCE
 
 Snapshot = Mapping[str, frozenset[str]]
 
-GRACE = 10.0
+GRACE = 30.0
 """Seconds: the kernel takes a namespace's devices down after the last process has left it, not at once."""
 COUNTERS = re.compile(r" ?\[\d+:\d+\] ?")
 SNAPSHOT = pytest.StashKey[Snapshot]()
@@ -31,7 +32,7 @@ FOUND = pytest.StashKey[list[str]]()
 def _lines(*command: str) -> list[str]:
     """What a command prints, line by line; nothing where there is no such tool, or where it may not be used."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     except FileNotFoundError:
         return []
     return done.stdout.splitlines()

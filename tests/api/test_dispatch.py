@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from testbed.control.faults import fault
 from testbed.model.projects import project_number
 from tests.api.harness import Api
+from tests.waiting import PATIENCE
 
 NETWORKS = "compute/v1/projects/demo/global/networks"
 VPC = b'{"name": "vpc", "autoCreateSubnetworks": false}'
@@ -24,7 +25,7 @@ def locked(api: Api, until: threading.Event) -> Iterator[None]:
     def occupy() -> None:
         with api.plane.transaction():
             begun.set()
-            until.wait(5)
+            until.wait(PATIENCE)
 
     thread = threading.Thread(target=occupy)
     thread.start()
@@ -48,7 +49,7 @@ def test_a_long_transaction_does_not_hold_up_the_loop(api: Api) -> None:
         return [status for status, _ in await asyncio.gather(*asked)]
 
     async def timely() -> list[int]:
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(PATIENCE / 2):
             return await calls()
 
     with locked(api, free):

@@ -120,7 +120,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Api]:
 
 
 @pytest.mark.sampled
-@pytest.mark.timeout(120 + REQUESTS // 5)
+@pytest.mark.timeout(600 + REQUESTS // 5)
 @settings(max_examples=REQUESTS, database=None, suppress_health_check=list(HealthCheck))
 @given(request=requests())
 def test_no_request_is_too_much(quiet: harness.Api, request: Request) -> None:

@@ -23,6 +23,7 @@ from testbed.api.keys import KEYS, SqliteKeys
 from testbed.control.durations import typical
 from testbed.paths import client_folder
 from tests.api import harness
+from tests.waiting import COMMAND, PATIENCE
 
 PROJECT = harness.PROJECT
 REGION = f"projects/{PROJECT}/locations/us-central1"
@@ -40,19 +41,19 @@ class Served:
 
     def post(self, path: str, body: Json, **query: str) -> Json:
         """What a test needs to be there already."""
-        answer = requests.post(f"{self.endpoint.url}/{path}", json=body, params=query, timeout=10)
+        answer = requests.post(f"{self.endpoint.url}/{path}", json=body, params=query, timeout=PATIENCE)
         answer.raise_for_status()
         value: Json = answer.json()
         return value
 
     def get(self, path: str) -> Json:
-        answer = requests.get(f"{self.endpoint.url}/{path}", timeout=10)
+        answer = requests.get(f"{self.endpoint.url}/{path}", timeout=PATIENCE)
         answer.raise_for_status()
         value: Json = answer.json()
         return value
 
     def delete(self, path: str) -> None:
-        requests.delete(f"{self.endpoint.url}/{path}", timeout=10).raise_for_status()
+        requests.delete(f"{self.endpoint.url}/{path}", timeout=PATIENCE).raise_for_status()
 
     def network(self, name: str = "vpc") -> None:
         self.post(f"compute/v1/projects/{PROJECT}/global/networks", {"name": name, "autoCreateSubnetworks": False})
@@ -68,7 +69,7 @@ class Served:
     def run(self, command: Sequence[str], told: Mapping[str, str]) -> str:
         """What a program prints that has only this environment."""
         environment = {**told, "PATH": os.environ["PATH"], "HOME": str(self.endpoint.folder), "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=COMMAND)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -10,8 +10,7 @@ from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply
 from tests.clients.conftest import Served
-
-TIMEOUT = 10.0
+from tests.waiting import PATIENCE
 
 
 class Spaces:
@@ -33,7 +32,7 @@ class Spaces:
             self.paths[name] = namespace.path(full)
         apply(plan, self.paths)
 
-    def connect(self, node: str, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
+    def connect(self, node: str, address: str, port: int, timeout: float = PATIENCE) -> socket.socket:
         """A connection from a node."""
         return self._stack.enter_context(namespace.connect(self.paths[node], (address, port), timeout))
 

@@ -11,6 +11,7 @@ from google.api_core import exceptions
 from google.cloud import functions_v2, network_management_v1, redis_v1, run_v2, vpcaccess_v1
 
 from tests.clients.conftest import PROJECT, REGION, Served
+from tests.waiting import PATIENCE
 
 GLOBAL = f"projects/{PROJECT}/locations/global"
 
@@ -47,9 +48,9 @@ def test_the_life_of_a_connector(served: Served) -> None:
         async with asynchronous(vpcaccess_v1.VpcAccessServiceAsyncClient, served) as client:
             given = vpcaccess_v1.Connector(network="vpc", ip_cidr_range="10.8.0.0/28", min_instances=2, max_instances=3)
             creating = await client.create_connector(parent=REGION, connector_id="c1", connector=given)
-            made = await creating.result(timeout=10)
+            made = await creating.result(timeout=PATIENCE)
             assert made.state is vpcaccess_v1.Connector.State.READY
-            await (await client.delete_connector(name=made.name)).result(timeout=10)
+            await (await client.delete_connector(name=made.name)).result(timeout=PATIENCE)
 
     served.network()
     asyncio.run(life())

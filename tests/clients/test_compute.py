@@ -10,6 +10,7 @@ from google.cloud import compute_v1 as compute
 
 from testbed.api.dispatch import WINDOW
 from tests.clients.conftest import PROJECT, Connect, Served
+from tests.waiting import PATIENCE
 
 NETWORK = f"projects/{PROJECT}/global/networks/vpc"
 LINK = f"https://www.googleapis.com/compute/v1/{NETWORK}"
@@ -104,7 +105,7 @@ def test_operations_that_take_longer_are_waited_for(ways: Connect, served: Serve
     served.delay("compute.networks.insert", WINDOW + 0.2)
     creating = networks.insert(project=PROJECT, network_resource=compute.Network(name="vpc"))
     assert creating.status is compute.Operation.Status.RUNNING
-    creating.result(timeout=10)
+    creating.result(timeout=PATIENCE)
     assert networks.get(project=PROJECT, network="vpc").name == "vpc"
 
 

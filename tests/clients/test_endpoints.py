@@ -8,6 +8,7 @@ import requests
 
 from testbed.api import clients
 from tests.clients.conftest import REGION, Served
+from tests.waiting import PATIENCE
 
 GCLOUD = {
     "APPENGINE": "v1/apps/demo", "CLOUDFUNCTIONS": f"v2/{REGION}/functions", "CLOUDRESOURCEMANAGER": "v1/projects/demo",
@@ -34,7 +35,7 @@ TERRAFORM = {
 
 def answer(served: Served, url: str) -> str:
     """What is found there, or the API's own word that there is nothing."""
-    found = requests.get(url, verify=str(served.endpoint.folder / clients.BUNDLE), timeout=10)
+    found = requests.get(url, verify=str(served.endpoint.folder / clients.BUNDLE), timeout=PATIENCE)
     assert found.status_code in {200, 404}, f"{url}: {found.text}"
     assert "Method not found" not in found.text, url
     return found.text

@@ -12,6 +12,7 @@ from google.cloud import functions_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.clients.conftest import REGION, Connect, Served
+from tests.waiting import PATIENCE
 
 NAME = f"{REGION}/functions/hello"
 C1 = f"{REGION}/connectors/c1"
@@ -28,7 +29,7 @@ def archive() -> bytes:
 def function(client: functions_v2.FunctionServiceClient) -> functions_v2.Function:
     given = client.generate_upload_url(functions_v2.GenerateUploadUrlRequest(parent=REGION))
     headers = {"content-type": "application/zip"}
-    requests.put(given.upload_url, data=archive(), headers=headers, timeout=10).raise_for_status()
+    requests.put(given.upload_url, data=archive(), headers=headers, timeout=PATIENCE).raise_for_status()
     build = functions_v2.BuildConfig(
         runtime="python311", entry_point="hello", source=functions_v2.Source(storage_source=given.storage_source)
     )
@@ -45,7 +46,9 @@ def connector(served: Served) -> None:
 
 def test_the_life_of_a_function(connect: Connect) -> None:
     client = connect(functions_v2.FunctionServiceClient)
-    made = client.create_function(parent=REGION, function=function(client), function_id="hello").result(timeout=10)
+    made = client.create_function(parent=REGION, function=function(client), function_id="hello").result(
+        timeout=PATIENCE
+    )
     assert made == client.get_function(name=NAME)
     assert (made.state, made.service_config.vpc_connector) == (functions_v2.Function.State.ACTIVE, C1)
     assert [one.name for one in client.list_functions(parent=REGION)] == [NAME]
@@ -55,10 +58,10 @@ def test_the_life_of_a_function(connect: Connect) -> None:
         name=NAME, service_config=functions_v2.ServiceConfig(vpc_connector_egress_settings="ALL_TRAFFIC")
     )
     mask = FieldMask(paths=["service_config.vpc_connector_egress_settings"])
-    updated = client.update_function(function=given, update_mask=mask).result(timeout=10)
+    updated = client.update_function(function=given, update_mask=mask).result(timeout=PATIENCE)
     settings = functions_v2.ServiceConfig.VpcConnectorEgressSettings
     assert updated.service_config.vpc_connector_egress_settings is settings.ALL_TRAFFIC
     assert updated.service_config.max_instance_count == 3
-    client.delete_function(name=NAME).result(timeout=10)
+    client.delete_function(name=NAME).result(timeout=PATIENCE)
     with pytest.raises(exceptions.NotFound):
         client.get_function(name=NAME)

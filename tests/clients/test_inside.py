@@ -18,15 +18,13 @@ from testbed.api import inside
 from testbed.fabric.naming import host_name
 from testbed.kernel import firewall, namespace
 from tests.clients.conftest import PROJECT, REGION, Served, serving
-from tests.clients.spaces import TIMEOUT, Spaces, listeners
-from tests.kernel.spaces import until
+from tests.clients.spaces import Spaces, listeners
+from tests.waiting import PATIENCE, QUIET, eventually
 
 PRIVATE, RESTRICTED, PUBLIC = "199.36.153.8", "199.36.153.4", "203.0.113.1"
 API = "vpcaccess.googleapis.com"
 COMPUTE = f"compute/v1/projects/{PROJECT}"
 ANY = "0.0.0.0:443"
-NOTHING = 0.5
-"""Seconds without an answer to what is dropped."""
 
 
 class Network(Spaces):
@@ -36,7 +34,7 @@ class Network(Spaces):
         super().__init__(served, stack)
         self.vm = served.control.plane.running.name(f"projects/{PROJECT}/zones/us-central1-a/instances/vm")
 
-    def connection(self, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
+    def connection(self, address: str, port: int, timeout: float = PATIENCE) -> socket.socket:
         """A connection from the VM."""
         return self.connect(self.vm, address, port, timeout)
 
@@ -106,7 +104,7 @@ def ask(connection: socket.socket, path: str, host: str = API) -> tuple[int, Any
 def test_a_vm_without_an_external_address_reaches_the_apis_if_its_subnet_has_access(
     served: Served, net: Network
 ) -> None:
-    until(net.is_served, "the server listens in the edge")
+    eventually(net.is_served, "the server listens in the edge")
     for address in (PRIVATE, RESTRICTED, PUBLIC):
         status, found = ask(net.secure(address), f"/v1/{REGION}/connectors")
         assert status == 200
@@ -114,7 +112,7 @@ def test_a_vm_without_an_external_address_reaches_the_apis_if_its_subnet_has_acc
     access(served, net, on=False)
     before = net.dropped("private-google-access-disallowed")
     with pytest.raises(TimeoutError):
-        net.connection(PRIVATE, 443, NOTHING)
+        net.connection(PRIVATE, 443, QUIET)
     assert net.dropped("private-google-access-disallowed") > before
     access(served, net, on=True)
     assert ask(net.secure(PRIVATE), f"/v1/{REGION}/connectors/c1")[0] == 200
@@ -122,14 +120,14 @@ def test_a_vm_without_an_external_address_reaches_the_apis_if_its_subnet_has_acc
 
 @pytest.mark.behaviour("4.8.1")
 def test_without_a_route_to_the_default_internet_gateway_there_is_no_access(served: Served, net: Network) -> None:
-    until(net.is_served, "the server listens in the edge")
+    eventually(net.is_served, "the server listens in the edge")
     (default,) = (
         route["name"] for route in served.get(f"{COMPUTE}/global/routes")["items"] if route["destRange"] == "0.0.0.0/0"
     )
     served.delete(f"{COMPUTE}/global/routes/{default}")
     net.apply()
     with pytest.raises(OSError, match=r"timed out|unreachable"):
-        net.connection(PRIVATE, 443, NOTHING)
+        net.connection(PRIVATE, 443, QUIET)
     route = {
         "name": "private", "network": f"projects/{PROJECT}/global/networks/vpc", "destRange": "199.36.153.8/30",
         "nextHopGateway": f"projects/{PROJECT}/global/gateways/default-internet-gateway",
@@ -138,26 +136,28 @@ def test_without_a_route_to_the_default_internet_gateway_there_is_no_access(serv
     net.apply()
     assert ask(net.secure(PRIVATE), f"/v1/{REGION}/connectors")[0] == 200
     with pytest.raises(OSError, match=r"timed out|unreachable"):
-        net.connection(RESTRICTED, 443, NOTHING)
+        net.connection(RESTRICTED, 443, QUIET)
 
 
 def test_inside_it_is_nobodys_proxy_and_answers_for_google_only(net: Network) -> None:
-    until(net.is_served, "the server listens in the edge")
+    eventually(net.is_served, "the server listens in the edge")
     connection = net.connection(PRIVATE, 443)
     connection.sendall(b"CONNECT vpcaccess.googleapis.com:443 HTTP/1.1\r\nHost: vpcaccess.googleapis.com:443\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
     status, found = ask(net.connection(PRIVATE, 80), "/v1/projects", host="intranet.example")
     assert (status, found["error"]["status"]) == (403, "PERMISSION_DENIED")
     with pytest.raises(TimeoutError):
-        net.connection(PRIVATE, 22, NOTHING)
+        net.connection(PRIVATE, 22, QUIET)
 
 
 def test_another_namespace_of_the_same_name_is_served_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     with network(served, monkeypatch) as net:
-        until(net.is_served, "the server listens in the edge")
+        eventually(net.is_served, "the server listens in the edge")
     name = host_name(served.control.store.name, "edge-vpc")
     namespace.create(name)
     try:
-        until(lambda: ANY in namespace.inside(namespace.path(name), listeners), "the server listens in the new one")
+        eventually(
+            lambda: ANY in namespace.inside(namespace.path(name), listeners), "the server listens in the new one"
+        )
     finally:
         namespace.delete(name)

@@ -27,8 +27,9 @@ from testbed.api.keys import KEYS, SqliteKeys
 from testbed.kernel import namespace
 from testbed.model.projects import compute_account, project_number
 from tests.clients.conftest import PROJECT, Served, serving
-from tests.clients.spaces import TIMEOUT, Spaces
-from tests.kernel.spaces import sh, until
+from tests.clients.spaces import Spaces
+from tests.kernel.spaces import sh
+from tests.waiting import PATIENCE, QUIET, eventually
 
 SERVER, PORT = "169.254.169.254", 80
 LISTENER = f"{SERVER}:{PORT}"
@@ -39,8 +40,6 @@ A, B = (f"{name}@{PROJECT}.iam.gserviceaccount.com" for name in "ab")
 RUNNER = f"runner@{PROJECT}.iam.gserviceaccount.com"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 REGION = "serverless-us-central1"
-NOTHING = 0.5
-"""Seconds without an answer to what is dropped."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def net(served: Served) -> Iterator[Spaces]:
     with ExitStack() as stack:
         made = Spaces(served, stack)
         for segment in ("vpc-vpc", REGION):
-            until(partial(made.listens, segment, LISTENER), f"the server listens in {segment}", 30)
+            eventually(partial(made.listens, segment, LISTENER), f"the server listens in {segment}")
         yield made
 
 
@@ -86,7 +85,7 @@ def machine(served: Served, name: str, account: str | None, **more: Any) -> None
 
 
 def ask(net: Spaces, node: str, path: str, headers: dict[str, str] | None = None) -> tuple[HTTPResponse, str]:
-    asked = HTTPConnection("metadata.google.internal", timeout=TIMEOUT)
+    asked = HTTPConnection("metadata.google.internal", timeout=PATIENCE)
     asked.sock = net.connect(node, SERVER, PORT)
     asked.request("GET", path, headers=FLAVOR if headers is None else headers)
     answer = asked.getresponse()
@@ -146,7 +145,7 @@ def test_an_access_token_is_the_callers_at_the_door(served: Served, net: Spaces,
     bearer = {"Authorization": f"Bearer {token['access_token']}"}
     url = f"{served.endpoint.url}/{COMPUTE}/global/firewalls"
     body = {"name": f"by-{node}", "network": "global/networks/vpc", "allowed": [{"IPProtocol": "tcp"}]}
-    assert requests.post(url, json=body, headers=bearer, timeout=TIMEOUT).status_code == 200
+    assert requests.post(url, json=body, headers=bearer, timeout=PATIENCE).status_code == 200
     written = (served.control.store.folder / "audit.jsonl").read_text().splitlines()
     last = next(json.loads(line) for line in reversed(written) if "firewalls.insert" in line)
     assert last["protoPayload"]["authenticationInfo"]["principalEmail"] == account
@@ -201,7 +200,7 @@ def test_whoever_waits_for_a_change_gets_it(served: Served, net: Spaces) -> None
         body = {"fingerprint": machine_of["metadata"]["fingerprint"], "items": items}
         served.post(f"{ZONE}/instances/b/setMetadata", body)
     finally:
-        waiting.join(TIMEOUT)
+        waiting.join(PATIENCE)
     assert json.loads(told[0]) == {"enable-oslogin": "TRUE"}
 
 
@@ -211,7 +210,7 @@ def test_nobody_gets_in_under_anothers_address(net: Spaces) -> None:
     sh(net.paths["router"], "ip address add 10.0.0.2/32 dev lo")  # a's
     try:
         with namespace.socket_in(net.paths["router"], socket.AF_INET, socket.SOCK_STREAM) as forged:
-            forged.settimeout(NOTHING)
+            forged.settimeout(QUIET)
             forged.bind(("10.0.0.2", 0))
             with pytest.raises(TimeoutError):
                 forged.connect((SERVER, PORT))
@@ -232,7 +231,7 @@ def test_one_vm_does_not_keep_another_from_its_own(net: Spaces) -> None:
     assert v1(net, "a", "instance/name") == "a"
     for connection in held:
         connection.close()
-    until(lambda: ask(net, "b", "/")[0].status == 200, "it has room again", 30)
+    eventually(lambda: ask(net, "b", "/")[0].status == 200, "it has room again")
 
 
 @pytest.mark.behaviour("4.7.1")

@@ -10,6 +10,7 @@ from google.cloud import redis_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.clients.conftest import PROJECT, REGION, Connect, Served
+from tests.waiting import PATIENCE
 
 NETWORK = f"projects/{PROJECT}/global/networks/vpc"
 NAME = f"{REGION}/instances/r1"
@@ -29,7 +30,7 @@ def create(client: redis_v1.CloudRedisClient, name: str = "r1", **fields: Any) -
     given = redis_v1.Instance(
         tier=redis_v1.Instance.Tier.BASIC, memory_size_gb=1, authorized_network=NETWORK, **fields
     )  # fmt: skip
-    return client.create_instance(parent=REGION, instance_id=name, instance=given).result(timeout=10)
+    return client.create_instance(parent=REGION, instance_id=name, instance=given).result(timeout=PATIENCE)
 
 
 def test_the_life_of_an_instance(client: redis_v1.CloudRedisClient) -> None:
@@ -39,9 +40,9 @@ def test_the_life_of_an_instance(client: redis_v1.CloudRedisClient) -> None:
     assert client.get_instance_auth_string(name=NAME).auth_string
     given = redis_v1.Instance(name=NAME, display_name="cache", memory_size_gb=5)
     mask = FieldMask(paths=["display_name"])
-    updated = client.update_instance(update_mask=mask, instance=given).result(timeout=10)
+    updated = client.update_instance(update_mask=mask, instance=given).result(timeout=PATIENCE)
     assert (updated.display_name, updated.memory_size_gb) == ("cache", 1)
-    client.delete_instance(name=NAME).result(timeout=10)
+    client.delete_instance(name=NAME).result(timeout=PATIENCE)
     with pytest.raises(exceptions.NotFound):
         client.get_instance(name=NAME)
 

@@ -8,6 +8,7 @@ from google.cloud import run_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.clients.conftest import REGION, Connect, Served
+from tests.waiting import PATIENCE
 
 NAME = f"{REGION}/services/hello"
 C1 = f"{REGION}/connectors/c1"
@@ -32,7 +33,7 @@ def client(connect: Connect) -> run_v2.ServicesClient:
 
 def create(client: run_v2.ServicesClient, name: str = "hello", **fields: str | None) -> run_v2.Service:
     given = service(**fields)  # type: ignore[arg-type]  # of a small function
-    return client.create_service(parent=REGION, service=given, service_id=name).result(timeout=10)
+    return client.create_service(parent=REGION, service=given, service_id=name).result(timeout=PATIENCE)
 
 
 def test_the_life_of_a_service(client: run_v2.ServicesClient) -> None:
@@ -41,11 +42,11 @@ def test_the_life_of_a_service(client: run_v2.ServicesClient) -> None:
     assert made.terminal_condition.state is run_v2.Condition.State.CONDITION_SUCCEEDED
     assert (made.template.vpc_access.connector, dict(made.labels)) == (C1, {"env": "test"})
     made.template.vpc_access = run_v2.VpcAccess(connector=C1, egress="ALL_TRAFFIC")
-    updated = client.update_service(service=made).result(timeout=10)
+    updated = client.update_service(service=made).result(timeout=PATIENCE)
     assert updated.template.vpc_access.egress is run_v2.VpcAccess.VpcEgress.ALL_TRAFFIC
     assert updated.generation == made.generation + 1
     assert updated.latest_ready_revision != made.latest_ready_revision
-    gone = client.delete_service(name=NAME).result(timeout=10)
+    gone = client.delete_service(name=NAME).result(timeout=PATIENCE)
     assert gone.name == NAME
     with pytest.raises(exceptions.NotFound):
         client.get_service(name=NAME)
@@ -55,10 +56,10 @@ def test_a_mask_names_what_is_updated(client: run_v2.ServicesClient) -> None:
     create(client)
     given = run_v2.Service(name=NAME, description="new", labels={"not": "meant"})
     request = run_v2.UpdateServiceRequest(service=given, update_mask=FieldMask(paths=["description"]))
-    updated = client.update_service(request).result(timeout=10)
+    updated = client.update_service(request).result(timeout=PATIENCE)
     assert (updated.description, dict(updated.labels)) == ("new", {"env": "test"})
     request = run_v2.UpdateServiceRequest(service={"name": NAME}, update_mask=FieldMask(paths=["description"]))
-    assert client.update_service(request).result(timeout=10).description == ""
+    assert client.update_service(request).result(timeout=PATIENCE).description == ""
 
 
 def test_services_and_revisions_are_listed(client: run_v2.ServicesClient, connect: Connect) -> None:
@@ -84,7 +85,7 @@ def test_refusals(client: run_v2.ServicesClient) -> None:
 
 def test_a_stale_etag_is_refused(client: run_v2.ServicesClient) -> None:
     old = create(client)
-    client.update_service(service=old).result(timeout=10)
+    client.update_service(service=old).result(timeout=PATIENCE)
     with pytest.raises(exceptions.Conflict):
         client.update_service(service=old)
 
@@ -102,10 +103,10 @@ def test_the_life_of_a_job(connect: Connect) -> None:
         containers=[run_v2.Container(image="testbed/runtime")], vpc_access=run_v2.VpcAccess(connector=C1), max_retries=1
     )
     given = run_v2.Job(template=run_v2.ExecutionTemplate(template=task, task_count=2))
-    made = client.create_job(parent=REGION, job=given, job_id="once").result(timeout=10)
+    made = client.create_job(parent=REGION, job=given, job_id="once").result(timeout=PATIENCE)
     assert made == client.get_job(name=f"{REGION}/jobs/once")
     assert (made.template.task_count, made.template.template.vpc_access.connector) == (2, C1)
     assert [one.name for one in client.list_jobs(parent=REGION)] == [made.name]
-    client.delete_job(name=made.name).result(timeout=10)
+    client.delete_job(name=made.name).result(timeout=PATIENCE)
     with pytest.raises(exceptions.NotFound):
         client.get_job(name=made.name)

@@ -16,6 +16,7 @@ from google.cloud.vpcaccess_v1 import (
 from google.longrunning import operations_pb2
 
 from tests.clients.conftest import REGION, Connect, Served
+from tests.waiting import PATIENCE
 
 C1 = f"{REGION}/connectors/c1"
 
@@ -37,14 +38,14 @@ def client(connect: Connect) -> VpcAccessServiceClient:
 @pytest.mark.behaviour("1.1.2", "1.3.1")
 def test_the_life_of_a_connector(client: VpcAccessServiceClient) -> None:
     creating = client.create_connector(parent=REGION, connector_id="c1", connector=connector())
-    made = creating.result(timeout=10)
+    made = creating.result(timeout=PATIENCE)
     assert isinstance(creating.metadata, OperationMetadata)
     assert creating.metadata.target == C1
     assert creating.metadata.end_time is not None
     assert made == client.get_connector(name=C1)
     assert made.state is Connector.State.READY
     assert (made.min_throughput, made.max_throughput, made.machine_type) == (200, 300, "e2-micro")  # behaviour 1.3.1
-    client.delete_connector(name=C1).result(timeout=10)
+    client.delete_connector(name=C1).result(timeout=PATIENCE)
     with pytest.raises(exceptions.NotFound):
         client.get_connector(name=C1)
 
@@ -61,7 +62,7 @@ def test_locations_and_operations(client: VpcAccessServiceClient) -> None:
     asked = locations_pb2.ListLocationsRequest(name="projects/demo", page_size=5)
     assert len(client.list_locations(asked).locations) == 5
     created = client.create_connector(parent=REGION, connector_id="c1", connector=connector())
-    created.result(timeout=10)
+    created.result(timeout=PATIENCE)
     named = operations_pb2.GetOperationRequest(name=created.operation.name)
     again = client.get_operation(named)
     assert again == created.operation
@@ -93,7 +94,7 @@ def test_a_range_in_use_fails_the_operation(client: VpcAccessServiceClient, serv
     served.connector("c1", "10.8.0.0/28")
     creating = client.create_connector(parent=REGION, connector_id="c2", connector=connector())
     with pytest.raises(exceptions.InvalidArgument, match=r"Operation failed: Invalid IP CIDR range was provided\."):
-        creating.result(timeout=10)
+        creating.result(timeout=PATIENCE)
     assert client.get_connector(name=f"{REGION}/connectors/c2").state is Connector.State.ERROR
 
 
@@ -120,5 +121,5 @@ def test_a_procedure_that_there_is_not(served: Served) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served.endpoint.port}") as channel:
         call: Callable[..., bytes] = channel.unary_unary("/google.cloud.vpcaccess.v1.VpcAccessService/Nothing")
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", timeout=10)
+            call(b"", timeout=PATIENCE)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from testbed import cli
+from tests.waiting import COMMAND
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
@@ -24,19 +25,19 @@ for _module in cli.MODULES:
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], stdin: str | None, timeout: float
+    arguments: Sequence[str], environment: Mapping[str, str], stdin: str | None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
     Raises:
-        subprocess.TimeoutExpired: it has not ended within `timeout` seconds, and was killed.
+        subprocess.TimeoutExpired: it has not ended within `COMMAND` seconds, and was killed.
     """
     with tempfile.TemporaryDirectory(prefix="testbed-run-") as folder:
         streams = Path(folder)
         (streams / "0").write_text(stdin or "")
         process = _CONTEXT.Process(target=_main, args=([*arguments], {**environment}, Path.cwd(), streams))
         process.start()
-        process.join(timeout)
+        process.join(COMMAND)
         if late := process.is_alive():
             process.kill()
             process.join()
@@ -44,7 +45,7 @@ def run(
         process.close()
         stdout, stderr = ((streams / name).read_text() for name in "12")
     if late:
-        raise subprocess.TimeoutExpired([*arguments], timeout, stdout, stderr)
+        raise subprocess.TimeoutExpired([*arguments], COMMAND, stdout, stderr)
     return subprocess.CompletedProcess([*arguments], status, stdout, stderr)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.program import Program
+from tests.waiting import COMMAND
 
 needs_gcloud = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 
@@ -33,8 +34,8 @@ class Gcloud:
         """Run a command, whatever becomes of it."""
         plain = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return subprocess.run(
-            ["gcloud", *arguments], capture_output=True, text=True, timeout=110, check=False, stdin=subprocess.DEVNULL,
-            env={**plain, **self.variables},
+            ["gcloud", *arguments], capture_output=True, text=True, timeout=COMMAND, check=False,
+            stdin=subprocess.DEVNULL, env={**plain, **self.variables},
         )  # fmt: skip
 
     def __call__(self, *arguments: str) -> str:

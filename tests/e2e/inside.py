@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from testbed.fabric.naming import host_name
 from tests.e2e.program import Program
+from tests.waiting import COMMAND
 
 WHO = """\
 import google.auth
@@ -54,7 +55,7 @@ def _needed(name: str, extras: tuple[str, ...], known: dict[str, Distribution]) 
 
 def docker(*arguments: str) -> str:
     """What Docker's command line prints."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=COMMAND)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

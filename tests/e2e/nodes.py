@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,8 +16,7 @@ from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 from testbed.nodes.execute import passed_through
 from testbed.nodes.images import Images
-
-DEADLINE = 60.0
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Testbed:
 
     def run(self, node: str, *command: str) -> str:
         """What a command prints; it has to succeed."""
-        status, output = self.nodes.capture(node, command, timeout=DEADLINE)
+        status, output = self.nodes.capture(node, command, timeout=PATIENCE)
         assert status == 0, output
         return output.decode()
 
@@ -75,11 +73,3 @@ def testbed() -> Iterator[Testbed]:
 
 
 testbed.__test__ = False  # type: ignore[attr-defined]
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)

@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -18,18 +17,6 @@ from testbed.paths import EXAMPLES
 from tests.e2e import forked
 
 EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T], *, within: float = 10.0, what: str = "the condition") -> T:
-    """The first true value that `look` returns; fails after `within` seconds and shows the last one."""
-    deadline = time.monotonic() + within
-    while True:
-        value = look()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what} did not come true within {within:g} s; last seen: {value!r}"
-        time.sleep(0.05)
 
 
 def example(name: str) -> dict[str, Any]:
@@ -58,19 +45,17 @@ class Program:
     state: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, check: bool = True, stdin: str | None = None, timeout: float = 110
+    def run(self, *arguments: str, check: bool = True, stdin: str | None = None
             ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Run `testbed ARGUMENTS`; its standard output and error are in the result."""
-        result = self.executed(arguments, stdin, timeout)
+        result = self.executed(arguments, stdin)
         if check:
             assert result.returncode == 0, f"testbed {' '.join(arguments)}: {result.stdout}{result.stderr}"
         return result
 
-    def executed(
-        self, arguments: Sequence[str], stdin: str | None, timeout: float
-    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    def executed(self, arguments: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         """What came of a command that was run to its end."""
-        return forked.run(arguments, self.variables(), stdin, timeout)
+        return forked.run(arguments, self.variables(), stdin)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line, to be started as a program."""

@@ -8,7 +8,10 @@ from typing import Any
 from testbed.kernel import namespace
 from testbed.kernel.firewall import counters
 from tests.e2e.program import Program
+from tests.waiting import PATIENCE
 
+LONGEST = 30
+"""Seconds that the example's services wait for an answer at most."""
 SERVICES = ("hello-run", "hello-function", "hello-standard")
 
 
@@ -31,12 +34,13 @@ def hits(testbed: Program, segment: str) -> Mapping[str, int]:
     return found
 
 
-def seen(testbed: Program, service: str, url: str, *, timeout: float = 5) -> str | None:
+def seen(testbed: Program, service: str, url: str, *, within: float = LONGEST) -> str | None:
     """The source address at which the web server behind a URL saw a service; None if it could not be reached."""
-    answer: dict[str, Any] = testbed.invoke(service, f"/http?url={url}&timeout={timeout}", check=False)
+    answer: dict[str, Any] = testbed.invoke(service, f"/http?url={url}&timeout={min(within, LONGEST)}", check=False)
     return answer["body"]["client"] if "body" in answer else None
 
 
-def reaches(testbed: Program, node: str, url: str) -> bool:
+def reaches(testbed: Program, node: str, url: str, *, within: float = PATIENCE) -> bool:
     """Whether a node can fetch a URL."""
-    return testbed.execute(node, "curl", "-sf", "-m", "2", "-o", "/dev/null", url, check=False).returncode == 0
+    command = ["curl", "-sf", "-m", str(within), "-o", "/dev/null", url]
+    return testbed.execute(node, *command, check=False).returncode == 0

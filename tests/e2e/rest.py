@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
 from tests.e2e.small import file
+from tests.waiting import PATIENCE, TRY, eventually
 
 Json = dict[str, Any]
-PATIENCE = 60.0
 
 
 class Rest:
@@ -45,12 +44,12 @@ class Rest:
         """An operation when it is over; `path` is that of the call that began it."""
         link = str(operation.get("selfLink", ""))
         where = link.partition("googleapis.com/")[2] or f"{path.partition('/')[0]}/{operation['name']}"
-        deadline = time.monotonic() + PATIENCE
-        while not operation.get("done") and operation.get("status") != "DONE":
-            assert time.monotonic() < deadline, operation
-            time.sleep(0.05)
-            operation = self.call("GET", where)
-        return operation
+
+        def look() -> Json | None:
+            now = self.call("GET", where)
+            return now if _is_over(now) else None
+
+        return operation if _is_over(operation) else eventually(look, f"the end of {operation}")
 
     def make(self, path: str, body: Json) -> None:
         """Make something, without an error."""
@@ -58,12 +57,16 @@ class Rest:
         assert "error" not in operation, operation
 
 
-def client_of(bed: Program, node: str, url: str) -> str | None:
+def _is_over(operation: Json) -> bool:
+    return bool(operation.get("done") or operation.get("status") == "DONE")
+
+
+def client_of(bed: Program, node: str, url: str, *, within: float = TRY) -> str | None:
     """The source address at which the web server behind a URL, a VM's, saw a node; None if it was not reached."""
-    result = bed.execute(node, "curl", "-s", "-m", "1", url, check=False)
+    result = bed.execute(node, "curl", "-s", "-m", str(within), url, check=False)
     return json.loads(result.stdout)["client"] if result.returncode == 0 else None
 
 
 def eventually_seen(bed: Program, node: str, url: str) -> str:
     """The same, when it comes to be seen."""
-    return str(eventually(lambda: client_of(bed, node, url), what=f"{node} at {url}"))
+    return str(eventually(lambda: client_of(bed, node, url), f"{node} at {url}"))

@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from tests.e2e.program import eventually
 from tests.e2e.readers import hits
 from tests.e2e.rest import Json, Rest, client_of, eventually_seen
 from tests.e2e.small import program
+from tests.waiting import PATIENCE, QUIET, eventually
 
 HOST = "compute/v1/projects/host"
 SERVICE = "projects/service/locations/us-central1"
@@ -92,7 +92,7 @@ def test_a_service_project_needs_rules_of_the_host_project(shared: Rest) -> None
     assert made["response"]["state"] == "READY", made
     assert hits(shared.bed, "vpc-vpc")["vpc-connector-health-checks"] > 0
     shared.make(f"v2/{SERVICE}/services?serviceId=relay", RELAY)
-    assert client_of(shared.bed, "relay", VM) is None
+    assert client_of(shared.bed, "relay", VM, within=QUIET) is None
     assert hits(shared.bed, "vpc-vpc")["serverless-to-vpc-connector"] > 0
     rule(shared, REQUESTS)
     assert IPv4Address(eventually_seen(shared.bed, "relay", VM)) in SMALL
@@ -105,7 +105,7 @@ def test_a_connector_that_is_made_again_is_used_again(shared: Rest) -> None:
     """Behaviour 1.10.2, 1.10.5a: services keep the name of their connector; nothing is deployed anew."""
     assert eventually_seen(shared.bed, "relay", VM)
     assert "error" not in shared.done("DELETE", f"v1/{NAME}")
-    assert client_of(shared.bed, "relay", VM) is None
+    assert client_of(shared.bed, "relay", VM, within=QUIET) is None
     assert shared.bed.json("status")["instances"] == []
     shared.done("POST", f"{CONNECTORS}?connectorId=c1", CONNECTOR)
     assert IPv4Address(eventually_seen(shared.bed, "relay", VM)) in SMALL
@@ -120,11 +120,11 @@ def test_another_machine_type_comes_one_instance_after_the_other(shared: Rest) -
     seen = set()
     while not operation.get("done"):
         assert shared.call("GET", f"v1/{NAME}")["state"] in {"UPDATING", "READY"}
-        seen.add(client_of(shared.bed, "relay", VM) is not None)
+        seen.add(client_of(shared.bed, "relay", VM, within=PATIENCE) is not None)
         operation = shared.call("GET", f"v1/{operation['name']}")
     assert "error" not in operation, operation
     assert False not in seen
     after = {row["name"] for row in shared.bed.json("status")["instances"]}
     assert len(after) == 2
     assert not before & after
-    eventually(lambda: client_of(shared.bed, "relay", VM), what="a request after it")
+    eventually(lambda: client_of(shared.bed, "relay", VM), "a request after it")

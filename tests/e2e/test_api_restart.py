@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from testbed.control.lock import CONTROLLER, holder
-from tests.e2e.program import eventually
 from tests.e2e.rest import Json, Rest, client_of, eventually_seen
 from tests.e2e.small import program, start
+from tests.waiting import PATIENCE, QUIET, eventually
 
 COMPUTE = "compute/v1/projects/small"
 FIREWALLS = f"{COMPUTE}/global/firewalls"
@@ -44,22 +44,22 @@ def test_a_restart_goes_on(slow: Rest) -> None:
     insert = slow.call("POST", FIREWALLS, ALLOW)
     _kill(slow)
     assert insert["status"] == "RUNNING"
-    assert client_of(bed, "client", URL) is None
+    assert client_of(bed, "client", URL, within=QUIET) is None
     restarted = Rest(bed, {**TWO, "name": bed.name})  # the file does not know the rule, and leaves it alone
-    assert "error" not in eventually(lambda: _ended(restarted, insert), what="the end of the insertion")
+    assert "error" not in eventually(lambda: _ended(restarted, insert), "the end of the insertion")
     assert eventually_seen(bed, "client", URL) == ADDRESSES["client"]
 
     delete = restarted.call("DELETE", f"{FIREWALLS}/web")
     _kill(restarted)
     assert delete["status"] == "RUNNING"
-    assert client_of(bed, "client", URL) == ADDRESSES["client"]
+    assert client_of(bed, "client", URL, within=PATIENCE) == ADDRESSES["client"]
     server = start(bed, "serve")
     try:
-        assert "error" not in eventually(lambda: _ended(restarted, delete), what="the end of the deletion")
-        assert client_of(bed, "client", URL) is None
+        assert "error" not in eventually(lambda: _ended(restarted, delete), "the end of the deletion")
+        assert client_of(bed, "client", URL, within=QUIET) is None
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=PATIENCE)
 
 
 def _kill(rest: Rest) -> None:
@@ -67,7 +67,7 @@ def _kill(rest: Rest) -> None:
     controller = holder(folder, CONTROLLER)
     assert controller
     os.kill(controller, signal.SIGKILL)
-    eventually(lambda: holder(folder, CONTROLLER) is None, what="the end of the controller")
+    eventually(lambda: holder(folder, CONTROLLER) is None, "the end of the controller")
 
 
 def _ended(rest: Rest, operation: Json) -> Json:

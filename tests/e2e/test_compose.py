@@ -19,12 +19,11 @@ from testbed.nodes import debian, wheels
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 from testbed.paths import IMAGES, PROJECT
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
 from tests.e2e.small import traces
+from tests.waiting import COMMAND, eventually
 
 WHEELS = PROJECT / "build" / "wheels"
-
-pytestmark = pytest.mark.timeout(900)  # the first run builds everything
 
 
 @dataclass
@@ -33,12 +32,10 @@ class Composed(Program):
 
     compose: tuple[str, ...] = ()
 
-    def executed(
-        self, arguments: Sequence[str], stdin: str | None, timeout: float
-    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    def executed(self, arguments: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         command = [*self.compose, "run", "-T", "--rm", "testbed", *arguments]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=self.variables()
+            command, input=stdin, capture_output=True, text=True, timeout=COMMAND, check=False, env=self.variables()
         )
 
 
@@ -137,11 +134,11 @@ def test_the_example_runs_from_containers(composed: Composed) -> None:
     composed.run("up")
 
     first = controller(composed)
-    eventually(lambda: composed.json("status")["controller"] == first, what="the service `controller` watches over it")
+    eventually(lambda: composed.json("status")["controller"] == first, "the service `controller` watches over it")
     assert composed.invoke("hello-run", "/vm")["body"]["client"].startswith("10.8.0.")
     assert composed.run("exec", "vm-us", "--", "cat", stdin="through").stdout == "through"
 
     composed.run("down")
     assert not [trace for trace in traces(composed) if not trace.startswith("process")]
-    eventually(lambda: controller(composed) not in (0, first), what="the service `controller` waits for the next one")
+    eventually(lambda: controller(composed) not in (0, first), "the service `controller` waits for the next one")
     assert not (composed.state / composed.name).exists()

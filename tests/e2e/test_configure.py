@@ -17,8 +17,8 @@ from testbed.nodes.configure import configure
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 from testbed.nodes.playbook import Event
+from tests.waiting import PATIENCE
 
-DEADLINE = 30.0
 SECRET = "an AUTH {{ lookup('pipe', 'id') }} \"string\" \\ 'with' $everything"
 UPSTREAM = """
 import http.server, json
@@ -134,7 +134,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 
 def becomes(ask: Callable[[], str], expected: str) -> None:
     """Wait until the answer contains what is expected."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while expected not in (answer := ask()):
         assert time.monotonic() < deadline, f"{expected!r} is not in {answer!r}"
         time.sleep(0.05)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from testbed.errors import InvalidArgument, NotFound
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
+from tests.waiting import eventually
 
 CONFIGURATION = "/etc/redis/testbed.conf"
 
@@ -15,7 +16,7 @@ def _configuration(demo: Program) -> str:
 def _started(demo: Program) -> str:
     """When the server of the node started, in clock ticks since the boot."""
     look = ("sh", "-c", "cut -d ' ' -f 22 /proc/$(pgrep -x redis-server)/stat")
-    return eventually(lambda: demo.execute("cache", *look, check=False).stdout, what="a server in the node")
+    return eventually(lambda: demo.execute("cache", *look, check=False).stdout, "a server in the node")
 
 
 def test_a_hand_made_change_is_undone(demo: Program) -> None:

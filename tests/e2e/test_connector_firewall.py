@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.program import Program, eventually, example
+from tests.e2e.program import Program, example
 from tests.e2e.readers import health, hits, instances, seen
+from tests.waiting import QUIET, eventually, patience
 
 VM = "http://10.128.0.2/"
 PROBERS = ["35.191.0.0/16", "130.211.0.0/22"]
@@ -18,7 +19,7 @@ PROBERS = ["35.191.0.0/16", "130.211.0.0/22"]
 def _put_back(demo: Program) -> Iterator[None]:
     yield
     demo.up(example(demo.name))
-    eventually(lambda: set(health(demo)) == {"healthy"}, within=60, what="healthy instances")
+    eventually(lambda: set(health(demo)) == {"healthy"}, "healthy instances")
 
 
 def _denying(name: str, ranges: list[str], priority: int) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def test_blocking_the_serverless_range_stops_the_tunnel(demo: Program, priority:
     topology["cloudfunctions"]["functions"][0]["serviceConfig"]["vpcConnector"] = "c2"
     demo.up(topology)
     before = hits(demo, "vpc-vpc")["cut"]
-    assert (seen(demo, "hello-function", VM, timeout=1) is not None) is passes
+    assert (seen(demo, "hello-function", VM, within=patience(passes)) is not None) is passes
     assert (hits(demo, "vpc-vpc")["cut"] > before) is not passes
 
 
@@ -58,7 +59,7 @@ def test_a_tunnel_in_use_is_an_established_connection(demo: Program) -> None:
         used.add(seen(demo, "hello-run", VM))
         return used == set(instances(demo).values())
 
-    eventually(all_used, what="a request by way of each instance")
+    eventually(all_used, "a request by way of each instance")
     demo.up(_denying(demo.name, ["35.199.224.0/19"], 99))
     before = _tried(demo)
     assert seen(demo, "hello-run", VM) in used
@@ -76,11 +77,11 @@ def _tried(testbed: Program) -> dict[str, int]:
 def test_blocking_the_health_checks_makes_instances_unhealthy(demo: Program) -> None:
     """Instances that no probe reaches are unhealthy and get no new flows; without the rule they are healthy again."""
     demo.up(_denying(demo.name, PROBERS, 99))
-    eventually(lambda: "healthy" not in health(demo), within=20, what="no healthy instance")
-    assert seen(demo, "hello-run", VM, timeout=1) is None
+    eventually(lambda: "healthy" not in health(demo), "no healthy instance")
+    assert seen(demo, "hello-run", VM, within=QUIET) is None
     assert demo.json("status")["connectors"][0]["state"] == "READY"
     demo.up(example(demo.name))
-    eventually(lambda: set(health(demo)) == {"healthy"}, within=60, what="healthy instances")
+    eventually(lambda: set(health(demo)) == {"healthy"}, "healthy instances")
     assert seen(demo, "hello-run", VM) is not None
 
 

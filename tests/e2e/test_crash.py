@@ -83,7 +83,7 @@ def lane(number: int, folder: Path, parts: list[float]) -> list[str]:
 
 
 @pytest.mark.sampled
-@pytest.mark.timeout(120 + 15 * KILLS)
+@pytest.mark.timeout(600 + 60 * KILLS)
 def test_up_is_killed_at_any_moment(tmp_path: Path) -> None:
     parts = moments(SEED, KILLS)
     with ThreadPoolExecutor(LANES) as pool:

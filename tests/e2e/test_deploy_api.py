@@ -12,14 +12,16 @@ import requests
 
 from testbed.paths import EXAMPLES
 from tests.e2e.program import Program
+from tests.e2e.readers import LONGEST
 from tests.e2e.rest import Json, Rest
 from tests.e2e.small import program, small
+from tests.waiting import PATIENCE, QUIET
 
 FUNCTIONS = "v2/projects/small/locations/us-central1/functions"
 NAME = "projects/small/locations/us-central1/functions/hello"
 CONNECTOR = "projects/small/locations/us-central1/connectors/c1"
 VERSIONS = "v1/apps/small/services/default/versions"
-VM = "/http?url=http://10.128.0.2/&timeout=1"
+VM = "/http?url=http://10.128.0.2/&timeout="
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +39,14 @@ def uploaded(rest: Rest) -> Json:
     with zipfile.ZipFile(packed, "w") as archive:
         for file in (EXAMPLES / "relay").glob("*.*"):
             archive.write(file, file.name)
-    requests.put(given["uploadUrl"], data=packed.getvalue(), timeout=10).raise_for_status()
+    requests.put(given["uploadUrl"], data=packed.getvalue(), timeout=PATIENCE).raise_for_status()
     return {"storageSource": given["storageSource"]}
 
 
 def seen(rest: Rest, url: str) -> str:
     """The source address that the VM saw when a service called it, which was asked at its own URL."""
     door = {"http": rest.root, "https": rest.root}
-    answer: dict[str, Any] = requests.get(url, proxies=door, timeout=10).json()
+    answer: dict[str, Any] = requests.get(url, proxies=door, timeout=PATIENCE).json()
     return str(answer["body"]["client"])
 
 
@@ -52,7 +54,7 @@ def test_a_function_answers_at_its_url(rest: Rest) -> None:
     build = {"runtime": "python311", "entryPoint": "relay", "source": uploaded(rest)}
     rest.make(f"{FUNCTIONS}?functionId=hello", {"buildConfig": build, "serviceConfig": {"vpcConnector": CONNECTOR}})
     url = rest.call("GET", f"v2/{NAME}")["url"].replace("https:", "http:")  # tests/clients are asked by TLS
-    assert seen(rest, f"{url}{VM}").startswith("10.8.0.")
+    assert seen(rest, f"{url}{VM}{LONGEST}").startswith("10.8.0.")
 
 
 def test_traffic_moves_to_another_version(rest: Rest) -> None:
@@ -66,9 +68,9 @@ def test_traffic_moves_to_another_version(rest: Rest) -> None:
     operation = rest.done("PATCH", "v1/apps/small/services/default?updateMask=split",
                           {"split": {"allocations": {"v2": 1}}})  # fmt: skip
     assert "error" not in operation
-    assert seen(rest, f"http://small.appspot.com{VM}").startswith("10.8.0.")
+    assert seen(rest, f"http://small.appspot.com{VM}{LONGEST}").startswith("10.8.0.")
 
 
 def lost(bed: Program) -> bool:
     """Whether the app does not reach the VM."""
-    return bed.run("invoke", "small", VM, check=False).returncode != 0
+    return bed.run("invoke", "small", f"{VM}{QUIET}", check=False).returncode != 0

@@ -12,8 +12,9 @@ import pytest
 
 from testbed.model.ranges import CLOUD_DNS
 from tests.e2e.hybrid import HOST, hybrid
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
 from tests.e2e.small import file, program
+from tests.waiting import PATIENCE, eventually
 
 _SERVER = """
 import socket, struct
@@ -73,7 +74,7 @@ def name_server(bed: Program) -> Iterator[None]:
         assert process.stdout.readline() == "begun\n"
         yield
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.behaviour("3.4.3", "4.3.11")
@@ -83,5 +84,5 @@ def test_the_sites_name_server_is_asked_through_the_vpn(bed: Program) -> None:
         found: list[str] = json.loads(bed.execute("vm", "python3", "-c", _ASK, "db.corp.example").stdout)
         return found
 
-    (asker,) = eventually(asked, within=90, what="an answer through the VPN")
+    (asker,) = eventually(asked, "an answer through the VPN")
     assert IPv4Address(asker) in CLOUD_DNS

@@ -14,7 +14,8 @@ import pytest
 from testbed.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, NotFound
 from testbed.fabric.plan import Node
 from testbed.nodes.execute import passed_through
-from tests.e2e.nodes import DEADLINE, Testbed, testbed, until
+from tests.e2e.nodes import Testbed, testbed
+from tests.waiting import PATIENCE, eventually
 
 IDLE = Node(name="idle", kind="vm", image="testbed/runtime", command=("sleep", "infinity"))
 DATA = os.urandom(1 << 20)
@@ -134,7 +135,7 @@ def test_another_ones_container_is_left_alone(bed: Testbed) -> None:
 def test_what_a_killed_run_left_is_replaced(bed: Testbed) -> None:
     (first,) = bed.start(IDLE)
     bed.nodes.container("idle").kill()
-    until(lambda: bed.nodes.running()["idle"].state == "exited", "killed, but not ended")
+    eventually(lambda: bed.nodes.running()["idle"].state == "exited", "killed, but not ended")
     assert bed.nodes.running()["idle"].pid == 0
     (second,) = bed.start(IDLE)
     assert second.container != first.container
@@ -152,7 +153,7 @@ def test_a_node_that_has_ended_is_still_known(bed: Testbed) -> None:
     script = "until [ -e /tmp/go ]; do sleep 0.05; done; echo I gave up; exit 3"
     bed.start(Node(name="bad", kind="vm", image="testbed/base", command=("sh", "-c", script)))
     bed.run("bad", "touch", "/tmp/go")  # noqa: S108 - in the container
-    until(lambda: bed.nodes.running()["bad"].state == "exited", "it goes on")
+    eventually(lambda: bed.nodes.running()["bad"].state == "exited", "it goes on")
     assert b"".join(bed.nodes.logs("bad")) == b"I gave up\n"
 
 
@@ -219,7 +220,7 @@ def test_a_terminal_is_given_to_a_command(shared: Testbed) -> None:
     before = termios.tcgetattr(theirs)
     try:
         assert passed_through(shared.client, container, ["sh", "-c", script], (theirs, theirs, theirs)) == 5
-        typing.join(DEADLINE)
+        typing.join(PATIENCE)
         seen.extend(os.read(ours, 1000))
         assert b"got:word\r\n33 99\r\n" in seen
         assert termios.tcgetattr(theirs) == before
@@ -235,13 +236,13 @@ def test_output_nobody_reads_any_more_ends_the_command(shared: Testbed) -> None:
     with Path("/dev/null").open("rb") as nothing, pytest.raises(BrokenPipeError):
         passed_through(shared.client, container, ["yes", "endless"], (nothing.fileno(), writing, writing))
     os.close(writing)
-    until(lambda: "endless" not in shared.run("idle", "ps", "-eo", "args"), "the command goes on")
+    eventually(lambda: "endless" not in shared.run("idle", "ps", "-eo", "args"), "the command goes on")
 
 
 def test_a_command_that_takes_too_long_is_killed(shared: Testbed) -> None:
     with pytest.raises(DeadlineExceeded, match=r"sleep.*0\.5 s"):
         shared.nodes.capture("idle", ["sleep", "1234"], timeout=0.5)
-    until(lambda: "sleep 1234" not in shared.run("idle", "ps", "-eo", "args"), "the command goes on")
+    eventually(lambda: "sleep 1234" not in shared.run("idle", "ps", "-eo", "args"), "the command goes on")
 
 
 def test_a_command_of_an_unknown_node(shared: Testbed) -> None:
@@ -252,7 +253,7 @@ def test_a_command_of_an_unknown_node(shared: Testbed) -> None:
 def test_output_is_reported_while_it_comes(shared: Testbed) -> None:
     seen: list[bytes] = []
     status, rest = shared.nodes.capture(
-        "idle", ["sh", "-c", "echo $PWD; exit 4"], on_output=seen.append, directory="/usr", timeout=20
+        "idle", ["sh", "-c", "echo $PWD; exit 4"], on_output=seen.append, directory="/usr", timeout=PATIENCE
     )
     assert (status, rest, b"".join(seen)) == (4, b"", b"/usr\n")
 
@@ -266,7 +267,7 @@ def test_the_log_is_what_the_node_wrote(bed: Testbed) -> None:
             command=("sh", "-c", "echo one; echo two >&2; echo three; exec sleep infinity"),
         )
     )
-    until(lambda: b"three" in b"".join(bed.nodes.logs("talker")), "nothing is logged")
+    eventually(lambda: b"three" in b"".join(bed.nodes.logs("talker")), "nothing is logged")
     assert sorted(b"".join(bed.nodes.logs("talker")).split()) == [b"one", b"three", b"two"]
     assert b"".join(bed.nodes.logs("talker", tail=1)).count(b"\n") == 1
 

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.capture import arriving, node_path
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, instances, seen
+from tests.waiting import QUIET
 
 INTERNET_HOST = "http://203.0.113.10/"
 POOL = IPv4Network("192.0.2.0/24")
@@ -80,7 +81,7 @@ def test_all_traffic_without_cloud_nat_reaches_nothing(demo: Program) -> None:
     topology["compute"]["routers"] = []
     demo.up(topology)
     with arriving(node_path(demo, "internet-host")) as so_far:
-        assert seen(demo, "hello-run", INTERNET_HOST, timeout=1) is None
+        assert seen(demo, "hello-run", INTERNET_HOST, within=QUIET) is None
         assert so_far() == []
         assert hits(demo, "vpc-vpc")["no-external-address"] > 0
         assert _from_the_pool(seen(demo, "hello-function", INTERNET_HOST))
@@ -92,5 +93,5 @@ def test_a_service_without_a_connector_cannot_reach_the_network(demo: Program) -
     topology = example(demo.name)
     del topology["run"]["services"][0]["template"]["vpcAccess"]
     demo.up(topology)
-    assert seen(demo, "hello-run", "http://10.128.0.2/", timeout=1) is None
+    assert seen(demo, "hello-run", "http://10.128.0.2/", within=QUIET) is None
     assert _from_the_pool(seen(demo, "hello-run", INTERNET_HOST))

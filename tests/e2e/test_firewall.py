@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, reaches, seen
+from tests.waiting import QUIET, patience
 
 VM, QUIET_VM = "http://10.128.0.2/", "http://10.132.0.2/"
 """vm-us, which the example's rule opens to VMs, and vm-europe, which no rule opens."""
@@ -30,7 +31,7 @@ def _with_rule(testbed: Program, **rule: Any) -> None:
 def test_a_vm_without_an_allow_rule_is_unreachable_from_a_vm(demo: Program) -> None:
     """Behaviour 4.1.7: the implied deny; its counter moves."""
     before = hits(demo, "vpc-vpc")["implied-deny-ingress"]
-    assert not reaches(demo, "vm-us", QUIET_VM)
+    assert not reaches(demo, "vm-us", QUIET_VM, within=QUIET)
     assert hits(demo, "vpc-vpc")["implied-deny-ingress"] > before
     assert reaches(demo, "vm-europe", VM)
 
@@ -49,7 +50,7 @@ def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool
     """Behaviour 2.2.5: below 1000 it beats the automatic rules, at 1000 deny wins the tie, above it comes too late."""
     _with_rule(demo, priority=priority, deny=["all"], sourceTags=["vpc-connector"])
     before = hits(demo, "vpc-vpc")["under-test"]
-    assert (seen(demo, "hello-run", VM, timeout=1) is not None) is passes
+    assert (seen(demo, "hello-run", VM, within=patience(passes)) is not None) is passes
     assert (hits(demo, "vpc-vpc")["under-test"] > before) is not passes
 
 
@@ -71,7 +72,7 @@ def test_egress_of_the_connector_can_be_denied(demo: Program) -> None:
         {"name": "allow-out", "priority": 40, "allow": ["tcp:80"], "destinationRanges": ["10.132.0.0/20"], **tag},
     ]
     demo.up(topology)
-    assert seen(demo, "hello-run", VM, timeout=1) is None
+    assert seen(demo, "hello-run", VM, within=QUIET) is None
     assert seen(demo, "hello-run", QUIET_VM) is not None
     assert hits(demo, "vpc-vpc")["deny-out"] > 0
 
@@ -94,7 +95,7 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
             "sourceTags": ["vpc-connector-us-central1-c2"]}  # fmt: skip
     topology["compute"]["firewalls"].append(deny)
     demo.up(topology)
-    assert seen(demo, "hello-function", VM, timeout=1) is None
+    assert seen(demo, "hello-function", VM, within=QUIET) is None
     assert seen(demo, "hello-run", VM) is not None
     assert "aet-uscentral1-c2-tagfw" in hits(demo, "vpc-vpc")
 
@@ -106,7 +107,9 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     demo.up(topology)
     assert not [rule for rule in hits(demo, "vpc-vpc") if "-c2-" in rule]
     assert [rule for rule in hits(demo, "vpc-vpc") if "-c1-" in rule]
-    assert not reaches(demo, "heir", QUIET_VM)  # with an address and the tag of c2's, but without its rules
+    assert not reaches(
+        demo, "heir", QUIET_VM, within=QUIET
+    )  # with an address and the tag of c2's, but without its rules
     assert seen(demo, "hello-function", QUIET_VM) is not None
 
 
@@ -117,7 +120,7 @@ def test_a_peered_network_filters_for_itself(demo: Program) -> None:
     topology["compute"]["firewalls"] = [r for r in topology["compute"]["firewalls"] if r["network"] == "vpc"]
     demo.up(topology)
     before = hits(demo, "vpc-partner")["implied-deny-ingress"]
-    assert seen(demo, "hello-run", "http://10.200.0.2/", timeout=1) is None
+    assert seen(demo, "hello-run", "http://10.200.0.2/", within=QUIET) is None
     assert hits(demo, "vpc-partner")["implied-deny-ingress"] > before
 
 
@@ -134,7 +137,7 @@ def test_a_firewall_policy_decides_when_it_comes_first(demo: Program) -> None:
     [network] = [one for one in topology["compute"]["networks"] if one["name"] == "vpc"]
     network["networkFirewallPolicyEnforcementOrder"] = "BEFORE_CLASSIC_FIREWALL"
     demo.up(topology)
-    assert seen(demo, "hello-run", VM, timeout=1) is None
+    assert seen(demo, "hello-run", VM, within=QUIET) is None
     counted = hits(demo, "vpc-vpc")["pol:10"]
     [row] = _policies(demo)
     assert row["met"] >= counted > 0

@@ -15,6 +15,7 @@ import pytest
 from testbed.paths import EXAMPLES
 from tests.e2e.gcloud import Gcloud, needs_gcloud
 from tests.e2e.program import Program
+from tests.waiting import QUIET
 
 pytestmark = needs_gcloud
 
@@ -148,7 +149,7 @@ def test_cloud_run_reaches_the_vm_and_redis(bed: Program, gcloud: Gcloud) -> Non
 @pytest.mark.behaviour("3.3.2")
 def test_all_traffic_needs_cloud_nat(bed: Program, gcloud: Gcloud) -> None:
     gcloud("run", "services", "update", "hello", REGION, "--vpc-egress=all-traffic")
-    lost = bed.run("invoke", "hello", f"/http?url=http://{INTERNET}/&timeout=1", check=False)
+    lost = bed.run("invoke", "hello", f"/http?url=http://{INTERNET}/&timeout={QUIET}", check=False)
     assert lost.returncode != 0  # behaviour 3.3.2
     gcloud("compute", "addresses", "create", "out", REGION)
     address = gcloud.json("compute", "addresses", "describe", "out", REGION)["address"]
@@ -197,7 +198,7 @@ def test_the_firewall_decides(bed: Program, gcloud: Gcloud) -> None:
         "compute", "firewall-rules", "create", "deny-c1", "--network=vpc", "--action=DENY", "--rules=tcp",
         "--source-tags=vpc-connector-us-central1-c1", "--priority=990",
     )  # fmt: skip
-    lost = bed.run("invoke", "hello", "/http?url=http://10.128.0.2/&timeout=1", check=False)
+    lost = bed.run("invoke", "hello", f"/http?url=http://10.128.0.2/&timeout={QUIET}", check=False)
     assert lost.returncode != 0
     assert caller(bed, "relay", "http://10.128.0.2/") in C2
     gcloud("compute", "firewall-rules", "update", "deny-c1", "--disabled")

@@ -14,7 +14,8 @@ from testbed.fabric.plan import Node
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 from testbed.paths import IMAGES
-from tests.e2e.nodes import Testbed, testbed, until
+from tests.e2e.nodes import Testbed, testbed
+from tests.waiting import eventually
 
 BUILT_IN = sorted(f"testbed/{path.parent.name}" for path in IMAGES.glob("*/Dockerfile"))
 GATEWAY = Node(
@@ -37,8 +38,6 @@ def hello(request):
     return "called"
 """
 
-pytestmark = pytest.mark.timeout(900)  # the first run builds everything
-
 
 @pytest.fixture(scope="module", autouse=True)
 def ids() -> dict[str, str]:
@@ -57,7 +56,7 @@ def bed() -> Iterator[Testbed]:
 def answers(bed: Testbed, node: str, url: str) -> str:
     """What a web server says once it is up."""
     curl = ("curl", "--silent", "--show-error", "--max-time", "5", url)
-    until(lambda: bed.execute(node, *curl).status == 0, f"{node} does not serve {url}")
+    eventually(lambda: bed.execute(node, *curl).status == 0, f"{node} does not serve {url}")
     return bed.run(node, *curl)
 
 
@@ -114,7 +113,7 @@ def test_a_client_that_says_nothing_does_not_stop_health_checks(bed: Testbed) ->
     script = """
 import socket, urllib.request
 idle = [socket.create_connection(("127.0.0.1", 667)) for _ in range(50)]
-print(urllib.request.urlopen("http://127.0.0.1:667/", timeout=3).read().decode())
+print(urllib.request.urlopen("http://127.0.0.1:667/").read().decode())
 """
     assert bed.run("instance", "python3", "-c", script) == "ok\n"
 
@@ -122,7 +121,7 @@ print(urllib.request.urlopen("http://127.0.0.1:667/", timeout=3).read().decode()
 def test_a_vm_says_who_it_is_and_whom_it_sees(bed: Testbed) -> None:
     bed.start(Node(name="web-1", kind="vm", image="testbed/vm"))
     assert json.loads(answers(bed, "web-1", "http://127.0.0.1/any/path")) == {"node": "web-1", "client": "127.0.0.1"}
-    until(lambda: b"GET /any/path" in b"".join(bed.nodes.logs("web-1")), "the access is not logged")
+    eventually(lambda: b"GET /any/path" in b"".join(bed.nodes.logs("web-1")), "the access is not logged")
 
 
 @pytest.mark.parametrize(("protocol", "kind"), [("tcp", "SOCK_STREAM"), ("udp", "SOCK_DGRAM")])
@@ -138,16 +137,18 @@ with socket.socket(socket.AF_INET, socket.{kind}) as caller:
         caller.send(b"?\\n")
         assert caller.recv(100).decode() == "%s %d\\n" % caller.getsockname()
 """
-    until(lambda: bed.execute("web", "python3", "-c", script).status == 0, "no echo")
-    until(lambda: f"{protocol} 127.0.0.77 ".encode() in b"".join(bed.nodes.logs("web")), "the call is not logged")
+    eventually(lambda: bed.execute("web", "python3", "-c", script).status == 0, "no echo")
+    eventually(lambda: f"{protocol} 127.0.0.77 ".encode() in b"".join(bed.nodes.logs("web")), "the call is not logged")
 
 
 def test_redis_waits_for_its_configuration(bed: Testbed) -> None:
     bed.start(Node(name="redis", kind="redis", image="testbed/redis"))
-    until(lambda: b"waiting for /etc/redis/testbed.conf" in b"".join(bed.nodes.logs("redis")), "redis does not wait")
+    eventually(
+        lambda: b"waiting for /etc/redis/testbed.conf" in b"".join(bed.nodes.logs("redis")), "redis does not wait"
+    )
     assert b"refused" in bed.execute("redis", "redis-cli", "ping").stderr
     bed.nodes.put_file("redis", "/etc/redis", "testbed.conf", b"requirepass sesame\n")
-    until(lambda: b"NOAUTH" in bed.execute("redis", "redis-cli", "ping").stdout, "no AUTH")
+    eventually(lambda: b"NOAUTH" in bed.execute("redis", "redis-cli", "ping").stdout, "no AUTH")
     assert bed.run("redis", "redis-cli", "-a", "sesame", "--no-auth-warning", "ping") == "PONG\n"
 
 
@@ -158,7 +159,7 @@ def test_a_front_end_without_services_says_so(bed: Testbed) -> None:
 
 def test_a_gateway_runs_an_ike_daemon(bed: Testbed) -> None:
     bed.start(GATEWAY)
-    until(lambda: bed.execute("gateway", "swanctl", "--stats").status == 0, "the daemon does not answer")
+    eventually(lambda: bed.execute("gateway", "swanctl", "--stats").status == 0, "the daemon does not answer")
     said = b"".join(bed.nodes.logs("gateway"))
     assert b"ESP: in " in said
     assert b"failed to load" not in said

@@ -11,14 +11,14 @@ import yaml
 
 from testbed.paths import EXAMPLES
 from tests.e2e.capture import arriving, node_path
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
 from tests.e2e.rest import Rest, client_of
 from tests.e2e.small import program
 from tests.needs import host
+from tests.waiting import PATIENCE, QUIET, TRY, eventually
 
 VM, HOST = "10.128.0.2", "192.168.10.10"
 ATTACHMENT = "compute/v1/projects/example/regions/us-central1/interconnectAttachments/attachment"
-PATIENCE = 90.0
 """Seconds: more than a hold time."""
 
 
@@ -52,14 +52,14 @@ def state(api: Rest) -> tuple[str, str]:
 
 
 def reached(bed: Program) -> None:
-    eventually(lambda: client_of(bed, "vm", f"http://{HOST}/") == VM, within=PATIENCE, what="the VM's way to the host")
+    eventually(lambda: client_of(bed, "vm", f"http://{HOST}/") == VM, "the VM's way to the host")
 
 
 @pytest.mark.behaviour("4.12.1", "4.12.3", "4.11.1")
 def test_both_sides_reach_each_other(api: Rest, joined: Program) -> None:
     reached(joined)
     assert state(api) == ("ACTIVE", "OS_ACTIVE")
-    assert client_of(joined, "office-host", f"http://{VM}/") == HOST
+    assert client_of(joined, "office-host", f"http://{VM}/", within=PATIENCE) == HOST
 
 
 @pytest.mark.behaviour("4.12.1")
@@ -76,15 +76,15 @@ def test_the_link_is_tagged_or_it_is_said_that_it_is_not(joined: Program) -> Non
 @pytest.mark.behaviour("4.7.4")
 def test_the_attachment_has_its_mtu(joined: Program) -> None:
     reached(joined)
-    ping = ["ping", "-c1", "-W2", "-M", "do", HOST, "-s"]
+    ping = ["ping", "-c1", f"-W{PATIENCE:g}", "-M", "do", HOST, "-s"]
     assert joined.execute("vm", *ping, str(1440 - 28)).returncode == 0
     refused = joined.execute("vm", *ping, str(1441 - 28), check=False)
     said = (refused.stdout + refused.stderr).replace(" ", "")
     assert "mtu=1440" in said  # by the attachment's node, or by a kernel that knows it already
 
 
-def answered(bed: Program) -> Any:
-    done = bed.run("invoke", "relay", f"/http?url=http://{HOST}/&timeout=2", check=False)
+def answered(bed: Program, *, within: float = TRY) -> Any:
+    done = bed.run("invoke", "relay", f"/http?url=http://{HOST}/&timeout={within}", check=False)
     return done.returncode == 0 and json.loads(done.stdout)["body"]["client"]
 
 
@@ -92,10 +92,10 @@ def answered(bed: Program) -> Any:
 def test_a_service_is_answered_only_if_its_connector_s_range_is_advertised(joined: Program) -> None:
     reached(joined)
     with arriving(node_path(joined, "office-host")) as so_far:
-        assert not answered(joined)
+        assert not answered(joined, within=QUIET)
         assert {p.source for p in so_far() if p.source.startswith("10.8.0.")}  # the request arrives
     joined.up(example(joined))
-    client = eventually(lambda: answered(joined), within=PATIENCE, what="an answer for the connector")
+    client = eventually(lambda: answered(joined), "an answer for the connector")
     assert client.startswith("10.8.0.")
 
 
@@ -109,8 +109,8 @@ def test_an_attachment_that_is_not_enabled_has_no_routes(api: Rest, joined: Prog
     reached(joined)
     assert "192.168.10.0/24" in routes(joined)
     joined.up(example(joined, enabled=False))
-    eventually(lambda: "192.168.10.0/24" not in routes(joined), within=PATIENCE, what="the end of its routes")
-    assert client_of(joined, "vm", f"http://{HOST}/") is None
+    eventually(lambda: "192.168.10.0/24" not in routes(joined), "the end of its routes")
+    assert client_of(joined, "vm", f"http://{HOST}/", within=QUIET) is None
     assert state(api) == ("ACTIVE", "OS_UNPROVISIONED")
     joined.up(example(joined))
     reached(joined)
@@ -121,6 +121,6 @@ def test_an_attachment_whose_peer_is_silent_loses_its_routes(joined: Program) ->
     joined.up(example(joined))
     reached(joined)
     joined.execute("office-router", "sv", "down", "bird")
-    eventually(lambda: "192.168.10.0/24" not in routes(joined), within=PATIENCE, what="the end of its routes")
+    eventually(lambda: "192.168.10.0/24" not in routes(joined), "the end of its routes")
     joined.execute("office-router", "sv", "up", "bird")
     reached(joined)

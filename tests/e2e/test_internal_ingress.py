@@ -14,9 +14,11 @@ from testbed.fabric.naming import host_name
 from testbed.model.projects import project_number
 from testbed.paths import EXAMPLES
 from tests.e2e import inside
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
+from tests.e2e.readers import LONGEST
 from tests.e2e.rest import Rest
 from tests.e2e.small import file, program, small
+from tests.waiting import PATIENCE, QUIET, eventually
 
 PRIVATE, PUBLIC = "199.36.153.8", "203.0.113.1"
 RUN = f"{project_number('small')}.us-central1.run.app"
@@ -89,7 +91,7 @@ def topology(name: str) -> dict[str, Any]:
 
 def curl(bed: Program, node: str, url: str) -> Got:
     """What a node gets by TLS that it trusts."""
-    done = bed.execute(node, "curl", "-sS", "-m", "20", "-w", "\n%{http_code}", f"https://{url}", check=False)
+    done = bed.execute(node, "curl", "-sS", "-m", str(PATIENCE), "-w", "\n%{http_code}", f"https://{url}", check=False)
     text, _, status = done.stdout.rpartition("\n")
     assert done.returncode == 0, done.stderr
     return Got(int(status), text)
@@ -97,7 +99,7 @@ def curl(bed: Program, node: str, url: str) -> Got:
 
 def called(bed: Program, service: str, url: str) -> Got:
     """What a service gets that asks a URL."""
-    found = bed.invoke(service, f"/http?url=https://{url}&timeout=20")
+    found = bed.invoke(service, f"/http?url=https://{url}&timeout={LONGEST}")
     return Got(found["status"], json.dumps(found["body"]))
 
 
@@ -136,9 +138,20 @@ def test_a_service_is_inside_if_its_connector_takes_it_there(bed: Program) -> No
 def test_nobody_says_by_himself_that_he_is_inside(bed: Program) -> None:
     """Neither by a header nor by the front end's own port."""
     front = next(service["frontEnd"] for service in bed.json("status")["services"])
-    port = ["curl", "-sS", "-m", "2", "--haproxy-protocol", "-H", f"Host: {INNER}", f"http://{front}:81/"]
+    port = ["curl", "-sS", "-m", str(QUIET), "--haproxy-protocol", "-H", f"Host: {INNER}", f"http://{front}:81/"]
     assert bed.execute("host", *port, check=False).returncode == 28  # timed out
-    header = ["curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Forwarded-For: 10.128.0.2"]
+    header = [
+        "curl",
+        "-sS",
+        "-m",
+        str(PATIENCE),
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        "X-Forwarded-For: 10.128.0.2",
+    ]
     assert bed.execute("host", *header, f"https://{INNER}").stdout == "404"
 
 
@@ -149,7 +162,7 @@ def test_a_setting_is_changed_by_the_api(bed: Program) -> None:
     for ingress, status in (("INGRESS_TRAFFIC_ALL", 200), ("INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER", 404)):
         operation = rest.done("PATCH", f"{service}?updateMask=ingress", {"ingress": ingress})
         assert "error" not in operation
-        eventually(partial(answers, bed, status), within=60, what=ingress)
+        eventually(partial(answers, bed, status), ingress)
         assert curl(bed, "vm", INNER).status == 200
 
 

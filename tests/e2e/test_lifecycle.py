@@ -17,8 +17,9 @@ from testbed.errors import AlreadyExists, InvalidArgument, NotFound, PermissionD
 from testbed.kernel import namespace
 from testbed.kernel.command import run
 from tests.e2e.flows import held
-from tests.e2e.program import Program, eventually
+from tests.e2e.program import Program
 from tests.e2e.small import containers, file, program, small, start, traces
+from tests.waiting import COMMAND, PATIENCE, eventually
 
 INTERRUPTED = 130
 WITHOUT_ROOT = """
@@ -131,7 +132,7 @@ def test_two_testbeds_of_one_file_do_not_see_each_other(bed: Program, fresh: Pro
 def test_two_ups_at_once_then_down_twice(fresh: Program) -> None:
     topology = file(fresh, small(fresh.name))
     both = [start(fresh, "up", topology) for _ in range(2)]
-    said = sorted((process.communicate(timeout=60)[0] for process in both), key=lambda text: "waiting for" in text)
+    said = sorted((process.communicate(timeout=COMMAND)[0] for process in both), key=lambda text: "waiting for" in text)
     assert [process.returncode for process in both] == [0, 0], said
     assert "6 nodes started" in said[0]
     assert "waiting for another command (pid" in said[1]
@@ -162,7 +163,7 @@ def test_ctrl_c_is_answered_at_once_and_down_cleans(
         assert process.stdout
         assert any(line.startswith(phase) for line in process.stdout), f"there was no phase {phase}"
         send(process.pid, number)
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == INTERRUPTED, said
         assert f"interrupted: testbed '{fresh.name}'" in said
         assert f"testbed down --name {fresh.name}" in said
@@ -273,7 +274,7 @@ def test_an_up_that_is_refused_leaves_the_testbed_as_it_is(bed: Program) -> None
 def test_a_controller_that_was_killed_is_missed_and_started_again(bed: Program) -> None:
     killed = bed.json("status")["controller"]
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: bed.json("status")["controller"] is None, what="the end of the controller")
+    eventually(lambda: bed.json("status")["controller"] is None, "the end of the controller")
     assert "no controller: `testbed up` starts it" in bed.run("status").stdout
     assert "nothing was changed" in bed.run("up", file(bed, small(bed.name))).stdout
     assert bed.json("status")["controller"] not in (None, killed)
@@ -297,7 +298,7 @@ def test_more_instances_break_no_flow_and_fewer_are_refused(bed: Program) -> Non
         def reached() -> bool:  # a bucket of the nexthop group moves to it when it was idle for a minute
             return bool(bed.invoke("relay", "/vm?fresh=1")["body"]["client"] == third["address"])
 
-        eventually(reached, within=75, what="a new flow by the third instance")
+        eventually(reached, "a new flow by the third instance")
         assert flows.ask() == sources
 
     def look() -> list[Any]:

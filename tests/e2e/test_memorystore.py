@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.program import Program
 from tests.e2e.rest import Rest
 from tests.e2e.small import program, small
+from tests.waiting import PATIENCE, QUIET
 
 INSTANCES = "v1/projects/small/locations/us-central1/instances"
 CA = "/tmp/ca.pem"  # noqa: S108 - in a node
@@ -22,7 +23,7 @@ import json, redis, sys
 host, port, secret, ca = json.load(sys.stdin)
 open("/tmp/ca.pem", "w").write(ca)
 tls = {"ssl": True, "ssl_ca_certs": "/tmp/ca.pem", "ssl_check_hostname": True} if ca else {}
-client = redis.Redis(host=host, port=port, password=secret, socket_timeout=10, **tls)
+client = redis.Redis(host=host, port=port, password=secret, **tls)
 client.set("key", "value")
 print(json.dumps([one["addr"].rpartition(":")[0] for one in client.client_list()]))
 """
@@ -65,7 +66,7 @@ def put(bed: Program, node: str, path: str, text: str) -> None:
 
 
 def cli(
-    bed: Program, node: str, host: str, *arguments: str, secret: str = "", wait: int = 30
+    bed: Program, node: str, host: str, *arguments: str, secret: str = "", wait: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """What redis-cli says in a node within so many seconds."""
     command = ["timeout", str(wait), "env", f"REDISCLI_AUTH={secret}", "redis-cli", "-h", host, *arguments]
@@ -105,7 +106,7 @@ def test_only_its_own_port_is_there_and_only_for_its_network(rest: Rest) -> None
         ("client", plain["host"], 6378),
         ("stranger", plain["host"], 6379),
     ):
-        assert cli(rest.bed, node, address, "-p", str(port), "PING", wait=2).stdout == ""
+        assert cli(rest.bed, node, address, "-p", str(port), "PING", wait=QUIET).stdout == ""
 
 
 @pytest.mark.behaviour("4.9.7", "4.9.9")

@@ -16,6 +16,7 @@ from tests.e2e import inside
 from tests.e2e.gcloud import needs_gcloud
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small
+from tests.waiting import COMMAND
 
 PRIVATE = "199.36.153.8"
 VM, SERVICE = (f"{name}@small.iam.gserviceaccount.com" for name in ("machine", "runner"))
@@ -108,7 +109,7 @@ def test_gcloud_in_a_vms_network_needs_no_key(bed: Program, tmp_path: Path) -> N
 
         def gcloud(*arguments: str) -> Any:
             done = subprocess.run(
-                [*command, "gcloud", *arguments, "--format=json"], capture_output=True, text=True, timeout=110,
+                [*command, "gcloud", *arguments, "--format=json"], capture_output=True, text=True, timeout=COMMAND,
                 check=False, env=variables, stdin=subprocess.DEVNULL,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr

@@ -8,8 +8,9 @@ from socket import IPPROTO_UDP
 import pytest
 
 from tests.e2e.capture import arriving, node_path, send_udp
-from tests.e2e.program import Program, eventually, example
+from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, instances, seen
+from tests.waiting import QUIET, eventually
 
 VM, VM_EUROPE = "10.128.0.2", "10.132.0.2"
 CONNECT = """
@@ -18,18 +19,18 @@ from concurrent.futures import ThreadPoolExecutor
 def tried(attempt):
     kind, (host, port) = attempt
     with socket.socket(socket.AF_INET, kind) as s:
-        s.settimeout(1)
+        s.settimeout(float(sys.argv[1]))
         try:
             s.connect((host, int(port)))
             s.send(b"x")
             return f"answered: {s.recv(99)}" if kind == socket.SOCK_DGRAM else "connected"
         except OSError as error:
             return str(error)
-targets = [target.split(":") for target in sys.argv[1:]]
+targets = [target.split(":") for target in sys.argv[2:]]
 with ThreadPoolExecutor() as pool:
     print(*pool.map(tried, [(k, t) for t in targets for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]), sep="\\n")
 """
-"""Tries each HOST:PORT by TCP and by UDP, and prints what happened."""
+"""SECONDS HOST:PORT...: tries each by TCP and by UDP for so long, and prints what happened."""
 SILENCE = "timed out"
 
 
@@ -61,7 +62,7 @@ def outer(opened: Program) -> str:
             assert seen(opened, "hello-run", f"http://{VM}/") is not None
             return [packet.source for packet in so_far() if packet.source.startswith("35.199.")]
 
-        return eventually(called, what="a packet in the tunnel to this instance")[0]
+        return eventually(called, "a packet in the tunnel to this instance")[0]
 
 
 @pytest.mark.behaviour("2.1.3", "2.6.1")
@@ -74,7 +75,7 @@ def test_a_runtime_cannot_be_called(opened: Program, inner: str, outer: str) -> 
     """Not at its own address, where it listens, nor at that of its tunnel ends.  Nothing arrives."""
     targets = [f"{address}:{port}" for address in (inner, outer) for port in (8080, 665)]
     with arriving(node_path(opened, "hello-run")) as so_far:
-        tried = opened.execute("vm-us", "python3", "-c", CONNECT, *targets).stdout.splitlines()
+        tried = opened.execute("vm-us", "python3", "-c", CONNECT, str(QUIET), *targets).stdout.splitlines()
         assert tried == [SILENCE] * 2 * len(targets)
         assert VM not in {packet.source for packet in so_far()}
         assert seen(opened, "hello-run", f"http://{VM}/") is not None
@@ -87,7 +88,7 @@ def test_an_instance_has_nothing_to_offer(opened: Program) -> None:
     name, address = next(iter(instances(opened).items()))
     targets = [f"{address}:{port}" for port in (22, 80, 665, 8080)]
     with arriving(node_path(opened, name)) as so_far:
-        tried = opened.execute("vm-us", "python3", "-c", CONNECT, *targets).stdout.splitlines()
+        tried = opened.execute("vm-us", "python3", "-c", CONNECT, str(QUIET), *targets).stdout.splitlines()
         assert tried == [SILENCE] * 2 * len(targets)
         assert VM in {packet.source for packet in so_far()}
 
@@ -154,6 +155,6 @@ def test_a_runtime_cannot_send_as_another(opened: Program, inner: str) -> None:
     with arriving(node_path(opened, "vm-us")) as so_far:
         send_udp(sender, inner, VM, 7)
         send_udp(sender, own, VM, 7)
-        udp = eventually(lambda: [p for p in so_far() if p.protocol == IPPROTO_UDP], what="the honest datagram")
+        udp = eventually(lambda: [p for p in so_far() if p.protocol == IPPROTO_UDP], "the honest datagram")
         assert len(udp) == 1
         assert udp[0].source in connectors

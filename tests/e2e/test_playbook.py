@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,10 @@ import pytest
 from testbed.errors import Aborted, Unavailable
 from testbed.nodes.playbook import BIN, Event, command_line, run_playbook
 from testbed.paths import PLAYBOOKS
+from tests.waiting import PATIENCE, eventually
 
-DEADLINE = 10.0
+PAUSE = f"{{pause: {{seconds: {10 * PATIENCE:.0f}}}}}"
+"""A task that does not end by itself in time."""
 
 
 @pytest.fixture
@@ -42,14 +43,8 @@ def ansible(path: Path) -> list[int]:
     return found
 
 
-def gone(path: Path) -> bool:
-    deadline = time.monotonic() + DEADLINE
-    while found := ansible(path):
-        if time.monotonic() > deadline:
-            return False
-        for _ in found:
-            time.sleep(0.05)
-    return True
+def is_stopped(path: Path) -> None:
+    eventually(lambda: not ansible(path), "the end of Ansible's processes")
 
 
 def test_each_step_is_reported_in_the_calling_thread(playbook: Callable[[str], Path]) -> None:
@@ -99,37 +94,35 @@ def interrupt() -> None:
 
 
 def test_ctrl_c_stops_ansible(playbook: Callable[[str], Path]) -> None:
-    path = playbook("{pause: {seconds: 60}}")
+    path = playbook(PAUSE)
 
     def press(event: Event) -> None:
         assert event.status == "started"
         assert ansible(path)
         threading.Thread(target=interrupt).start()
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_playbook(path, press)
-    assert time.monotonic() - started < DEADLINE
-    assert gone(path)
+    is_stopped(path)
 
 
 def test_an_error_of_the_reporter_stops_ansible(playbook: Callable[[str], Path]) -> None:
-    path = playbook("{pause: {seconds: 60}}")
+    path = playbook(PAUSE)
 
     def fail(_event: Event) -> None:
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
         run_playbook(path, fail)
-    assert gone(path)
+    is_stopped(path)
 
 
 def test_another_thread_can_stop_it(playbook: Callable[[str], Path]) -> None:
-    path = playbook("{pause: {seconds: 60}}")
+    path = playbook(PAUSE)
     cancelled = threading.Event()
     with pytest.raises(Aborted):
         run_playbook(path, lambda _: cancelled.set(), cancelled=cancelled)
-    assert gone(path)
+    is_stopped(path)
 
 
 def test_a_prepared_host_is_left_as_it_is() -> None:

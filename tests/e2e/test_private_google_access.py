@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small
+from tests.waiting import PATIENCE, QUIET
 
 PRIVATE = "199.36.153.8"
 API = "vpcaccess.googleapis.com"
@@ -35,7 +36,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, dic
         yield made, topology
 
 
-def listed(bed: Program, node: str, address: str = PRIVATE, wait: int = 10) -> tuple[int, str]:
+def listed(bed: Program, node: str, address: str = PRIVATE, wait: float = PATIENCE) -> tuple[int, str]:
     """What curl finds, with the node's own trust store; names are another part's."""
     result = bed.execute(
         node, "curl", "-sS", "-m", str(wait), "--resolve", f"{API}:443:{address}", CONNECTORS, check=False
@@ -54,4 +55,4 @@ def test_it_is_the_subnets_that_decides(bed: tuple[Program, dict[str, Any]], tmp
         subnet["privateIpGoogleAccess"] = False
     made.run("up", file(made, topology, tmp_path.name))
     for node in ("vm", "relay"):
-        assert listed(made, node, wait=1) == (TIMED_OUT, "")
+        assert listed(made, node, wait=QUIET) == (TIMED_OUT, "")

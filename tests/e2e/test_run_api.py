@@ -13,12 +13,14 @@ from google.cloud import run_v2
 
 from testbed.control.store import Store
 from tests.e2e.program import Program
+from tests.e2e.readers import LONGEST
 from tests.e2e.small import file, program, small
+from tests.waiting import PATIENCE
 
 REGION = "projects/small/locations/us-central1"
 HELLO = "gcr.io/cloudrun/hello"
-VM = "/http?url=http://10.128.0.2/&timeout=1"
-ASK = "import urllib.request as r; print(r.urlopen('http://10.128.0.2/', timeout=5).read().decode())"
+VM = f"/http?url=http://10.128.0.2/&timeout={LONGEST}"
+ASK = "import urllib.request as r; print(r.urlopen('http://10.128.0.2/').read().decode())"
 FAIL_SECOND = "import os; raise SystemExit(3 * int(os.environ['CLOUD_RUN_TASK_INDEX']))"
 
 
@@ -50,12 +52,12 @@ def task(program: str, *, retries: int = 0) -> run_v2.TaskTemplate:
 
 def execute(clients: dict[str, Any], name: str, template: run_v2.TaskTemplate, *, tasks: int) -> Any:
     job = run_v2.Job(template=run_v2.ExecutionTemplate(task_count=tasks, template=template))
-    clients["jobs"].create_job(parent=REGION, job=job, job_id=name).result(timeout=60)
+    clients["jobs"].create_job(parent=REGION, job=job, job_id=name).result(timeout=PATIENCE)
     return clients["jobs"].run_job(name=f"{REGION}/jobs/{name}")
 
 
 def test_the_tasks_of_a_job_reach_the_vm_through_the_connector(bed: Program, clients: dict[str, Any]) -> None:
-    done = execute(clients, "ask", task(ASK), tasks=2).result(timeout=60)
+    done = execute(clients, "ask", task(ASK), tasks=2).result(timeout=PATIENCE)
     assert (done.succeeded_count, done.failed_count) == (2, 0)
     logs = sorted((bed.state / bed.name / "executions").glob("ask-*.log"))
     assert len(logs) == 2
@@ -66,7 +68,7 @@ def test_the_tasks_of_a_job_reach_the_vm_through_the_connector(bed: Program, cli
 def test_a_task_that_fails_is_tried_again_and_named(clients: dict[str, Any]) -> None:
     running = execute(clients, "fail", task(FAIL_SECOND, retries=1), tasks=2)
     with pytest.raises(exceptions.GoogleAPICallError, match=r"-task1 failed with message: The container exited"):
-        running.result(timeout=60)
+        running.result(timeout=PATIENCE)
     found = clients["tasks"].list_tasks(parent=running.metadata.name)
     assert [(one.last_attempt_result.exit_code, one.retried) for one in found] == [(0, 0), (3, 1)]
 
@@ -78,10 +80,10 @@ def test_a_container_that_ends_is_no_revision_that_serves(bed: Program, clients:
     )
     made = services.create_service(
         parent=REGION, service=run_v2.Service(template=template), service_id="hello"
-    ).result(timeout=60)  # fmt: skip
+    ).result(timeout=PATIENCE)  # fmt: skip
     serving = made.latest_ready_revision.rpartition("/")[2]
     assert bed.json("invoke", "hello", VM)["status"] == 200  # at once: it is done when it listens
     made.template.containers[0].command, made.template.containers[0].args = ["sleep"], ["1"]
     with pytest.raises(exceptions.FailedPrecondition, match="failed to start and listen on the port"):
-        services.update_service(service=made).result(timeout=60)
+        services.update_service(service=made).result(timeout=PATIENCE)
     assert json.loads(bed.json("invoke", "hello")["body"])["revision"] == serving

@@ -10,14 +10,13 @@ import pytest
 
 from tests.e2e.capture import arriving, node_path
 from tests.e2e.hybrid import CLOUD, SECRET
-from tests.e2e.program import eventually
 from tests.e2e.rest import Rest, client_of
 from tests.e2e.small import file, program
+from tests.waiting import eventually
 
 NETWORKS, ASNS = ("vpc", "other"), (CLOUD, CLOUD + 1)
 ADDRESSES = ("10.128.0.2", "10.129.0.2")
 TUNNELS = "compute/v1/projects/small/regions/us-central1/vpnTunnels"
-PATIENCE = 90.0
 
 
 def joined(name: str, secrets: tuple[str, str] = (SECRET, SECRET)) -> dict[str, Any]:
@@ -74,8 +73,8 @@ def statuses(api: Rest) -> set[str]:
 @pytest.mark.behaviour("4.10.1", "4.10.3", "4.11.1")
 def test_flows_between_two_networks_use_both_tunnels(api: Rest) -> None:
     bed = api.bed
-    eventually(lambda: statuses(api) == {"ESTABLISHED"}, within=PATIENCE, what="all tunnels are up")
-    eventually(lambda: client_of(bed, "vm-vpc", f"http://{ADDRESSES[1]}/") == ADDRESSES[0], within=PATIENCE)
+    eventually(lambda: statuses(api) == {"ESTABLISHED"}, "all tunnels are up")
+    eventually(lambda: client_of(bed, "vm-vpc", f"http://{ADDRESSES[1]}/") == ADDRESSES[0], "an answer by the VPN")
     with ExitStack() as stack:
         taps = [stack.enter_context(arriving(node_path(bed, f"other-{index}"), "ipsec0")) for index in range(2)]
 
@@ -84,13 +83,11 @@ def test_flows_between_two_networks_use_both_tunnels(api: Rest) -> None:
             client_of(bed, "vm-vpc", f"http://{ADDRESSES[1]}/")
             return all(any(packet.source == ADDRESSES[0] for packet in tap()) for tap in taps)
 
-        eventually(both, within=PATIENCE, what="flows by both tunnels")
+        eventually(both, "flows by both tunnels")
 
 
 def says(api: Rest, tunnel: str, status: str) -> None:
-    eventually(
-        lambda: api.call("GET", f"{TUNNELS}/{tunnel}")["status"] == status, within=PATIENCE, what=f"{tunnel} {status}"
-    )
+    eventually(lambda: api.call("GET", f"{TUNNELS}/{tunnel}")["status"] == status, f"{tunnel} {status}")
 
 
 @pytest.mark.behaviour("4.10.2", "4.10.3")
@@ -99,6 +96,6 @@ def test_a_tunnel_whose_secrets_differ_says_so_and_the_other_carries_all(api: Re
     bed.run("up", file(bed, joined(bed.name, (SECRET, "another secret"))))
     says(api, "vpc-1", "AUTHORIZATION_ERROR")
     says(api, "vpc-0", "ESTABLISHED")
-    eventually(lambda: client_of(bed, "vm-vpc", f"http://{ADDRESSES[1]}/") == ADDRESSES[0], within=PATIENCE)
+    eventually(lambda: client_of(bed, "vm-vpc", f"http://{ADDRESSES[1]}/") == ADDRESSES[0], "an answer by the VPN")
     bed.run("up", file(bed, joined(bed.name)))
     says(api, "vpc-1", "ESTABLISHED")

@@ -15,6 +15,7 @@ from testbed.kernel.apply import apply
 from testbed.model.topology import Topology
 from tests.kernel.spaces import Paths, spaces
 from tests.unit import topologies
+from tests.waiting import PATIENCE
 
 
 @dataclass(slots=True)
@@ -35,9 +36,9 @@ class Built:
         return self.running.addresses[key]
 
     def socket(self, space: str, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
-        """A socket of IPv4 in a namespace of the plan."""
+        """A socket of IPv4 in a namespace of the plan, which waits with patience."""
         made = namespace.inside(self.paths[space], lambda: socket.socket(socket.AF_INET, kind, protocol))
-        made.settimeout(2.0)
+        made.settimeout(PATIENCE)
         return made
 
     def packets(self, space: str, comment: str) -> int:

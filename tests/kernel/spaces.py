@@ -7,8 +7,7 @@ import secrets
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +15,6 @@ from testbed.kernel import namespace
 from testbed.kernel.command import run
 
 Paths = Mapping[str, str]
-TIMEOUT = 5.0
 
 
 @contextmanager
@@ -88,11 +86,3 @@ def ask(connection: socket.socket) -> str:
     """The name of the server at the other end."""
     connection.sendall(b"?")
     return connection.recv(64).decode()
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    """Waits for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)

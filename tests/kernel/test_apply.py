@@ -23,7 +23,8 @@ from testbed.fabric.plan import (
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
 from testbed.kernel.change import Change
-from tests.kernel.spaces import TIMEOUT, Paths, answering, ask, ip, sh, spaces
+from tests.kernel.spaces import Paths, answering, ask, ip, sh, spaces
+from tests.waiting import PATIENCE
 
 GATEWAY = "169.254.1.1"
 LEFT = Interface("eth0", frozenset({"10.0.0.1/32"}), "02:00:00:00:00:01", 1460)
@@ -97,7 +98,7 @@ def answers(paths: Paths) -> bool:
     """A connection from left to right and back works."""
     with (
         answering(paths["right"], ("10.0.0.2", 80), "right"),
-        namespace.connect(paths["left"], ("10.0.0.2", 80), TIMEOUT) as connection,
+        namespace.connect(paths["left"], ("10.0.0.2", 80), PATIENCE) as connection,
     ):
         return ask(connection) == "right" and connection.getsockname()[0] == "10.0.0.1"
 

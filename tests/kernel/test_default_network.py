@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tests.kernel.built import Built, built, instance
 from tests.kernel.spaces import answering, ask, ip
 from tests.unit.topologies import Data, compute, subnet, topology, vm
+from tests.waiting import PATIENCE, QUIET, patience
 
 HOST = "203.0.113.10"
 INTERNAL = {"allowed": "tcp:0-65535,udp:0-65535,icmp", "sourceRanges": ["10.128.0.0/9"]}
@@ -38,23 +39,23 @@ def network(rules: dict[str, Data]) -> Iterator[Built]:
         yield net
 
 
-def open_ports(net: Built, sender: str, address: str, ports: Sequence[int]) -> set[int]:
-    """The ports of the VM `a` that answer a sender."""
-    found = set()
-    for port in ports:
+def are_open(net: Built, sender: str, address: str, ports: Mapping[int, bool]) -> bool:
+    """Whether of these ports of the VM `a` those that should answer a sender do, and no others."""
+    found = {}
+    for port, expected in ports.items():
         with answering(net.paths["a"], ("", port), "a"), net.socket(sender, socket.SOCK_STREAM) as client:
-            client.settimeout(0.3)
+            client.settimeout(patience(expected))
+            found[port] = False
             with suppress(TimeoutError):
                 client.connect((address, port))
-                assert ask(client) == "a"
-                found.add(port)
-    return found
+                found[port] = ask(client) == "a"
+    return found == ports
 
 
-def pings(net: Built, sender: str, address: str) -> bool:
+def pings(net: Built, sender: str, address: str, *, within: float = PATIENCE) -> bool:
     """Whether an echo request is answered by the address that it was sent to."""
     with net.socket(sender, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        raw.settimeout(0.3)
+        raw.settimeout(within)
         raw.sendto(ECHO_REQUEST, (address, 0))
         with suppress(TimeoutError):
             while True:
@@ -69,8 +70,8 @@ def test_the_default_networks_rules() -> None:
     """All between its subnets, and SSH, RDP and ping from anywhere."""
     with network(RULES) as net:
         inside, outside = net.address(instance("a")), net.address(f"{instance('a')}/external")
-        assert open_ports(net, "b", inside, (22, 80, 3389)) == {22, 80, 3389}
-        assert open_ports(net, "host", outside, (22, 80, 3389)) == {22, 3389}
+        assert are_open(net, "b", inside, {22: True, 80: True, 3389: True})
+        assert are_open(net, "host", outside, {22: True, 80: False, 3389: True})
         assert pings(net, "b", inside)
         assert pings(net, "host", outside)
         assert net.packets("vpc-vpc", "implied-deny-ingress") == 1
@@ -81,9 +82,9 @@ def test_the_default_networks_rules() -> None:
 def test_a_fresh_network_has_the_implied_rules_only() -> None:
     """Nothing gets in, everything gets out."""
     with network({}) as net:
-        assert open_ports(net, "b", net.address(instance("a")), (22, 80)) == set()
-        assert open_ports(net, "host", net.address(f"{instance('a')}/external"), (22, 80)) == set()
-        assert not pings(net, "b", net.address(instance("a")))
+        assert are_open(net, "b", net.address(instance("a")), {22: False, 80: False})
+        assert are_open(net, "host", net.address(f"{instance('a')}/external"), {22: False, 80: False})
+        assert not pings(net, "b", net.address(instance("a")), within=QUIET)
         assert net.packets("vpc-vpc", "implied-deny-ingress") == 5
         assert pings(net, "a", HOST)
 
@@ -96,5 +97,5 @@ def test_the_gateway_is_the_next_hop_and_answers_no_ping() -> None:
         assert [(a["local"], a["prefixlen"]) for a in device["addr_info"]] == [(net.address(instance("a")), 32)]
         (default,) = ip(net.paths["a"], "route show default")
         assert default["gateway"] == "10.128.0.1"
-        assert not pings(net, "a", "10.128.0.1")
+        assert not pings(net, "a", "10.128.0.1", within=QUIET)
         assert pings(net, "a", net.address(instance("b", "europe-west1-b")))

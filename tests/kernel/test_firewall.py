@@ -15,7 +15,8 @@ from testbed.kernel.apply import apply, difference
 from testbed.kernel.change import Change
 from testbed.kernel.command import CommandFailed
 from testbed.kernel.firewall import counters, members
-from tests.kernel.spaces import Paths, sh, spaces, until
+from tests.kernel.spaces import Paths, sh, spaces
+from tests.waiting import eventually
 
 CLIENTS = IpSet("tb-c11e", "hash:net", frozenset({"10.0.0.0/30", "192.0.2.1"}), counters=True)
 SERVERS = IpSet("tb-5e4f", "hash:ip,port", frozenset({"10.0.1.1,udp:53"}))
@@ -72,7 +73,7 @@ def sets(paths: Paths) -> list[str]:
 def test_rules_and_members_count_what_matched(applied: Paths) -> None:
     send(applied, 3)
     send(applied, 2, port=54)
-    until(lambda: counted(applied, LET_IN) == 3, "three packets counted")
+    eventually(lambda: counted(applied, LET_IN) == 3, "three packets counted")
 
     found = {counter.rule: counter for counter in counters(applied["gate"])}
     assert (found[LET_IN].table, found[LET_IN].chain) == ("filter", "guard")
@@ -92,7 +93,7 @@ def test_the_second_time_there_is_nothing_to_do(applied: Paths) -> None:
 
 def test_rules_that_stay_keep_their_counters(applied: Paths) -> None:
     send(applied, 3)
-    until(lambda: counted(applied, LET_IN) == 3, "three packets counted")
+    eventually(lambda: counted(applied, LET_IN) == 3, "three packets counted")
     more = Table("filter", (FILTER.chains[0], Chain("guard", None, ("-s 10.9.9.9/32 -j DROP", LET_IN, LET_IN))))
 
     [change] = apply(plan(replace(GATE, tables=(more, MANGLE))), applied)
@@ -140,7 +141,7 @@ def test_new_content_is_a_new_set_and_the_old_one_goes(applied: Paths) -> None:
     assert [(change.verb, change.kind) for change in made] == [("add", "set"), ("replace", "table"), ("delete", "set")]
     assert sets(applied) == ["tb-9047", "tb-c12f"]
     send(applied, 2)
-    until(lambda: counted(applied, let_in) == 2, "two packets counted")
+    eventually(lambda: counted(applied, let_in) == 2, "two packets counted")
 
 
 def test_a_large_set_is_no_problem(applied: Paths) -> None:
@@ -163,7 +164,7 @@ def test_a_large_set_is_no_problem(applied: Paths) -> None:
 )
 def test_a_refused_rule_is_shown_and_nothing_is_half_done(applied: Paths, rule: str, line: str, reason: str) -> None:
     send(applied, 3)
-    until(lambda: counted(applied, LET_IN) == 3, "three packets counted")
+    eventually(lambda: counted(applied, LET_IN) == 3, "three packets counted")
     bad = Table("mangle", (*MANGLE.chains, Chain("OUTPUT", "ACCEPT", (rule,))))
     good = Table("filter", (*FILTER.chains, Chain("FORWARD", "DROP", (REJECT,))))
     gate = replace(GATE, sets=GATE.sets | {SERVERS}, tables=(good, bad))

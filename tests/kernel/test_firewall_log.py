@@ -21,8 +21,9 @@ from testbed.kernel import nflog
 from testbed.kernel.capabilities import nflog_works
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
-from tests.kernel.spaces import answering, ask, until
+from tests.kernel.spaces import answering, ask
 from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not nflog_works().present, reason="this kernel cannot log")
 VPC = "projects/p/global/networks/vpc"
@@ -53,7 +54,7 @@ class Logged:
 
     def records(self, number: int) -> list[Json]:
         """The records, when there are as many."""
-        until(lambda: len([*file_in(self.folder).read()]) >= number, f"{number} records")
+        eventually(lambda: len([*file_in(self.folder).read()]) >= number, f"{number} records")
         return [*file_in(self.folder).read()]
 
     def send(self, sender: str, address: str, port: int, times: int = 1) -> int:

@@ -11,6 +11,7 @@ from testbed.kernel import namespace
 from testbed.kernel.apply import apply
 from tests.kernel.spaces import answering, ask, sh, spaces
 from tests.unit.topologies import compute, plan, topology, vm
+from tests.waiting import PATIENCE
 
 PRIVATE, PORT = "199.36.153.8", 443
 ON_PREM = "192.168.10.5"
@@ -44,7 +45,7 @@ def test_on_prem_hosts_have_the_vips_by_their_tunnel_and_are_seen_as_they_are() 
             client.connect((PRIVATE, PORT))
             assert ask(client) == "apis"
         with answering(paths["gw"], (ON_PREM, PORT), "on-prem"):
-            connection = namespace.connect(paths["a"], (ON_PREM, PORT), 5)
+            connection = namespace.connect(paths["a"], (ON_PREM, PORT), PATIENCE)
             with connection:
                 assert ask(connection) == "on-prem"
                 seen = sh(paths["gw"], "ss -Htn state established").split()
@@ -54,7 +55,7 @@ def test_on_prem_hosts_have_the_vips_by_their_tunnel_and_are_seen_as_they_are() 
 def _client(path: str) -> socket.socket:
     def made() -> socket.socket:
         client = socket.socket()
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.bind((ON_PREM, 0))
         return client
 

@@ -10,8 +10,9 @@ import pytest
 
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
-from tests.kernel.spaces import sh, until
+from tests.kernel.spaces import sh
 from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm
+from tests.waiting import PATIENCE, eventually
 
 HOST, PORT = "203.0.113.10", 5000
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_MTU = 10, 0, 2, 14
@@ -74,7 +75,7 @@ def learns(sender: socket.socket, receiver: socket.socket, mtu: int) -> None:
     sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # of an earlier one
     with suppress(OSError):  # the error may have come before `send` returns
         sender.send(bytes(mtu + 1 - 28))
-    until(lambda: known(sender) == mtu, f"a path of {mtu} bytes is known")
+    eventually(lambda: known(sender) == mtu, f"a path of {mtu} bytes is known")
     sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     sender.send(bytes(mtu - 28))
     assert len(receiver.recv(65535)) == mtu - 28
@@ -114,8 +115,7 @@ def connected(net: Built, address: str) -> Iterator[tuple[socket.socket, socket.
         client.connect((address, PORT))
         server, _ = listener.accept()
         with server:
-            server.settimeout(10.0)
-            client.settimeout(10.0)
+            server.settimeout(PATIENCE)
             yield client, server
 
 
@@ -170,7 +170,7 @@ def test_an_error_from_a_router_behind_a_peered_network_comes_back(client: str) 
             sender.connect((ON_PREM, PORT))
             with suppress(OSError):
                 sender.send(bytes(1401 - 28))
-            until(lambda: known(sender) == 1400, "a path of 1400 bytes is known")
+            eventually(lambda: known(sender) == 1400, "a path of 1400 bytes is known")
 
 
 def classic(of: str, **tunnel: object) -> dict[str, list[Data]]:
@@ -213,7 +213,7 @@ def test_errors_from_the_internet_are_believed_behind_cloud_nat_too(*, nat: bool
             sender, receiver = ends
             with suppress(OSError):
                 sender.send(bytes(3000))
-            until(lambda: known(sender) == 1500, "the MTU of the way to the internet is known")
+            eventually(lambda: known(sender) == 1500, "the MTU of the way to the internet is known")
             learns(sender, receiver, 1400)
 
 

@@ -10,7 +10,8 @@ import pytest
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound
 from testbed.kernel import namespace
 from testbed.kernel.command import run
-from tests.kernel.spaces import TIMEOUT, Paths, answering, ask, living_in, sh, spaces
+from tests.kernel.spaces import Paths, answering, ask, living_in, sh, spaces
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -122,16 +123,16 @@ def test_a_connection_starts_in_the_namespace(paths: Paths) -> None:
     sh(paths["a"], "ip link set lo up")
     with (
         answering(paths["a"], ("127.0.0.1", 8080), "a"),
-        namespace.connect(paths["a"], ("127.0.0.1", 8080), TIMEOUT) as connection,
+        namespace.connect(paths["a"], ("127.0.0.1", 8080), PATIENCE) as connection,
     ):
         assert ask(connection) == "a"
-        assert connection.gettimeout() == TIMEOUT
+        assert connection.gettimeout() == PATIENCE
 
 
 def test_a_connection_that_is_refused_is_the_sockets_error(paths: Paths) -> None:
     sh(paths["a"], "ip link set lo up")
     with pytest.raises(ConnectionRefusedError):
-        namespace.connect(paths["a"], ("127.0.0.1", 8080), TIMEOUT)
+        namespace.connect(paths["a"], ("127.0.0.1", 8080), PATIENCE)
 
 
 def test_a_socket_stays_in_the_namespace_that_it_was_made_in(paths: Paths) -> None:

@@ -19,8 +19,9 @@ from testbed.fabric.plan import Plan
 from testbed.kernel import firewall, namespace
 from testbed.kernel.apply import apply
 from testbed.kernel.conntrack import not_inserted
-from tests.kernel.spaces import Paths, sh, spaces, until
+from tests.kernel.spaces import Paths, sh, spaces
 from tests.unit.topologies import compute, plan, running, topology, vm
+from tests.waiting import eventually
 
 HOSTS = {"one": "203.0.113.10", "two": "203.0.113.11"}
 PORT = 5000
@@ -117,13 +118,15 @@ def test_a_vm_has_64_ports_per_destination_and_the_65th_connection_is_dropped(pr
             namespace.inside(paths[machine], partial(send, protocol, HOSTS[host], number, stack))
 
         connect("a", "one", BLOCK)
-        until(lambda: len(receivers.seen("one")) == BLOCK, "the whole block is used")
+        eventually(lambda: len(receivers.seen("one")) == BLOCK, "the whole block is used")
         assert not_inserted(paths["nat-nat"]) == 0
         connect("a", "one", 1)
-        until(lambda: not_inserted(paths["nat-nat"]) > 0, "the connection without a port is counted")
+        eventually(lambda: not_inserted(paths["nat-nat"]) > 0, "the connection without a port is counted")
         connect("a", "two", BLOCK)  # the same ports again
         connect("b", "one", 1)  # with ports of its own
-        until(lambda: len(receivers.seen("two")) == BLOCK and len(receivers.seen("one")) == BLOCK + 1, "others go on")
+        eventually(
+            lambda: len(receivers.seen("two")) == BLOCK and len(receivers.seen("one")) == BLOCK + 1, "others go on"
+        )
         mine = {(blocks["10.128.0.2"].external, port) for port in range(*_bounds(blocks["10.128.0.2"]))}
         assert receivers.seen("two") == mine
         (other,) = receivers.seen("one") - mine
@@ -140,9 +143,9 @@ def test_with_dynamic_allocation_a_vm_grows_from_32_ports() -> None:
     with made(of) as (_, paths), ExitStack() as stack:
         receivers = Receivers(paths, "udp", stack)
         namespace.inside(paths["a"], partial(send, "udp", HOSTS["one"], 128, stack))
-        until(lambda: len(receivers.seen("one")) == 128, "four times the least number of ports")
+        eventually(lambda: len(receivers.seen("one")) == 128, "four times the least number of ports")
         namespace.inside(paths["a"], partial(send, "udp", HOSTS["one"], 1, stack))
-        until(lambda: not_inserted(paths["nat-nat"]) > 0, "and no more")
+        eventually(lambda: not_inserted(paths["nat-nat"]) > 0, "and no more")
 
 
 @pytest.mark.behaviour("4.13.3", "4.13.6")
@@ -153,7 +156,7 @@ def test_a_vm_for_which_no_ports_are_left_is_refused_by_name() -> None:
         for machine in ("b", "a"):
             namespace.inside(paths[machine], partial(send, "udp", HOSTS["one"], 1, stack))
         dropped = partial(_counted, paths["nat-nat"], "out-of-resources-nat")
-        until(lambda: len(receivers.seen("one")) == 1, "the first VM has ports")
+        eventually(lambda: len(receivers.seen("one")) == 1, "the first VM has ports")
         assert dropped() == 1
 
 
@@ -170,10 +173,10 @@ def test_idle_connections_are_forgotten_after_the_gateways_time() -> None:
             namespace.inside, paths["a"], partial(send, "udp", HOSTS["one"], BLOCK, stack)
         )
         connect()
-        until(lambda: len(receivers.seen("one")) == BLOCK, "the whole block is used")
-        until(lambda: not _entries(paths["nat-nat"]), "the connections are forgotten")
+        eventually(lambda: len(receivers.seen("one")) == BLOCK, "the whole block is used")
+        eventually(lambda: not _entries(paths["nat-nat"]), "the connections are forgotten")
         connect()
-        until(lambda: _entries(paths["nat-nat"]) == BLOCK, "the ports are used again")
+        eventually(lambda: _entries(paths["nat-nat"]) == BLOCK, "the ports are used again")
         assert not_inserted(paths["nat-nat"]) == 0
 
 
@@ -213,5 +216,5 @@ def test_each_gateway_translates_its_region() -> None:
         receivers = Receivers(paths, "udp", stack)
         for machine, address in expected.items():
             namespace.inside(paths[machine], partial(send, "udp", HOSTS["one"], 1, stack))
-            until(partial(_has_seen, receivers, address), machine)
+            eventually(partial(_has_seen, receivers, address), machine)
         assert len(set(expected.values())) == 2

@@ -12,14 +12,14 @@ from testbed.control.firewall_log import FirewallLog, file_in
 from testbed.kernel.capabilities import nflog_works
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
-from tests.kernel.spaces import answering, ask, until
+from tests.kernel.spaces import answering, ask
 from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm
+from tests.waiting import QUIET, eventually
 
 VPC = "projects/p/global/networks/vpc"
 BEFORE, AFTER = "BEFORE_CLASSIC_FIREWALL", "AFTER_CLASSIC_FIREWALL"
 EUROPE = "europe-west1"
 ROBOT = "robot@p.iam.gserviceaccount.com"
-WAIT = 30.0
 
 
 def rule(priority: int, action: str, layer4: str, **more: Any) -> Data:
@@ -66,7 +66,6 @@ def send(net: Built, port: int, sender: str = "a", receiver: str = "b") -> None:
 def arrives(net: Built, port: int, sender: str = "a", receiver: str = "b") -> None:
     """Send a datagram, and wait until the receiver has it."""
     with net.socket(receiver, socket.SOCK_DGRAM) as server:
-        server.settimeout(WAIT)
         server.bind((address(net, receiver), port))
         send(net, port, sender, receiver)
         assert server.recv(8) == b"?"
@@ -85,7 +84,7 @@ def is_dropped(net: Built, port: int, by: str, sender: str = "a", receiver: str 
 
 
 def counts(net: Built, wanted: dict[str, int]) -> None:
-    until(lambda: {name: net.packets("vpc-vpc", name) for name in wanted} == wanted, f"{wanted}", WAIT)
+    eventually(lambda: {name: net.packets("vpc-vpc", name) for name in wanted} == wanted, f"{wanted}")
 
 
 @pytest.mark.behaviour("4.1.21")
@@ -178,13 +177,14 @@ def test_a_policy_before_a_connectors_own_rules_cuts_its_tunnel() -> None:
     with built(machines(*own, everywhere=tunnel, order=BEFORE, **serverless)) as net:
         b = address(net, "b")
         with answering(net.paths["b"], (b, 80), "b"):
-            with net.socket("web", socket.SOCK_STREAM) as client, pytest.raises(TimeoutError):
-                client.connect((b, 80))
+            with net.socket("web", socket.SOCK_STREAM) as client:
+                client.settimeout(QUIET)
+                with pytest.raises(TimeoutError):
+                    client.connect((b, 80))
             dropped = net.packets("vpc-vpc", "pol:10")
             assert dropped > 0
             net.change(machines(*own, everywhere=tunnel, **serverless))
             with net.socket("web", socket.SOCK_STREAM) as client:
-                client.settimeout(WAIT)
                 client.connect((b, 80))
                 assert ask(client) == "b"
             counts(net, {"pol:10": dropped})
@@ -234,7 +234,7 @@ def test_records_name_the_policy(tmp_path: Path) -> None:
             log.watch(given, net.running, {VPC: net.paths["vpc-vpc"]})
             send(net, 5000)
             send(net, 5001, receiver="c")
-            until(lambda: len([*file_in(tmp_path).read()]) == 2, "2 records", WAIT)
+            eventually(lambda: len([*file_in(tmp_path).read()]) == 2, "2 records")
         finally:
             log.close()
     first, second = (entry["jsonPayload"] for entry in file_in(tmp_path).read())

@@ -13,8 +13,9 @@ import pytest
 from testbed.fabric.plan import Namespace, Plan
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
-from tests.kernel.spaces import Paths, answering, ask, sh, spaces, until
+from tests.kernel.spaces import Paths, answering, ask, sh, spaces
 from tests.unit.topologies import Data, compute, connector, network, plan, service, subnet, topology, vm
+from tests.waiting import PATIENCE, QUIET, eventually, patience
 
 FAR = "10.50.0.1"
 """An address behind the routers, as an on-prem one is."""
@@ -59,10 +60,10 @@ def answered_by(paths: Paths, *nodes: str, address: str = FAR) -> Iterator[None]
         yield
 
 
-def asked(paths: Paths, sender: str, address: str = FAR) -> str | None:
+def asked(paths: Paths, sender: str, address: str = FAR, *, within: float = PATIENCE) -> str | None:
     """Who answers a new connection of a sender; None if nobody does."""
     with namespace.socket_in(paths[sender], socket.AF_INET, socket.SOCK_STREAM) as client:
-        client.settimeout(1.0)
+        client.settimeout(within)
         with suppress(OSError):
             client.connect((address, PORT))
             return ask(client)
@@ -80,7 +81,7 @@ def test_a_tagged_route_applies_to_senders_with_the_tag_only() -> None:
     of = behind(made(instances=machines, routes=[route("s", "r", tags=["web", "vpc-connector"])]), "r")
     with built(of) as paths, answered_by(paths, "r"):
         assert asked(paths, "web") == "r"
-        assert asked(paths, "plain") is None
+        assert asked(paths, "plain", within=QUIET) is None
         assert difference(of, paths) == []
 
 
@@ -117,7 +118,7 @@ def test_equal_routes_share_flows_and_a_flow_stays() -> None:
         seen = set()
         for _ in range(40):
             client = stack.enter_context(namespace.socket_in(paths["a"], socket.AF_INET, socket.SOCK_STREAM))
-            client.settimeout(5)
+            client.settimeout(PATIENCE)
             client.connect((FAR, PORT))
             who = ask(client)
             assert {ask(client) for _ in range(5)} == {who}
@@ -136,14 +137,14 @@ def test_a_route_whose_next_hop_is_stopped_gives_way_to_the_next() -> None:
         routes = [route("s1", "r1", priority=1), route("s2", "r2", priority=2), route("s3", "wide", "10.0.0.0/8")]
         there = [name for name in ("wide", "r1", "r2") if name not in stopped]
         with built(behind(made(instances=machines, routes=routes), *there)) as paths, answered_by(paths, *there):
-            assert asked(paths, "a") == who
+            assert asked(paths, "a", within=patience(who)) == who
 
 
 @pytest.mark.behaviour("4.3.8", "7.1.7")
 def test_an_instance_that_may_not_forward_gets_nothing_for_others() -> None:
     of = behind(made(instances=[vm("a"), vm("r")], routes=[route("s", "r")]), "r")
     with built(of) as paths, answered_by(paths, "r"):
-        assert asked(paths, "a") is None
+        assert asked(paths, "a", within=QUIET) is None
         assert dropped(paths, "vpc-vpc", "receivers", "foreign-ip-disallowed") > 0
 
 
@@ -164,7 +165,7 @@ def test_the_rules_of_a_forwarder_judge_what_it_is_given(rules: Sequence[Data], 
     machines = [vm("a", tags={"items": ["client"]}), router("r", tags={"items": ["router"]})]
     of = behind(made(instances=machines, routes=[route("s", "r")], firewalls=rules), "r")
     with built(of) as paths, answered_by(paths, "r"):
-        assert asked(paths, "a") == who
+        assert asked(paths, "a", within=patience(who)) == who
 
 
 @pytest.mark.behaviour("4.1.16")
@@ -177,7 +178,7 @@ def test_the_rules_of_a_forwarder_judge_what_it_sends_for_others(targets: list[s
     address = next(n.address for s in of.namespaces if s.name == "vpc-vpc" for n in s.neighbours if n.device == "a")
     with built(of) as paths, answered_by(paths, "a", address=address):
         with namespace.socket_in(paths["r"], socket.AF_INET, socket.SOCK_STREAM) as client:
-            client.settimeout(1.0)
+            client.settimeout(patience(reaches))
             client.bind((FAR, 0))
             found = None
             with suppress(OSError):
@@ -200,7 +201,7 @@ def test_an_instance_that_forwards_passes_packets_on() -> None:
         sh(paths["site"], "ip link set to-r up")
         sh(paths["site"], "ip route add default via 10.50.0.254")
         with answered_by(paths, "site"):  # its link comes up, and addresses are resolved, in their own time
-            until(lambda: asked(paths, "a") == "site", "site does not answer", 30)
+            eventually(lambda: asked(paths, "a") == "site", "site answers")
 
 
 @pytest.mark.behaviour("4.3.1", "4.5.3", "4.5.4", "4.5.6")
@@ -221,9 +222,9 @@ def test_a_peer_takes_only_the_ways_that_it_imports() -> None:
     of = behind(behind(of, "r"), "r", address="10.60.0.1")
     with built(of) as paths, answered_by(paths, "r"), answered_by(paths, "r", address="10.60.0.1"):
         assert asked(paths, "b") == "r"
-        assert asked(paths, "a") is None
+        assert asked(paths, "a", within=QUIET) is None
         assert asked(paths, "a", "10.60.0.1") == "r"
-        assert asked(paths, "b", "10.60.0.1") is None  # tags mean nothing across: behaviour 4.5.3, 4.5.6
+        assert asked(paths, "b", "10.60.0.1", within=QUIET) is None  # tags mean nothing across: behaviour 4.5.3, 4.5.6
 
 
 @pytest.mark.behaviour("4.3.11", "2.1.5")
@@ -234,7 +235,7 @@ def test_no_route_overrides_a_special_path() -> None:
     with built(of) as paths:
         for address in ("35.199.224.1", "35.191.0.9"):
             with answered_by(paths, "r", address=address):
-                assert asked(paths, "a", address) is None
+                assert asked(paths, "a", address, within=QUIET) is None
 
 
 @pytest.mark.behaviour("2.4.2", "2.4.5", "4.3.4")
@@ -254,4 +255,5 @@ def test_a_route_may_be_for_one_connector_only(tag: str, reaching: set[str]) -> 
         run={"services": [service("web", "c1"), service("other", "c2")]},
     ))  # fmt: skip
     with built(behind(of, "r")) as paths, answered_by(paths, "r"):
-        assert {name for name in ("web", "other", "a") if asked(paths, name) == "r"} == reaching
+        for name in ("web", "other", "a"):
+            assert (asked(paths, name, within=patience(name in reaching)) == "r") == (name in reaching), name

@@ -11,9 +11,10 @@ from testbed.fabric.selectors import LOCAL_MISMATCH, NO_SELECTOR, REMOTE_MISMATC
 from testbed.model.topology import Topology
 from tests.e2e.capture import arriving
 from tests.kernel.built import Built, built
-from tests.kernel.spaces import sh, until
+from tests.kernel.spaces import sh
 from tests.kernel.test_mtu import classic
 from tests.unit.topologies import compute, connector, service, topology, vm
+from tests.waiting import eventually
 
 SUBNET, REMOTE, ON_PREM = "10.128.0.0/20", "192.168.10.0/24", "192.168.10.5"
 
@@ -33,7 +34,7 @@ def tried(net: Built, sender: str, destination: str = ON_PREM) -> None:
 
 
 def counted(net: Built, cause: str) -> None:
-    until(lambda: net.packets("gw", cause) == 1, f"one packet is dropped as {cause}")
+    eventually(lambda: net.packets("gw", cause) == 1, f"one packet is dropped as {cause}")
 
 
 @pytest.mark.behaviour("4.11.3", "4.10.4", "4.3.8")
@@ -57,11 +58,13 @@ def test_a_connector_s_range_has_to_be_in_the_local_selectors(*, covered: bool) 
         with arriving(net.paths["gw"], "far") as encrypted:
             tried(net, "web")
             if covered:
-                until(lambda: any(packet.source.startswith("10.8.0.") for packet in encrypted()), "the connector's")
+                eventually(
+                    lambda: any(packet.source.startswith("10.8.0.") for packet in encrypted()), "the connector's"
+                )
                 return
             counted(net, LOCAL_MISMATCH)
             tried(net, "a")
-            until(lambda: "10.128.0.2" in {packet.source for packet in encrypted()}, "the VM's packet")
+            eventually(lambda: "10.128.0.2" in {packet.source for packet in encrypted()}, "the VM's packet")
             assert not [packet for packet in encrypted() if packet.source.startswith("10.8.0.")]
 
 

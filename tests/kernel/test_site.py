@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from tests.kernel.built import built
-from tests.kernel.spaces import sh, until
+from tests.kernel.spaces import sh
 from tests.unit.topologies import compute, topology
+from tests.waiting import eventually
 
 HOST, PORT, SUBNET = "192.168.10.10", 5000, "10.128.0.0/20"
 KNOWN, CONNECTOR = "10.128.0.2", "10.8.0.2"
@@ -37,4 +38,4 @@ def test_a_connector_s_range_has_to_be_let_in(allowed: list[str], seen: list[str
                     host.sendto(b"!", client.getsockname())
                     assert client.recv(64) == b"!"
         refused = 2 - len(seen)
-        until(lambda: net.packets("site-office", "on-prem-firewall") == refused, "what is not let in is counted")
+        eventually(lambda: net.packets("site-office", "on-prem-firewall") == refused, "what is not let in is counted")

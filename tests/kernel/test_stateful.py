@@ -18,12 +18,12 @@ from testbed.fabric.tracking import IDLE
 from testbed.kernel import namespace
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
-from tests.kernel.spaces import answering, ask, sh, until
+from tests.kernel.spaces import answering, ask, sh
 from tests.unit.topologies import Data, compute, network, topology, vm
+from tests.waiting import PATIENCE, QUIET, eventually, patience
 
 HOST = "203.0.113.10"
 NOTHING_OUT = {"name": "out", "network": "vpc", "direction": "EGRESS", "priority": 0, "denied": "all"}
-QUIET = 0.3
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
 """linux/in.h"""
 SO_RCVBUFFORCE = 33
@@ -61,21 +61,21 @@ class Pair:
         self.a.close()
         self.b.close()
 
-    def sent(self, data: bytes = b"?") -> bool:
+    def sent(self, data: bytes = b"?", *, within: float = PATIENCE) -> bool:
         """Whether what a sends comes to b."""
         self.a.send(data)
-        return bool(select.select([self.b], [], [], QUIET)[0]) and self.b.recv(65535) == data
+        return bool(select.select([self.b], [], [], within)[0]) and self.b.recv(65535) == data
 
-    def answered(self) -> bool:
+    def answered(self, *, within: float = PATIENCE) -> bool:
         """Whether what b answers comes to a."""
         self.b.sendto(b"!", self.a.getsockname())
-        return bool(select.select([self.a], [], [], QUIET)[0]) and self.a.recv(64) == b"!"
+        return bool(select.select([self.a], [], [], within)[0]) and self.a.recv(64) == b"!"
 
 
 @pytest.mark.behaviour("4.1.9", "2.6.1")
 def test_answers_pass_what_would_not_pass_by_itself() -> None:
     with built(machines(allow("udp"), {**NOTHING_OUT, "targetTags": ["server"]})) as net, Pair(net) as pair:
-        assert not pair.answered()  # nothing was asked yet
+        assert not pair.answered(within=QUIET)  # nothing was asked yet
         assert pair.sent()
         assert pair.answered()
         assert net.packets("vpc-vpc", "in") == 1
@@ -118,7 +118,7 @@ def test_a_connection_is_known_for_ten_idle_minutes() -> None:
             client.connect(server)
             assert ask(client) == "b"
             esp.sendto(struct.pack("!II", 9, 1), (server[0], 0))
-            until(lambda: bool([*conntrack(net, "unknown")]), "ESP is known")
+            eventually(lambda: bool([*conntrack(net, "unknown")]), "ESP is known")
             for protocol in ("tcp", "udp", "unknown"):
                 [left] = conntrack(net, protocol)
                 assert IDLE - 60 < left <= IDLE, protocol
@@ -132,8 +132,8 @@ def test_a_connection_that_was_idle_for_too_long_is_unknown() -> None:
             sh(net.paths["vpc-vpc"], f"sysctl -q net.netfilter.nf_conntrack_{state}=1")
         assert pair.sent()
         assert pair.answered()
-        until(lambda: not [*conntrack(net, "udp")], "the connection is forgotten")
-        assert not pair.answered()
+        eventually(lambda: not [*conntrack(net, "udp")], "the connection is forgotten")
+        assert not pair.answered(within=QUIET)
         assert net.packets("vpc-vpc", "out") == 1
 
 
@@ -168,7 +168,7 @@ def test_a_packet_that_is_too_large_to_go_on_gets_its_icmp_error() -> None:
         client.connect((HOST, 5000))
         with suppress(OSError):  # the error may have come before `send` returns
             client.send(bytes(3000))
-        until(lambda: client.getsockopt(socket.IPPROTO_IP, IP_MTU) == 1500, "the path's MTU is known")
+        eventually(lambda: client.getsockopt(socket.IPPROTO_IP, IP_MTU) == 1500, "the path's MTU is known")
         client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         client.send(bytes(1400))
         assert len(host.recv(65535)) == 1400
@@ -182,7 +182,7 @@ def test_fragments_of_a_datagram_have_its_fate() -> None:
             assert pair.sent(large)
             assert net.packets("vpc-vpc", "in") == 1
         with Pair(net, 5001) as pair:
-            assert not pair.sent(large)
+            assert not pair.sent(large, within=QUIET)
 
 
 def fragments(source: str, destination: str, segment: bytes) -> Iterator[bytes]:
@@ -214,7 +214,7 @@ def test_fragments_of_a_tcp_segment_have_its_fate(port: int, *, passes: bool) ->
         with net.socket("a", socket.SOCK_RAW, socket.IPPROTO_RAW) as out, net.socket("b", socket.SOCK_RAW, 6) as into:
             for packet in fragments(a, b, syn(a, b, port, bytes(60))):
                 out.sendto(packet, (b, 0))
-            assert bool(select.select([into], [], [], QUIET)[0]) == passes
+            assert bool(select.select([into], [], [], patience(passes))[0]) == passes
         assert net.packets("vpc-vpc", "in") == passes
 
 
@@ -289,7 +289,7 @@ def test_no_packet_passes_while_rules_change_that_neither_old_nor_new_allow() ->
                 for topology_, port in ((two, Y), (one, X)):
                     net.change(topology_)
                     before = take()[port]
-                    until(lambda: take()[port] > before, "the new rules are in force")  # noqa: B023
+                    eventually(lambda: take()[port] > before, "the new rules are in force")  # noqa: B023
         finally:
             stop.set()
             thread.join()

@@ -14,6 +14,7 @@ from testbed.model.ranges import METADATA_SERVER
 from tests.kernel.built import Built, built, instance
 from tests.kernel.spaces import answering, ask
 from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm
+from tests.waiting import PATIENCE, QUIET, patience
 
 HOST = "203.0.113.10"
 ALL = {"name": "all", "network": "vpc", "allowed": "all"}
@@ -50,12 +51,14 @@ Packet = tuple[int, bytes]
 """A protocol's number, and what comes after the header of IP."""
 
 
-def arrives(net: Built, sender: str, address: str, receiver: str, packet: Packet) -> str | None:
+def arrives(
+    net: Built, sender: str, address: str, receiver: str, packet: Packet, *, within: float = PATIENCE
+) -> str | None:
     """The source address of the packet at the receiver; None if it does not arrive."""
     protocol, data = packet
     with raw(net, sender, protocol) as out, raw(net, receiver, protocol) as into:
         out.sendto(data, (address, 0))
-        into.settimeout(0.3)
+        into.settimeout(within)
         with suppress(TimeoutError):
             received, (source, _) = into.recvfrom(2048)
             assert received.endswith(data)
@@ -63,9 +66,9 @@ def arrives(net: Built, sender: str, address: str, receiver: str, packet: Packet
     return None
 
 
-def connects(net: Built, sender: str, address: str, port: int) -> bool:
+def connects(net: Built, sender: str, address: str, port: int, *, within: float = PATIENCE) -> bool:
     with net.socket(sender, socket.SOCK_STREAM) as client:
-        client.settimeout(0.3)
+        client.settimeout(within)
         try:
             client.connect((address, port))
         except TimeoutError:
@@ -73,13 +76,15 @@ def connects(net: Built, sender: str, address: str, port: int) -> bool:
         return ask(client) == "there"
 
 
-def datagram(net: Built, sender: str, receiver: str, address: tuple[str, int], source: int = 0) -> bool:
+def datagram(
+    net: Built, sender: str, receiver: str, address: tuple[str, int], source: int = 0, *, within: float = PATIENCE
+) -> bool:  # fmt: skip
     """Whether a datagram arrives."""
     with net.socket(sender, socket.SOCK_DGRAM) as out, net.socket(receiver, socket.SOCK_DGRAM) as into:
         out.bind(("", source))
         into.bind(("", address[1]))
         out.sendto(b"?", address)
-        return bool(select.select([into], [], [], 0.3)[0])
+        return bool(select.select([into], [], [], within)[0])
 
 
 @pytest.mark.behaviour("4.2.2")
@@ -91,7 +96,7 @@ def test_mail_does_not_leave_for_external_addresses(allowing: Built, sender: str
         answering(allowing.paths["host"], (HOST, 587), "there"),
     ):
         assert connects(allowing, sender, HOST, 587)
-        assert not connects(allowing, sender, HOST, 25)
+        assert not connects(allowing, sender, HOST, 25, within=QUIET)
     assert allowing.packets("vpc-vpc", "smtp-blocked") == before + 1
 
 
@@ -100,7 +105,7 @@ def test_an_external_address_of_the_cloud_itself_takes_no_mail_either(allowing: 
     address = allowing.address(f"{instance('a')}/external")
     before = allowing.packets("vpc-vpc", "smtp-blocked")
     with answering(allowing.paths["a"], ("", 25), "there"):
-        assert not connects(allowing, "b", address, 25)
+        assert not connects(allowing, "b", address, 25, within=QUIET)
         assert allowing.packets("vpc-vpc", "smtp-blocked") == before + 1
         assert connects(allowing, "b", allowing.address(instance("a")), 25)  # internal addresses do
         assert connects(allowing, "host", address, 25)  # and what comes in is a matter of the rules
@@ -110,7 +115,7 @@ def test_an_external_address_of_the_cloud_itself_takes_no_mail_either(allowing: 
 def test_dhcp_offers_do_not_get_into_a_vm(allowing: Built) -> None:
     address, before = allowing.address(instance("b")), allowing.packets("vpc-vpc", "dhcp-blocked")
     assert datagram(allowing, "a", "b", (address, 67))
-    assert not datagram(allowing, "a", "b", (address, 68))
+    assert not datagram(allowing, "a", "b", (address, 68), within=QUIET)
     assert allowing.packets("vpc-vpc", "dhcp-blocked") == before + 1
 
 
@@ -124,7 +129,7 @@ def test_dhcp_answers_do_not_get_into_a_vm(allowing: Built) -> None:
         asker.sendto(b"discover", (server, 67))
         _, sender = answerer.recvfrom(64)
         answerer.sendto(b"offer", sender)
-        assert not select.select([asker], [], [], 0.3)[0]
+        assert not select.select([asker], [], [], QUIET)[0]
     assert allowing.packets("vpc-vpc", "dhcp-blocked") == before + 1
 
 
@@ -162,7 +167,7 @@ def test_a_rule_lets_its_own_protocol_in_and_no_other(protocol: str) -> None:
         address = net.address(instance("b"))
         for name, packet in PACKETS.items():
             expected = net.address(instance("a")) if name == protocol else None
-            assert arrives(net, "a", address, "b", packet) == expected, name
+            assert arrives(net, "a", address, "b", packet, within=patience(expected)) == expected, name
         assert net.packets("vpc-vpc", "one") == 1
 
 
@@ -171,7 +176,7 @@ def test_ports_of_sctp() -> None:
     rule = {"name": "one", "network": "vpc", "allowed": "sctp:7000"}
     with built(topology(compute=compute(instances=[vm("a"), vm("b")], firewalls=[rule]))) as net:
         address = net.address(instance("b"))
-        assert arrives(net, "a", address, "b", (132, sctp_init(7001))) is None
+        assert arrives(net, "a", address, "b", (132, sctp_init(7001)), within=QUIET) is None
         assert arrives(net, "a", address, "b", (132, sctp_init(7000)))
 
 
@@ -181,7 +186,8 @@ def test_external_addresses_take_some_protocols_only(allowing: Built, protocol: 
     packet = PACKETS[protocol]
     address, blocked = allowing.address(f"{instance('a')}/external"), protocol == "ospf"
     before = allowing.packets("vpc-vpc", "protocol-blocked")
-    assert arrives(allowing, "host", address, "a", packet) == (None if blocked else HOST)
+    expected = None if blocked else HOST
+    assert arrives(allowing, "host", address, "a", packet, within=patience(expected)) == expected
     assert arrives(allowing, "b", allowing.address(instance("c")), "c", packet)
     assert allowing.packets("vpc-vpc", "protocol-blocked") == before + blocked
 
@@ -189,7 +195,7 @@ def test_external_addresses_take_some_protocols_only(allowing: Built, protocol: 
 @pytest.mark.behaviour("4.2.2")
 def test_no_other_protocol_leaves_for_the_internet(allowing: Built) -> None:
     before = allowing.packets("vpc-vpc", "protocol-blocked")
-    assert arrives(allowing, "a", HOST, "host", PACKETS["ospf"]) is None
+    assert arrives(allowing, "a", HOST, "host", PACKETS["ospf"], within=QUIET) is None
     assert allowing.packets("vpc-vpc", "protocol-blocked") == before + 1
     assert arrives(allowing, "a", HOST, "host", PACKETS["esp"]) == allowing.address(f"{instance('a')}/external")
 
@@ -205,7 +211,7 @@ def test_the_metadata_server_and_a_vms_own_address_are_always_reached() -> None:
         with answering(net.paths["vpc-vpc"], (server, 80), "there"):
             assert connects(net, "a", server, 80)
         with answering(net.paths["b"], ("", 80), "there"):
-            assert not connects(net, "a", net.address(instance("b")), 80)
+            assert not connects(net, "a", net.address(instance("b")), 80, within=QUIET)
         assert net.packets("vpc-vpc", "out") == 1
 
 
@@ -222,6 +228,6 @@ def test_peers_filter_for_themselves() -> None:
     )
     with built(given) as net:
         assert datagram(net, "z", "a", (net.address(instance("a")), 5000))
-        assert not datagram(net, "a", "z", (net.address(instance("z")), 5000))
+        assert not datagram(net, "a", "z", (net.address(instance("z")), 5000), within=QUIET)
         assert net.packets("vpc-vpc", "in") == 1
         assert net.packets("vpc-other", "implied-deny-ingress") == 1

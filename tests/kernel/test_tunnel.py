@@ -18,7 +18,8 @@ from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Nexthop, N
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference, reroute
 from testbed.kernel.change import Change
-from tests.kernel.spaces import TIMEOUT, Paths, answering, ask, ip, sh, spaces, until
+from tests.kernel.spaces import Paths, answering, ask, ip, sh, spaces
+from tests.waiting import PATIENCE, eventually
 
 INSTANCES = ("i1", "i2", "i3")
 SERVICE = ("10.100.0.1", 80)
@@ -114,7 +115,7 @@ def served(paths: Paths) -> Iterator[Paths]:
 @pytest.fixture
 def flows(served: Paths) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(namespace.connect(served["runtime"], SERVICE, TIMEOUT)) for _ in range(FLOWS)]
+        yield [stack.enter_context(namespace.connect(served["runtime"], SERVICE, PATIENCE)) for _ in range(FLOWS)]
 
 
 def namespace_of(plan: Plan, name: str) -> Namespace:
@@ -123,7 +124,7 @@ def namespace_of(plan: Plan, name: str) -> Namespace:
 
 def new_flow(paths: Paths) -> str:
     """The instance that a new connection goes to."""
-    with namespace.connect(paths["runtime"], SERVICE, TIMEOUT) as connection:
+    with namespace.connect(paths["runtime"], SERVICE, PATIENCE) as connection:
         return ask(connection)
 
 
@@ -164,7 +165,7 @@ def test_a_new_member_gets_new_flows_and_no_running_one(served: Paths, flows: li
         assert [ask(flow) for flow in flows] == before  # which keeps them busy, too
         return new_flow(served) == "i3"
 
-    until(spread, "a new flow on the new member")
+    eventually(spread, "a new flow on the new member")
     assert [ask(flow) for flow in flows] == before
 
 

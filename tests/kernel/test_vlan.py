@@ -19,14 +19,14 @@ from testbed.model.base import Defaults
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 from tests.kernel.built import Built, built
-from tests.kernel.spaces import TIMEOUT, answering, ask, ip, sh, until
+from tests.kernel.spaces import answering, ask, ip, sh
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.needs("vlan")
 
 CLOUD, SITE = "attachment", "office-router"
 PEER = "169.254.10.2"
 PORT = 7000
-PATIENCE = 30.0
 
 
 def topology(tag: int = 100) -> Topology:
@@ -45,7 +45,7 @@ def talk(bed: Built) -> bool:
     """A connection from the cloud's end to the site's and back works."""
     with (
         answering(bed.paths[SITE], (PEER, PORT), SITE),
-        namespace.connect(bed.paths[CLOUD], (PEER, PORT), TIMEOUT) as connection,
+        namespace.connect(bed.paths[CLOUD], (PEER, PORT), PATIENCE) as connection,
     ):
         return ask(connection) == SITE
 
@@ -53,7 +53,6 @@ def talk(bed: Built) -> bool:
 def receiver(bed: Built) -> socket.socket:
     """A socket of UDP at the site's end."""
     made = bed.socket(SITE, socket.SOCK_DGRAM)
-    made.settimeout(PATIENCE)
     made.bind((PEER, PORT))
     return made
 
@@ -89,7 +88,7 @@ def test_a_packet_without_a_tag_does_not_pass(bed: Built) -> None:
     sh(bed.paths[CLOUD], f"ip neighbour replace {PEER} lladdr {mac} dev interconnect nud permanent")
     with receiver(bed) as inbox:
         send(bed, b"untagged", "interconnect")
-        until(lambda: bed.packets(SITE, "untagged") == 1, "a packet without a tag has come", PATIENCE)
+        eventually(lambda: bed.packets(SITE, "untagged") == 1, "a packet without a tag has come")
         send(bed, b"tagged")
         assert inbox.recv(64) == b"tagged"
 

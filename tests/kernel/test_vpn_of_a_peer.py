@@ -9,9 +9,9 @@ import pytest
 from testbed.model.topology import Topology
 from tests.e2e.capture import arriving
 from tests.kernel.built import built, instance
-from tests.kernel.spaces import until
 from tests.kernel.test_mtu import classic
 from tests.unit.topologies import compute, connector, network, service, subnet, topology, vm
+from tests.waiting import eventually
 
 ON_PREM = "192.168.10.5"
 
@@ -41,5 +41,5 @@ def test_a_peers_connector_uses_the_vpn_if_both_sides_exchange_custom_routes(*, 
             with net.socket(sender, socket.SOCK_DGRAM) as client:
                 client.sendto(b"?", (ON_PREM, 9))
         own = net.address(instance("a"))
-        until(lambda: own in sources(), "the packet of the network's own VM, which was sent last")
+        eventually(lambda: own in sources(), "the packet of the network's own VM, which was sent last")
         assert any(source.startswith("10.8.0.") for source in sources()) == (exports and imports)

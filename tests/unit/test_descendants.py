@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from testbed import descendants
+from tests.waiting import PATIENCE
 
 
 def test_what_is_started_carries_the_mark_and_what_outlives_us_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +28,7 @@ def test_marked_processes_are_ended_wherever_they_are_and_no_others(monkeypatch:
         subprocess.Popen(["sleep", "60"], env=other) as theirs,
     ):
         assert descendants.end("MARK", mark) == [ours.pid]
-        assert ours.wait(10) == -9
+        assert ours.wait(PATIENCE) == -9
         assert theirs.poll() is None
         theirs.kill()
     assert descendants.end("MARK", mark) == []

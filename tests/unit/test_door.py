@@ -26,11 +26,11 @@ from testbed.api.greeting import Greeting, greeting
 from testbed.api.listener import listen
 from testbed.api.splice import Stream
 from testbed.api.tunnel import HEAD_LIMIT
+from tests.waiting import PATIENCE, QUIET
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DEADLINE = 20
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ async def house(
 ) -> AsyncIterator[House]:
     made = House(folder, certificates)
     async with (
-        asyncio.timeout(DEADLINE),
+        asyncio.timeout(PATIENCE),
         await asyncio.start_unix_server(rest or naming("rest"), made.rest, backlog=1024),
         await asyncio.start_unix_server(naming("grpc"), made.grpc),
         opened(made, **limits),
@@ -130,7 +130,7 @@ def run(tmp_path: Path, certificates: Certificates) -> Callable[..., None]:
             async with house(tmp_path, certificates, **options) as made:
                 await scenario(made)
             left = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.wait_for(asyncio.gather(*left), DEADLINE)  # the stubs' last steps; the door has left none
+            await asyncio.wait_for(asyncio.gather(*left), PATIENCE)  # the stubs' last steps; the door has left none
             assert not [task for task in left if "Door" in repr(task)]
 
         asyncio.run(main())
@@ -222,7 +222,7 @@ def test_bytes_that_come_one_by_one() -> None:
                 assert await found is Greeting.HTTP2
                 assert sock.recv(100) == b"PRI * HTTP/2.0\r\n"
 
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
 
 
 @pytest.mark.parametrize("start", [b"PRI * H", b"CONNECT localhost:443 HTTP/1.1\r\n", b"\x16\x03\x01", b""])
@@ -300,7 +300,7 @@ def test_more_than_there_is_room_for_wait(run: Run) -> None:
         asking = [asyncio.create_task(door.ask(b"%d\n" % number)) for number in range(3)]
         assert {await came.get(), await came.get()} < {b"0\n", b"1\n", b"2\n"}
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(came.get(), 0.2)
+            await asyncio.wait_for(came.get(), QUIET)
         go_on.set()
         await came.get()
         await asyncio.gather(*asking)
@@ -396,7 +396,7 @@ def test_a_back_end_that_does_not_read_stops_the_client(run: Run) -> None:
             sent += sock.send(b"x" * 65536)
             assert sent < 64 << 20
         sock.shutdown(socket.SHUT_WR)
-        sock.settimeout(DEADLINE)
+        sock.settimeout(PATIENCE)
         return sock, sent
 
     async def scenario(door: House) -> None:
@@ -438,7 +438,7 @@ def test_closing_lets_an_answer_come_to_its_end(run: Run) -> None:
         asking = asyncio.create_task(door.ask(GET))
         await asked.wait()
         door.door.cancel()
-        while door.listener.fileno() != -1:  # noqa: ASYNC110 - a condition, with the house's deadline
+        while door.listener.fileno() != -1:  # noqa: ASYNC110 - a condition, within the house's patience
             await asyncio.sleep(0)
         with pytest.raises(ConnectionRefusedError):
             await door.connect()
@@ -518,7 +518,7 @@ def test_rest_by_real_clients_in_all_four_forms(tmp_path: Path, certificates: Ce
         with requests.Session() as session:
             session.trust_env = False
             session.verify = str(certificates.ca)
-            get = partial(session.get, timeout=DEADLINE)
+            get = partial(session.get, timeout=PATIENCE)
             proxies = {"http": door, "https": door}
             return {
                 "origin": get(f"{door}/v1").text,
@@ -529,7 +529,7 @@ def test_rest_by_real_clients_in_all_four_forms(tmp_path: Path, certificates: Ce
 
     async def main() -> None:
         made = House(tmp_path, certificates)
-        async with asyncio.timeout(DEADLINE), uvicorn_on(made.rest), opened(made):
+        async with asyncio.timeout(PATIENCE), uvicorn_on(made.rest), opened(made):
             assert await asyncio.to_thread(ask, made.port) == {
                 "origin": f"127.0.0.1:{made.port}",
                 "absolute": "run.googleapis.com",
@@ -550,7 +550,7 @@ def test_grpc_by_real_clients(tmp_path: Path, certificates: Certificates) -> Non
         trust = grpc.ssl_channel_credentials(certificates.ca.read_bytes())
         proxy = (("grpc.http_proxy", f"http://127.0.0.1:{made.port}"),)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(asyncio.timeout(DEADLINE))
+            await stack.enter_async_context(asyncio.timeout(PATIENCE))
             stack.push_async_callback(server.stop, None)
             await stack.enter_async_context(opened(made))
             for channel in (
@@ -560,6 +560,6 @@ def test_grpc_by_real_clients(tmp_path: Path, certificates: Certificates) -> Non
             ):
                 await stack.enter_async_context(channel)
                 say: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/testbed.Echo/Say")
-                assert await say(b"!", timeout=DEADLINE) == b"/testbed.Echo/Say!"
+                assert await say(b"!", timeout=PATIENCE) == b"/testbed.Echo/Say!"
 
     asyncio.run(main())

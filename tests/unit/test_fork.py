@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE
+
 SCRIPT = """
 import asyncio, os
 import testbed.api.server
@@ -29,5 +31,5 @@ asyncio.run(main())
 
 
 def test_grpc_says_nothing_in_it() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stderr == ""

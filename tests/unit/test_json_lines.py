@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from testbed.control.json_lines import Json, JsonLines
+from tests.waiting import PATIENCE
 
 LARGEST = 100
 
@@ -54,10 +55,10 @@ def test_following_misses_nothing_when_a_new_file_is_begun(tmp_path: Path) -> No
     thread = threading.Thread(target=follow)
     thread.start()
     for number in range(1, 40):
-        assert seen.wait(5)
+        assert seen.wait(PATIENCE)
         seen.clear()
         one.append([{"number": number}], LARGEST)
-    thread.join(5)
+    thread.join(PATIENCE)
     stop.set()
     assert [value["number"] for value in found] == [*range(40)]
 

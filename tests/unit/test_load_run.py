@@ -26,6 +26,7 @@ from testbed.load import web
 from testbed.load.request import LoadRequest, Service
 from testbed.load.result import InstanceTraffic, LoadResult, Progress
 from testbed.load.run import run
+from tests.waiting import PATIENCE
 
 SCENARIOS = Path(__file__).parents[2] / "loadtests"
 
@@ -256,7 +257,7 @@ def test_the_web_page_is_served_until_ctrl_c(
 
     def look(url: str) -> None:
         try:
-            pages.append(requests.get(url, timeout=10).text)
+            pages.append(requests.get(url, timeout=PATIENCE).text)
         finally:
             press_ctrl_c()
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from testbed.control.background import ensure_controller
 from testbed.control.lock import CONTROLLER, STARTING, WRITER, held, holder, sign, take, writing
 from testbed.control.teardown import clear
 from testbed.errors import NotFound, Unavailable
+from tests.waiting import PATIENCE
 
 HOLD = """
 import sys, time
@@ -57,7 +60,7 @@ def test_a_lock_ends_with_its_holder_and_says_that_it_was_cut_short(
     folder: Path, other: subprocess.Popen[str]
 ) -> None:  # fmt: skip
     other.kill()
-    with held(folder, WRITER, patience=10) as cut_short:
+    with held(folder, WRITER, patience=PATIENCE) as cut_short:
         assert cut_short
         assert holder(folder, WRITER) == os.getpid()
     with held(folder, WRITER) as cut_short:
@@ -69,19 +72,20 @@ def test_what_a_killed_holder_has_started_is_ended(folder: Path, other: subproce
     environment = {**os.environ, descendants.WORK: str(folder)}
     with subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True) as orphan:
         other.kill()
-        with writing(folder, patience=10):
-            assert orphan.wait(10) == -9
+        with writing(folder, patience=PATIENCE):
+            assert orphan.wait(PATIENCE) == -9
 
 
 def test_waiting_is_told_once_and_not_at_once(
     folder: Path, other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(lock, "_SHORT", 0.1)
+    moments = itertools.count(step=0.5)  # a look every half second
+    monkeypatch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: next(moments), sleep=lambda _: None))
     said: list[str] = []
-    with pytest.raises(Unavailable), writing(folder, patience=0.05, waiting=said.append):
+    with pytest.raises(Unavailable), writing(folder, patience=1.0, waiting=said.append):
         pass
     assert said == []
-    with pytest.raises(Unavailable), writing(folder, patience=0.4, waiting=said.append):
+    with pytest.raises(Unavailable), writing(folder, patience=4.0, waiting=said.append):
         pass
     assert said == [f"waiting for another command (pid {other.pid}) that works on this testbed"]
 
@@ -98,7 +102,7 @@ def test_who_waited_for_a_down_has_a_lock_that_counts(folder: Path) -> None:
     got = threading.Event()
 
     def wait() -> None:
-        with held(folder, WRITER, create=True, patience=10):
+        with held(folder, WRITER, create=True, patience=PATIENCE):
             got.set()
             assert holder(folder, WRITER) == os.getpid()
 
@@ -106,7 +110,7 @@ def test_who_waited_for_a_down_has_a_lock_that_counts(folder: Path) -> None:
         waiting = threading.Thread(target=wait)
         waiting.start()
         clear(folder)
-    waiting.join(10)
+    waiting.join(PATIENCE)
     assert got.is_set()
     assert (folder / WRITER).exists()
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 RELAY = Path(__file__).parents[2] / "examples" / "relay"
 
 
@@ -22,7 +24,7 @@ class Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/silent":
-            self.server.silence.wait(10)  # type: ignore[attr-defined]
+            self.server.silence.wait(PATIENCE)  # type: ignore[attr-defined]
             return
         text = b"plain" if self.path == "/plain" else json.dumps({"client": self.client_address[0]}).encode()
         self.send_response(404 if self.path == "/missing" else 200)
@@ -66,10 +68,14 @@ def page() -> Iterator[str]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port that is taken, so that nobody else gets it, and refuses everybody by TCP and UDP."""
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))  # it does not listen
+        address = tcp.getsockname()
+        udp.bind(address)
+        udp.connect(address)  # for its own packets only
+        yield int(address[1])
 
 
 @pytest.fixture(autouse=True)
