@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -17,10 +17,20 @@ Json = dict[str, Any]
 class Rest:
     """The control plane of a testbed that is up."""
 
-    def __init__(self, bed: Program, topology: Json, *options: str) -> None:
+    def __init__(self, bed: Program, root: str) -> None:
         self.bed = bed
+        self.root = root
+
+    @classmethod
+    def up(cls, bed: Program, topology: Json, *options: str) -> Self:
+        """`testbed up` with a topology, then its control plane."""
         made = bed.run("up", file(bed, topology), *options, "--json")
-        self.root = str(json.loads(made.stdout)["endpoint"])
+        return cls(bed, str(json.loads(made.stdout)["endpoint"]))
+
+    @classmethod
+    def of(cls, bed: Program) -> Self:
+        """The control plane of one that is up already."""
+        return cls(bed, str(bed.json("status")["endpoint"]))
 
     def call(self, verb: str, path: str, body: Json | None = None) -> Json:
         """Call a method; an error is in the answer as `error`."""

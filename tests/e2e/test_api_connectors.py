@@ -68,7 +68,7 @@ RELAY: Json = {
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     """A host project with a VM and an empty /28; the testbed's firewall lets nothing in."""
     with program(tmp_path_factory.mktemp("shared"), "shared") as bed:
-        yield Rest(bed, {**SHARED, "name": bed.name})
+        yield Rest.up(bed, {**SHARED, "name": bed.name})
 
 
 def rule(rest: Rest, body: Json) -> None:

@@ -36,7 +36,7 @@ ALLOW: Json = {"name": "web", "network": "global/networks/vpc", "allowed": [{"IP
 def slow(tmp_path: Path) -> Iterator[Rest]:
     """Two VMs; a change of a firewall rule takes its time (a quarter of Google's)."""
     with program(tmp_path, "again") as bed:
-        yield Rest(bed, {**TWO, "name": bed.name}, "--operation-delay", "0.25")
+        yield Rest.up(bed, {**TWO, "name": bed.name}, "--operation-delay", "0.25")
 
 
 def test_a_restart_goes_on(slow: Rest) -> None:
@@ -45,7 +45,7 @@ def test_a_restart_goes_on(slow: Rest) -> None:
     _kill(slow)
     assert insert["status"] == "RUNNING"
     assert client_of(bed, "client", URL, within=QUIET) is None
-    restarted = Rest(bed, {**TWO, "name": bed.name})  # the file does not know the rule, and leaves it alone
+    restarted = Rest.up(bed, {**TWO, "name": bed.name})  # the file does not know the rule, and leaves it alone
     assert "error" not in eventually(lambda: _ended(restarted, insert), "the end of the insertion")
     assert eventually_seen(bed, "client", URL) == ADDRESSES["client"]
 

@@ -29,7 +29,7 @@ def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("deploy"), "deploy") as made:
         topology = small(made.name)
         del topology["run"]
-        yield Rest(made, topology)
+        yield Rest.up(made, topology)
 
 
 def uploaded(rest: Rest) -> Json:

@@ -85,7 +85,7 @@ def zones() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("dns"), "dns") as made:
-        yield Rest(made, topology(made.name))
+        yield Rest.up(made, topology(made.name))
 
 
 @pytest.fixture(scope="module")

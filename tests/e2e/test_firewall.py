@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, reaches, seen
+from tests.e2e.rest import Rest
+from tests.e2e.rules import ALL, NAME, Rules, rule
 from tests.waiting import QUIET, patience
 
 VM, QUIET_VM = "http://10.128.0.2/", "http://10.132.0.2/"
@@ -19,12 +21,6 @@ VM, QUIET_VM = "http://10.128.0.2/", "http://10.132.0.2/"
 def _put_back(demo: Program) -> Iterator[None]:
     yield
     demo.up(example(demo.name))
-
-
-def _with_rule(testbed: Program, **rule: Any) -> None:
-    topology = example(testbed.name)
-    topology["compute"]["firewalls"].append({"name": "under-test", "network": "vpc", **rule})
-    testbed.up(topology)
 
 
 @pytest.mark.behaviour("4.1.7", "4.1.16")
@@ -48,33 +44,32 @@ def test_the_automatic_rule_lets_the_connector_in(demo: Program) -> None:
 @pytest.mark.parametrize(("priority", "passes"), [(999, False), (1000, False), (1001, True)])
 def test_a_deny_for_the_universal_tag(demo: Program, priority: int, passes: bool) -> None:
     """Behaviour 2.2.5: below 1000 it beats the automatic rules, at 1000 deny wins the tie, above it comes too late."""
-    _with_rule(demo, priority=priority, deny=["all"], sourceTags=["vpc-connector"])
-    before = hits(demo, "vpc-vpc")["under-test"]
-    assert (seen(demo, "hello-run", VM, within=patience(passes)) is not None) is passes
-    assert (hits(demo, "vpc-vpc")["under-test"] > before) is not passes
+    with rule(demo, priority=priority, denied=ALL, sourceTags=["vpc-connector"]):
+        assert (seen(demo, "hello-run", VM, within=patience(passes)) is not None) is passes
+        assert (hits(demo, "vpc-vpc")[NAME] > 0) is not passes
 
 
 @pytest.mark.behaviour("4.1.14")
 def test_disabled_rules_do_not_exist(demo: Program) -> None:
     """Behaviour 4.1.14."""
-    _with_rule(demo, priority=1, deny=["all"], disabled=True)
-    assert seen(demo, "hello-run", VM) is not None
-    assert "under-test" not in hits(demo, "vpc-vpc")
+    with rule(demo, priority=1, denied=ALL, disabled=True):
+        assert seen(demo, "hello-run", VM) is not None
+        assert NAME not in hits(demo, "vpc-vpc")
 
 
 @pytest.mark.behaviour("2.5.3")
 def test_egress_of_the_connector_can_be_denied(demo: Program) -> None:
     """Behaviour 2.5.3: a deny for the tag as target, an allow of lower number for one range."""
-    topology = example(demo.name)
-    tag = {"network": "vpc", "direction": "EGRESS", "targetTags": ["vpc-connector-us-central1-c1"]}
-    topology["compute"]["firewalls"] += [
-        {"name": "deny-out", "priority": 50, "deny": ["all"], "destinationRanges": ["10.0.0.0/8"], **tag},
-        {"name": "allow-out", "priority": 40, "allow": ["tcp:80"], "destinationRanges": ["10.132.0.0/20"], **tag},
-    ]
-    demo.up(topology)
-    assert seen(demo, "hello-run", VM, within=QUIET) is None
-    assert seen(demo, "hello-run", QUIET_VM) is not None
-    assert hits(demo, "vpc-vpc")["deny-out"] > 0
+    rules = Rules(demo)
+    tag = {"direction": "EGRESS", "targetTags": ["vpc-connector-us-central1-c1"]}
+    web = [{"IPProtocol": "tcp", "ports": ["80"]}]
+    with (
+        rules.added("deny-out", priority=50, denied=ALL, destinationRanges=["10.0.0.0/8"], **tag),
+        rules.added("allow-out", priority=40, allowed=web, destinationRanges=["10.132.0.0/20"], **tag),
+    ):
+        assert seen(demo, "hello-run", VM, within=QUIET) is None
+        assert seen(demo, "hello-run", QUIET_VM) is not None
+        assert hits(demo, "vpc-vpc")["deny-out"] > 0
 
 
 @pytest.mark.behaviour("2.4.1", "2.2.7")
@@ -91,13 +86,10 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
     assert source.startswith("10.8.1.")
     assert seen(demo, "hello-function", QUIET_VM) is not None
 
-    deny = {"name": "only-c2", "network": "vpc", "priority": 900, "deny": ["all"],
-            "sourceTags": ["vpc-connector-us-central1-c2"]}  # fmt: skip
-    topology["compute"]["firewalls"].append(deny)
-    demo.up(topology)
-    assert seen(demo, "hello-function", VM, within=QUIET) is None
-    assert seen(demo, "hello-run", VM) is not None
-    assert "aet-uscentral1-c2-tagfw" in hits(demo, "vpc-vpc")
+    with rule(demo, priority=900, denied=ALL, sourceTags=["vpc-connector-us-central1-c2"]):
+        assert seen(demo, "hello-function", VM, within=QUIET) is None
+        assert seen(demo, "hello-run", VM) is not None
+        assert "aet-uscentral1-c2-tagfw" in hits(demo, "vpc-vpc")
 
     topology = example(demo.name)
     topology["compute"]["subnetworks"].append({"name": "heirs", "network": "vpc", "ipCidrRange": "10.8.1.0/28"})
@@ -105,23 +97,23 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
             "tags": {"items": ["vpc-connector-us-central1-c2"]}}  # fmt: skip
     topology["compute"]["instances"].append(heir)
     demo.up(topology)
-    assert not [rule for rule in hits(demo, "vpc-vpc") if "-c2-" in rule]
-    assert [rule for rule in hits(demo, "vpc-vpc") if "-c1-" in rule]
-    assert not reaches(
-        demo, "heir", QUIET_VM, within=QUIET
-    )  # with an address and the tag of c2's, but without its rules
+    assert not [name for name in hits(demo, "vpc-vpc") if "-c2-" in name]
+    assert [name for name in hits(demo, "vpc-vpc") if "-c1-" in name]
+    # With an address and the tag of c2's, but without its rules.
+    assert not reaches(demo, "heir", QUIET_VM, within=QUIET)
     assert seen(demo, "hello-function", QUIET_VM) is not None
 
 
 @pytest.mark.behaviour("4.1.18", "4.5.6")
 def test_a_peered_network_filters_for_itself(demo: Program) -> None:
     """Behaviour 4.1.18, 4.5.6: without the peer's own rule the connector's traffic ends there."""
-    topology = example(demo.name)
-    topology["compute"]["firewalls"] = [r for r in topology["compute"]["firewalls"] if r["network"] == "vpc"]
-    demo.up(topology)
+    rules, partner = Rules(demo), "http://10.200.0.2/"
+    assert seen(demo, "hello-run", partner) is not None
+    rules.change("partner-allow-connector", disabled=True)
     before = hits(demo, "vpc-partner")["implied-deny-ingress"]
-    assert seen(demo, "hello-run", "http://10.200.0.2/", within=QUIET) is None
+    assert seen(demo, "hello-run", partner, within=QUIET) is None
     assert hits(demo, "vpc-partner")["implied-deny-ingress"] > before
+    rules.change("partner-allow-connector", disabled=False)
 
 
 @pytest.mark.behaviour("4.1.21", "2.3.6")
@@ -134,9 +126,9 @@ def test_a_firewall_policy_decides_when_it_comes_first(demo: Program) -> None:
     demo.up(topology)
     assert seen(demo, "hello-run", VM) is not None
     assert [(row["name"], row["networks"], row["rules"]) for row in _policies(demo)] == [("pol", "vpc", 1)]
-    [network] = [one for one in topology["compute"]["networks"] if one["name"] == "vpc"]
-    network["networkFirewallPolicyEnforcementOrder"] = "BEFORE_CLASSIC_FIREWALL"
-    demo.up(topology)
+    order = {"networkFirewallPolicyEnforcementOrder": "BEFORE_CLASSIC_FIREWALL"}
+    changed = Rest.of(demo).done("PATCH", "compute/v1/projects/demo-project/global/networks/vpc", order)
+    assert "error" not in changed, changed
     assert seen(demo, "hello-run", VM, within=QUIET) is None
     counted = hits(demo, "vpc-vpc")["pol:10"]
     [row] = _policies(demo)

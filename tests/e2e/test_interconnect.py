@@ -38,7 +38,7 @@ def example(bed: Program, *, advertised: bool = True, enabled: bool = True) -> d
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("vlan"), "vlan") as bed:
-        yield Rest(bed, example(bed, advertised=False))
+        yield Rest.up(bed, example(bed, advertised=False))
 
 
 @pytest.fixture

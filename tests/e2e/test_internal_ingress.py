@@ -157,7 +157,7 @@ def test_nobody_says_by_himself_that_he_is_inside(bed: Program) -> None:
 
 @pytest.mark.behaviour("3.3.5")
 def test_a_setting_is_changed_by_the_api(bed: Program) -> None:
-    rest = Rest(bed, topology(bed.name))
+    rest = Rest.up(bed, topology(bed.name))
     service = "v2/projects/small/locations/us-central1/services/inner"
     for ingress, status in (("INGRESS_TRAFFIC_ALL", 200), ("INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER", 404)):
         operation = rest.done("PATCH", f"{service}?updateMask=ingress", {"ingress": ingress})

@@ -58,7 +58,7 @@ def topology(name: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("redis"), "redis") as made:
-        yield Rest(made, topology(made.name))
+        yield Rest.up(made, topology(made.name))
 
 
 def put(bed: Program, node: str, path: str, text: str) -> None:

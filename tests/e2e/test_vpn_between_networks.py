@@ -63,7 +63,7 @@ def joined(name: str, secrets: tuple[str, str] = (SECRET, SECRET)) -> dict[str, 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     with program(tmp_path_factory.mktemp("pair"), "pair") as bed:
-        yield Rest(bed, joined(bed.name))
+        yield Rest.up(bed, joined(bed.name))
 
 
 def statuses(api: Rest) -> set[str]:
