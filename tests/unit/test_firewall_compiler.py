@@ -19,6 +19,7 @@ from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.rules import classic, stages
 from testbed.fabric.wiring import Space
 from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
+from tests.sample import size
 from tests.unit.topologies import KNOWN
 
 NICS = (
@@ -184,7 +185,8 @@ ADDRESSES = st.sampled_from([*(nic.address for nic in NICS), "192.0.2.7", "172.1
 PACKETS = st.builds(Packet, ADDRESSES, ADDRESSES, st.sampled_from([1, 4, 6, 17, 47, 94]), PORT)
 
 
-@settings(max_examples=300)
+@pytest.mark.sampled
+@settings(max_examples=size(100, 300))
 @given(st.lists(any_rule(), max_size=6), PACKETS, st.sampled_from(["INGRESS", "EGRESS"]))
 def test_iptables_decides_what_is_documented(rules: list[Firewall], packet: Packet, direction: str) -> None:
     assert decided(rules, packet, direction) == documented(rules, packet, direction)
@@ -197,7 +199,8 @@ LIMITS = st.sampled_from([
 
 
 @pytest.mark.behaviour("4.1.5", "4.1.6")
-@settings(max_examples=300)
+@pytest.mark.sampled
+@settings(max_examples=size(60, 300))
 @given(st.lists(any_rule(), min_size=1, max_size=40), st.lists(PACKETS, min_size=1, max_size=20), LIMITS)
 def test_a_decision_tree_finds_the_same_rule(rules: list[Firewall], packets: list[Packet], limits: Limits) -> None:
     for packet in packets:
