@@ -1,11 +1,11 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
 # make prove  try wholly what a test run samples (N=5: five times as much)
-# The rest: setup lint bench schema api-docs fidelity down clean
+# The rest: setup lint bench schema api-docs fidelity wheel down clean
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity clean
+.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity wheel clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -74,6 +74,10 @@ schema: venv
 	@$(BIN)/testbed schema > docs/topology.schema.json
 	@echo 'docs/topology.schema.json'
 
+wheel: venv
+	@$(BIN)/python -m hatchling build >/dev/null
+	@ls dist/*.whl
+
 clean:
-	@$(SUDO) rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@$(SUDO) rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@$(SUDO) find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

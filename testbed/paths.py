@@ -1,15 +1,16 @@
-"""Where the project's own files are, and where the testbed keeps its state.
-
-The project runs from a checkout (an editable install) or from a copy of one in a container image, so the folders beside
-the package are found from the package itself.
-"""
+"""Where the project's own files are, and where the testbed keeps its state."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "project"
+"""A wheel has the folders inside the package: pyproject.toml puts them there."""
+
+PROJECT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
+"""In a checkout, and in the image of compose.yaml, the folders are beside the package."""
 IMAGES = PROJECT / "images"
 PLAYBOOKS = PROJECT / "playbooks"
 LOADTESTS = PROJECT / "loadtests"
