@@ -1,16 +1,19 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
 # make prove  try wholly what a test run samples (N=5: five times as much)
-# The rest: setup lint bench schema api-docs fidelity wheel down clean
+# The rest: setup lint bench schema api-docs fidelity wheel lock down clean
 
 MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE  # what is installed is compiled when it is first imported, and not each time
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity wheel clean
+.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity wheel lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+LOCKS := locks
+UV := $(BIN)/uv --quiet --system-certs
 TESTBED := $(SUDO) $(BIN)/testbed
 # The tests are shared by processes, a file to each at a time: most of them wait for something.
 SHARED := -n $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --no-loadscope-reorder
@@ -23,14 +26,17 @@ setup: venv host
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml $(LOCKS)/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11).' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'Installing python3-venv ...'; $(SUDO) apt-get install -qq -y python3-venv >/dev/null; }
 	@echo 'Installing the Python packages into $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@sed -n '/^uv==/,/[^\\]$$/p' $(LOCKS)/dev.txt | \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin
+	@$(UV) pip sync --python $(BIN)/python --require-hashes $(LOCKS)/dev.txt
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 host: $(VENV)/.prepared
@@ -73,6 +79,19 @@ bench: setup
 schema: venv
 	@$(BIN)/testbed schema > docs/topology.schema.json
 	@echo 'docs/topology.schema.json'
+
+# Locks what pyproject.toml and images/*/requirements.in ask for: versions and hashes.  What is locked already stays as it is,
+# unless UPGRADE=1.  The images have one Python, Debian's; elsewhere every version of Python gets the same packages.
+COMPILE := $(UV) pip compile --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade)
+EVERYWHERE := --universal --fork-strategy fewest
+
+lock: venv
+	@$(COMPILE) $(EVERYWHERE) --extra dev -o $(LOCKS)/dev.txt pyproject.toml
+	@$(COMPILE) $(EVERYWHERE) -c $(LOCKS)/dev.txt -o $(LOCKS)/runtime.txt pyproject.toml
+	@$(COMPILE) -c $(LOCKS)/dev.txt -o images/testbed.requirements.txt pyproject.toml
+	@set -e; for folder in images/load images/runtime; do \
+		$(COMPILE) -c $(LOCKS)/dev.txt -o $$folder/requirements.txt $$folder/requirements.in; done
 
 wheel: venv
 	@$(BIN)/python -m hatchling build >/dev/null

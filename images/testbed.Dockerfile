@@ -9,8 +9,9 @@ RUN apt-get update -qq \
 COPY images/testbed.requirements.txt build/wheel[s] /tmp/wheels/
 # Of the package `ansible` only the collection that reaches into containers is needed: 3 MB of 470.
 RUN cd /tmp/wheels && python3 -m venv /opt/venv && PATH=/opt/venv/bin:$PATH \
- && { ls ./*.whl >/dev/null 2>&1 || pip download -q --no-deps --only-binary=:all: -r testbed.requirements.txt; } \
- && grep -v '^ansible==' testbed.requirements.txt | pip install -q --no-deps --no-index --find-links . -r /dev/stdin \
+ && export PIP_REQUIRE_HASHES=1 PIP_NO_DEPS=1 && mv testbed.requirements.txt all.txt \
+ && { ls ./*.whl >/dev/null 2>&1 || pip download -q --only-binary=:all: -r all.txt; } \
+ && sed '/^ansible==/,/[^\\]$/d' all.txt | pip install -q --no-index --find-links . -r /dev/stdin \
  && unzip -q './ansible-[0-9]*.whl' 'ansible_collections/community/docker/*' \
         'ansible_collections/community/library_inventory_filtering_v1/*' -d /opt/venv/lib/python3.11/site-packages \
  && rm -r /tmp/wheels

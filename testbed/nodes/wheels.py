@@ -30,14 +30,15 @@ def platforms() -> list[str]:
 def download(requirements: Path, folder: Path) -> None:
     """Put the wheels that a requirements file pins into a folder; those that are there already are not fetched again.
 
-    The file names every package itself, so nothing is resolved.
+    The file names every package itself, with its hashes, so nothing is resolved and nothing else is taken.
 
     Raises:
         Unavailable: pip could not get them.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet"]
+    command += ["--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--disable-pip-version-check", "--no-input", "--python-version", PYTHON, "--implementation", "cp"]
     command += ["--requirement", str(requirements), "--dest", str(folder), "--find-links", str(folder)]
     for tag in platforms():

@@ -151,7 +151,7 @@ def failures(result: LoadResult) -> set[tuple[str, str]]:
 
 def test_the_image_has_the_locust_of_these_tests() -> None:
     image = SCENARIOS.parent / "images" / "load" / "requirements.txt"
-    assert f"locust=={metadata.version('locust')}" in image.read_text().splitlines()
+    assert f"locust=={metadata.version('locust')}" in image.read_text().split()
 
 
 def test_a_load_without_failures(generator: Process, front_end: str, tmp_path: Path) -> None:
