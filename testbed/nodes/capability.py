@@ -127,6 +127,12 @@ def probe() -> list[Capability]:
             "apt install mmdebstrap",
         ),
         Probe("python", "required", python, "the testbed does not run", "apt install python3.11 python3-venv"),
-        Probe("ansible", "required", ansible, "nodes and hosts cannot be configured", "make setup"),
+        Probe(
+            "ansible",
+            "required",
+            ansible,
+            "nodes and hosts cannot be configured",
+            "make setup, or without a checkout: pip install the wheel again, with what it depends on",
+        ),
     )
     return [each.capability() for each in probes]
