@@ -19,6 +19,7 @@ from testbed.kernel import namespace
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
 from tests.kernel.spaces import answering, ask, sh
+from tests.sample import size
 from tests.unit.topologies import Data, compute, network, topology, vm
 from tests.waiting import PATIENCE, QUIET, eventually, patience
 
@@ -235,7 +236,7 @@ def test_a_connection_survives_the_rule_that_allowed_it(new: tuple[Data, ...]) -
                     another.connect(server)
 
 
-SWAPS = 50
+SWAPS = size(10, 50)
 X, Y, NEVER = 6001, 6002, 6003
 
 
@@ -270,6 +271,7 @@ def received(sockets: dict[int, socket.socket]) -> Callable[[], dict[int, int]]:
     return take
 
 
+@pytest.mark.sampled
 @pytest.mark.behaviour("4.1.5")
 def test_no_packet_passes_while_rules_change_that_neither_old_nor_new_allow() -> None:
     """Both sets deny port NEVER, each by another rule, and allow one port of their own."""
@@ -300,6 +302,7 @@ def test_no_packet_passes_while_rules_change_that_neither_old_nor_new_allow() ->
         assert sent[NEVER] > SWAPS
 
 
+@pytest.mark.sampled
 @pytest.mark.behaviour("4.1.5")
 def test_what_both_rule_sets_allow_always_passes() -> None:
     one = machines(allow(f"udp:{X}", "x"))
@@ -310,7 +313,7 @@ def test_what_both_rule_sets_allow_always_passes() -> None:
         take, stop, sent = received({X: server}), threading.Event(), {X: 0}
         thread = senders(net, (X,), stop, sent)
         try:
-            for _ in range(SWAPS // 5):
+            for _ in range(SWAPS // 2):
                 for topology_ in (two, one):
                     net.change(topology_)
                     take()
