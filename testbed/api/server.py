@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import time
@@ -111,6 +112,8 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         folder = self._plane.store.folder
+        short = within_reach(folder, self._stack)
+        rest_socket, grpc_socket = short / "rest.sock", short / "grpc.sock"
         with SqliteKeys.open(folder / KEYS) as keys, Callers.open(self._plane.store.name) as callers:
             identity = Identity(keys)
             services.register_all()
@@ -121,26 +124,25 @@ class Server:
                 return identity.principal(header, time.time())
 
             rest = _Rest(uvicorn.Config(
-                Rest(dispatcher, principal, uploads), fd=_listening(folder / "rest.sock", self._stack).fileno(),
+                Rest(dispatcher, principal, uploads), fd=_listening(rest_socket, self._stack).fileno(),
                 http="h11", ws="none", lifespan="off", log_config=None, access_log=False, interface="asgi3",
                 timeout_graceful_shutdown=int(_GRACE), h11_max_incomplete_event_size=1 << 16,
             ))  # fmt: skip
             rpc = grpc.aio.server()
             rpc.add_generic_rpc_handlers((Bridge(dispatcher, principal),))
-            rpc.add_insecure_port(f"unix:{_free(folder / 'grpc.sock')}")
+            rpc.add_insecure_port(f"unix:{_free(grpc_socket)}")
             await rpc.start()
             files = certificates.ensure(folder, self._plane.store.name)
             public = client_folder(self._plane.store.name)
             public.mkdir(mode=0o755, parents=True, exist_ok=True)
             certificates.bundle(files, public)
             tls = certificates.server_context(files)
-            door = Door(folder / "rest.sock", folder / "grpc.sock", tls, is_served, grace=_GRACE)
+            door = Door(rest_socket, grpc_socket, tls, is_served, grace=_GRACE)
 
             async def offered(segment: str, listener: socket.socket) -> None:
                 hosted = None if segment == INTERNET else partial(within.opened, self._plane, segment)
                 await Door(
-                    folder / "rest.sock", folder / "grpc.sock", tls, lambda _: False, hosted=hosted,
-                    connections=_INSIDE, grace=_GRACE,
+                    rest_socket, grpc_socket, tls, lambda _: False, hosted=hosted, connections=_INSIDE, grace=_GRACE,
                 ).serve(listener)  # fmt: skip
 
             apis = Inside(self._plane, Offer(_with_apis, offered, API_PORTS))
@@ -196,14 +198,15 @@ class _Rest(uvicorn.Server):
         self.ready.set()
 
 
-def _free(path: Path) -> Path:
-    """A path for a socket, at which a server that was killed may have left its own.
+def within_reach(folder: Path, stack: ExitStack) -> Path:
+    """A short path of a folder for this process alone: that of a socket has 107 bytes at most, see unix(7)."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    stack.callback(os.close, descriptor)
+    return Path(f"/proc/self/fd/{descriptor}")
 
-    Raises:
-        Unavailable: no socket can be there.
-    """
-    if len(str(path).encode()) > 107:  # sun_path, unix(7)
-        raise Unavailable(f"{path} is too long for a socket", hint="set TESTBED_STATE to a folder with a shorter path")
+
+def _free(path: Path) -> Path:
+    """A path for a socket, at which a server that was killed may have left its own."""
     path.unlink(missing_ok=True)
     return path
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import grpc
+import pytest
 import requests
+from google.cloud.vpcaccess_v1 import VpcAccessServiceClient
 
 from testbed.api import clients
-from tests.clients.conftest import REGION, Served
+from tests.clients.conftest import REGION, Served, serving
 from tests.waiting import PATIENCE
 
 GCLOUD = {
@@ -46,6 +50,15 @@ def told(served: Served, prefix: str, suffix: str = "") -> dict[str, str]:
     variables = clients.overrides(served.endpoint).items()
     found = {name: value for name, value in variables if name.startswith(prefix) and name.endswith(suffix)}
     return {name.removeprefix(prefix).removesuffix(suffix): value for name, value in found.items()}
+
+
+def test_the_state_may_be_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a socket has 107 bytes at most, and that of a folder has not."""
+    folder = tmp_path / ("a long way, 100 % safe? #" * 6)
+    with serving(folder, monkeypatch) as served, grpc.insecure_channel(f"127.0.0.1:{served.endpoint.port}") as channel:
+        answer(served, f"{served.endpoint.url}/v1/{REGION}/connectors")
+        transport = VpcAccessServiceClient.get_transport_class("grpc")(channel=channel)
+        assert not list(VpcAccessServiceClient(transport=transport).list_connectors(parent=REGION))
 
 
 def test_gcloud(served: Served) -> None:

@@ -8,8 +8,8 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from testbed.api.certificates import Certificates, ensure, server_context
 from testbed.api.door import Door
 from testbed.api.greeting import Greeting, greeting
 from testbed.api.listener import listen
+from testbed.api.server import within_reach
 from testbed.api.splice import Stream
 from testbed.api.tunnel import HEAD_LIMIT
 from tests.waiting import PATIENCE, QUIET
@@ -36,6 +37,13 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return ensure(tmp_path_factory.mktemp("state"), "bed")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """One for sockets, by a short path, however long that of the machine's temporary files is."""
+    with ExitStack() as stack:
+        yield within_reach(tmp_path, stack)
 
 
 @pytest.fixture
@@ -122,12 +130,12 @@ async def opened(made: House, **limits: Any) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, certificates: Certificates) -> Callable[..., None]:
+def run(folder: Path, certificates: Certificates) -> Callable[..., None]:
     """Run a scenario in a house."""
 
     def run(scenario: Callable[[House], Coroutine[Any, Any, None]], **options: Any) -> None:
         async def main() -> None:
-            async with house(tmp_path, certificates, **options) as made:
+            async with house(folder, certificates, **options) as made:
                 await scenario(made)
             left = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.wait_for(asyncio.gather(*left), PATIENCE)  # the stubs' last steps; the door has left none
@@ -512,7 +520,7 @@ class Echo(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(say)
 
 
-def test_rest_by_real_clients_in_all_four_forms(tmp_path: Path, certificates: Certificates) -> None:
+def test_rest_by_real_clients_in_all_four_forms(folder: Path, certificates: Certificates) -> None:
     def ask(port: int) -> dict[str, str]:
         door = f"http://127.0.0.1:{port}"
         with requests.Session() as session:
@@ -528,7 +536,7 @@ def test_rest_by_real_clients_in_all_four_forms(tmp_path: Path, certificates: Ce
             }
 
     async def main() -> None:
-        made = House(tmp_path, certificates)
+        made = House(folder, certificates)
         async with asyncio.timeout(PATIENCE), uvicorn_on(made.rest), opened(made):
             assert await asyncio.to_thread(ask, made.port) == {
                 "origin": f"127.0.0.1:{made.port}",
@@ -540,9 +548,9 @@ def test_rest_by_real_clients_in_all_four_forms(tmp_path: Path, certificates: Ce
     asyncio.run(main())
 
 
-def test_grpc_by_real_clients(tmp_path: Path, certificates: Certificates) -> None:
+def test_grpc_by_real_clients(folder: Path, certificates: Certificates) -> None:
     async def main() -> None:
-        made = House(tmp_path, certificates)
+        made = House(folder, certificates)
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((Echo(),))
         server.add_insecure_port(f"unix:{made.grpc}")
