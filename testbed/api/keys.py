@@ -95,7 +95,8 @@ class SqliteKeys:
         """
         try:
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+            uri = f"{file.absolute().as_uri()}?mode=rw"  # it is never made here, where others could read it
+            connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"the keys in {file}: {error}") from error
         try:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from testbed.cli import complete
-from testbed.control.store import Store, names
+from testbed.control.store import Store, exists, names
 from testbed.errors import InvalidArgument, NotFound, PermissionDenied
 from testbed.fabric.given_names import short_name
 from testbed.model.topology import Topology
@@ -60,7 +60,7 @@ def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
     """The state and the topology of a running testbed.
 
     Raises:
-        NotFound: if it does not run.
+        NotFound: if it does not run, or if files are missed because it was taken down meanwhile.
     """
     require_root()
     with Store.open(chosen(name)) as store:
@@ -69,7 +69,12 @@ def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
             raise NotFound(
                 f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
             )  # fmt: skip
-        yield store, topology
+        try:
+            yield store, topology
+        except OSError:
+            if exists(store.name):
+                raise
+            raise NotFound(f"testbed {store.name!r} was taken down meanwhile") from None
 
 
 def node_named(store: Store, name: str) -> str:

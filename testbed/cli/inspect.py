@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -12,6 +13,7 @@ from testbed.cli.output import Json, print_json, results, table
 from testbed.cli.view import connector_rows, instance_rows, nat_rows, notes, policy_rows, service_rows
 from testbed.control.lock import CONTROLLER, holder
 from testbed.control.store import Store, names
+from testbed.errors import NotFound
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Interface, Plan
 from testbed.model.topology import Topology
@@ -109,7 +111,7 @@ def ls(json: Json = False) -> None:
     require_root()
     rows: list[dict[str, Any]] = []
     for name in names():
-        with Store.open(name) as store:
+        with suppress(NotFound), Store.open(name) as store:  # a `down` may be removing it
             rows.append({**store.export(), "controller": holder(store.folder, CONTROLLER)})
     if json:
         print_json(rows)

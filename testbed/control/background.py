@@ -17,7 +17,7 @@ from testbed.control.lock import CONTENTION, CONTROLLER, STARTING, holder, take
 from testbed.errors import Unavailable
 
 LOG = "controller.log"
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 _POLL = 0.02
 
 
@@ -27,22 +27,25 @@ def ensure_controller(name: str, folder: Path) -> int:
     Raises:
         Unavailable: if it does not start; the message has the end of its log.
     """
-    if holder(folder, CONTROLLER) is None:
-        lock = take(folder, CONTROLLER, patience=CONTENTION)
-        try:
-            os.ftruncate(lock, 0)
-            _start(name, folder, lock)
-        finally:
-            os.close(lock)
+    started = False
     deadline = time.monotonic() + _DEADLINE
     while time.monotonic() < deadline:
         pid = holder(folder, CONTROLLER)
         if pid is None:
-            break
-        if pid != STARTING:
+            if started:
+                break
+            lock = take(folder, CONTROLLER, patience=CONTENTION)
+            try:
+                os.ftruncate(lock, 0)
+                _start(name, folder, lock)
+            finally:
+                os.close(lock)
+            started = True
+        elif pid != STARTING:
             return pid
         time.sleep(_POLL)
-    raise Unavailable(f"the controller did not start: {(folder / LOG).read_text()[-500:]}")
+    said = (folder / LOG).read_text()[-500:] if started else "another one holds its lock and does not say its number"
+    raise Unavailable(f"the controller did not start: {said}")
 
 
 def _start(name: str, folder: Path, lock: int) -> None:

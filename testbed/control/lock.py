@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed import descendants
@@ -121,7 +121,8 @@ def holder(folder: Path, file: str) -> int | None:
 def _open(folder: Path, file: str, *, create: bool) -> int:
     while True:
         if create:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # not `exist_ok`: that raises it of a folder that goes just then
+                folder.mkdir(mode=0o700, parents=True)
         try:
             return os.open(folder / file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # a `down` may remove the folder between two lines of ours

@@ -71,6 +71,15 @@ def exists(name: str) -> bool:
     return (folder_of(name) / _FILE).exists()
 
 
+def _missing(name: str) -> NotFound:
+    running = ", ".join(names()) or "none"
+    return NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+
+
+def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / _FILE}): {error}")
+
+
 class Store:
     """The state of one testbed."""
 
@@ -100,9 +109,13 @@ class Store:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
         elif not exists(name):
-            running = ", ".join(names()) or "none"
-            raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
-        connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+            raise _missing(name)
+        try:
+            # Nothing is made here: a `down` may be removing the file just now.
+            uri = f"{file.absolute().as_uri()}?mode=rw"
+            connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
+        except sqlite3.OperationalError as error:
+            raise _unreadable(name, error) if exists(name) else _missing(name) from None
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -112,7 +125,7 @@ class Store:
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
             yield store
         except sqlite3.DatabaseError as error:
-            raise Unavailable(f"the state of testbed {name!r} ({file}): {error}") from error
+            raise _unreadable(name, error) from error
         finally:
             connection.close()
 

@@ -101,15 +101,10 @@ def clear(folder: Path) -> None:
     waits for it begins anew.
     """
     last = (*FILES, WRITER)
-    if (public := client_folder(folder.name)).is_dir():
-        shutil.rmtree(public)
+    _remove(client_folder(folder.name))
     for entry in folder.iterdir():
-        if entry.name in (*last, KEPT):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        if entry.name not in (*last, KEPT):
+            _remove(entry)
     for name in last:
         (folder / name).unlink(missing_ok=True)
     try:
@@ -117,3 +112,16 @@ def clear(folder: Path) -> None:
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:  # reports, or the lock of one that begins anew
             raise
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; a command that only looks may still make or remove some."""
+    while os.path.lexists(path):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from testbed.errors import AlreadyExists, Unavailable
+from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.load.request import REPORT, RESULTS, LoadRequest, files
 from testbed.load.result import InstanceTraffic, LoadResult, Progress, summary, traffic_between
 from testbed.load.telemetry import Telemetry
@@ -116,4 +116,6 @@ def _new_folder(loads: Path, name: str) -> Path:
         raise AlreadyExists(
             f"{folder} is there already", hint="Another load began in this second: try again."
         ) from None
+    except FileNotFoundError:
+        raise NotFound(f"{loads.parent} was removed meanwhile") from None
     return folder

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from testbed.cli import app, context
+from testbed.cli import app, context, inspect
 from testbed.cli import clients as commands
 from testbed.control.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
@@ -149,3 +150,25 @@ def test_uploaded_source_goes_beside_the_file(state: Path, tmp_path: Path) -> No
     (there,) = load(tmp_path / "t.yaml").cloudfunctions.functions
     assert there.build_config.source == str(tmp_path / "t-sources" / "abc")
     assert (tmp_path / "t-sources" / "abc" / "main.py").read_text() == "app = None\n"
+
+
+def test_a_testbed_that_is_taken_down_meanwhile_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def go(*_: object) -> None:
+        shutil.rmtree(state)
+        client_folder("t").mkdir()
+
+    monkeypatch.setattr(commands, "_prepare", go)
+    with pytest.raises(NotFound, match="'t' was taken down meanwhile"):
+        run("env")
+
+
+def test_what_else_is_missing_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_prepare", lambda *_: Path("/nowhere/at/all").read_text())
+    with pytest.raises(FileNotFoundError):
+        run("env")
+
+
+def test_a_list_leaves_out_one_that_goes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspect, "require_root", lambda: None)
+    monkeypatch.setattr(inspect, "names", lambda: ["gone", "t"])
+    assert [row["name"] for row in json.loads(run("ls", "--json"))] == ["t"]

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from testbed import descendants
-from testbed.control import lock
+from testbed.control import background, lock
 from testbed.control.background import ensure_controller
 from testbed.control.lock import CONTROLLER, STARTING, WRITER, held, holder, sign, take, writing
 from testbed.control.teardown import clear
@@ -113,6 +114,38 @@ def test_who_waited_for_a_down_has_a_lock_that_counts(folder: Path) -> None:
     waiting.join(PATIENCE)
     assert got.is_set()
     assert (folder / WRITER).exists()
+
+
+def test_the_folder_may_go_while_it_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `down` removes what another command's `mkdir` has just found there."""
+    folder.mkdir(parents=True)
+    found: list[Path] = []
+
+    def mkdir(path: Path, *arguments: Any) -> None:
+        try:
+            make(path, *arguments)
+        except FileExistsError:
+            found.append(path)
+            path.rmdir()
+            raise
+
+    make = os.mkdir
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with held(folder, WRITER, create=True):
+        assert holder(folder, WRITER) == os.getpid()
+    assert found == [folder]
+
+
+def test_a_controller_in_the_foreground_may_end_while_another_command_looks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then there is one to be started after all."""
+    folder.mkdir(parents=True)
+    said = iter([STARTING, None, STARTING, 4711])
+    begun: list[str] = []
+    monkeypatch.setattr(background, "holder", lambda *_: next(said))
+    monkeypatch.setattr(background, "_start", lambda name, *_: begun.append(name))
+    assert (ensure_controller("bed", folder), begun) == (4711, ["bed"])
 
 
 def test_a_lock_is_inherited(folder: Path) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed.cli.view import notes
+from testbed.control import store as store_module
 from testbed.control.lock import WRITER, writing
 from testbed.control.store import Store, exists, folder_of, names
 from testbed.control.teardown import clear, discarded_unless_begun
 from testbed.errors import InvalidArgument, NotFound, Unavailable
-from testbed.paths import EXAMPLES
+from testbed.paths import EXAMPLES, client_folder
 from testbed.topology_file import load
 from tests.unit.topologies import small
 
@@ -32,6 +35,22 @@ def test_what_is_not_there_is_not_made_by_looking(state: Path) -> None:
     with pytest.raises(NotFound, match="'bed'"), Store.open("bed"):
         pass
     assert list(state.iterdir()) == []
+
+
+def test_one_that_goes_while_it_is_opened_is_not_made_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `down` removes the file, in a folder that stays for its reports."""
+    with Store.open("bed", create=True):
+        pass
+
+    def goes(name: str) -> bool:
+        there = exists(name)
+        (state / name / "state.db").unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(store_module, "exists", goes)
+    with pytest.raises(NotFound, match="'bed'"), Store.open("bed"):
+        pass
+    assert names() == []
 
 
 def test_secrets_are_their_owner_s_alone(state: Path) -> None:
@@ -131,3 +150,37 @@ def test_reports_are_kept_and_everything_else_goes(state: Path) -> None:
     assert not exists("bed")
     report.unlink()
     report.parent.rmdir()
+
+
+def test_what_others_remove_meanwhile_is_no_error(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's files beside the keys go with the last command that looks at them."""
+    (state / "bed").mkdir()
+    (state / "bed" / "keys.db-wal").touch()
+    unlink = os.unlink
+
+    def twice(path: Path) -> None:
+        if path.name == "keys.db-wal":
+            unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", twice)
+    clear(state / "bed")
+    assert not (state / "bed").exists()
+
+
+def test_what_others_make_meanwhile_goes_as_well(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`env` writes into the folder for clients."""
+    public = client_folder("bed")
+    public.mkdir(parents=True)
+    (state / "bed").mkdir()
+    rmdir, written = os.rmdir, iter([public / "bundle.pem"])
+
+    def late(path: Path, **more: Any) -> None:
+        for file in written:
+            file.touch()
+        rmdir(path, **more)
+
+    monkeypatch.setattr(os, "rmdir", late)
+    clear(state / "bed")
+    assert not public.exists()
+    assert not (state / "bed").exists()
