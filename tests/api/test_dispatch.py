@@ -65,7 +65,7 @@ def test_nobody_is_kept_who_waits_no_more(api: Api) -> None:
     waiting = api.plane.when_done(name)
     assert len(api.plane._waiting) == 1
     api.plane.release()
-    waiting.result(5)
+    waiting.result(PATIENCE)
     assert len(api.plane._waiting) == 0
 
 

@@ -14,6 +14,7 @@ from testbed.control.faults import Fault, fault
 from testbed.control.plane import STUCK
 from testbed.errors import InvalidArgument, NotFound
 from tests.api.harness import Api, Refused
+from tests.waiting import PATIENCE
 
 COMPUTE = "compute/v1/projects/demo"
 NETWORKS = f"{COMPUTE}/global/networks"
@@ -136,7 +137,7 @@ def test_a_connector_is_stuck_until_faults_are_cleared(api: Api) -> None:
     assert [one.facts[STUCK] for one in api.plane.operations() if not one.done] == [True]
     api.plane.release()
     api.dispatcher.window = 5.0
-    api.plane.when_done(create["name"].rpartition("/")[2]).result(5)
+    api.plane.when_done(create["name"].rpartition("/")[2]).result(PATIENCE)
     assert api.get(f"{CONNECTORS}/c1")["state"] == "READY"
 
 
@@ -207,7 +208,7 @@ def test_the_commands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("list") == {"faults": [made], "stuck": stuck}
     assert run("clear", "1") == {"removed": 1, "released": []}
     assert run("clear") == {"removed": 0, "released": stuck}
-    api.plane.when_done(create["name"].rpartition("/")[2]).result(5)
+    api.plane.when_done(create["name"].rpartition("/")[2]).result(PATIENCE)
     assert run("list") == {"faults": [], "stuck": []}
 
 

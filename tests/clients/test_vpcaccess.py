@@ -16,7 +16,7 @@ from google.cloud.vpcaccess_v1 import (
 from google.longrunning import operations_pb2
 
 from tests.clients.conftest import REGION, Connect, Served
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 C1 = f"{REGION}/connectors/c1"
 
@@ -110,10 +110,12 @@ def test_errors_of_grpc_have_their_own_classes_and_details(connect_grpc: Connect
 
 def test_a_caller_may_be_out_of_patience(connect_grpc: Connect, served: Served) -> None:
     client = connect_grpc(VpcAccessServiceClient)
-    served.delay("vpcaccess.projects.locations.connectors.create", 60.0)
+    served.delay("vpcaccess.projects.locations.connectors.create", 10 * PATIENCE)
+    assert not list(client.list_connectors(parent=REGION))  # it is connected
     with pytest.raises(exceptions.DeadlineExceeded):
-        client.create_connector(parent=REGION, connector_id="c1", connector=connector(), retry=None, timeout=0.2)
-    assert client.get_connector(name=C1).state is Connector.State.CREATING  # it was accepted all the same
+        client.create_connector(parent=REGION, connector_id="c1", connector=connector(), retry=None, timeout=0.5)
+    (made,) = eventually(lambda: list(client.list_connectors(parent=REGION)), "what was accepted all the same")
+    assert (made.name, made.state) == (C1, Connector.State.CREATING)
 
 
 @pytest.mark.behaviour("1.1.3")

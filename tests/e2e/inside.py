@@ -24,7 +24,7 @@ from google.auth.transport.requests import AuthorizedSession
 def who(url):
     credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     session = AuthorizedSession(credentials)
-    answer = session.post(url, json={"name": "made-inside", "autoCreateSubnetworks": False}, timeout=30)
+    answer = session.post(url, json={"name": "made-inside", "autoCreateSubnetworks": False}, timeout=120)
     return {
         "kind": type(credentials).__module__, "email": credentials.service_account_email, "project": project,
         "status": answer.status_code, "answer": answer.json(),

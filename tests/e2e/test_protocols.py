@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.capture import Packet, arriving, node_path
 from tests.e2e.program import Program, example
 from tests.e2e.readers import hits, instances
+from tests.waiting import PATIENCE
 
 VM, INTERNET_HOST, ON_PREM = "10.128.0.2", "203.0.113.10", "192.168.10.10"
 
@@ -43,7 +44,7 @@ def test_icmp_to_an_internal_address_is_not_supported(demo: Program, setting: st
     before = hits(demo, "vpc-vpc")["allow-icmp"]
     assert demo.invoke("hello-run", f"/ping?host={VM}")["alive"] is False, setting
     assert hits(demo, "vpc-vpc")["allow-icmp"] == before
-    assert demo.execute("vm-europe", "ping", "-c1", "-W2", VM).returncode == 0  # from a VM it is
+    assert demo.execute("vm-europe", "ping", "-c1", f"-W{PATIENCE:g}", VM).returncode == 0  # from a VM it is
     assert hits(demo, "vpc-vpc")["allow-icmp"] > before
 
 

@@ -244,14 +244,21 @@ def test_a_users_scenario_that_is_broken_is_an_error(generator: Process, tmp_pat
         run(generator, LoadRequest(str(own)), scenarios=SCENARIOS, loads=tmp_path / "loads")
 
 
+@pytest.fixture
+def free_ports() -> Iterator[tuple[int, int]]:
+    """Ports that nobody else gets meanwhile; a server that may use an address again may listen there."""
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1], other.getsockname()[1]
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_the_web_page_is_served_until_ctrl_c(
-    generator: Process, front_end: str, monkeypatch: pytest.MonkeyPatch
+    generator: Process, front_end: str, free_ports: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as inside, socket.socket() as outside:
-        inside.bind(("127.0.0.1", 0))
-        outside.bind(("127.0.0.1", 0))
-        inside_port, outside_port = inside.getsockname()[1], outside.getsockname()[1]
+    inside_port, outside_port = free_ports
     monkeypatch.setattr(web, "WEB_PORT", inside_port)
     pages: list[str] = []
 

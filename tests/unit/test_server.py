@@ -8,6 +8,7 @@ import pytest
 
 from testbed.api.server import _either
 from testbed.errors import Unavailable
+from tests.waiting import PATIENCE
 
 
 async def _ends(error: Exception | None = None) -> None:
@@ -25,7 +26,7 @@ async def _waited(*, ready: bool, failure: Exception | None = None) -> None:
         event.set()
     task = asyncio.create_task(_for_ever() if ready else _ends(failure))
     try:
-        await asyncio.wait_for(_either(event, task), 5)
+        await asyncio.wait_for(_either(event, task), PATIENCE)
     finally:
         task.cancel()
 
