@@ -20,9 +20,11 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-# The connection, imported here, before Ansible forks its workers: else each of them does it anew (0.5 s for 8 nodes).
-import ansible_collections.community.docker.plugins.connection.docker_api  # noqa: F401
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import connection_loader
+
+# Here, before Ansible forks its workers: else each of them, one for every task of every node, loads it anew.
+connection_loader.get("docker_exec", class_only=True)
 
 WRITE = """
 set -eu

@@ -100,7 +100,7 @@ def inventory(
     return {
         "all": {
             "vars": {
-                "ansible_connection": "community.docker.docker_api",  # needs no docker command
+                "ansible_connection": "docker_exec",  # playbooks/connection_plugins
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_remote_tmp": "/tmp/.ansible",  # noqa: S108  # a node's user may write nowhere else
             },
