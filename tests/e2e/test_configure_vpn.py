@@ -113,6 +113,15 @@ def test_it_comes_back_after_a_gateway_s_daemon_has_died(gateways: Nodes) -> Non
     comes_up(gateways)
 
 
+def test_a_daemon_that_hangs_is_started_anew(gateways: Nodes) -> None:
+    gateways.configure(*pair())
+    comes_up(gateways)
+    gateways.run("office", "sv", "pause", "charon")
+    cloud, office = pair()
+    gateways.configure(cloud, office, unfinished={"office"})
+    comes_up(gateways)
+
+
 @pytest.mark.behaviour("4.10.2")
 def test_another_shared_secret_keeps_it_down_until_both_have_it(gateways: Nodes) -> None:
     gateways.configure(*pair(office_secret="another secret"))
