@@ -16,7 +16,7 @@ from testbed.fabric.plan import Node
 from testbed.nodes.configure import configure
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
-from testbed.nodes.playbook import Event
+from testbed.nodes.playbook import Event, run_playbook
 from tests.waiting import PATIENCE
 
 SECRET = "an AUTH {{ lookup('pipe', 'id') }} \"string\" \\ 'with' $everything"
@@ -240,6 +240,34 @@ def test_configuring_again_changes_nothing_and_a_new_value_reaches_only_its_node
 def test_a_node_without_a_container_is_named(nodes: Nodes) -> None:
     with pytest.raises(Unavailable, match=r"node redis: task 'redis : Write the configuration' unreachable: .*redis"):
         nodes.configure(REDIS)
+
+
+def test_a_command_that_does_not_end_is_given_up(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.start(WEB)
+    nodes.configure(WEB)
+    with pytest.raises(Unavailable, match=r"node web: task 'hang' failed: .*[Tt]imed out after 1 second"):
+        by_hand(nodes, tmp_path, "{name: hang, raw: sleep infinity, timeout: 1}")
+
+
+def test_a_playbook_of_one_s_own_reaches_the_nodes(nodes: Nodes, tmp_path: Path) -> None:
+    """Ansible's own modules, which need files to be brought into the node and out of it."""
+    nodes.start(WEB)
+    nodes.configure(WEB)
+    (tmp_path / "note").write_text("it's here\n")
+    by_hand(
+        nodes, tmp_path,
+        f"{{copy: {{src: {tmp_path}/note, dest: /tmp/note, mode: '0640'}}}}",
+        f"{{fetch: {{src: /tmp/note, dest: {tmp_path}/fetched, flat: true}}}}",
+    )  # fmt: skip
+    assert (tmp_path / "fetched").read_text() == "it's here\n"
+    assert nodes.run("web", "stat", "-c", "%a %U", "/tmp/note") == "640 testbed"  # noqa: S108  # in the node
+
+
+def by_hand(nodes: Nodes, folder: Path, *tasks: str) -> None:
+    """Run tasks on all nodes, with the inventory that was left."""
+    playbook = folder / "own.yml"
+    playbook.write_text(f"- {{hosts: all, gather_facts: false, tasks: [{', '.join(tasks)}]}}")
+    run_playbook(playbook, lambda _: None, inventory=nodes.folder / "ansible" / "inventory.yml")
 
 
 def test_a_configuration_that_its_server_refuses_is_told_with_the_server_s_words(nodes: Nodes) -> None:
