@@ -6,18 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from testbed.api import clients
 from tests.clients.conftest import Served
 
 PLAYBOOK = Path(__file__).with_name("network.yaml")
 
 
-@pytest.mark.skipif(
-    not any((Path(folder) / "ansible_collections/google/cloud").is_dir() for folder in sys.path),
-    reason="no collection google.cloud: pip install -e '.[collections]'",
-)
 def test_a_playbook_makes_a_network(served: Served) -> None:
     callback = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOCALHOST_WARNING": "false"}
     command = [
