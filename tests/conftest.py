@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
-    "tests.tally", "tests.layers", "tests.sample", "tests.needs", "tests.proof", "tests.seconds", "tests.leaks",
-    "tests.api_coverage",
+    "tests.tally", "tests.layers", "tests.sample", "tests.needs", "tests.proof", "tests.seconds", "tests.forks",
+    "tests.leaks", "tests.api_coverage",
 ]  # fmt: skip
 
 # A busy machine is no defect of what is tested.

@@ -1,22 +1,25 @@
-"""Runs an Ansible playbook, and tells what happens while it happens."""
+"""Runs an Ansible playbook, and tells what happens while it happens.
+
+ansible-runner forks, and a process with threads must not: a lock that another thread holds would stay locked in the
+child for ever.  So it is a program of its own here, which has one thread, and tells its events line by line.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Literal
-
-import ansible_runner
 
 from testbed import descendants
 from testbed.errors import Aborted, Unavailable
@@ -85,29 +88,20 @@ def run_playbook(
     """
     failures: list[Event] = []
     output: deque[str] = deque(maxlen=20)
+    cancelled = cancelled or threading.Event()
+
+    def handle(raw: Mapping[str, Any]) -> None:
+        output.append(raw.get("stdout", ""))
+        if (event := event_of(raw)) is not None:
+            report(event)
+            if event.message:
+                failures.append(event)
+
     with tempfile.TemporaryDirectory(prefix=RUN, dir=inventory.parent if inventory else None) as folder:
-        arguments = {
-            "private_data_dir": folder,
-            "playbook": str(path),
-            "inventory": str(inventory) if inventory else [],
-            "limit": ",".join(sorted(limit)) if limit is not None else None,
-            "cmdline": "--become" if become else None,
-            "envvars": _environment(folder),
-            "settings": {"pexpect_timeout": CANCEL_POLL},
-            "quiet": True,
-        }
-
-        def handle(raw: Mapping[str, Any]) -> None:
-            output.append(raw.get("stdout", ""))
-            if (event := event_of(raw)) is not None:
-                report(event)
-                if event.message:
-                    failures.append(event)
-
-        status = _run(arguments, handle, cancelled or threading.Event())
-    if status == "canceled":
-        raise Aborted(f"{path.name} was stopped before its end.", hint="It is safe to run it again.")
-    if status != "successful":
+        status = _run(_program(folder, path, inventory, limit, become=become), folder, handle, cancelled)
+    if status != 0:
+        if cancelled.is_set():
+            raise Aborted(f"{path.name} was stopped before its end.", hint="It is safe to run it again.")
         error = TaskFailed(
             "\n".join(_sentence(failure) for failure in failures) or "\n".join(filter(None, output)),
             hint=f"to run it again by hand: {command_line(path, inventory, limit, become=become)}",
@@ -169,29 +163,64 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _run(arguments: Mapping[str, Any], handle: Callable[[Mapping[str, Any]], None], cancelled: threading.Event) -> str:
-    """How the run ended, in ansible-runner's words; its events are handled here as they come.
+def _program(
+    folder: str, path: Path, inventory: Path | None, limit: Collection[str] | None, *, become: bool
+) -> list[str]:
+    """The command line of ansible-runner, which works in `folder`."""
+    arguments = ["--json", "--playbook", str(path)]
+    arguments += ["--inventory", str(inventory)] if inventory else []
+    arguments += ["--limit", ",".join(sorted(limit))] if limit is not None else []
+    arguments += ["--cmdline=--become"] if become else []
+    return [sys.executable, "-P", "-m", "ansible_runner", "run", *arguments, folder]
 
-    ansible-runner works in a thread of its own, because it must not be interrupted: it would leave Ansible running.
-    """
-    events: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
 
-    def keep(raw: Mapping[str, Any]) -> bool:
-        events.put(raw)
-        return False  # and no file of it
+def _run(
+    program: Sequence[str], folder: str, handle: Callable[[Mapping[str, Any]], None], cancelled: threading.Event
+) -> int:
+    """The exit status of ansible-runner; its events are handled here as they come."""
 
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(ansible_runner.run, event_handler=keep, cancel_callback=cancelled.is_set, **arguments)
-        run.add_done_callback(lambda _: events.put(None))
+    def stop() -> None:
+        """End it, and Ansible and its workers with it: each has a session of its own."""
+        descendants.end(_HOME, folder)
+
+    # In a session of its own, too, so that Ctrl-C reaches us alone: it would end without ending Ansible.
+    with subprocess.Popen(
+        program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=1,
+        encoding="utf-8", errors="replace", env={**os.environ, **_environment(folder)}, start_new_session=True,
+    ) as process, _stopped_when(cancelled, stop):  # fmt: skip
         try:
-            while (raw := events.get()) is not None:
-                handle(raw)
+            for line in process.stdout or ():
+                handle(_read(line))
         except BaseException:
-            cancelled.set()
+            stop()
             raise
-        finally:
+    return process.returncode
+
+
+@contextmanager
+def _stopped_when(cancelled: threading.Event, stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop`, in another thread, if it is cancelled within this context."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(CANCEL_POLL):
             if cancelled.is_set():
-                wait([run])
-                # ansible-runner kills Ansible, but not Ansible's workers: each has a session of its own.
-                descendants.end(_HOME, arguments["private_data_dir"])
-        return str(run.result().status)
+                stop()
+                return
+
+    thread = threading.Thread(target=watch, name="cancellation")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _read(line: str) -> Mapping[str, Any]:
+    """An event of ansible-runner's; what is none was printed before the first one, or is its own last word."""
+    try:
+        raw = json.loads(line)
+    except ValueError:
+        raw = None
+    return raw if isinstance(raw, dict) else {"stdout": line.rstrip()}

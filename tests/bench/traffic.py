@@ -20,7 +20,7 @@ from testbed.kernel import namespace
 _SIZE = 1 << 20
 _PORT = 5001
 _PATIENCE = 10.0
-_FORK = multiprocessing.get_context("fork")  # it inherits sockets
+_SPAWN = multiprocessing.get_context("spawn")  # this process may have threads, and must not fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ def throughput(path: Path, seconds: float) -> float:
         client.close()  # the sender's copy is the only one: its end is the end of the stream
         _use(1)
         buffer = memoryview(bytearray(_SIZE))
+        server.recv(1)  # the sender has begun
         received, began = 0, time.monotonic()
         while count := server.recv_into(buffer):
             received += count
@@ -47,9 +48,11 @@ def throughput(path: Path, seconds: float) -> float:
 
 def latency(path: Path, seconds: float) -> float:
     """The median time of a round trip of one byte, in seconds."""
-    with _connected(path) as (client, server), _process(partial(_echo, server, client), 0):
+    with _connected(path) as (client, server), _process(partial(_echo, server), 0):
         server.close()
         _use(1)
+        client.sendall(b"?")
+        client.recv(1)  # the other process has begun
         times = []
         deadline = time.monotonic() + seconds
         while (began := time.monotonic()) < deadline:
@@ -63,14 +66,15 @@ def latency(path: Path, seconds: float) -> float:
 def _send(client: socket.socket, seconds: float) -> None:
     data = bytes(_SIZE)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        client.sendall(data)
+    with client:
+        while time.monotonic() < deadline:
+            client.sendall(data)
 
 
-def _echo(server: socket.socket, client: socket.socket) -> None:
-    client.close()  # this process has a copy of both; the end of the other one's is the end of the connection
-    while byte := server.recv(1):
-        server.sendall(byte)
+def _echo(server: socket.socket) -> None:
+    with server:
+        while byte := server.recv(1):
+            server.sendall(byte)
 
 
 @contextmanager
@@ -92,12 +96,7 @@ def _connected(path: Path) -> Iterator[tuple[socket.socket, socket.socket]]:
 @contextmanager
 def _process(work: Callable[[], None], processor: int) -> Iterator[None]:
     """Work that another process does meanwhile, on a processor of its own where there is one."""
-
-    def run() -> None:
-        _use(processor)
-        work()
-
-    process = _FORK.Process(target=run)
+    process = _SPAWN.Process(target=_on, args=(processor, work))
     process.start()
     try:
         yield
@@ -106,6 +105,11 @@ def _process(work: Callable[[], None], processor: int) -> Iterator[None]:
         if process.is_alive():
             process.kill()
             process.join()
+
+
+def _on(processor: int, work: Callable[[], None]) -> None:
+    _use(processor)
+    work()
 
 
 def _use(processor: int) -> None:
