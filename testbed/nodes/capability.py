@@ -15,10 +15,9 @@ import requests
 from docker.errors import DockerException
 
 from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.nodes.engine import new_enough, too_old
 from testbed.paths import state_root
 
-DOCKER_API = (1, 41)
-"""Docker Engine 20.10, Debian 12's."""
 FREE_DISK = 4 * 2**30
 """Bytes: the built-in images, the layers they are built from, and a testbed's logs and reports."""
 DEADLINE = 5
@@ -50,8 +49,10 @@ def engine(info: Info) -> Finding:
     if isinstance(info, str):
         return Finding(present=False, detail=info)
     api = info["ApiVersion"]
-    new_enough = tuple(int(part) for part in api.split(".")) >= DOCKER_API
-    return Finding(present=new_enough, detail=f"{info['ServerVersion']} (API {api}, {info.get('Driver', '?')})")
+    detail = f"{info['ServerVersion']} (API {api}, {info.get('Driver', '?')})"
+    if new_enough(api):
+        return Finding(present=True, detail=detail)
+    return Finding(present=False, detail=f"{detail}: {too_old(api)}")
 
 
 def limits(info: Info) -> Finding:
@@ -101,7 +102,7 @@ def probe() -> list[Capability]:
             "required",
             lambda: engine(info),
             "no nodes: every node is a container",
-            "apt install docker.io, or Docker's own packages; systemctl start docker",
+            "Docker Engine 20.10 or newer: apt install docker.io, or Docker's own packages; systemctl start docker",
         ),
         Probe(
             "resource limits",

@@ -224,7 +224,8 @@ class DockerNodes:
         container = self.container(name)
         with engine_errors(f"Looking at the image of {name}"):
             config = self._client.images.get(container.attrs["Image"]).attrs["Config"]
-        return list(config["Entrypoint"] or ()), list(config["Cmd"] or ())
+        # What is not set is null, or left out (from the API 1.52 on).
+        return list(config.get("Entrypoint") or ()), list(config.get("Cmd") or ())
 
     def _id_of(self, name: str) -> str:
         return str(self.container(name).id)

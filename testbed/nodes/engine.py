@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
+from docker.utils import version_gte
 
-from testbed.errors import FailedPrecondition, Internal, PermissionDenied, TestbedError, Unavailable
+from testbed.errors import FailedPrecondition, Internal, PermissionDenied, TestbedError, Unavailable, Unimplemented
 
+OLDEST_API = "1.41"
+"""The API of Docker Engine 20.10, Debian 12's.  A newer engine is spoken to by its own, the newest that it has."""
 DEADLINE = 60
 """Seconds for one answer, or one part of it."""
 CONNECTIONS = 16
@@ -44,6 +48,12 @@ def meaning(error: APIError) -> type[TestbedError]:
     return Unavailable if error.is_server_error() else Internal
 
 
+def failure(event: Mapping[str, Any]) -> str | None:
+    """Why a build or a download failed, if this event of it says so (`error` is deprecated since the API 1.48)."""
+    detail = event.get("errorDetail")
+    return None if detail is None else str(detail.get("message") or "Docker does not say why")
+
+
 def unreachable(what: str, error: Exception) -> TestbedError:
     """The error to raise where the engine cannot be reached."""
     # docker-py wraps the socket's error in two other libraries' errors: the text is what is left of it.
@@ -65,7 +75,25 @@ def connect(timeout: int = DEADLINE) -> docker.DockerClient:
     Raises:
         Unavailable: the engine does not answer.
         PermissionDenied: this user may not use the engine.
+        Unimplemented: the engine is too old.
 
     """
     with engine_errors("Connecting to Docker"):
-        return docker.from_env(timeout=timeout, max_pool_size=CONNECTIONS)
+        client = docker.from_env(timeout=timeout, max_pool_size=CONNECTIONS)
+    if new_enough(client.api.api_version):
+        return client
+    client.close()
+    raise Unimplemented(
+        f"Connecting to Docker: {too_old(client.api.api_version)}.",
+        hint="Install Docker Engine 20.10 or newer: Debian's docker.io, or Docker's own packages.",
+    )
+
+
+def new_enough(api: str) -> bool:
+    """Whether an engine of this API version is one that the testbed works with."""
+    return version_gte(api, OLDEST_API)
+
+
+def too_old(api: str) -> str:
+    """What is wrong with an engine that is not."""
+    return f"this engine has the API {api}, and {OLDEST_API} (Docker Engine 20.10) is the oldest that will do"

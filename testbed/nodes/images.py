@@ -23,7 +23,7 @@ from docker.errors import ImageNotFound
 
 from testbed.errors import Internal, NotFound, Unavailable
 from testbed.nodes import debian, tree, wheels
-from testbed.nodes.engine import engine_errors
+from testbed.nodes.engine import engine_errors, failure
 from testbed.nodes.registry import pull
 from testbed.nodes.scratch import temporary_files_in
 from testbed.paths import IMAGES, state_root
@@ -168,10 +168,10 @@ class Images:
                 output.append(line)
                 if line.startswith("Step "):
                     self._report(name, line)
-                if "error" in event:
+                if (reason := failure(event)) is not None:
                     evidence = "\n".join(filter(None, output))
                     raise Unavailable(
-                        f"Image {name} could not be built: {event['error']}\n{evidence}",
+                        f"Image {name} could not be built: {reason}\n{evidence}",
                         hint="A build downloads Debian's packages: check the network, then run the command again.",
                     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 from docker.errors import APIError
 
-from testbed.nodes.engine import connect
+from testbed.nodes.engine import connect, failure
 
 PATIENCE = 10
 """Seconds without a word from the registry until we do without it."""
@@ -22,8 +22,8 @@ def pull(reference: str) -> str | None:
     client = connect(timeout=PATIENCE)
     try:
         for event in client.api.pull(reference, stream=True, decode=True):
-            if "error" in event:
-                return str(event["error"])
+            if (reason := failure(event)) is not None:
+                return reason
     except APIError as error:
         return str(error.explanation or error)
     except requests.RequestException as error:

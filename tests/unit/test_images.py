@@ -37,9 +37,10 @@ class Engine:
             raise ImageNotFound(reference)
         return SimpleNamespace(id=self.tags[reference])
 
-    def build(self, *, tag: str, buildargs: dict[str, str], **_: object) -> list[dict[str, str]]:
+    def build(self, *, tag: str, buildargs: dict[str, str], **_: object) -> list[dict[str, object]]:
         if self.fails:
-            return [{"stream": "Step 1/1 : RUN false"}, {"stream": "E: no such package"}, {"error": "it failed"}]
+            said: list[dict[str, object]] = [{"stream": "Step 1/1 : RUN false"}, {"stream": "E: no such package"}]
+            return [*said, {"errorDetail": {"message": "it failed"}}]
         self.built.append((tag, buildargs["BASE"]))
         self.tags[tag] = f"sha256:{len(self.built)}"
         return [{"stream": "Step 1/1 : FROM"}]

@@ -24,7 +24,10 @@ SILENT: Info = "no answer: connection refused"
 @pytest.mark.parametrize(("api", "present"), [("1.40", False), ("1.41", True), ("1.100", True), ("2.0", True)])
 def test_the_engine_must_be_new_enough(api: str, present: bool) -> None:
     assert isinstance(INFO, dict)
-    assert engine({**INFO, "ApiVersion": api}).present is present
+    found = engine({**INFO, "ApiVersion": api})
+    assert found.present is present
+    assert f"(API {api}, overlay2)" in found.detail
+    assert ("Docker Engine 20.10" in found.detail) is not present
 
 
 def test_the_engine_is_named_with_its_version() -> None:
