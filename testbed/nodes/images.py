@@ -192,5 +192,6 @@ def context(source: Path) -> Iterator[IO[bytes]]:
                 with tempfile.TemporaryDirectory(prefix="testbed-wheels-") as folder:
                     wheels.download(requirements, Path(folder))
                     tree.add(tar, Path(folder), PurePath("wheels"))
+                tree.add(tar, wheels.PIP, PurePath("wheels", "pip"))
         stream.seek(0)
         yield stream

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pip
+
 from testbed.errors import Unavailable
 
 PYTHON = "3.11"
@@ -18,6 +20,8 @@ PYTHON = "3.11"
 GLIBC = 36
 """Debian bookworm has glibc 2.36: wheels for anything up to it run there (PEP 600)."""
 OLDEST_GLIBC = 17
+PIP = Path(pip.__file__).parent
+"""The host's pip, which installs them, too: the images have none."""
 
 
 def platforms() -> list[str]:

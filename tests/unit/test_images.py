@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,7 +13,7 @@ from docker.errors import ImageNotFound
 
 from testbed.errors import Internal, NotFound, Unavailable
 from testbed.nodes import debian, images
-from testbed.nodes.images import Images
+from testbed.nodes.images import PARENT, Images
 from testbed.paths import IMAGES
 
 
@@ -133,3 +134,17 @@ def test_every_image_of_the_project_stands_on_the_same_debian() -> None:
         parent = f"testbed/{name}"
         while parent != debian.NAME:
             parent = project._parent(parent)
+
+
+def test_what_images_install_without_a_network_was_downloaded_before() -> None:
+    def packages(dockerfile: Path) -> set[str]:
+        one_line = dockerfile.read_text().replace("\\\n", " ")
+        words = [word for command in re.findall(r"apt-get install ([^&]+)", one_line) for word in command.split()]
+        return {word for word in words if not word.startswith("-")}
+
+    downloaded = packages(IMAGES / "packages" / "Dockerfile")
+    offline = [path for path in IMAGES.glob("*/Dockerfile") if "--no-download" in path.read_text()]
+    assert {"dns", "nginx", "redis", "vpn"} <= {path.parent.name for path in offline}
+    for path in offline:
+        assert PARENT.findall(path.read_text()) == ["testbed/packages"], path
+        assert packages(path) <= downloaded, path
