@@ -18,13 +18,13 @@ from testbed.api import certificates
 from testbed.api.server import PORT, Server
 from testbed.cli import wanted
 from testbed.cli.context import Name, chosen, nodes_of, require_root
-from testbed.cli.output import Json, errors, print_json, progress, results
+from testbed.cli.output import Json, building, errors, print_json, progress, results
 from testbed.cli.view import connector_rows, notes
 from testbed.control import controller, transitions
 from testbed.control.background import ensure_controller
 from testbed.control.lock import sign, writing
 from testbed.control.plane import ControlPlane
-from testbed.control.progress import Progress, Report
+from testbed.control.progress import Report
 from testbed.control.reconciler import Outcome, Reconciler
 from testbed.control.store import Store, exists, folder_of
 from testbed.control.teardown import clear, discarded_unless_begun, tear_down
@@ -93,7 +93,7 @@ def up(
         store.source = source
         if operation_delay is not None:
             store.operation_delay = operation_delay
-        images = Images(client, lambda image, line: report(Progress("images", f"{image}: {line}")))
+        images = Images(client, building(report))
         ca = certificates.ensure(store.folder, store.name).ca  # nodes trust it
         nodes = DockerNodes(topology.name, store.id, client, ca)
         outcome = Reconciler(store, nodes, images, report).converge(topology)

@@ -14,7 +14,7 @@ from rich.live import Live
 from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
-from testbed.cli.output import Json, errors, print_json, results
+from testbed.cli.output import Json, building, errors, print_json, progress, results
 from testbed.cli.view import by_name
 from testbed.control.lock import LOAD, held, writing
 from testbed.control.reconciler import Reconciler
@@ -143,8 +143,8 @@ def _set(name: str, identity: str, *, present: bool) -> None:
         topology = store.topology
         if store.id == identity and topology is not None:
             store.load_generator = present
-            images = Images(connect(), lambda image, line: errors.print(f"{image}: {line}", markup=False))
-            Reconciler(store, nodes_of(store), images).rewire(topology)
+            with progress() as told:
+                Reconciler(store, nodes_of(store), Images(connect(), building(told))).rewire(topology)
 
 
 def _serve(generator: _Container, request: LoadRequest, port: int) -> None:

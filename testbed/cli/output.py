@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
 from testbed.control.progress import Progress, Report
+from testbed.nodes.making import Making
 
 results = Console(highlight=False)
 results.width = max(results.width, 160)  # a table is not cut: a narrow terminal wraps its lines
@@ -42,20 +43,34 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str |
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Report]:
-    """Show progress on stderr: bars on a terminal, else one line when a phase begins."""
+    """Show progress on stderr: bars on a terminal, else a line when a phase begins and for what there is news of."""
     if quiet:
         yield lambda _: None
     elif errors.is_terminal:
-        with _bars() as bars:
+        bars = _bars()
+        try:
             yield _Drawn(bars)
+        finally:
+            bars.stop()
     else:
         yield _Told()
+
+
+def building(report: Report) -> Callable[[Making], None]:
+    """The making of images as a phase of the work that is reported."""
+
+    def told(now: Making) -> None:
+        count = "" if now.total is None else f"{now.done}/{now.total} "
+        report(Progress("images", f"{count}{now.text}", now.done, now.total, now.news))
+
+    return told
 
 
 def _bars() -> Bars:
     return Bars(
         SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.fields[phase]:<14}"), BarColumn(bar_width=24),
-        TimeElapsedColumn(), TextColumn("[dim]{task.description}"), console=errors, transient=False,
+        TimeElapsedColumn(), TextColumn("[dim]{task.description}", table_column=Column(no_wrap=True)),
+        console=errors, transient=False,
     )  # fmt: skip
 
 
@@ -67,6 +82,7 @@ class _Drawn:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, step: Progress) -> None:
+        self._bars.start()  # not before: bars of nothing are an empty line
         task = self._tasks.get(step.phase)
         if task is None:
             task = self._tasks[step.phase] = self._bars.add_task("", total=step.total, phase=step.phase)
@@ -74,7 +90,7 @@ class _Drawn:
 
 
 class _Told:
-    """A line for each phase: a log does not want bars."""
+    """Lines: a log does not want bars."""
 
     def __init__(self) -> None:
         self._phases: set[str] = set()
@@ -83,6 +99,8 @@ class _Told:
         if step.phase not in self._phases:
             self._phases.add(step.phase)
             errors.print(f"{step.phase} ...", markup=False)
+        if step.news is not None:
+            errors.print(f"{step.phase}  {step.news}", markup=False)
 
 
 def dumped(value: Any) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 
 import docker
 
-from testbed.errors import Unavailable, Unimplemented
+from testbed.errors import Unimplemented
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.registry import pull
+from testbed.nodes.stop import Stop
+from testbed.nodes.unmade import unmade
 
 REPOSITORY = "testbed/debian"
 RELEASE = "bookworm"
@@ -40,30 +41,32 @@ find doc -type f ! -name copyright -delete
 """What makes a Debian so.  As options of mmdebstrap's own they are slow: it filters every package in Python then."""
 
 
-def make(client: docker.DockerClient, report: Callable[[str], None]) -> None:
+def make(client: docker.DockerClient, tell: Callable[[str], None], stop: Stop) -> None:
     """Make the image `testbed/debian:bookworm`.
 
     Raises:
         Unimplemented: no registry can be reached, and mmdebstrap(1) is not installed.
         Unavailable: Debian's packages could not be had, or the engine failed.
+        ResourceExhausted: a disk is full.
 
     """
-    report(f"pulling {OFFICIAL}")
-    reason = pull(OFFICIAL)
+    tell("pulled")
+    reason = pull(OFFICIAL, stop)
     if reason is not None:
-        report(f"no registry ({reason}): making it from Debian's packages")
-        bootstrap(client, reason)
+        tell("from packages")
+        bootstrap(client, reason, stop)
         return
     with engine_errors("Tagging the base image"):
         client.api.tag(OFFICIAL, REPOSITORY, RELEASE)
 
 
-def bootstrap(client: docker.DockerClient, reason: str) -> None:
+def bootstrap(client: docker.DockerClient, reason: str, stop: Stop) -> None:
     """Make the image with mmdebstrap(1); `reason` says why it was not pulled.
 
     Raises:
         Unimplemented: mmdebstrap(1) is not installed.
         Unavailable: Debian's packages could not be had, or the engine failed.
+        ResourceExhausted: a disk is full.
 
     """
     if shutil.which("mmdebstrap") is None:
@@ -75,9 +78,9 @@ def bootstrap(client: docker.DockerClient, reason: str) -> None:
         root = f"{folder}/root.tar"
         # In a mount namespace of its own, so that what it mounts is gone even if it is killed.
         command = ["unshare", "--mount", "--", "mmdebstrap", *OPTIONS, f"--customize-hook={LEAVE_OUT}", RELEASE, root]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = stop.run(command)
         if done.returncode != 0:
-            raise Unavailable(
+            raise unmade(
                 f"mmdebstrap could not make the base image:\n{done.stderr.strip()}",
                 hint="It downloads Debian's packages: check the network, and the mirror in /etc/apt.",
             )

@@ -11,6 +11,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 from docker.utils import version_gte
+from urllib3.exceptions import HTTPError
 
 from testbed.errors import FailedPrecondition, Internal, PermissionDenied, TestbedError, Unavailable, Unimplemented
 
@@ -37,7 +38,7 @@ def engine_errors(what: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise meaning(error)(f"{what}: Docker says: {error.explanation or error}") from error
-    except (DockerException, requests.RequestException) as error:
+    except (DockerException, requests.RequestException, HTTPError) as error:
         raise unreachable(what, error) from error
 
 

@@ -10,62 +10,59 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
-import tarfile
-import tempfile
-from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePath
-from typing import IO
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
 
 import docker
 from docker.errors import ImageNotFound
 
 from testbed.errors import Internal, NotFound, Unavailable
-from testbed.nodes import debian, tree, wheels
-from testbed.nodes.engine import engine_errors, failure
+from testbed.nodes import debian, tree
+from testbed.nodes.build import Build
+from testbed.nodes.engine import connect, engine_errors
+from testbed.nodes.jobs import Job, do
+from testbed.nodes.making import Board, Making
 from testbed.nodes.registry import pull
 from testbed.nodes.scratch import temporary_files_in
+from testbed.nodes.stop import Stop
+from testbed.nodes.unmade import unmade
 from testbed.paths import IMAGES, state_root
 
 PREFIX = "testbed/"
 PARENT = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
 TAG_LENGTH = 16
-BUILD_DEADLINE = 1800
-"""Seconds that a build may be silent."""
-EVIDENCE = 30
-"""Lines of a build's output that its error shows."""
 
 
 class Images:
     """The built-in images and the local engine's others.
 
-    `report` is called with an image's name and a line of progress.
+    `report` is told how far the making of images is, by one thread at a time.
     """
 
-    def __init__(
-        self, client: docker.DockerClient, report: Callable[[str, str], None], *, folder: Path = IMAGES
-    ) -> None:
+    def __init__(self, client: docker.DockerClient, report: Callable[[Making], None], *, folder: Path = IMAGES) -> None:
         self._client = client
         self._report = report
         self._folder = folder
         self._references: dict[str, str] = {}
 
     def ensure(self, names: Collection[str]) -> dict[str, str]:
-        """The id of each image; those that are missing are made.
+        """The id of each image; those that are missing are made, built-in ones side by side.
 
         Raises:
             NotFound: an image is not built in, not in the local engine and not in a registry that can be reached.
             Unimplemented: this machine lacks a tool that images are made with.
             Unavailable: packages could not be downloaded, or Docker does not answer.
+            ResourceExhausted: a disk is full.
 
         """
-        local = self._local()
-        found: dict[str, str] = {}
-        for name in names:
-            reference = self.reference(name) if self._built_in(name) else name
-            found[name] = local.get(reference) or local.get(f"{reference}:latest") or self._make(name, reference)
-        return found
+        references = {name: self._tagged(name) for name in names}
+        found = self._found(references)
+        if missing := [name for name in references if name not in found]:
+            self._build([name for name in missing if self._built_in(name)])
+            found |= {name: self._had(name) for name in missing}
+        return {name: found[name] for name in references}
 
     def reference(self, name: str) -> str:
         """The name and tag of a built-in image as its folder is now.
@@ -98,11 +95,17 @@ class Images:
             return parent[1]
         raise Internal(f"{dockerfile}: there is no line `ARG BASE=IMAGE`.")
 
-    def _local(self) -> dict[str, str]:
-        """Every name of every image that the engine has, with the image's id."""
+    def _tagged(self, name: str) -> str:
+        """An image as the engine knows it."""
+        return self.reference(name) if self._built_in(name) else name
+
+    def _found(self, references: Mapping[str, str]) -> dict[str, str]:
+        """The ids of those that the engine has."""
         with engine_errors("Listing images"):
             images = self._client.api.images()
-        return {name: image["Id"] for image in images for name in [image["Id"], *(image["RepoTags"] or [])]}
+        ids = {tag: str(image["Id"]) for image in images for tag in [image["Id"], *(image["RepoTags"] or [])]}
+        found = {name: ids.get(tag) or ids.get(f"{tag}:latest") for name, tag in references.items()}
+        return {name: identifier for name, identifier in found.items() if identifier is not None}
 
     def _id(self, reference: str) -> str | None:
         with engine_errors(f"Looking at image {reference}"):
@@ -111,87 +114,73 @@ class Images:
             except ImageNotFound:
                 return None
 
-    def _make(self, name: str, reference: str) -> str:
-        if self._built_in(name):
-            with self._alone(name):
-                self._build(name)
-        elif self._id(reference) is None:
-            self._report(name, "pulling")
-            if (reason := pull(reference)) is not None:
+    def _had(self, name: str) -> str:
+        """The id of an image that was built, or else is looked for in a registry."""
+        tagged = self._tagged(name)
+        if not self._built_in(name) and self._id(tagged) is None:
+            self._report(Making(f"{name} pulling", news=f"{name}: pulling"))
+            if (reason := pull(name, Stop())) is not None:
                 raise NotFound(
                     f"Image '{name}' not found.",
                     hint=f"Build it with `docker build -t {name} FOLDER`, or make its registry reachable ({reason}).",
                 )
-        made = self._id(reference)
-        if made is None:
-            raise Unavailable(f"Image {reference} was there a moment ago and is gone.", hint="Run the command again.")
-        return made
+        if (found := self._id(tagged)) is None:
+            raise Unavailable(f"Image {name} was there a moment ago and is gone.", hint="Run the command again.")
+        return found
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Keep other processes of this machine from building at the same time."""
+    def _alone(self) -> Iterator[Path]:
+        """Keep other processes of this machine from building at the same time; yields a folder for temporary files."""
+        folder = state_root() / "build"
         state_root().mkdir(parents=True, exist_ok=True)
         with (state_root() / "images.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._report(name, "waiting for another testbed that builds images")
+                waiting = "waiting for another testbed that builds images"
+                self._report(Making(waiting, news=waiting))
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            with temporary_files_in(state_root() / "build"):
-                yield
+            with temporary_files_in(folder):
+                yield folder
 
-    def _build(self, name: str) -> None:
-        """Build an image, after those it stands on; one that is there is left as it is."""
-        reference = self.reference(name)
-        if self._id(reference) is not None:
+    def _build(self, names: Collection[str]) -> None:
+        """Build images and those they stand on; those that are there are left as they are."""
+        if not names:
             return
-        parent = self._parent(name)
-        if self._built_in(parent):
-            self._build(parent)
-            parent = self.reference(parent)
-        elif parent == debian.NAME and self._id(parent) is None:
-            debian.make(self._client, lambda line: self._report(parent, line))
-        with context(self._source(name)) as stream, engine_errors(f"Building {name}"):
-            output: deque[str] = deque(maxlen=EVIDENCE)
-            for event in self._client.api.build(
-                fileobj=stream,
-                custom_context=True,
-                tag=reference,
-                buildargs={"BASE": parent},
-                network_mode="host",  # the way that works where the host's own downloads work
-                rm=True,
-                forcerm=True,
-                timeout=BUILD_DEADLINE,
-                decode=True,
-            ):
-                line = str(event.get("stream", "")).rstrip()
-                output.append(line)
-                if line.startswith("Step "):
-                    self._report(name, line)
-                if (reason := failure(event)) is not None:
-                    evidence = "\n".join(filter(None, output))
-                    raise Unavailable(
-                        f"Image {name} could not be built: {reason}\n{evidence}",
-                        hint="A build downloads Debian's packages: check the network, then run the command again.",
-                    )
+        stop = Stop()
+        try:
+            with self._alone() as folder, closing(connect()) as client:
+                stop.watch(client)
+                do(self._jobs(names, folder, client, stop), stop)
+        except OSError as error:
+            hint = f"The testbed writes to {state_root()} for that."
+            raise unmade(f"Images could not be built: {error}", hint) from error
 
+    def _jobs(self, names: Collection[str], folder: Path, client: docker.DockerClient, stop: Stop) -> dict[str, Job]:
+        """What is left to do: an image is built after its parent, and after its Python packages were downloaded."""
+        missing = dict.fromkeys(one for name in names for one in self._missing(name))
+        jobs: dict[str, Job] = {}
+        board = Board(self._report)
+        for name in missing:
+            short = name.removeprefix(PREFIX)
+            if name == debian.NAME:
+                jobs[name] = board.job(short, partial(debian.make, client, stop=stop))
+                continue
+            source, parent = self._source(name), self._parent(name)
+            build = Build(name, self.reference(name), self._tagged(parent), source, folder / short)
+            needs = [parent] if parent in missing else []
+            if build.requirements.exists():
+                needs.append(f"{name}'s packages")
+                jobs[needs[-1]] = board.job(f"{short}'s Python packages", partial(build.download, stop))
+            jobs[name] = board.job(short, partial(build.run, client), needs)
+        return jobs
 
-@contextmanager
-def context(source: Path) -> Iterator[IO[bytes]]:
-    """What a build gets to see, as a tar archive: the image's folder, and the Python packages that it asks for.
-
-    Raises:
-        Unavailable: the packages could not be downloaded.
-
-    """
-    with tempfile.TemporaryFile() as stream:
-        with tarfile.open(fileobj=stream, mode="w") as tar:
-            tree.add(tar, source)
-            requirements = source / "requirements.txt"
-            if requirements.exists():
-                with tempfile.TemporaryDirectory(prefix="testbed-wheels-") as folder:
-                    wheels.download(requirements, Path(folder))
-                    tree.add(tar, Path(folder), PurePath("wheels"))
-                tree.add(tar, wheels.PIP, PurePath("wheels", "pip"))
-        stream.seek(0)
-        yield stream
+    def _missing(self, name: str) -> Iterator[str]:
+        """An image and those it stands on, which come first; but those that the engine has."""
+        if self._id(self._tagged(name)) is not None:
+            return
+        if self._built_in(name):
+            yield from self._missing(self._parent(name))
+            yield name
+        elif name == debian.NAME:
+            yield name

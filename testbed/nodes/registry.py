@@ -6,12 +6,13 @@ import requests
 from docker.errors import APIError
 
 from testbed.nodes.engine import connect, failure
+from testbed.nodes.stop import Stop
 
 PATIENCE = 10
 """Seconds without a word from the registry until we do without it."""
 
 
-def pull(reference: str) -> str | None:
+def pull(reference: str, stop: Stop) -> str | None:
     """Pull an image into the local engine; returns why it cannot be had, or None if it is there now.
 
     Raises:
@@ -20,6 +21,7 @@ def pull(reference: str) -> str | None:
 
     """
     client = connect(timeout=PATIENCE)
+    stop.watch(client)
     try:
         for event in client.api.pull(reference, stream=True, decode=True):
             if (reason := failure(event)) is not None:

@@ -7,13 +7,13 @@ pip is set up for its network already.
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import pip
 
-from testbed.errors import Unavailable
+from testbed.nodes.stop import Stop
+from testbed.nodes.unmade import unmade
 
 PYTHON = "3.11"
 """Debian bookworm's, in the images."""
@@ -31,13 +31,14 @@ def platforms() -> list[str]:
     return [*newer, f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
 
 
-def download(requirements: Path, folder: Path) -> None:
+def download(requirements: Path, folder: Path, stop: Stop) -> None:
     """Put the wheels that a requirements file pins into a folder; those that are there already are not fetched again.
 
     The file names every package itself, with its hashes, so nothing is resolved and nothing else is taken.
 
     Raises:
         Unavailable: pip could not get them.
+        ResourceExhausted: a disk is full.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,9 +48,9 @@ def download(requirements: Path, folder: Path) -> None:
     command += ["--requirement", str(requirements), "--dest", str(folder), "--find-links", str(folder)]
     for tag in platforms():
         command += ["--platform", tag]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = stop.run(command)
     if done.returncode != 0:
-        raise Unavailable(
+        raise unmade(
             f"The Python packages of {requirements} could not be downloaded:\n{done.stderr.strip()}",
             hint="pip needs a package index: check the network, its proxy, and `pip config list`.",
         )

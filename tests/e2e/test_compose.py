@@ -18,6 +18,7 @@ from testbed.kernel import namespace
 from testbed.nodes import debian, wheels
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
+from testbed.nodes.stop import Stop
 from testbed.paths import IMAGES, PROJECT
 from tests.e2e.program import Program
 from tests.e2e.small import traces
@@ -80,7 +81,7 @@ def docker_setup() -> str:
     Images(client, lambda *_: None).ensure(built_in)
     _ensure_base(client)
     client.close()
-    wheels.download(IMAGES / "testbed.requirements.txt", WHEELS)
+    wheels.download(IMAGES / "testbed.requirements.txt", WHEELS, Stop())
     _share_namespaces()
     return "up --build --detach"
 
@@ -94,7 +95,7 @@ def _ensure_base(client: docker.DockerClient) -> None:
     try:
         client.images.get(debian.NAME)
     except ImageNotFound:
-        debian.make(client, lambda _: None)
+        debian.make(client, lambda _: None, Stop())
 
 
 def _share_namespaces() -> None:

@@ -82,7 +82,7 @@ class Nodes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.client = connect()
-        self.images = Images(self.client, lambda _name, _line: None)
+        self.images = Images(self.client, lambda _: None)
         self.testbed = f"ct{secrets.token_hex(3)}"
         self.containers: dict[str, Container] = {}
 

@@ -13,6 +13,7 @@ import pytest
 from testbed.fabric.plan import Node
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
+from testbed.nodes.making import Making
 from testbed.paths import IMAGES
 from tests.e2e.nodes import Testbed, testbed
 from tests.waiting import eventually
@@ -66,9 +67,9 @@ def test_all_images_are_there() -> None:
 
 
 def test_a_second_time_nothing_is_built(ids: dict[str, str]) -> None:
-    said: list[str] = []
+    said: list[Making] = []
     client = connect()
-    assert Images(client, lambda _, line: said.append(line)).ensure(BUILT_IN) == ids
+    assert Images(client, said.append).ensure(BUILT_IN) == ids
     client.close()
     assert not said
 
@@ -80,16 +81,16 @@ def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
     for path in (IMAGES / "base").iterdir():
         (tmp_path / "base" / path.name).write_bytes(path.read_bytes())
     (tmp_path / name / "Dockerfile").write_text("ARG BASE=testbed/base\nFROM ${BASE}\nCMD true\n")
-    said: list[str] = []
+    said: list[Making] = []
     clients = [connect(), connect()]
-    makers = [Images(client, lambda _, line: said.append(line), folder=tmp_path) for client in clients]
+    makers = [Images(client, said.append, folder=tmp_path) for client in clients]
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda maker: maker.ensure([f"testbed/{name}"]), makers)
     clients[0].images.remove(makers[0].reference(f"testbed/{name}"))
     for client in clients:
         client.close()
     assert one == two
-    assert len([line for line in said if line.startswith("Step 1/")]) == 1
+    assert [now.news for now in said if now.news and now.news.startswith(name)] == [f"{name}: done (1 of 1)"]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
