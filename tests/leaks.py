@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -103,6 +104,17 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     return found + [f"gone: {rules} {rule}" for rule in sorted(before[rules] - after[rules])]
 
 
+def take_down(folder: Path) -> None:
+    """Take down the testbeds whose state is in the folder of a run that was cut short.
+
+    Processes that share the tests are ended ten seconds after Ctrl-C, whatever they had still to take down.
+    """
+    for state in sorted(folder.rglob("state/*/state.db")):
+        variables = {**os.environ, "TESTBED_STATE": str(state.parent.parent)}
+        command = [sys.executable, "-m", "testbed", "down", "--name", state.parent.name]
+        subprocess.run(command, env=variables, capture_output=True, check=False)  # what is left is told of
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if is_worker(session.config):
         return
@@ -113,6 +125,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if is_worker(session.config):
         return
+    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        take_down(Path(vars(session.config)["_tmp_path_factory"].getbasetemp()))
     before = session.config.stash[SNAPSHOT]
     deadline = time.monotonic() + GRACE
     while (found := differences(before, snapshot())) and time.monotonic() < deadline:
