@@ -1,0 +1,59 @@
+"""What is promised beside the code: what CI and commits check, and that SECURITY.md names a test for what it says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed.paths import PROJECT
+
+CI = PROJECT / ".github" / "workflows" / "ci.yml"
+HOOKS = PROJECT / ".pre-commit-config.yaml"
+SHOWN = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def steps(job: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(CI.read_text())["jobs"][job]["steps"]
+    return found
+
+
+def versions(job: str) -> set[str]:
+    """The Pythons that a job of CI has."""
+    (asked,) = (step["with"]["python-version"] for step in steps(job) if "setup-python" in step.get("uses", ""))
+    return set(asked.split())
+
+
+def test_ci_runs_what_any_machine_runs() -> None:
+    assert [step["run"] for step in steps("test") if "run" in step] == [".ci/run"]
+    assert [step["run"] for step in steps("pythons") if "run" in step] == ["make pythons"]
+
+
+def test_ci_has_each_python_that_is_supported() -> None:
+    classifiers = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["classifiers"]
+    supported = {found[1] for line in classifiers if (found := re.search(r"Python :: (3\.\d+)$", line))}
+    assert versions("pythons") == supported
+    assert versions("test") <= supported
+
+
+def test_a_commit_is_checked_by_the_programs_of_make_lint() -> None:
+    hooks = [hook for repo in yaml.safe_load(HOOKS.read_text())["repos"] for hook in repo["hooks"]]
+    lint = (PROJECT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    checks = re.findall(r"\$\(BIN\)/(ruff check|ruff format|mypy)", lint)
+    assert [hook["name"] for hook in hooks] == checks
+    assert all(hook["entry"].startswith(f".venv/bin/{hook['name']}") for hook in hooks)
+
+
+@pytest.mark.parametrize(("file", "test"), SHOWN.findall((PROJECT / "SECURITY.md").read_text()))
+def test_what_shows_it_is_there(file: str, test: str) -> None:
+    assert re.search(rf"^def {test}\(", (PROJECT / Path(file)).read_text(), re.MULTILINE)
+
+
+def test_each_promise_of_isolation_names_what_shows_it() -> None:
+    rows = [line for line in (PROJECT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert all(SHOWN.search(row) for row in rows[2:])
