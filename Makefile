@@ -15,8 +15,8 @@ BIN := $(CURDIR)/$(VENV)/bin
 LOCKS := locks
 UV := $(BIN)/uv --quiet --system-certs
 TESTBED := $(SUDO) $(BIN)/testbed
-# The tests are shared by processes, a file to each at a time: most of them wait for something.
-SHARED := -n $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --no-loadscope-reorder
+# The tests are shared by processes, a file to each at a time: one more than processors, as most of them also wait.
+SHARED := -n $(or $(WORKERS),$(shell expr 1 + $$(nproc))) --dist loadfile --no-loadscope-reorder
 EXAMPLE := examples/serverless-vpc-access.yaml
 
 help:

@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +23,9 @@ STDERR = 2
 CHUNK = 65536
 HEADER = struct.Struct(">BxxxL")
 """Before each piece of output: which stream it is of, and its length (Docker Engine API, `ContainerAttach`)."""
-GRACE = 5.0
-"""Seconds from the end of a command's output until Docker knows its exit status."""
+GRACE = 60.0
+"""Seconds in which Docker starts a command, or knows the exit status of one whose output has ended."""
+_POLL = 0.01
 
 
 class Execution:
@@ -106,10 +107,13 @@ class Execution:
             yield stream, self._output.read(length)
 
     def kill(self) -> None:
-        """Kill the command and end its output."""
-        with engine_errors(self._what):
-            pid = self._api.exec_inspect(self._id)["Pid"]
-        if pid:  # 0 before it starts
+        """Kill the command and end its output; one that Docker is about to start is killed as soon as it runs."""
+        deadline = time.monotonic() + GRACE
+        while not (pid := (state := self._state())["Pid"]) and state["ExitCode"] is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL)
+        if pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # A child of the command may hold the output open.
@@ -125,12 +129,17 @@ class Execution:
         """
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline:
-            with engine_errors(self._what):
-                state = self._api.exec_inspect(self._id)
+            state = self._state()
             if not state["Running"] and state["ExitCode"] is not None:
                 return int(state["ExitCode"])
-            time.sleep(0.01)
+            time.sleep(_POLL)
         raise Internal(f"{self._what}: the output has ended, but the command has not.")
+
+    def _state(self) -> Mapping[str, Any]:
+        """What Docker knows of the command: `Pid` is 0 and `ExitCode` None before it starts."""
+        with engine_errors(self._what):
+            state: dict[str, Any] = self._api.exec_inspect(self._id)
+        return state
 
 
 def buffered(response: Any) -> io.BufferedReader:
