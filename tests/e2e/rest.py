@@ -61,10 +61,14 @@ class Rest:
 
         return operation if _is_over(operation) else eventually(look, f"the end of {operation}")
 
+    def succeeds(self, verb: str, path: str, body: Json | None = None) -> None:
+        """Call a method that takes time; its operation ends without an error."""
+        operation = self.done(verb, path, body)
+        assert "error" not in operation, operation
+
     def make(self, path: str, body: Json) -> None:
         """Make something, without an error."""
-        operation = self.done("POST", path, body)
-        assert "error" not in operation, operation
+        self.succeeds("POST", path, body)
 
 
 def _is_over(operation: Json) -> bool:

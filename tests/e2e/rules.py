@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tests.e2e.program import Program
@@ -27,19 +27,13 @@ class Rules:
         try:
             yield
         finally:
-            self._done("DELETE", name)
+            self._rest.succeeds("DELETE", f"{self._path}/{name}")
 
     def change(self, name: str = NAME, **fields: Any) -> None:
         """Change some fields of a rule."""
-        self._done("PATCH", name, fields)
-
-    def _done(self, verb: str, name: str, body: Json | None = None) -> None:
-        operation = self._rest.done(verb, f"{self._path}/{name}", body)
-        assert "error" not in operation, operation
+        self._rest.succeeds("PATCH", f"{self._path}/{name}", fields)
 
 
-@contextmanager
-def rule(bed: Program, **fields: Any) -> Iterator[None]:
+def rule(bed: Program, **fields: Any) -> AbstractContextManager[None]:
     """One rule while the test lasts."""
-    with Rules(bed).added(**fields):
-        yield
+    return Rules(bed).added(**fields)

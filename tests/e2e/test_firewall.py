@@ -127,8 +127,7 @@ def test_a_firewall_policy_decides_when_it_comes_first(demo: Program) -> None:
     assert seen(demo, "hello-run", VM) is not None
     assert [(row["name"], row["networks"], row["rules"]) for row in _policies(demo)] == [("pol", "vpc", 1)]
     order = {"networkFirewallPolicyEnforcementOrder": "BEFORE_CLASSIC_FIREWALL"}
-    changed = Rest.of(demo).done("PATCH", "compute/v1/projects/demo-project/global/networks/vpc", order)
-    assert "error" not in changed, changed
+    Rest.of(demo).succeeds("PATCH", "compute/v1/projects/demo-project/global/networks/vpc", order)
     assert seen(demo, "hello-run", VM, within=QUIET) is None
     counted = hits(demo, "vpc-vpc")["pol:10"]
     [row] = _policies(demo)
