@@ -49,13 +49,23 @@ class Service:
 def add_arguments(parser: LocustArgumentParser) -> None:
     """The arguments of every scenario."""
     parser.add_argument(
-        "--services", nargs="+", type=Service.parse, default=[], include_in_web_ui=False,
-        metavar="NAME=URL[@FRONT-END]", help="services to call; FRONT-END is the address to connect to",
-    )  # fmt: skip
+        "--services",
+        nargs="+",
+        type=Service.parse,
+        default=[],
+        include_in_web_ui=False,
+        metavar="NAME=URL[@FRONT-END]",
+        help="services to call; FRONT-END is the address to connect to",
+    )
     parser.add_argument(
-        "--connector-ranges", nargs="+", type=IPv4Network, default=[], include_in_web_ui=False,
-        metavar="PREFIX", help="the source address that the VM saw must lie in one of these",
-    )  # fmt: skip
+        "--connector-ranges",
+        nargs="+",
+        type=IPv4Network,
+        default=[],
+        include_in_web_ui=False,
+        metavar="PREFIX",
+        help="the source address that the VM saw must lie in one of these",
+    )
     parser.add_argument("--vm-node", default="", include_in_web_ui=False, help="name of the VM that must have answered")
     parser.add_argument("--think-time", type=float, default=0.1, help="seconds that a user waits between its tasks")
 
@@ -115,9 +125,13 @@ class ServiceUser(FastHttpUser):
     ) -> ResponseContextManager:
         """A request through the front end, reported as `SERVICE WHAT`."""
         return self.client.request(
-            method, service.base + path, name=f"{service.name} {what}", headers={"Host": service.host}, json=body,
+            method,
+            service.base + path,
+            name=f"{service.name} {what}",
+            headers={"Host": service.host},
+            json=body,
             catch_response=True,
-        )  # fmt: skip
+        )
 
 
 def answered(response: ResponseContextManager) -> dict[str, Any] | None:

@@ -46,9 +46,14 @@ def ca_certificate(
 
 
 def server_certificate(
-    name: str, key: EllipticCurvePrivateKey, issuer: Issuer, names: x509.SubjectAlternativeName, *,
-    now: datetime, life: timedelta = CA_LIFE,
-) -> x509.Certificate:  # fmt: skip
+    name: str,
+    key: EllipticCurvePrivateKey,
+    issuer: Issuer,
+    names: x509.SubjectAlternativeName,
+    *,
+    now: datetime,
+    life: timedelta = CA_LIFE,
+) -> x509.Certificate:
     """A server's certificate, for all `names` that it serves; it does not outlive the CA."""
     left = issuer.certificate.not_valid_after_utc - now
     return (
@@ -63,10 +68,12 @@ def server_certificate(
 
 
 def _subject(common_name: str) -> x509.Name:
-    return x509.Name([
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "testbed"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-    ])  # fmt: skip
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "testbed"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
 def _builder(
@@ -86,7 +93,13 @@ def _builder(
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not signs_certificates, key_cert_sign=signs_certificates, crl_sign=signs_certificates,
-        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -3,9 +3,16 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
-    "tests.tally", "tests.layers", "tests.sample", "tests.needs", "tests.proof", "tests.seconds", "tests.forks",
-    "tests.leaks", "tests.api_coverage",
-]  # fmt: skip
+    "tests.tally",
+    "tests.layers",
+    "tests.sample",
+    "tests.needs",
+    "tests.proof",
+    "tests.seconds",
+    "tests.forks",
+    "tests.leaks",
+    "tests.api_coverage",
+]
 
 # A busy machine is no defect of what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

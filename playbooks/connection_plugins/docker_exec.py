@@ -197,10 +197,17 @@ class Connection(ConnectionBase):  # type: ignore[misc]  # ansible has no types
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         display.vvv(f"EXEC {cmd}", host=self._container)
         with self._engine() as engine:
-            made = engine.ask("POST", f"/containers/{quote(self._container, safe='')}/exec", {
-                "Cmd": [self._play_context.executable, "-c", cmd], "User": self.get_option("remote_user") or "",
-                "AttachStdin": in_data is not None, "AttachStdout": True, "AttachStderr": True,
-            })  # fmt: skip
+            made = engine.ask(
+                "POST",
+                f"/containers/{quote(self._container, safe='')}/exec",
+                {
+                    "Cmd": [self._play_context.executable, "-c", cmd],
+                    "User": self.get_option("remote_user") or "",
+                    "AttachStdin": in_data is not None,
+                    "AttachStdout": True,
+                    "AttachStderr": True,
+                },
+            )
             identifier = json.loads(made.read())["Id"]
             out, err = _run(engine, identifier, in_data)
             return _status(engine, identifier), out, err

@@ -14,7 +14,7 @@ _log = logging.getLogger("testbed.api")
 
 async def serve(
     listener: socket.socket, answer: Callable[[socket.socket], Awaitable[None]], *, connections: int, grace: float
-) -> None:  # fmt: skip
+) -> None:
     """Serve until cancelled; then close the listener, and the connections as they end or when the grace has.
 
     At most `connections` are served at a time, the next ones wait; `grace` is in seconds.  This process's limit of open

@@ -41,10 +41,12 @@ class ServiceDisabled(PermissionDenied):
                 "links": [{"description": "Google developers console API activation", "url": self.url}],
             },
             {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
-                "domain": "googleapis.com", "metadata": {"service": service, "consumer": f"projects/{number}"},
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": {"service": service, "consumer": f"projects/{number}"},
             },
-        )  # fmt: skip
+        )
 
 
 def admit(call: Call) -> None:

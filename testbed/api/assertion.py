@@ -17,9 +17,13 @@ LIFE = 3600
 LEEWAY = 60
 """Seconds that a client's clock may be ahead of ours, or behind; our choice."""
 _SIGNATURE_ONLY: jwt.types.Options = {
-    "verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False, "verify_sub": False,
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+    "verify_sub": False,
     "verify_jti": False,
-}  # fmt: skip
+}
 
 
 class Refused(Exception):  # noqa: N818 - as testbed.errors

@@ -33,9 +33,7 @@ class AuditLog:
     def __init__(self, folder: Path) -> None:
         self._file = JsonLines(folder / FILE, folder / OLDER)
 
-    def write(
-        self, method: Method, parameters: Mapping[str, str], principal: str, error: TestbedError | None
-    ) -> None:  # fmt: skip
+    def write(self, method: Method, parameters: Mapping[str, str], principal: str, error: TestbedError | None) -> None:
         """Note a call and how it ended."""
         if method.verb == "GET" or _READ.match(method.action):
             return
@@ -58,19 +56,25 @@ def _entry(method: Method, parameters: Mapping[str, str], principal: str, error:
     name = method.api.split(".")[0]
     resource = parameters.get("name") or parameters.get("parent") or "/".join(parameters.values())
     payload: Json = {
-        "@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": f"{name}.googleapis.com",
-        "methodName": method_name(method), "resourceName": resource,
+        "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+        "serviceName": f"{name}.googleapis.com",
+        "methodName": method_name(method),
+        "resourceName": resource,
         "authenticationInfo": {"principalEmail": principal},
-    }  # fmt: skip
+    }
     if error is not None:
         payload["status"] = {"code": errors.code(error), "message": error.message}
     project = _project(method, parameters, resource)
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return {
-        "protoPayload": payload, "insertId": secrets.token_hex(8), "timestamp": now, "receiveTimestamp": now,
-        "severity": "ERROR" if error else "NOTICE", "logName": f"projects/{project}/logs/{_LOG}",
+        "protoPayload": payload,
+        "insertId": secrets.token_hex(8),
+        "timestamp": now,
+        "receiveTimestamp": now,
+        "severity": "ERROR" if error else "NOTICE",
+        "logName": f"projects/{project}/logs/{_LOG}",
         "resource": {"type": "audited_resource", "labels": {"service": f"{name}.googleapis.com", "method": method.id}},
-    }  # fmt: skip
+    }
 
 
 def _project(method: Method, parameters: Mapping[str, str], resource: str) -> str:

@@ -21,12 +21,14 @@ LEAF_LIFE = timedelta(days=825)
 MARGIN = timedelta(days=30)
 """A certificate with less left than this is renewed."""
 
-_NAMES = x509.SubjectAlternativeName([
-    *(x509.DNSName(name) for name in (GOOGLE, "localhost")),
-    *(x509.DNSName(f"*.{domain}") for domain in (GOOGLE, *WORKLOADS)),
-    *(x509.DNSName(f"*.{place}.run.app") for place in ("a", *REGIONS)),
-    *(x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")),
-])  # fmt: skip
+_NAMES = x509.SubjectAlternativeName(
+    [
+        *(x509.DNSName(name) for name in (GOOGLE, "localhost")),
+        *(x509.DNSName(f"*.{domain}") for domain in (GOOGLE, *WORKLOADS)),
+        *(x509.DNSName(f"*.{place}.run.app") for place in ("a", *REGIONS)),
+        *(x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")),
+    ]
+)
 _CONSTRAINTS = x509.NameConstraints([x509.DNSName(name) for name in (GOOGLE, *WORKLOADS, "localhost")], None)
 """Of names only: BoringSSL, and so every gRPC client, refuses a CA that is constrained to addresses."""
 

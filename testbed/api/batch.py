@@ -41,10 +41,13 @@ class Part:
         headers = {"host": host, **({"authorization": authorization} if authorization else {}), **self.headers}
         path, _, query = self.target.partition("#")[0].partition("?")
         return {
-            "type": "http", "method": self.verb, "path": path, "raw_path": path.encode("latin-1"),
+            "type": "http",
+            "method": self.verb,
+            "path": path,
+            "raw_path": path.encode("latin-1"),
             "query_string": query.encode("latin-1"),
             "headers": [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()],
-        }  # fmt: skip
+        }
 
 
 def is_batch(verb: str, path: str) -> bool:
@@ -95,9 +98,13 @@ def written(parts: Sequence[Part], answers: Sequence[Response]) -> Response:
     for part, (status, headers, body) in zip(parts, answers, strict=True):
         fields = {"Content-Type": "application/json; charset=UTF-8", "Content-Length": str(len(body)), **headers}
         head = [
-            f"--{boundary}", "Content-Type: application/http", f"Content-ID: {_answered(part.id)}", "",
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{key}: {value}" for key, value in fields.items()),
-        ]  # fmt: skip
+            f"--{boundary}",
+            "Content-Type: application/http",
+            f"Content-ID: {_answered(part.id)}",
+            "",
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            *(f"{key}: {value}" for key, value in fields.items()),
+        ]
         chunks.append("\r\n".join([*head, "", ""]).encode("latin-1") + body + b"\r\n")
     chunks.append(f"--{boundary}--\r\n".encode())
     return 200, {"content-type": f"multipart/mixed; boundary={boundary}"}, b"".join(chunks)

@@ -77,9 +77,14 @@ class Call:
     def operation(self, kind: str, target: str, **fields: Any) -> Operation:
         """An operation of this call, for `plane.submit`."""
         return Operation(
-            api=self.method.api, method=self.method.id, kind=kind, target=target, principal=self.principal,
-            request=self.request, **fields,
-        )  # fmt: skip
+            api=self.method.api,
+            method=self.method.id,
+            kind=kind,
+            target=target,
+            principal=self.principal,
+            request=self.request,
+            **fields,
+        )
 
 
 Answer = Json | Operation
@@ -96,7 +101,7 @@ PRINTERS: dict[str, Printer] = {}
 
 def serves(
     apis: str, *methods: str, changes: bool = True, before: Callable[[Call], None] | None = None
-) -> Callable[[Handler], Handler]:  # fmt: skip
+) -> Callable[[Handler], Handler]:
     """Register a handler: `@serves("vpcaccess.v1 vpcaccess.v1beta1", "projects.locations.connectors.create")`.
 
     Without `changes`, its methods change no resources, whatever their verb, and may take their time.  So may what is

@@ -19,31 +19,46 @@ _GCLOUD = {
 }  # fmt: skip
 """gcloud's properties api_endpoint_overrides/*: a path, with the API's host where other APIs have the same paths."""
 _TERRAFORM = {
-    "APP_ENGINE": "appengine.googleapis.com/v1/", "CLOUDFUNCTIONS2": "cloudfunctions.googleapis.com/v2/",
-    "CLOUD_FUNCTIONS": "cloudfunctions.googleapis.com/v1/", "CLOUD_RUN": "run.googleapis.com/",
-    "CLOUD_RUN_V2": "run.googleapis.com/v2/", "COMPUTE": "compute/v1/", "DNS": "dns/v1/",
-    "IAM": "iam.googleapis.com/v1/", "LOGGING": "logging.googleapis.com/v2/",
-    "NETWORK_MANAGEMENT": "networkmanagement.googleapis.com/v1/", "REDIS": "redis.googleapis.com/v1/",
+    "APP_ENGINE": "appengine.googleapis.com/v1/",
+    "CLOUDFUNCTIONS2": "cloudfunctions.googleapis.com/v2/",
+    "CLOUD_FUNCTIONS": "cloudfunctions.googleapis.com/v1/",
+    "CLOUD_RUN": "run.googleapis.com/",
+    "CLOUD_RUN_V2": "run.googleapis.com/v2/",
+    "COMPUTE": "compute/v1/",
+    "DNS": "dns/v1/",
+    "IAM": "iam.googleapis.com/v1/",
+    "LOGGING": "logging.googleapis.com/v2/",
+    "NETWORK_MANAGEMENT": "networkmanagement.googleapis.com/v1/",
+    "REDIS": "redis.googleapis.com/v1/",
     "RESOURCE_MANAGER": "cloudresourcemanager.googleapis.com/v1/",
     "RESOURCE_MANAGER_V3": "cloudresourcemanager.googleapis.com/v3/",
-    "SERVICE_NETWORKING": "servicenetworking.googleapis.com/v1/", "SERVICE_USAGE": "serviceusage.googleapis.com/v1/",
-    "STORAGE": "storage/v1/", "VPC_ACCESS": "vpcaccess.googleapis.com/v1/",
-}  # fmt: skip
+    "SERVICE_NETWORKING": "servicenetworking.googleapis.com/v1/",
+    "SERVICE_USAGE": "serviceusage.googleapis.com/v1/",
+    "STORAGE": "storage/v1/",
+    "VPC_ACCESS": "vpcaccess.googleapis.com/v1/",
+}
 """The Google provider's GOOGLE_*_CUSTOM_ENDPOINT (read in its source, google/transport/config.go; not run).
 
 They are https, because the provider cuts the version off for its hand-written resources only of such.
 """
 _CA_VARIABLES = (
-    "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "NODE_EXTRA_CA_CERTS",
-    "HTTPLIB2_CA_CERTS", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
-)  # fmt: skip
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "NODE_EXTRA_CA_CERTS",
+    "HTTPLIB2_CA_CERTS",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+)
 """Each client has a variable of its own, and some of them win over others: all are set."""
 _GCLOUD_REGIONS = tuple(f"CLOUDSDK_{section}_REGION" for section in ("COMPUTE", "FUNCTIONS", "REDIS", "RUN"))
 _QUIET = {
-    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-    "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true", "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
+    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+    "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+    "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+    "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
     "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
-}  # fmt: skip
+}
 """gcloud asks nobody else, and says nothing of it."""
 _TOKEN = "testbed"  # noqa: S105 - any word will do: whoever is no service account is the testbed's owner
 BUNDLE = "bundle.pem"
@@ -78,10 +93,14 @@ def overrides(endpoint: Endpoint) -> dict[str, str]:
     gcloud = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{endpoint.url}/{path}" for name, path in _GCLOUD.items()}
     terraform = {f"GOOGLE_{name}_CUSTOM_ENDPOINT": f"{secure}/{path}" for name, path in _TERRAFORM.items()}
     return {
-        **_common(endpoint), **gcloud, **terraform,
+        **_common(endpoint),
+        **gcloud,
+        **terraform,
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.googleapis.com/",
-        "CLOUDSDK_PROXY_TYPE": "http", "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1", "CLOUDSDK_PROXY_PORT": str(endpoint.port),
-    }  # fmt: skip
+        "CLOUDSDK_PROXY_TYPE": "http",
+        "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
+        "CLOUDSDK_PROXY_PORT": str(endpoint.port),
+    }
 
 
 def proxy(endpoint: Endpoint) -> dict[str, str]:
@@ -91,22 +110,30 @@ def proxy(endpoint: Endpoint) -> dict[str, str]:
     """
     proxies = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {
-        **_common(endpoint), **dict.fromkeys(proxies, endpoint.url),
+        **_common(endpoint),
+        **dict.fromkeys(proxies, endpoint.url),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
         "GOOGLE_APPLICATION_CREDENTIALS": str(endpoint.folder / CREDENTIALS),
-    }  # fmt: skip
+    }
 
 
 def _common(endpoint: Endpoint) -> dict[str, str]:
     scope: Mapping[str, str | None] = {
-        "CLOUDSDK_CORE_PROJECT": endpoint.project, "GOOGLE_CLOUD_PROJECT": endpoint.project,
-        "GOOGLE_PROJECT": endpoint.project, "GCP_PROJECT": endpoint.project,
+        "CLOUDSDK_CORE_PROJECT": endpoint.project,
+        "GOOGLE_CLOUD_PROJECT": endpoint.project,
+        "GOOGLE_PROJECT": endpoint.project,
+        "GCP_PROJECT": endpoint.project,
         **dict.fromkeys((*_GCLOUD_REGIONS, "GOOGLE_REGION"), endpoint.region),
-        "CLOUDSDK_COMPUTE_ZONE": endpoint.zone, "GOOGLE_ZONE": endpoint.zone,
-    }  # fmt: skip
+        "CLOUDSDK_COMPUTE_ZONE": endpoint.zone,
+        "GOOGLE_ZONE": endpoint.zone,
+    }
     return {
-        "TESTBED_ENDPOINT": endpoint.url, "CLOUDSDK_CONFIG": str(endpoint.folder / GCLOUD), **_QUIET,
+        "TESTBED_ENDPOINT": endpoint.url,
+        "CLOUDSDK_CONFIG": str(endpoint.folder / GCLOUD),
+        **_QUIET,
         **{name: value for name, value in scope.items() if value},
         **dict.fromkeys(_CA_VARIABLES, str(endpoint.folder / BUNDLE)),
-        "GOOGLE_OAUTH_ACCESS_TOKEN": _TOKEN, "GCP_AUTH_KIND": "accesstoken", "GCP_ACCESS_TOKEN": _TOKEN,
-    }  # fmt: skip
+        "GOOGLE_OAUTH_ACCESS_TOKEN": _TOKEN,
+        "GCP_AUTH_KIND": "accesstoken",
+        "GCP_ACCESS_TOKEN": _TOKEN,
+    }

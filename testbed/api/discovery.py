@@ -92,10 +92,16 @@ def _raw_methods(node: Json) -> Iterator[Json]:
 def _method(api: str, prefix: str, raw: Json, common: Mapping[str, Json]) -> Method:
     parameters = raw.get("parameters", {})
     return Method(
-        raw["id"], api, raw["httpMethod"], prefix + raw["path"], _pattern(prefix + raw["path"], parameters),
-        {**common, **parameters}, raw.get("request", {}).get("$ref"), raw.get("response", {}).get("$ref"),
+        raw["id"],
+        api,
+        raw["httpMethod"],
+        prefix + raw["path"],
+        _pattern(prefix + raw["path"], parameters),
+        {**common, **parameters},
+        raw.get("request", {}).get("$ref"),
+        raw.get("response", {}).get("$ref"),
         raw.get("description", ""),
-    )  # fmt: skip
+    )
 
 
 def _pattern(path: str, parameters: Mapping[str, Json]) -> re.Pattern[str]:

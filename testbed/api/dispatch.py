@@ -25,10 +25,30 @@ WINDOW = 1.0
 
 Google's clients poll for the first time after a second (google-api-core)."""
 _THREADS = 16
-_STANDARD = frozenset({"$.xgafv", "access_token", "alt", "$alt", "callback", "fields", "key", "oauth_token", "userIp",
-                       "prettyPrint", "quotaUser", "upload_protocol", "uploadType", "$prettyPrint", "$userProject",
-                       "$req", "$outputDefaults", "$unique", "userProject",
-                       "returnPartialSuccess"})  # fmt: skip
+_STANDARD = frozenset(
+    {
+        "$.xgafv",
+        "access_token",
+        "alt",
+        "$alt",
+        "callback",
+        "fields",
+        "key",
+        "oauth_token",
+        "userIp",
+        "prettyPrint",
+        "quotaUser",
+        "upload_protocol",
+        "uploadType",
+        "$prettyPrint",
+        "$userProject",
+        "$req",
+        "$outputDefaults",
+        "$unique",
+        "userProject",
+        "returnPartialSuccess",
+    }
+)
 """Query parameters that every method takes (google.api.HttpRule's system parameters).
 
 The last one is compute's: gcloud sends it with every aggregated list, though discovery has it no more.
@@ -64,7 +84,7 @@ class Dispatcher:
 
     async def dispatch(
         self, match: Match, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
-    ) -> Json:  # fmt: skip
+    ) -> Json:
         """Answer a request.
 
         Raises:
@@ -85,7 +105,7 @@ class Dispatcher:
 
     def _answer(
         self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
-    ) -> tuple[Call, Answer]:  # fmt: skip
+    ) -> tuple[Call, Answer]:
         """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well."""
         method, error = match.method, None
         try:
@@ -120,15 +140,23 @@ class Dispatcher:
 
     def _call(
         self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
-    ) -> Call:  # fmt: skip
+    ) -> Call:
         method = match.method
         given, repeated = _query(method, query)
         read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
         path = {key: self._with_id(key, text) for key, text in match.parameters.items()}
         return Call(
-            plane=self.plane, images=self.images, audit=self.audit, identity=self.identity, method=method,
-            parameters={**given, **path}, repeated=repeated, body=read, principal=principal, endpoint=endpoint,
-        )  # fmt: skip
+            plane=self.plane,
+            images=self.images,
+            audit=self.audit,
+            identity=self.identity,
+            method=method,
+            parameters={**given, **path},
+            repeated=repeated,
+            body=read,
+            principal=principal,
+            endpoint=endpoint,
+        )
 
     def _with_id(self, key: str, text: str) -> str:
         """A parameter of a path that may have a project's number."""

@@ -61,10 +61,13 @@ def details(error: TestbedError, api: str) -> list[Json]:
     """What clients can read of an error besides its text."""
     found: list[Json] = [dict(detail) for detail in error.details]
     if error.reason and not found:
-        found.append({
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error.reason,
-            "domain": f"{api}.googleapis.com",
-        })  # fmt: skip
+        found.append(
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error.reason,
+                "domain": f"{api}.googleapis.com",
+            }
+        )
     if isinstance(error, InvalidResource) and error.path:
         violation = {"field": ".".join(map(str, error.path)), "description": error.message}
         found.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})

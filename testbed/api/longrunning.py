@@ -20,10 +20,13 @@ def common_metadata(operation: Operation) -> Json:
     action = operation.method.rpartition(".")[2]
     ended = {"endTime": timestamp(operation.ended)} if operation.ended else {}
     return {
-        "createTime": timestamp(operation.accepted), **ended, "target": operation.target,
-        "verb": "update" if action == "patch" else action, "cancelRequested": False,
+        "createTime": timestamp(operation.accepted),
+        **ended,
+        "target": operation.target,
+        "verb": "update" if action == "patch" else action,
+        "cancelRequested": False,
         "apiVersion": operation.api.partition(".")[2],
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,10 @@ class LongRunning:
     def __call__(self, plane: ControlPlane, operation: Operation) -> Json:
         """The operation as it is now."""
         result: Json = {
-            "name": self.name(operation), "done": operation.done,
+            "name": self.name(operation),
+            "done": operation.done,
             "metadata": {"@type": _TYPE + self.metadata_type, **self.metadata(operation)},
-        }  # fmt: skip
+        }
         if operation.error:
             result["error"] = operation.error
         elif operation.done:

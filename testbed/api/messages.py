@@ -36,12 +36,14 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 COMMON: Mapping[str, tuple[type[Message], type[Message]]] = {
     "/google.longrunning.Operations/GetOperation": (operations_pb2.GetOperationRequest, operations_pb2.Operation),
     "/google.longrunning.Operations/ListOperations": (
-        operations_pb2.ListOperationsRequest, operations_pb2.ListOperationsResponse,
+        operations_pb2.ListOperationsRequest,
+        operations_pb2.ListOperationsResponse,
     ),
     "/google.cloud.location.Locations/ListLocations": (
-        locations_pb2.ListLocationsRequest, locations_pb2.ListLocationsResponse,
+        locations_pb2.ListLocationsRequest,
+        locations_pb2.ListLocationsResponse,
     ),
-}  # fmt: skip
+}
 """Procedures that several APIs have: it makes no difference by which of them they are asked."""
 _PLACE = re.compile(r"\{([\w.]+)=([^}]*)\}")
 
@@ -68,8 +70,9 @@ class _Notes(grpc.Channel):
         """Note a procedure, its serializer and its deserializer."""
         serializer, deserializer, *_ = (*codecs, None, None)
         self.noted[method] = (
-            named.get("request_serializer", serializer), named.get("response_deserializer", deserializer)
-        )  # fmt: skip
+            named.get("request_serializer", serializer),
+            named.get("response_deserializer", deserializer),
+        )
         return lambda *_, **__: None
 
     unary_stream = stream_unary = stream_stream = unary_unary

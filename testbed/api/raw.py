@@ -61,9 +61,7 @@ class Raw:
 _ALL: list[Raw] = []
 
 
-def serves_raw(
-    verbs: str, pattern: str, *, upload: bool = False, media: bool = False
-) -> Callable[[Serve], Serve]:  # fmt: skip
+def serves_raw(verbs: str, pattern: str, *, upload: bool = False, media: bool = False) -> Callable[[Serve], Serve]:
     """Register who serves paths that match: `@serves_raw("POST", "token")`."""
 
     def register(serve: Serve) -> Serve:

@@ -112,9 +112,9 @@ class Rest:
         requests = [_request(part.scope(request.host, authorization)) for part in parts]
         if any(batch.is_batch(one.verb, one.path) for one in requests):
             raise InvalidArgument("Failed to parse batch request, error: a batch in a batch.")
-        answers = await asyncio.gather(*(
-            self._response(one, _receiving(part.body)) for one, part in zip(requests, parts, strict=True)
-        ))  # fmt: skip
+        answers = await asyncio.gather(
+            *(self._response(one, _receiving(part.body)) for one, part in zip(requests, parts, strict=True))
+        )
         return batch.written(parts, answers)
 
     def _api(self, request: Request) -> str | None:

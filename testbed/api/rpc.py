@@ -73,9 +73,12 @@ class Bridge(grpc.GenericRpcHandler):
         match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), api)
         body = written.get("body")
         return await dispatcher.dispatch(
-            match, _query(written["query_params"]), _dict(body) if body is not None else None, principal=principal,
+            match,
+            _query(written["query_params"]),
+            _dict(body) if body is not None else None,
+            principal=principal,
             endpoint="",
-        )  # fmt: skip
+        )
 
 
 def _dict(message: Message) -> dict[str, Any]:

@@ -134,8 +134,13 @@ def _differences(document: Document, schema: Json, value: object, where: str) ->
 
 
 _PRINTED: Mapping[str, Any] = {
-    "string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict,
-}  # fmt: skip
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 
 
 def _text(value: object, form: str) -> object:

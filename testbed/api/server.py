@@ -123,11 +123,20 @@ class Server:
             def principal(header: str | None) -> str:
                 return identity.principal(header, time.time())
 
-            rest = _Rest(uvicorn.Config(
-                Rest(dispatcher, principal, uploads), fd=_listening(rest_socket, self._stack).fileno(),
-                http="h11", ws="none", lifespan="off", log_config=None, access_log=False, interface="asgi3",
-                timeout_graceful_shutdown=int(_GRACE), h11_max_incomplete_event_size=1 << 16,
-            ))  # fmt: skip
+            rest = _Rest(
+                uvicorn.Config(
+                    Rest(dispatcher, principal, uploads),
+                    fd=_listening(rest_socket, self._stack).fileno(),
+                    http="h11",
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    interface="asgi3",
+                    timeout_graceful_shutdown=int(_GRACE),
+                    h11_max_incomplete_event_size=1 << 16,
+                )
+            )
             rpc = grpc.aio.server()
             rpc.add_generic_rpc_handlers((Bridge(dispatcher, principal),))
             rpc.add_insecure_port(f"unix:{_free(grpc_socket)}")
@@ -142,8 +151,14 @@ class Server:
             async def offered(segment: str, listener: socket.socket) -> None:
                 hosted = None if segment == INTERNET else partial(within.opened, self._plane, segment)
                 await Door(
-                    rest_socket, grpc_socket, tls, lambda _: False, hosted=hosted, connections=_INSIDE, grace=_GRACE,
-                ).serve(listener)  # fmt: skip
+                    rest_socket,
+                    grpc_socket,
+                    tls,
+                    lambda _: False,
+                    hosted=hosted,
+                    connections=_INSIDE,
+                    grace=_GRACE,
+                ).serve(listener)
 
             apis = Inside(self._plane, Offer(_with_apis, offered, API_PORTS))
             metadata = Inside(self._plane, Metadata(callers, identity).offer)

@@ -51,9 +51,16 @@ class Tokens:
     def id_token(self, email: str, audience: str, now: float, about: Mapping[str, Any]) -> str:
         """A JWT by which an account shows `audience` who it is; it makes further claims `about` it."""
         claims = {
-            "iss": ISSUER, "aud": audience, "azp": unique_id(email), "sub": unique_id(email), "email": email,
-            "email_verified": True, "iat": int(now), "exp": int(now) + LIFE, **about,
-        }  # fmt: skip
+            "iss": ISSUER,
+            "aud": audience,
+            "azp": unique_id(email),
+            "sub": unique_id(email),
+            "email": email,
+            "email_verified": True,
+            "iat": int(now),
+            "exp": int(now) + LIFE,
+            **about,
+        }
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
 
     def public_keys(self) -> dict[str, Any]:

@@ -17,10 +17,21 @@ from testbed.control.plane import ControlPlane
 LIMIT = 32 << 20
 """Bytes of a request: what the front end takes, and Google's."""
 TIMEOUT = 300.0
-_HOP_BY_HOP = frozenset({
-    "connection", "content-length", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
-    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-})  # fmt: skip
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 """What is of one connection only (RFC 9110, 7.6.1), or is said anew."""
 _pool = ThreadPoolExecutor(32, "workloads")
 
@@ -36,7 +47,7 @@ async def forward(plane: ControlPlane, host: str, target: str, call: RawCall) ->
     def ask() -> Response:
         answer = invocation.request(
             plane.store, without_port(host), call.verb, target, body=call.body or None, headers=kept, timeout=TIMEOUT
-        )  # fmt: skip
+        )
         shown = {name.lower(): value for name, value in answer.headers if name.lower() not in _HOP_BY_HOP}
         return answer.status, {"content-type": "application/octet-stream", **shown}, answer.body
 

@@ -19,9 +19,7 @@ from testbed.model.workload import Workload
 
 HTTP_ERROR = 400
 
-Node = Annotated[
-    str, typer.Argument(help="A node, as `testbed status` lists them.", autocompletion=complete.nodes)
-]  # fmt: skip
+Node = Annotated[str, typer.Argument(help="A node, as `testbed status` lists them.", autocompletion=complete.nodes)]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,9 +86,14 @@ def invoke(
         workload = _service(store, topology, service)
         request = method or ("GET" if data is None else "POST")
         status, reason, _, body = invocation.request(
-            store, workload.host, request, f"{workload.path}/{path.lstrip('/')}", headers=_headers(header or []),
-            body=None if data is None else data.encode(), timeout=timeout,
-        )  # fmt: skip
+            store,
+            workload.host,
+            request,
+            f"{workload.path}/{path.lstrip('/')}",
+            headers=_headers(header or []),
+            body=None if data is None else data.encode(),
+            timeout=timeout,
+        )
     if json:
         print_json({"status": status, "body": body.decode(errors="replace")})
     else:

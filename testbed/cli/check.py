@@ -27,9 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def validate(
-    file: Annotated[Path, typer.Argument(help="The topology file.")], json: Json = False
-) -> None:  # fmt: skip
+def validate(file: Annotated[Path, typer.Argument(help="The topology file.")], json: Json = False) -> None:
     """Check a topology file; nothing is made."""
     try:
         topology = load(file)
@@ -64,9 +62,7 @@ def doctor(
     """Say what this machine can do, what each missing thing costs, and how to get it."""
     if prepare:
         with progress(quiet=json) as report:
-            run_playbook(
-                PLAYBOOKS / "host.yml", lambda event: report(Progress("host", event.task)), become=False
-            )  # fmt: skip
+            run_playbook(PLAYBOOKS / "host.yml", lambda event: report(Progress("host", event.task)), become=False)
     found = [*kernel_capabilities.probe(), *node_capabilities.probe()]
     lacking = missing(found)
     if json:

@@ -20,10 +20,13 @@ from testbed.nodes.engine import connect
 Name = Annotated[
     str | None,
     typer.Option(
-        "--name", "-n", envvar="TESTBED_NAME", autocompletion=complete.testbeds,
+        "--name",
+        "-n",
+        envvar="TESTBED_NAME",
+        autocompletion=complete.testbeds,
         help="The testbed; not needed while only one runs.",
     ),
-]  # fmt: skip
+]
 
 
 def require_root() -> None:
@@ -68,7 +71,7 @@ def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
         if topology is None:
             raise NotFound(
                 f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
-            )  # fmt: skip
+            )
         try:
             yield store, topology
         except OSError:

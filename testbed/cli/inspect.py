@@ -66,20 +66,34 @@ def status(name: Name = None, json: Json = False) -> None:
 
 _TABLES = {
     "connectors": {
-        "name": "connector", "region": "region", "network": "network", "ipCidrRange": "range",
-        "machineType": "machine type", "minInstances": "min", "maxInstances": "max", "state": "state",
+        "name": "connector",
+        "region": "region",
+        "network": "network",
+        "ipCidrRange": "range",
+        "machineType": "machine type",
+        "minInstances": "min",
+        "maxInstances": "max",
+        "state": "state",
     },
     "instances": {"name": "instance", "address": "address", "health": "health", "flows": "flows", "bytes": "bytes"},
     "natGateways": {
-        "name": "NAT gateway", "router": "router", "region": "region", "addresses": "addresses",
-        "ports": "ports per VM", "dropped": "out of resources",
+        "name": "NAT gateway",
+        "router": "router",
+        "region": "region",
+        "addresses": "addresses",
+        "ports": "ports per VM",
+        "dropped": "out of resources",
     },
     "firewallPolicies": {
-        "name": "firewall policy", "region": "region", "networks": "networks", "rules": "rules", "met": "connections",
+        "name": "firewall policy",
+        "region": "region",
+        "networks": "networks",
+        "rules": "rules",
+        "met": "connections",
     },
     "services": {"name": "service", "kind": "kind", "connector": "connector", "egress": "egress", "url": "url"},
     "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},
-}  # fmt: skip
+}
 
 
 def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dict[str, Any]]:
@@ -91,11 +105,14 @@ def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dic
         addresses.setdefault(space, []).extend(found)
     return [
         {
-            "name": node.name, "kind": node.kind, "addresses": ", ".join(addresses.get(node.name, [])),
-            "state": present[node.name].state if node.name in present else "missing", "image": node.image,
+            "name": node.name,
+            "kind": node.kind,
+            "addresses": ", ".join(addresses.get(node.name, [])),
+            "state": present[node.name].state if node.name in present else "missing",
+            "image": node.image,
         }
         for node in sorted(plan.nodes, key=lambda node: (node.kind, node.name))
-    ]  # fmt: skip
+    ]
 
 
 def _interfaces(plan: Plan) -> Iterator[tuple[str, Interface]]:

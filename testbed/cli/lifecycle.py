@@ -37,10 +37,11 @@ from testbed.nodes.images import Images
 Delay = Annotated[
     float | None,
     typer.Option(
-        min=0, metavar="FACTOR",
+        min=0,
+        metavar="FACTOR",
         help="Operations of the API take this part of the time that Google's take: 1 for all of it; 0 at first.",
     ),
-]  # fmt: skip
+]
 PATIENCE = 600.0
 """Seconds that a command waits for another one that works on the same testbed."""
 
@@ -75,9 +76,7 @@ def up(
         raise typer.BadParameter("an empty testbed has no file")
     if not empty and (project or region or zone):
         raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
-    topology, source = (
-        (wanted.empty(name, project, region, zone), "empty") if empty else wanted.of_file(file, name)
-    )  # fmt: skip
+    topology, source = (wanted.empty(name, project, region, zone), "empty") if empty else wanted.of_file(file, name)
     client = connect()
     folder = folder_of(topology.name)
     with (
@@ -126,14 +125,22 @@ def stoppable(name: str) -> Iterator[None]:
 
 def _show(
     topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], noted: list[str], port: int, *, json: bool
-) -> None:  # fmt: skip
+) -> None:
     endpoint = f"http://127.0.0.1:{port}"
     if json:
-        print_json({
-            "name": topology.name, "endpoint": endpoint, "changed": outcome.changed, "started": outcome.started,
-            "stopped": outcome.stopped, "kernelChanges": len(outcome.changes), "configured": outcome.configured,
-            "failed": outcome.failed, "notes": noted,
-        })  # fmt: skip
+        print_json(
+            {
+                "name": topology.name,
+                "endpoint": endpoint,
+                "changed": outcome.changed,
+                "started": outcome.started,
+                "stopped": outcome.stopped,
+                "kernelChanges": len(outcome.changes),
+                "configured": outcome.configured,
+                "failed": outcome.failed,
+                "notes": noted,
+            }
+        )
         return
     if not outcome.changed:
         results.print(f"testbed [bold]{topology.name}[/] is as its topology says; nothing was changed")
@@ -169,8 +176,9 @@ def _suggest(topology: Topology) -> None:
         tries.append(("testbed load", "a load test"))
     tries += [
         ('eval "$(testbed env)"', "gcloud, Terraform and client libraries talk to it"),
-        ("testbed status", "the whole picture"), ("testbed down", "remove it"),
-    ]  # fmt: skip
+        ("testbed status", "the whole picture"),
+        ("testbed down", "remove it"),
+    ]
     results.print("\ntry next:")
     width = max(len(command) for command, _ in tries)
     for command, text in tries:

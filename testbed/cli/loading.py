@@ -71,9 +71,13 @@ def load(
                         live.update(progress_line(request, progress), refresh=True)
 
                 result, folder = run(
-                    generator, request, scenarios=LOADTESTS, loads=store.folder / _LOADS,
-                    counters=lambda: instance_traffic(store, topology), on_progress=show,
-                )  # fmt: skip
+                    generator,
+                    request,
+                    scenarios=LOADTESTS,
+                    loads=store.folder / _LOADS,
+                    counters=lambda: instance_traffic(store, topology),
+                    on_progress=show,
+                )
     if json:
         print_json({**summary(result), "folder": str(folder)})
     else:
@@ -92,13 +96,17 @@ def _seconds(text: str) -> int:
 
 def _request(
     store: Store, topology: Topology, scenario: str, users: int, spawn_rate: float, duration: int
-) -> LoadRequest:  # fmt: skip
+) -> LoadRequest:
     front_end = store.running.addresses.get(FRONT_END)
     connected = {name: w for name, w in by_name(store, topology.served).items() if w.connector}
     return LoadRequest(
-        scenario, tuple(Service(name, f"http://{w.host}{w.path}", front_end) for name, w in connected.items()), users,
-        spawn_rate, duration, tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),
-    )  # fmt: skip
+        scenario,
+        tuple(Service(name, f"http://{w.host}{w.path}", front_end) for name, w in connected.items()),
+        users,
+        spawn_rate,
+        duration,
+        tuple(dict.fromkeys(topology.connector_range(c) for c in topology.vpcaccess.connectors)),
+    )
 
 
 @dataclass(slots=True)
@@ -154,6 +162,10 @@ def _serve(generator: _Container, request: LoadRequest, port: int) -> None:
         return namespace.connect(f"/proc/{pid}/ns/net", ("127.0.0.1", web.WEB_PORT), 5.0)
 
     web.serve(
-        generator, request, scenarios=LOADTESTS, connect=open_page, port=port,
+        generator,
+        request,
+        scenarios=LOADTESTS,
+        connect=open_page,
+        port=port,
         on_ready=lambda url: errors.print(f"Locust's page: {url} (Ctrl-C ends it)"),
-    )  # fmt: skip
+    )

@@ -68,10 +68,14 @@ def building(report: Report) -> Callable[[Making], None]:
 
 def _bars() -> Bars:
     return Bars(
-        SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.fields[phase]:<14}"), BarColumn(bar_width=24),
-        TimeElapsedColumn(), TextColumn("[dim]{task.description}", table_column=Column(no_wrap=True)),
-        console=errors, transient=False,
-    )  # fmt: skip
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.fields[phase]:<14}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.description}", table_column=Column(no_wrap=True)),
+        console=errors,
+        transient=False,
+    )
 
 
 class _Drawn:

@@ -50,21 +50,34 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]
         mine = [i for i in store.instances if i.connector == connector.name]
         state, detail = states.get(connector.name, ("CREATING", ""))
         yield {
-            "name": connector.id, "region": connector.region, "network": last(topology.connector_network(connector)),
-            "ipCidrRange": topology.connector_range(connector), "machineType": connector.machine_type,
-            "minInstances": connector.min_instances, "maxInstances": connector.max_instances, "state": state,
-            "detail": detail, "instances": len(mine), "healthy": sum(i.health == "healthy" for i in mine),
-        }  # fmt: skip
+            "name": connector.id,
+            "region": connector.region,
+            "network": last(topology.connector_network(connector)),
+            "ipCidrRange": topology.connector_range(connector),
+            "machineType": connector.machine_type,
+            "minInstances": connector.min_instances,
+            "maxInstances": connector.max_instances,
+            "state": state,
+            "detail": detail,
+            "instances": len(mine),
+            "healthy": sum(i.health == "healthy" for i in mine),
+        }
     for record in store.resources.of(KIND):
         if record.effective is None:  # it is no part of the network: not yet, or never (behaviour 1.7.7)
             body = {"network": "", "ipCidrRange": "", "maxInstances": "", **record.body}
             yield {
-                "name": record.id, "region": segment(record.name, "locations"), "network": last(body["network"]),
-                "ipCidrRange": body["ipCidrRange"], "machineType": body.get("machineType", DEFAULT_MACHINE_TYPE),
-                "minInstances": body.get("minInstances", 2), "maxInstances": body["maxInstances"],
+                "name": record.id,
+                "region": segment(record.name, "locations"),
+                "network": last(body["network"]),
+                "ipCidrRange": body["ipCidrRange"],
+                "machineType": body.get("machineType", DEFAULT_MACHINE_TYPE),
+                "minInstances": body.get("minInstances", 2),
+                "maxInstances": body["maxInstances"],
                 "state": "ERROR" if record.error else "CREATING",
-                "detail": record.error["message"] if record.error else "", "instances": 0, "healthy": 0,
-            }  # fmt: skip
+                "detail": record.error["message"] if record.error else "",
+                "instances": 0,
+                "healthy": 0,
+            }
 
 
 def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
@@ -73,10 +86,13 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
     for instance in store.instances:
         traffic = carried.get(instance.address)
         yield {
-            "name": instance.name, "connector": last(instance.connector), "address": instance.address,
-            "health": instance.health, "flows": traffic.flows if traffic else 0,
+            "name": instance.name,
+            "connector": last(instance.connector),
+            "address": instance.address,
+            "health": instance.health,
+            "flows": traffic.flows if traffic else 0,
             "bytes": (traffic and traffic.bytes) or 0,
-        }  # fmt: skip
+        }
 
 
 def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
@@ -91,9 +107,13 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
             except NotFound:  # it is being made
                 dropped = 0
             yield {
-                "name": gateway.name, "router": router.name, "region": router.region,
-                "addresses": ", ".join(gateway.externals), "ports": gateway.nat.least_ports, "dropped": dropped,
-            }  # fmt: skip
+                "name": gateway.name,
+                "router": router.name,
+                "region": router.region,
+                "addresses": ", ".join(gateway.externals),
+                "ports": gateway.nat.least_ports,
+                "dropped": dropped,
+            }
 
 
 def policy_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
@@ -114,8 +134,11 @@ def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
     """Serverless services and where they are reached."""
     for name, workload in by_name(store, topology.workloads).items():
         yield {
-            "name": name, "kind": workload.kind, "region": workload.region,
+            "name": name,
+            "kind": workload.kind,
+            "region": workload.region,
             "connector": last(workload.connector) if workload.connector else "",
             "egress": workload.egress.lower().replace("_", "-") if workload.connector else "",
-            "url": service_url(workload), "frontEnd": store.running.addresses.get(FRONT_END, ""),
-        }  # fmt: skip
+            "url": service_url(workload),
+            "frontEnd": store.running.addresses.get(FRONT_END, ""),
+        }

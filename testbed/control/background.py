@@ -52,6 +52,11 @@ def _start(name: str, folder: Path, lock: int) -> None:
     with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         subprocess.Popen(
             [sys.executable, "-m", "testbed", "serve", "--name", name, "--lock", str(lock)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=descendants.unmarked(),
-            start_new_session=True, pass_fds=(lock,),
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=descendants.unmarked(),
+            start_new_session=True,
+            pass_fds=(lock,),
+        )

@@ -43,10 +43,14 @@ def run_roles(
     if only:
         store.set_configured(dict.fromkeys(only, _UNFINISHED))
         configure(
-            store.folder, roles, lambda name: host_name(store.name, name),
-            lambda event: report(Progress("configuration", f"{event.node}: {event.task}")), only=only,
-            unfinished={name for name in only if before.get(name) == _UNFINISHED}, cancelled=stop,
-        )  # fmt: skip
+            store.folder,
+            roles,
+            lambda name: host_name(store.name, name),
+            lambda event: report(Progress("configuration", f"{event.node}: {event.task}")),
+            only=only,
+            unfinished={name for name in only if before.get(name) == _UNFINISHED},
+            cancelled=stop,
+        )
         store.set_configured({name: digests[name] for name in only})
         report(Progress("configuration", f"{len(only)} nodes", len(only), len(only)))
     return list(only)
@@ -58,9 +62,7 @@ def unconfigured(store: Store, nodes: Collection[Node], running: Mapping[str, Ru
     return [name for name, digest in _digests(nodes, running).items() if before.get(name) != digest]
 
 
-def with_roles(
-    asked: Collection[str], nodes: Collection[Node], running: Mapping[str, RunningNode]
-) -> list[str]:  # fmt: skip
+def with_roles(asked: Collection[str], nodes: Collection[Node], running: Mapping[str, RunningNode]) -> list[str]:
     """The nodes that were asked for, or all that have a role.
 
     Raises:

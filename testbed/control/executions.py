@@ -36,9 +36,13 @@ class Nodes(Protocol):
         """Entry point and command that the image of a node has by itself."""
 
     def capture(
-        self, name: str, argv: Sequence[str], *, on_output: Callable[[bytes], object] | None = None,
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        on_output: Callable[[bytes], object] | None = None,
         timeout: float | None = None,
-    ) -> tuple[int, bytes]:  # fmt: skip
+    ) -> tuple[int, bytes]:
         """Run a command in a node; returns its exit status and output."""
 
 

@@ -184,9 +184,7 @@ class Executor:
 
     # -- ends -----------------------------------------------------------------------------------------------------
 
-    def _fail(
-        self, store: Store, reconciler: Reconciler, operation: Operation, error: Json
-    ) -> Configuration | None:  # fmt: skip
+    def _fail(self, store: Store, reconciler: Reconciler, operation: Operation, error: Json) -> Configuration | None:
         """Make everything as it was before; returns the configuration of nodes that this takes."""
         log.info("%s of %s: %s", operation.method, operation.target, error["message"])
         again: Configuration | None = None

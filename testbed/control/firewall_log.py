@@ -193,7 +193,7 @@ class FirewallLog:
                 continue
             connection = Connection(
                 note.source, note.source_port, note.destination, note.destination_port, note.protocol
-            )  # fmt: skip
+            )
             vm = one.records.vm(note.prefix, connection)
             if self._limiter.passes(network, vm, note.prefix, connection):
                 entry = one.records.entry(note.prefix, connection, note.time or time_)

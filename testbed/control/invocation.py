@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 def request(
     store: Store, host: str, method: str, target: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
-) -> Answer:  # fmt: skip
+) -> Answer:
     """One HTTP request whose socket is in the internet's namespace; `target` is the path and the query.
 
     Raises:

@@ -69,9 +69,7 @@ def held(
         os.close(descriptor)
 
 
-def take(
-    folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
-) -> int:  # fmt: skip
+def take(folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> int:
     """Take a lock; whoever has the descriptor, or inherits it, holds it.  Raises as `held` does."""
     began, told = time.monotonic(), False
     while True:

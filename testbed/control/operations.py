@@ -105,11 +105,20 @@ class Operations:
             "INSERT INTO operations (id, api, method, kind, target, principal, changes, facts, request, accepted, due,"
             " result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                name, operation.api, operation.method, operation.kind, operation.target, operation.principal,
-                json.dumps(changes), json.dumps(operation.facts), operation.request, now, now + delay,
+                name,
+                operation.api,
+                operation.method,
+                operation.kind,
+                operation.target,
+                operation.principal,
+                json.dumps(changes),
+                json.dumps(operation.facts),
+                operation.request,
+                now,
+                now + delay,
                 operation.result and json.dumps(operation.result),
             ),
-        )  # fmt: skip
+        )
         self._db.execute(
             "DELETE FROM operations WHERE ended IS NOT NULL AND number <= (SELECT max(number) FROM operations) - ?",
             (KEPT,),
@@ -150,11 +159,37 @@ class Operations:
     def _where(self, condition: str, *values: object) -> Iterator[Operation]:
         query = f"SELECT {_COLUMNS} FROM operations WHERE {condition} ORDER BY number"  # noqa: S608 - our own words
         for row in self._db.execute(query, values).fetchall():
-            (number, name, api, method, kind, target, principal, changes, facts, request, accepted, due, ended, error,
-             result) = row  # fmt: skip
+            (
+                number,
+                name,
+                api,
+                method,
+                kind,
+                target,
+                principal,
+                changes,
+                facts,
+                request,
+                accepted,
+                due,
+                ended,
+                error,
+                result,
+            ) = row
             yield Operation(
-                api=api, method=method, kind=kind, target=target, principal=principal,
-                changes=tuple(Change(*change) for change in json.loads(changes)), facts=json.loads(facts),
-                request=request, id=name, number=number, accepted=accepted, due=due, ended=ended,
-                error=error and json.loads(error), result=result and json.loads(result),
-            )  # fmt: skip
+                api=api,
+                method=method,
+                kind=kind,
+                target=target,
+                principal=principal,
+                changes=tuple(Change(*change) for change in json.loads(changes)),
+                facts=json.loads(facts),
+                request=request,
+                id=name,
+                number=number,
+                accepted=accepted,
+                due=due,
+                ended=ended,
+                error=error and json.loads(error),
+                result=result and json.loads(result),
+            )

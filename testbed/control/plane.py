@@ -61,9 +61,7 @@ class InvalidResource(InvalidArgument):
 class ControlPlane:
     """The resources and operations of one testbed, for calls from any thread."""
 
-    def __init__(
-        self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: Nodes | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: Nodes | None = None) -> None:
         self.store = store
         self.nodes = nodes or Unseen()
         self._wake = wake
@@ -282,9 +280,10 @@ class ControlPlane:
             return replace(operation, facts={**operation.facts, "fails": fault.status()}), delay
         topology = topology_of(self.store)
         left = [
-            leftover(c, topology.connector_network(c)) for c in topology.vpcaccess.connectors
+            leftover(c, topology.connector_network(c))
+            for c in topology.vpcaccess.connectors
             if c.name == operation.target
-        ]  # fmt: skip
+        ]
         return replace(operation, changes=(*operation.changes, *left)), delay
 
     def _write(self, operation: Operation) -> None:

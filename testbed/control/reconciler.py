@@ -251,17 +251,21 @@ class Reconciler:
 
     def _as_planned(
         self, plan: Plan, present: Mapping[str, RunningNode], images: Mapping[str, str]
-    ) -> dict[str, RunningNode]:  # fmt: skip
+    ) -> dict[str, RunningNode]:
         """The nodes that run, and are made of what the plan says."""
         hashes = {node.name: self.nodes.spec_hash(node, images[node.image]) for node in plan.nodes}
         return {
             name: node for name, node in present.items() if (node.state, node.spec) == ("running", hashes.get(name))
-        }  # fmt: skip
+        }
 
     def _start_nodes(
-        self, plan: Plan, present: Mapping[str, RunningNode], kept: Mapping[str, RunningNode],
-        images: Mapping[str, str], outcome: Outcome,
-    ) -> dict[str, RunningNode]:  # fmt: skip
+        self,
+        plan: Plan,
+        present: Mapping[str, RunningNode],
+        kept: Mapping[str, RunningNode],
+        images: Mapping[str, str],
+        outcome: Outcome,
+    ) -> dict[str, RunningNode]:
         """Stop what is not planned or not to be kept, start what is missing; all nodes of the plan run then."""
         wanted = {node.name: node for node in plan.nodes}
         running = {name: node for name, node in kept.items() if name in wanted}
@@ -317,9 +321,7 @@ class Reconciler:
                 stop.set()  # or Ansible would go on to its end, and keep us waiting
                 raise
 
-    def _configure(
-        self, nodes: Sequence[Node], running: Mapping[str, RunningNode], stop: threading.Event
-    ) -> list[str]:  # fmt: skip
+    def _configure(self, nodes: Sequence[Node], running: Mapping[str, RunningNode], stop: threading.Event) -> list[str]:
         """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
         with Store.open(self.store.name) as store:
             return run_roles(store, nodes, running, self.report, stop=stop)

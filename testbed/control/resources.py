@@ -97,11 +97,18 @@ class Resources:
         elif changed:
             record = replace(record, created=known.created, updated=now, generation=known.generation + 1)
         values = (
-            record.kind, record.name, _dump(record.body),
+            record.kind,
+            record.name,
+            _dump(record.body),
             None if record.effective is None else _dump(record.effective),
-            _dump(record.facts), record.created, record.updated, record.generation, record.pending,
-            int(record.deleting), record.error and _dump(record.error),
-        )  # fmt: skip
+            _dump(record.facts),
+            record.created,
+            record.updated,
+            record.generation,
+            record.pending,
+            int(record.deleting),
+            record.error and _dump(record.error),
+        )
         self._db.execute(
             "INSERT INTO resources (kind, name, body, effective, facts, created, updated, generation, pending,"
             " deleting, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name) DO UPDATE SET"
@@ -221,9 +228,10 @@ def _told(full: Any, given: Any) -> Any:
     if isinstance(full, dict):
         known = given if isinstance(given, dict) else {}
         return {
-            key: _told(value, known.get(key)) for key, value in full.items()
+            key: _told(value, known.get(key))
+            for key, value in full.items()
             if key in known or value not in (None, "", [], {})
-        }  # fmt: skip
+        }
     if isinstance(full, list) and isinstance(given, list):
         return [_told(*pair) for pair in zip(full, given, strict=True)]
     return full
@@ -236,6 +244,16 @@ def _dump(value: Json) -> str:
 def _record(row: Iterable[Any]) -> Record:
     number, kind, name, body, effective, facts, created, updated, generation, pending, deleting, error = row
     return Record(
-        kind, name, json.loads(body), effective and json.loads(effective), json.loads(facts), created, updated,
-        generation, number, pending, bool(deleting), error and json.loads(error),
-    )  # fmt: skip
+        kind,
+        name,
+        json.loads(body),
+        effective and json.loads(effective),
+        json.loads(facts),
+        created,
+        updated,
+        generation,
+        number,
+        pending,
+        bool(deleting),
+        error and json.loads(error),
+    )

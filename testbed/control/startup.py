@@ -25,15 +25,13 @@ PATIENCE = 240.0
 """Seconds that a container may take (Cloud Run's default)."""
 _BEFORE = {
     "cloud-function": "Could not create or update Cloud Run service {}, Container Healthcheck failed. ",
-}  # fmt: skip
+}
 """What comes before it where that is deployed otherwise (recalled)."""
 _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
 
-def silent(
-    topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation
-) -> dict[str, Workload]:  # fmt: skip
+def silent(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> dict[str, Workload]:
     """The nodes of what an operation deploys that do not listen, with their workloads.
 
     A node without a process that is known is none of them: in tests there are no containers.
@@ -41,10 +39,11 @@ def silent(
     deployed = {change.name for change in operation.changes if change.kind in KINDS and change.body is not None}
     return {
         node: workload
-        for workload in topology.served if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
+        for workload in topology.served
+        if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
         for node in running.nodes(workload.name)
         if node in pids and not listens(pids[node], workload.port)
-    }  # fmt: skip
+    }
 
 
 def crash(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> Json | None:

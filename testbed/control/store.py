@@ -282,10 +282,14 @@ class Store:
     def running(self) -> Running:
         """The running state, as the compiler reads it."""
         return Running(
-            dict(self._db.execute("SELECT key, value FROM addresses")), self.instances,
-            dict(self._db.execute("SELECT instance, value FROM auth_strings")), self.certificates.all(),
-            self.load_generator, self.learned, self.vlans,
-        )  # fmt: skip
+            dict(self._db.execute("SELECT key, value FROM addresses")),
+            self.instances,
+            dict(self._db.execute("SELECT instance, value FROM auth_strings")),
+            self.certificates.all(),
+            self.load_generator,
+            self.learned,
+            self.vlans,
+        )
 
     def set_addresses(self, addresses: Mapping[str, str]) -> None:
         """Replace the allocations."""

@@ -155,9 +155,7 @@ def _region_requests(topology: Topology) -> Iterator[_Request]:
         yield _Request(f"pool/{region}", "direct", DIRECT_EGRESS_POOL, prefix=29)
 
 
-def _host_requests(
-    topology: Topology, names: Mapping[str, str], shares: Mapping[str, str]
-) -> Iterator[_Request]:  # fmt: skip
+def _host_requests(topology: Topology, names: Mapping[str, str], shares: Mapping[str, str]) -> Iterator[_Request]:
     for region in topology.serverless_regions:
         share = IPv4Network(shares[f"serverless/{region}"])
         yield _Request(f"{FRONT_END}/{region}", region, share)

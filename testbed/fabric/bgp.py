@@ -76,10 +76,15 @@ def sessions(topology: Topology) -> dict[str, Session]:
                 continue
             if peer.enable == "TRUE" and peer.peer_ip_address and router.bgp and router.bgp.asn:
                 found[interface.link] = Session(
-                    interface.ip_range, router.bgp.asn, peer.peer_ip_address, peer.peer_asn,
-                    router.bgp.keepalive_interval, tuple(advertised(topology, router, peer)), router.full_name,
+                    interface.ip_range,
+                    router.bgp.asn,
+                    peer.peer_ip_address,
+                    peer.peer_asn,
+                    router.bgp.keepalive_interval,
+                    tuple(advertised(topology, router, peer)),
+                    router.full_name,
                     peer.name,
-                )  # fmt: skip
+                )
     return found
 
 
@@ -115,8 +120,9 @@ def learned(topology: Topology, running: Running, network: Network, region: str 
     everywhere = network.routing_config.routing_mode == "GLOBAL"
     speakers = {
         running.name(tunnel): routers[session.router].region
-        for tunnel, session in sessions(topology).items() if session.router in routers
-    }  # fmt: skip
+        for tunnel, session in sessions(topology).items()
+        if session.router in routers
+    }
     found = []
     for route in running.learned:
         home = speakers.get(route.node)

@@ -127,9 +127,11 @@ class _Compiler:
                 continue
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
             nic = Nic(
-                self._address(instance.full_name), frozenset(instance.tags.items),
-                frozenset(account.email for account in instance.service_accounts), region=instance.region,
-            )  # fmt: skip
+                self._address(instance.full_name),
+                frozenset(instance.tags.items),
+                frozenset(account.email for account in instance.service_accounts),
+                region=instance.region,
+            )
             vpc = self.vpcs[subnet.network]
             node = self._name(instance.full_name)
             forwards = instance.can_ip_forward
@@ -158,9 +160,12 @@ class _Compiler:
     def _ends(self, connector: Connector) -> ConnectorEnds:
         instances = [i for i in self.running.instances if i.connector == connector.name]
         return ConnectorEnds(
-            connector.name, _identifier(connector.name), self.topology.connector_range(connector),
-            tuple(i.address for i in instances), tuple(i.address for i in instances if i.health == "healthy"),
-        )  # fmt: skip
+            connector.name,
+            _identifier(connector.name),
+            self.topology.connector_range(connector),
+            tuple(i.address for i in instances),
+            tuple(i.address for i in instances if i.health == "healthy"),
+        )
 
     def _runtimes(self, connectors: dict[str, ConnectorEnds]) -> None:
         for name in self.topology.serverless_regions:
@@ -220,9 +225,7 @@ class _Compiler:
 
     # -- the ways out of a network --------------------------------------------------------------------------------
 
-    def _connect(
-        self, network: Network, internet: Space, connectors: dict[str, ConnectorEnds], index: int
-    ) -> None:  # fmt: skip
+    def _connect(self, network: Network, internet: Space, connectors: dict[str, ConnectorEnds], index: int) -> None:
         vpc = self.vpcs[network.full_name]
         self._edge(network, vpc, internet)
         mine = self.topology.connectors_in(network.full_name)
@@ -270,7 +273,7 @@ class _Compiler:
             google = self.wiring.spaces[self._name(given_names.google(network))]
             self.wiring.attach(
                 node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
-            )  # fmt: skip
+            )
         upstreams = {
             w.name: [self._address(w.name)]
             if w.kind == "app-engine-flexible"
@@ -308,8 +311,10 @@ def _site_firewall(segment: Space, firewall: SiteFirewall) -> Table:
     """What comes into a site by its gateway has to be allowed (behaviour 4.11.4)."""
     allowed = segment.set_of("hash:net", firewall.allowed_sources, purpose="allowed")
     foreign = f"-m set ! --match-set {allowed} src -m comment --comment on-prem-firewall -j DROP"
-    rules = ("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-             *(f"-i {device} {foreign}" for device in sorted(segment.anywhere)))  # fmt: skip
+    rules = (
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        *(f"-i {device} {foreign}" for device in sorted(segment.anywhere)),
+    )
     return Table("filter", (Chain("FORWARD", "ACCEPT", rules),))
 
 

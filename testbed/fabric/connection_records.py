@@ -66,13 +66,15 @@ class Records:
         mine, remote = (destination, source) if known.rule.inbound else (source, destination)
         payload: Json = {
             "connection": {
-                "src_ip": connection.source, "src_port": connection.source_port,
-                "dest_ip": connection.destination, "dest_port": connection.destination_port,
+                "src_ip": connection.source,
+                "src_port": connection.source_port,
+                "dest_ip": connection.destination,
+                "dest_port": connection.destination_port,
                 "protocol": connection.protocol,
             },
             "disposition": "ALLOWED" if known.rule.action == "allow" else "DENIED",
             "rule_details": known.told(),
-        }  # fmt: skip
+        }
         if known.metadata:
             for prefix, end in (("", mine), ("remote_", remote)):
                 if end is not None:
@@ -83,9 +85,12 @@ class Records:
         if mine is not None:
             labels |= {"location": mine.region, "subnetwork_name": mine.vpc.get("subnetwork_name", "")}
         return {
-            "jsonPayload": payload, "timestamp": stamp, "receiveTimestamp": stamp,
-            "logName": f"projects/{project}/logs/{LOG}", "resource": {"type": "gce_subnetwork", "labels": labels},
-        }  # fmt: skip
+            "jsonPayload": payload,
+            "timestamp": stamp,
+            "receiveTimestamp": stamp,
+            "logName": f"projects/{project}/logs/{LOG}",
+            "resource": {"type": "gce_subnetwork", "labels": labels},
+        }
 
     def vm(self, name: str, connection: Connection) -> str:
         """The address of the VM that one of the rules was tried for."""
@@ -113,9 +118,10 @@ class Records:
         for workload, place in topology.flexible:
             if place.name == self.network:
                 details = {
-                    "project_id": segment(self.network, "projects"), "region": workload.region,
+                    "project_id": segment(self.network, "projects"),
+                    "region": workload.region,
                     "vm_name": self.running.name(runtimes(workload)[0]),
-                }  # fmt: skip
+                }
                 yield addresses[workload.name], self._endpoint(details, addresses[workload.name])
 
     def _endpoint(self, details: Json, address: str) -> _Endpoint:

@@ -256,9 +256,11 @@ class _Tree:
         src, dst, service = (asked.masks for asked in self.asked)
         for place, n in enumerate(inside):
             if (
-                src[n] & region[0] == region[0] and dst[n] & region[1] == region[1]
-                and service[n] & region[2] == region[2] and all(asked.exact[n] for asked in self.asked)
-            ):  # fmt: skip
+                src[n] & region[0] == region[0]
+                and dst[n] & region[1] == region[1]
+                and service[n] & region[2] == region[2]
+                and all(asked.exact[n] for asked in self.asked)
+            ):
                 return inside[: place + 1]
         return inside
 

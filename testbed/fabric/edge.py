@@ -91,13 +91,22 @@ class Edge:
         space.sysctls |= POLICY_ROUTED
         apis = space.set_of("hash:net", map(str, GOOGLE_APIS))
         inside = f"-i {interface_name(self.vpc.space.name)}"
-        space.tables.append(Table("filter", (
-            Chain("INPUT", "DROP", (
-                f"{inside} -p tcp -m multiport --dports 80,443 -m set --match-set {apis} dst -j ACCEPT",
-                _UNREACHABLE,
-                f"-m set --match-set {apis} dst -m comment --comment no-google-api -j DROP",
-            )),
-        )))  # fmt: skip
+        space.tables.append(
+            Table(
+                "filter",
+                (
+                    Chain(
+                        "INPUT",
+                        "DROP",
+                        (
+                            f"{inside} -p tcp -m multiport --dports 80,443 -m set --match-set {apis} dst -j ACCEPT",
+                            _UNREACHABLE,
+                            f"-m set --match-set {apis} dst -m comment --comment no-google-api -j DROP",
+                        ),
+                    ),
+                ),
+            )
+        )
 
 
 def timeouts(nat: RouterNat) -> Mapping[str, str]:
@@ -132,11 +141,14 @@ def _translation(space: Space, inside: str, gateway: Gateway, blocks: Mapping[st
     )
     space.tables += [
         Table("filter", (Chain("INPUT", "DROP"), Chain("FORWARD", "DROP", forward))),
-        Table("nat", (
-            Chain("POSTROUTING", "ACCEPT", tuple(f"-o {INTERNET} -p {p} -j {p}" for p in _TRANSLATED)),
-            *(chain for protocol in _TRANSLATED for chain in _chains(gateway.name, protocol, blocks)),
-        )),
-    ]  # fmt: skip
+        Table(
+            "nat",
+            (
+                Chain("POSTROUTING", "ACCEPT", tuple(f"-o {INTERNET} -p {p} -j {p}" for p in _TRANSLATED)),
+                *(chain for protocol in _TRANSLATED for chain in _chains(gateway.name, protocol, blocks)),
+            ),
+        ),
+    ]
 
 
 def _chains(name: str, protocol: str, blocks: Mapping[str, Block]) -> Iterator[Chain]:

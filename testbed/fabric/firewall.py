@@ -26,8 +26,9 @@ IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
 """The implied rules, at the end of everything (behaviour 4.1.7)."""
 
 _IMPLIED = {
-    EGRESS: f"{matches.comment(IMPLIED_EGRESS)} -j RETURN", INGRESS: f"{matches.comment(IMPLIED_INGRESS)} -j DROP",
-}  # fmt: skip
+    EGRESS: f"{matches.comment(IMPLIED_EGRESS)} -j RETURN",
+    INGRESS: f"{matches.comment(IMPLIED_INGRESS)} -j DROP",
+}
 _EVERYTHING = "0.0.0.0/0"
 _MARK = "0x1"
 
@@ -117,9 +118,8 @@ def _sources(rule: Rule, nics: Sequence[Nic]) -> tuple[str, ...]:
     """Source ranges, and addresses of NICs with a source tag or account: either will do (behaviour 4.1.10, 4.1.11)."""
     tags, accounts = set(rule.source_tags), set(rule.source_accounts)
     tagged = {
-        f"{nic.address}/32" for nic in nics
-        if nic.is_source and (tags & nic.tags or accounts & nic.service_accounts)
-    }  # fmt: skip
+        f"{nic.address}/32" for nic in nics if nic.is_source and (tags & nic.tags or accounts & nic.service_accounts)
+    }
     if (tags or accounts) and not rule.source_ranges and not tagged:
         return ("255.255.255.255/32",)  # nobody has the tag: a source that no packet has
     return (*rule.source_ranges, *sorted(tagged))

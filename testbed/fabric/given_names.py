@@ -19,9 +19,12 @@ from testbed.model.workload import Workload
 PREFIX = "name/"
 """Before the keys of names, among those of addresses."""
 _KINDS = {
-    "cloud-run": "run", "cloud-run-job": "job", "cloud-function": "function", "app-engine-standard": "app",
+    "cloud-run": "run",
+    "cloud-run-job": "job",
+    "cloud-function": "function",
+    "app-engine-standard": "app",
     "app-engine-flexible": "app",
-}  # fmt: skip
+}
 
 _NETWORKS = ["global", "networks"]
 """What the full name of a network has behind its project."""

@@ -42,6 +42,6 @@ def admitted(topology: Topology, workload: Workload) -> Iterator[str]:
 
 def guard() -> Table:
     """The table of the front end's node that keeps others from the port."""
-    return Table("filter", (
-        Chain("INPUT", "ACCEPT", (f"! -s {PUBLIC_GOOGLE_API}/32 -p tcp -m tcp --dport {PORT} -j DROP",)),
-    ))  # fmt: skip
+    return Table(
+        "filter", (Chain("INPUT", "ACCEPT", (f"! -s {PUBLIC_GOOGLE_API}/32 -p tcp -m tcp --dport {PORT} -j DROP",)),)
+    )

@@ -20,9 +20,10 @@ from testbed.fabric.wiring import DUMMY_GATEWAY, ROUTER, Space, Wiring
 from testbed.model.interconnect import InterconnectAttachment
 from testbed.model.topology import Topology
 
-_UNTAGGED = Table("raw", (
-    Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} -m comment --comment untagged -j DROP",)),
-))  # fmt: skip
+_UNTAGGED = Table(
+    "raw",
+    (Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} -m comment --comment untagged -j DROP",)),),
+)
 """What has no tag is no attachment's; the kernel would take it, although the device has no address."""
 
 
@@ -41,9 +42,15 @@ class Attachments:
         said = [one.range for one in session.advertised] if session else []
         inner = tuple(behind)
         self.wiring.attach(
-            space, "vpc", vpc.space, self.running.addresses[inside(attachment.full_name)], mtu=vpc.mtu,
-            gateway=DUMMY_GATEWAY, routes=dict.fromkeys([*inner, *said]), forwards=True,
-        )  # fmt: skip
+            space,
+            "vpc",
+            vpc.space,
+            self.running.addresses[inside(attachment.full_name)],
+            mtu=vpc.mtu,
+            gateway=DUMMY_GATEWAY,
+            routes=dict.fromkeys([*inner, *said]),
+            forwards=True,
+        )
         return node_specs.attachment(space.name, "vlan-attachment", session and replace(session, inside=inner))
 
     def connect(self, name: str, site: Space, session: Session) -> None:

@@ -40,18 +40,22 @@ def logged(topology: Topology, network: str) -> dict[str, Logged]:
     told |= {f"{p.full_name}:{rule.priority}": (rule.priority, True) for p in policies for rule in p.rules}
     return {
         rule.note: Logged(rule, _details(rule, told[rule.key][0], last(network)), told[rule.key][1])
-        for stage in stages(own, policies) for rule in stage if rule.logged
-    }  # fmt: skip
+        for stage in stages(own, policies)
+        for rule in stage
+        if rule.logged
+    }
 
 
 def _details(rule: Rule, priority: int, network: str) -> Json:
     owner = last(rule.key).partition(":")
     what = f"firewallPolicy:{owner[0]}" if owner[1] else f"firewall:{owner[0]}"
     return {
-        "reference": f"network:{network}/{what}", "priority": priority,
-        "action": "ALLOW" if rule.action == "allow" else "DENY", "direction": rule.direction,
+        "reference": f"network:{network}/{what}",
+        "priority": priority,
+        "action": "ALLOW" if rule.action == "allow" else "DENY",
+        "direction": rule.direction,
         "ip_port_info": [*_protocols(rule.matches)],
-    }  # fmt: skip
+    }
 
 
 def _protocols(matches: Iterable[Match]) -> Iterator[Json]:
@@ -66,7 +70,9 @@ def _metadata(rule: Rule) -> Json:
     found: dict[str, tuple[str, ...]] = {
         "source_range": rule.source_ranges or (anywhere if rule.inbound and not named else ()),
         "destination_range": rule.destination_ranges or (() if rule.inbound else anywhere),
-        "source_tag": rule.source_tags, "target_tag": rule.target_tags,
-        "source_service_account": rule.source_accounts, "target_service_account": rule.target_accounts,
-    }  # fmt: skip
+        "source_tag": rule.source_tags,
+        "target_tag": rule.target_tags,
+        "source_service_account": rule.source_accounts,
+        "target_service_account": rule.target_accounts,
+    }
     return {field: list(values) for field, values in found.items() if values}

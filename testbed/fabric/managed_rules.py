@@ -16,12 +16,14 @@ HEALTH_PORT = 667
 """TCP port on which a connector instance answers health checks (behaviour 2.1.7)."""
 
 _PROXY = (
-    Match(IPProtocol="tcp", ports=(str(HEALTH_PORT),)), Match(IPProtocol="udp", ports=("665-666",)),
+    Match(IPProtocol="tcp", ports=(str(HEALTH_PORT),)),
+    Match(IPProtocol="udp", ports=("665-666",)),
     Match(IPProtocol="icmp"),
-)  # fmt: skip
+)
 _OTHER_PORTS = (
-    Match(IPProtocol="tcp", ports=("1-666", "668-65535")), Match(IPProtocol="udp", ports=("1-664", "667-65535"))
-)  # fmt: skip
+    Match(IPProtocol="tcp", ports=("1-666", "668-65535")),
+    Match(IPProtocol="udp", ports=("1-664", "667-65535")),
+)
 _HEALTH = (Match(IPProtocol="tcp", ports=(str(HEALTH_PORT),)),)
 _ALL = (Match(IPProtocol="tcp"), Match(IPProtocol="udp"), Match(IPProtocol="icmp"))
 
@@ -58,15 +60,25 @@ def of_connectors(topology: Topology, network: str) -> Iterator[tuple[Connector,
 def for_redis(port: int) -> Firewall:
     """Redis answers on its port only (behaviour 4.9.5); the tag tells instances with TLS and without apart."""
     name = f"redis-{port}"
-    return Firewall.model_validate({
-        "name": name, "network": "servicenetworking", "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
-        "targetTags": (name,),
-    })  # fmt: skip
+    return Firewall.model_validate(
+        {
+            "name": name,
+            "network": "servicenetworking",
+            "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
+            "targetTags": (name,),
+        }
+    )
 
 
 def for_flexible(service: str, network: str, tag: str, port: int) -> Firewall:
     """Google's front ends reach the instances of a flexible service (recalled; the rule's shape is our choice)."""
-    return Firewall.model_validate({
-        "name": f"aef-{service}", "network": network, "priority": 1000, "sourceRanges": tuple(map(str, HEALTH_CHECKS)),
-        "targetTags": (tag,), "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
-    })  # fmt: skip
+    return Firewall.model_validate(
+        {
+            "name": f"aef-{service}",
+            "network": network,
+            "priority": 1000,
+            "sourceRanges": tuple(map(str, HEALTH_CHECKS)),
+            "targetTags": (tag,),
+            "allowed": (Match(IPProtocol="tcp", ports=(str(port),)),),
+        }
+    )

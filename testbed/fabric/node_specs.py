@@ -54,11 +54,15 @@ def vm(instance: Instance, node: str) -> Node:
     image = instance.image
     ours = image == BUILT_IN
     return Node(
-        node, "vm", image, role="web" if ours else None,
+        node,
+        "vm",
+        image,
+        role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
-        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (), hosts=link_local.HOSTS,
+        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (),
+        hosts=link_local.HOSTS,
         search=internal.search(internal.project_of(instance.full_name), instance.zone),
-    )  # fmt: skip
+    )
 
 
 def host(given: Host, node: str, kind: str) -> Node:
@@ -68,13 +72,20 @@ def host(given: Host, node: str, kind: str) -> Node:
 
 def runtime(
     workload: Workload, node: str, environment: Mapping[str, str], search: tuple[str, ...] = (internal.GOOGLE,)
-) -> Node:  # fmt: skip
+) -> Node:
     """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
     return Node(
-        node, workload.kind, workload.image, workload.command, workload.entrypoint,
-        MappingProxyType(dict(environment)), workload.source, memory=RUNTIME_MEMORY, hosts=link_local.HOSTS,
+        node,
+        workload.kind,
+        workload.image,
+        workload.command,
+        workload.entrypoint,
+        MappingProxyType(dict(environment)),
+        workload.source,
+        memory=RUNTIME_MEMORY,
+        hosts=link_local.HOSTS,
         search=search,
-    )  # fmt: skip
+    )
 
 
 def connector(instance: ConnectorInstance) -> Node:
@@ -82,19 +93,24 @@ def connector(instance: ConnectorInstance) -> Node:
     return Node(instance.name, "connector-instance", "testbed/connector")
 
 
-def redis(
-    instance: RedisInstance, node: str, auth_string: str | None, shown: ServerCertificate | None
-) -> Node:  # fmt: skip
+def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: ServerCertificate | None) -> Node:
     """A Redis instance; one with in-transit encryption has a certificate to be shown."""
     tls = {"certificate": shown.certificate, "key": shown.key} if shown else None
     return Node(
-        node, "redis", "testbed/redis", role="redis",
+        node,
+        "redis",
+        "testbed/redis",
+        role="redis",
         variables=_variables(
-            auth_string=auth_string, port=instance.port, encrypted=instance.encrypted, tls=tls,
+            auth_string=auth_string,
+            port=instance.port,
+            encrypted=instance.encrypted,
+            tls=tls,
             maxmemory=int(instance.maxmemory * GIB),
-            settings=dict(instance.settings), bind="0.0.0.0",  # noqa: S104 - inside the node
+            settings=dict(instance.settings),
+            bind="0.0.0.0",  # noqa: S104 - inside the node
         ),
-    )  # fmt: skip
+    )
 
 
 def front_end(
@@ -103,12 +119,15 @@ def front_end(
     """The HTTP front end of all serverless services; `admitted` are the marks of networks that may call each."""
     routes = [
         {
-            "host": w.host, "prefix": f"{w.path}/", "name": w.id,
-            "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]], "refused": w.refused,
+            "host": w.host,
+            "prefix": f"{w.path}/",
+            "name": w.id,
+            "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]],
+            "refused": w.refused,
             "admitted": [*admitted[w.name]] if w.refused else [],
         }
         for w in workloads
-    ]  # fmt: skip
+    ]
     variables = _variables(routes=routes, inside_port=ingress.PORT, bringer=str(PUBLIC_GOOGLE_API))
     return Node(FRONT_END, "front-end", "testbed/frontend", role="frontend", variables=variables)
 
@@ -122,28 +141,46 @@ def load_generator(hosts: Mapping[str, str]) -> Node:
 
 def cloud_vpn(name: str, address: str, tunnels: Sequence[VpnTunnel]) -> Node:
     """A classic VPN gateway.  Cloud VPN always initiates (behaviour 4.10.10)."""
-    return _vpn(name, "vpn-gateway", [
-        {
-            "name": tunnel.name, "local_address": address, "peer_address": tunnel.peer_ip,
-            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
-            "local_selectors": list(tunnel.local_traffic_selector),
-            "remote_selectors": list(tunnel.remote_traffic_selector), "cipher": ANY,
-        }
-        for tunnel in tunnels
-    ])  # fmt: skip
+    return _vpn(
+        name,
+        "vpn-gateway",
+        [
+            {
+                "name": tunnel.name,
+                "local_address": address,
+                "peer_address": tunnel.peer_ip,
+                "ike_version": tunnel.ike_version,
+                "shared_secret": tunnel.shared_secret,
+                "initiate": True,
+                "local_selectors": list(tunnel.local_traffic_selector),
+                "remote_selectors": list(tunnel.remote_traffic_selector),
+                "cipher": ANY,
+            }
+            for tunnel in tunnels
+        ],
+    )
 
 
 def site_gateway(cidr: str, gateway: VpnGateway, node: str) -> Node:
     """The gateway of a site of this range.  It initiates too: the side that is configured last brings up the tunnel."""
-    return _vpn(node, "on-prem-gateway", [
-        {
-            "name": f"peer-{index}", "local_address": gateway.external_address, "peer_address": tunnel.peer_ip,
-            "ike_version": tunnel.ike_version, "shared_secret": tunnel.shared_secret, "initiate": True,
-            "local_selectors": [cidr], "remote_selectors": list(tunnel.remote_ranges),
-            "cipher": tunnel.cipher,
-        }
-        for index, tunnel in enumerate(gateway.tunnels)
-    ])  # fmt: skip
+    return _vpn(
+        node,
+        "on-prem-gateway",
+        [
+            {
+                "name": f"peer-{index}",
+                "local_address": gateway.external_address,
+                "peer_address": tunnel.peer_ip,
+                "ike_version": tunnel.ike_version,
+                "shared_secret": tunnel.shared_secret,
+                "initiate": True,
+                "local_selectors": [cidr],
+                "remote_selectors": list(tunnel.remote_ranges),
+                "cipher": tunnel.cipher,
+            }
+            for index, tunnel in enumerate(gateway.tunnels)
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,40 +204,65 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
     Whether it comes up is seen to by a program of the node; the device of user-space ESP is the tunnel's interface.
     """
     tunnel = {
-        "name": TUNNEL, "local_address": end.address, "peer_address": end.peer, "ike_version": end.ike_version,
-        "shared_secret": end.secret, "initiate": False, "local_selectors": [EVERYTHING],
-        "remote_selectors": [EVERYTHING], "cipher": end.cipher,
-    }  # fmt: skip
+        "name": TUNNEL,
+        "local_address": end.address,
+        "peer_address": end.peer,
+        "ike_version": end.ike_version,
+        "shared_secret": end.secret,
+        "initiate": False,
+        "local_selectors": [EVERYTHING],
+        "remote_selectors": [EVERYTHING],
+        "cipher": end.cipher,
+    }
     session = end.session
     interface = {"tunnel": TUNNEL, "address": session and session.address, "initiate": end.initiate}
     spoken = _spoken(session, TUNNEL_DEVICE) if session else None
     return Node(
-        name, kind, "testbed/bgp", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
+        name,
+        kind,
+        "testbed/bgp",
+        capabilities=_VPN_PRIVILEGES,
+        devices=("/dev/net/tun",),
+        role="vpn",
         variables=_variables(tunnels=[tunnel], interface=interface, **({"bgp": spoken} if spoken else {})),
-    )  # fmt: skip
+    )
 
 
 def attachment(name: str, kind: str, session: Session | None) -> Node:
     """One end of a VLAN attachment: BIRD alone, on the same image."""
     variables = _variables(bgp=_spoken(session, ATTACHMENT_DEVICE)) if session else _variables()
     return Node(
-        name, kind, "testbed/bgp", ("runsv", "/etc/service/bird"), capabilities=_VPN_PRIVILEGES,
-        role="vpn" if session else None, variables=variables,
-    )  # fmt: skip
+        name,
+        kind,
+        "testbed/bgp",
+        ("runsv", "/etc/service/bird"),
+        capabilities=_VPN_PRIVILEGES,
+        role="vpn" if session else None,
+        variables=variables,
+    )
 
 
 def _spoken(session: Session, device: str) -> Mapping[str, object]:
     """What BIRD has to know."""
     return {
-        "address": session.address.partition("/")[0], "asn": session.asn, "peer_address": session.peer_address,
-        "peer_asn": session.peer_asn, "keepalive": session.keepalive, "device": device,
+        "address": session.address.partition("/")[0],
+        "asn": session.asn,
+        "peer_address": session.peer_address,
+        "peer_asn": session.peer_asn,
+        "keepalive": session.keepalive,
+        "device": device,
         "advertised": [{"range": one.range, "priority": one.priority} for one in session.advertised],
         "inside": list(session.inside),
-    }  # fmt: skip
+    }
 
 
 def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:
     return Node(
-        name, kind, "testbed/vpn", capabilities=_VPN_PRIVILEGES, devices=("/dev/net/tun",), role="vpn",
+        name,
+        kind,
+        "testbed/vpn",
+        capabilities=_VPN_PRIVILEGES,
+        devices=("/dev/net/tun",),
+        role="vpn",
         variables=_variables(tunnels=tunnels, interface={}),
-    )  # fmt: skip
+    )

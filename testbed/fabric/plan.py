@@ -273,9 +273,11 @@ class Plan:
         ends = (end for veth in set(self.veths) - set(veths) for end in (veth.a, veth.b))
         missing = frozenset((end.namespace, end.interface.name) for end in ends)
         return Plan(
-            self.testbed, tuple(_without(space, missing) for space in spaces), veths,
+            self.testbed,
+            tuple(_without(space, missing) for space in spaces),
+            veths,
             tuple(node for node in self.nodes if node.name in present),
-        )  # fmt: skip
+        )
 
 
 def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace:

@@ -46,9 +46,7 @@ def peerings(topology: Topology, running: Running, vpcs: Mapping[str, Vpc]) -> N
                 vpcs[mine].learn(vpcs[theirs], route.range)
 
 
-def lay(
-    topology: Topology, running: Running, vpcs: Mapping[str, Vpc], internet: Space, learned: Learned
-) -> None:  # fmt: skip
+def lay(topology: Topology, running: Running, vpcs: Mapping[str, Vpc], internet: Space, learned: Learned) -> None:
     """Lay the static and dynamic routes of all networks, when everything is attached and joined."""
     compiler = _Compiler(topology, running, vpcs, internet, learned)
     for network in topology.networks:
@@ -81,9 +79,10 @@ class _Compiler:
         fixed = [*vpc.subnets, *vpc.imported]
         usual = routes.select(network, fixed, Sender())
         above = frozenset(
-            route.destination for route in vpc.space.routes
+            route.destination
+            for route in vpc.space.routes
             if route.table == MAIN_TABLE and not route.destination.endswith("/32")
-        )  # fmt: skip
+        )
         self._lay(vpc, usual, MAIN_TABLE)
         self._let_pass(vpc, usual)
         for sender, nics in _classes(self.topology, network, vpc, self._applying(network)):
@@ -163,7 +162,7 @@ def _hop(space: Space, via: Via) -> Hop | None:
 
 def _classes(
     topology: Topology, network: Network, vpc: Vpc, applying: tuple[frozenset[str], bool]
-) -> Iterator[tuple[Sender, list[Nic]]]:  # fmt: skip
+) -> Iterator[tuple[Sender, list[Nic]]]:
     """The NICs of a network by what their routes depend on."""
     tags, by_region = applying
     if not tags and not by_region:

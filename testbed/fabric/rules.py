@@ -96,10 +96,19 @@ def stages(
 
 def _of_network(rule: Firewall) -> Rule:
     return Rule(
-        rule.name, rule.full_name, rule.direction, "allow" if rule.allows else "deny", rule.allowed or rule.denied,
-        rule.source_ranges, rule.destination_ranges, rule.source_tags, rule.source_service_accounts,
-        rule.target_tags, rule.target_service_accounts, logged=rule.log_config.enable,
-    )  # fmt: skip
+        rule.name,
+        rule.full_name,
+        rule.direction,
+        "allow" if rule.allows else "deny",
+        rule.allowed or rule.denied,
+        rule.source_ranges,
+        rule.destination_ranges,
+        rule.source_tags,
+        rule.source_service_accounts,
+        rule.target_tags,
+        rule.target_service_accounts,
+        logged=rule.log_config.enable,
+    )
 
 
 def _of(policy: NetworkFirewallPolicy) -> Iterator[Rule]:
@@ -108,10 +117,17 @@ def _of(policy: NetworkFirewallPolicy) -> Iterator[Rule]:
         match = rule.match
         if not rule.disabled:
             yield Rule(
-                f"{label(policy)}:{rule.priority}", f"{policy.full_name}:{rule.priority}", rule.direction, rule.action,
-                match.layer4_configs, match.src_ip_ranges, match.dest_ip_ranges,
-                target_accounts=rule.target_service_accounts, region=region, logged=rule.enable_logging,
-            )  # fmt: skip
+                f"{label(policy)}:{rule.priority}",
+                f"{policy.full_name}:{rule.priority}",
+                rule.direction,
+                rule.action,
+                match.layer4_configs,
+                match.src_ip_ranges,
+                match.dest_ip_ranges,
+                target_accounts=rule.target_service_accounts,
+                region=region,
+                logged=rule.enable_logging,
+            )
 
 
 def label(policy: NetworkFirewallPolicy) -> str:

@@ -27,8 +27,10 @@ def classic(tunnels: Iterable[VpnTunnel]) -> Table:
     """The rules of a classic gateway."""
     pairs = dict.fromkeys(
         (local, remote)
-        for tunnel in tunnels for local in tunnel.local_traffic_selector for remote in tunnel.remote_traffic_selector
-    )  # fmt: skip
+        for tunnel in tunnels
+        for local in tunnel.local_traffic_selector
+        for remote in tunnel.remote_traffic_selector
+    )
     forward = (
         SHORT_SEGMENTS,
         *(f"{_end('-s', local)}{_end('-d', remote)}-i {INSIDE} -g {_COVERED}" for local, remote in pairs),

@@ -169,8 +169,9 @@ class Region:
         space, table = self.space, runtime.group
         hops = [
             Nexthop(runtime.hop(address), TUNNEL, end.identifier, address, runtime.outer)
-            for end in ([connector] if connector else []) for address in end.healthy
-        ]  # fmt: skip
+            for end in ([connector] if connector else [])
+            for address in end.healthy
+        ]
         space.nexthops |= set(hops)
         if hops:
             space.groups.add(NexthopGroup(runtime.group, tuple(sorted(h.id for h in hops)), BUCKETS, IDLE_TIMER))
@@ -197,8 +198,9 @@ class Region:
         known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         # Each serverless resource communicates with its own connector only (behaviour 2.1.8).
         inbound = (
-            f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT", link_local.answered(runtimes, TUNNEL),
-        )  # fmt: skip
+            f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT",
+            link_local.answered(runtimes, TUNNEL),
+        )
         forward = (
             known,
             f"-p tcp -m set --match-set {fronts} src -m set --match-set {runtimes} dst -j ACCEPT",
@@ -215,7 +217,7 @@ class Region:
                 [f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"],
                 [*self._queries()],
             ),
-        ]  # fmt: skip
+        ]
 
     def _name_servers(self) -> set[str]:
         """The devices that lead to the name server: there is one, if it is there."""
@@ -229,9 +231,13 @@ class Region:
 
 
 def _nat(post: Iterable[str], pre: Iterable[str] = ()) -> Table:
-    return Table("nat", (
-        *([Chain("PREROUTING", "ACCEPT", tuple(pre))] if pre else []), Chain("POSTROUTING", "ACCEPT", tuple(post)),
-    ))  # fmt: skip
+    return Table(
+        "nat",
+        (
+            *([Chain("PREROUTING", "ACCEPT", tuple(pre))] if pre else []),
+            Chain("POSTROUTING", "ACCEPT", tuple(post)),
+        ),
+    )
 
 
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
@@ -261,4 +267,4 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
     node.tables += [
         Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
         _nat([f"-s {INNER} -o eth0 -j MASQUERADE"]),
-    ]  # fmt: skip
+    ]

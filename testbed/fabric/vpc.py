@@ -97,18 +97,31 @@ class Vpc:
         return cls(space, wiring, mtu, subnets=ranges)
 
     def attach(
-        self, node: Space, device: str, nic: Nic, subnet: str, *, mtu: int | None = None,
-        routes: Iterable[str] = (DEFAULT,), forwards: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        node: Space,
+        device: str,
+        nic: Nic,
+        subnet: str,
+        *,
+        mtu: int | None = None,
+        routes: Iterable[str] = (DEFAULT,),
+        forwards: bool = False,
+    ) -> None:
         """Attach a NIC of a subnet: its next hop is the subnet's gateway address.
 
         One that `forwards` may send under any address (`canIpForward`).
         """
         self.nics.append(nic)
         port = self.wiring.attach(
-            node, device, self.space, nic.address, mtu=mtu or self.mtu, gateway=str(gateway(subnet)), routes=routes,
+            node,
+            device,
+            self.space,
+            nic.address,
+            mtu=mtu or self.mtu,
+            gateway=str(gateway(subnet)),
+            routes=routes,
             forwards=forwards,
-        )  # fmt: skip
+        )
         if forwards:
             self.forwarders.append((port, nic))
 
@@ -175,12 +188,18 @@ class Vpc:
             *self._to_internet(space),
             "-j ACCEPT",
         ]
-        return Table("filter", (
-            Chain("INPUT", "DROP", (link_local.answered(nics),)), Chain("FORWARD", "DROP", tuple(forward)),
-            *chains(tried, self.nics, space), blocked.EXTERNAL_PROTOCOLS,
-            *logged.chains(rule for stage in tried for rule in stage),
-            *([logged.HANDED_ON] if len(tried) > 1 else ()), *(forwarding.chains() if forwarding.needed else ()),
-        ))  # fmt: skip
+        return Table(
+            "filter",
+            (
+                Chain("INPUT", "DROP", (link_local.answered(nics),)),
+                Chain("FORWARD", "DROP", tuple(forward)),
+                *chains(tried, self.nics, space),
+                blocked.EXTERNAL_PROTOCOLS,
+                *logged.chains(rule for stage in tried for rule in stage),
+                *([logged.HANDED_ON] if len(tried) > 1 else ()),
+                *(forwarding.chains() if forwarding.needed else ()),
+            ),
+        )
 
     def _transit(self) -> Iterator[str]:
         """What a peered network sends by an exported static route, and what comes back by it (behaviour 4.5.3)."""
@@ -236,7 +255,10 @@ class Vpc:
             f"-s {t.source}/32 -o {device} -m comment --comment {t.name} -j SNAT --to-source {t.external}"
             for t in self.translations
         ]
-        return Table("nat", (
-            Chain("PREROUTING", "ACCEPT", (*queries, *self._flows(), *inbound)),
-            Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
-        ))  # fmt: skip
+        return Table(
+            "nat",
+            (
+                Chain("PREROUTING", "ACCEPT", (*queries, *self._flows(), *inbound)),
+                Chain("POSTROUTING", "ACCEPT", tuple(outbound)),
+            ),
+        )

@@ -93,9 +93,15 @@ class Gateways:
             session = session and replace(session, inside=tuple(behind))
             local = dict.fromkeys([*behind, *said, str(CLOUD_DNS)])
             self.wiring.attach(
-                node, "vpc", vpc.space, self.running.addresses[inside(tunnel.full_name)], mtu=vpc.mtu,
-                gateway=DUMMY_GATEWAY, routes=local, forwards=True,
-            )  # fmt: skip
+                node,
+                "vpc",
+                vpc.space,
+                self.running.addresses[inside(tunnel.full_name)],
+                mtu=vpc.mtu,
+                gateway=DUMMY_GATEWAY,
+                routes=local,
+                forwards=True,
+            )
             node.tables.append(selectors.route_based())
             end = RouteBased(external, peer, tunnel.shared_secret, tunnel.ike_version, session, initiate=True)
             self.nodes.append(node_specs.route_based(node.name, "vpn-tunnel", end))
@@ -118,10 +124,13 @@ class Gateways:
     def _forwarded(self, network: str) -> list[str]:
         """Private ranges that static routes lead to by instances: who comes from a tunnel takes those without tags."""
         return [
-            route.dest_range for route in self.topology.compute.routes
-            if route.network == network and not route.tags and (route.next_hop_instance or route.next_hop_ip)
+            route.dest_range
+            for route in self.topology.compute.routes
+            if route.network == network
+            and not route.tags
+            and (route.next_hop_instance or route.next_hop_ip)
             and in_ranges(route.dest_range, INTERNAL)
-        ]  # fmt: skip
+        ]
 
     # -- on premises ----------------------------------------------------------------------------------------------
 
@@ -160,9 +169,14 @@ class Gateways:
         if tunnel.bgp is None or site.bgp is None:
             return
         end = RouteBased(
-            gateway.external_address, tunnel.peer_ip, tunnel.shared_secret, tunnel.ike_version,
-            _session(site, site.bgp, tunnel.bgp), initiate=False, cipher=tunnel.cipher,
-        )  # fmt: skip
+            gateway.external_address,
+            tunnel.peer_ip,
+            tunnel.shared_secret,
+            tunnel.ike_version,
+            _session(site, site.bgp, tunnel.bgp),
+            initiate=False,
+            cipher=tunnel.cipher,
+        )
         self.nodes.append(node_specs.route_based(node.name, "on-prem-gateway", end))
 
     def _site_attachment(self, site: Site, end: CustomerAttachment, node: Space) -> None:

@@ -90,10 +90,20 @@ class Space:
     def frozen(self) -> Namespace:
         """The finished namespace."""
         return Namespace(
-            self.name, self.node, frozenset(self.loopback), frozenset(self.tunnels), frozenset(self.vlans),
-            frozenset(self.neighbours), frozenset(self.nexthops), frozenset(self.groups), frozenset(self.routes),
-            frozenset(self.rules), frozenset(self.sets), tuple(self.tables), MappingProxyType(self.sysctls),
-        )  # fmt: skip
+            self.name,
+            self.node,
+            frozenset(self.loopback),
+            frozenset(self.tunnels),
+            frozenset(self.vlans),
+            frozenset(self.neighbours),
+            frozenset(self.nexthops),
+            frozenset(self.groups),
+            frozenset(self.routes),
+            frozenset(self.rules),
+            frozenset(self.sets),
+            tuple(self.tables),
+            MappingProxyType(self.sysctls),
+        )
 
 
 class Wiring:
@@ -116,19 +126,29 @@ class Wiring:
         return space
 
     def attach(
-        self, node: Space, device: str, segment: Space, address: str, *, mtu: int, gateway: str = GATEWAY,
-        routes: Iterable[str] = (DEFAULT,), forwards: bool = False,
-    ) -> str:  # fmt: skip
+        self,
+        node: Space,
+        device: str,
+        segment: Space,
+        address: str,
+        *,
+        mtu: int,
+        gateway: str = GATEWAY,
+        routes: Iterable[str] = (DEFAULT,),
+        forwards: bool = False,
+    ) -> str:
         """Give a node a NIC on a segment, and `routes` through it.
 
         What comes in from the NIC must carry its address, unless the node `forwards` what others have sent.
         Returns the name of the segment's device.
         """
         port = interface_name(node.name)
-        self.veths.add(Veth(
-            End(node.name, Interface(device, frozenset({f"{address}/32"}), mac(address), mtu)),
-            End(segment.name, Interface(port, frozenset(), mac(gateway), mtu)),
-        ))  # fmt: skip
+        self.veths.add(
+            Veth(
+                End(node.name, Interface(device, frozenset({f"{address}/32"}), mac(address), mtu)),
+                End(segment.name, Interface(port, frozenset(), mac(gateway), mtu)),
+            )
+        )
         node.neighbours.add(Neighbour(gateway, mac(gateway), device))
         node.routes |= {Route(destination, device, gateway) for destination in routes}
         segment.neighbours.add(Neighbour(address, mac(address), port))
@@ -140,17 +160,24 @@ class Wiring:
     def join(self, left: Space, right: Space, *, mtu: int, to_right: str | None = None) -> None:
         """Lay a veth pair between two segments.  Each end is named after the other segment, or what that stands for."""
         to_right, to_left = to_right or interface_name(right.name), interface_name(left.name)
-        self.veths.add(Veth(
-            End(left.name, Interface(to_right, frozenset(), mac(LEFT), mtu)),
-            End(right.name, Interface(to_left, frozenset(), mac(RIGHT), mtu)),
-        ))  # fmt: skip
+        self.veths.add(
+            Veth(
+                End(left.name, Interface(to_right, frozenset(), mac(LEFT), mtu)),
+                End(right.name, Interface(to_left, frozenset(), mac(RIGHT), mtu)),
+            )
+        )
         left.neighbours.add(Neighbour(RIGHT, mac(RIGHT), to_right))
         right.neighbours.add(Neighbour(LEFT, mac(LEFT), to_left))
 
     def link(
-        self, left: tuple[Space, str], right: tuple[Space, str], *, device: str, mtu: int,
+        self,
+        left: tuple[Space, str],
+        right: tuple[Space, str],
+        *,
+        device: str,
+        mtu: int,
         over: tuple[str, int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Lay a veth pair between two nodes; the address of each end has the length of a range that both are in.
 
         If the link is to go `over` devices of another name, with a tag, those are the pair, and the device is a VLAN.
@@ -170,7 +197,7 @@ class Wiring:
 
     def route(
         self, segment: Space, destinations: Iterable[str], to: Space, *, metric: int = 0, table: int = MAIN_TABLE
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Send what a segment has for some ranges to one that it is joined to, which may use them as sources back."""
         port = interface_name(to.name)
         via = next(n.address for n in segment.neighbours if n.device == port)
@@ -194,7 +221,10 @@ class Wiring:
         asked = (f"-d {link_local.PREFIX} {drop}",) if link_local.PREFIX in segment.loopback else ()
         errors = (f"-i {device} -p icmp -m icmp --icmp-type 3 -j RETURN" for device in sorted(segment.answering))
         anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, drop)
-        return Table("raw", (
-            Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
-            Chain(_ANTI_SPOOFING, None, anywhere),
-        ))  # fmt: skip
+        return Table(
+            "raw",
+            (
+                Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
+                Chain(_ANTI_SPOOFING, None, anywhere),
+            ),
+        )

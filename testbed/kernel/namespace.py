@@ -146,9 +146,7 @@ def inside(path: str, action: Callable[[], T]) -> T:
         return thread.submit(enter_and_act).result()
 
 
-def socket_in(
-    path: str, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0
-) -> socket.socket:  # fmt: skip
+def socket_in(path: str, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
     """A socket that belongs to a namespace for all its life, usable from any thread.  Raises as `inside` does."""
     return inside(path, lambda: socket.socket(family, kind, protocol))
 

@@ -119,9 +119,16 @@ class RouteMessage(nlmsg):
 
     prefix = "RTA_"
     fields = (
-        ("family", "B"), ("dst_len", "B"), ("src_len", "B"), ("tos", "B"),
-        ("_table", "B"), ("protocol", "B"), ("scope", "B"), ("type", "B"), ("flags", "I"),
-    )  # fmt: skip
+        ("family", "B"),
+        ("dst_len", "B"),
+        ("src_len", "B"),
+        ("tos", "B"),
+        ("_table", "B"),
+        ("protocol", "B"),
+        ("scope", "B"),
+        ("type", "B"),
+        ("flags", "I"),
+    )
     nla_map = (
         (1, "RTA_DST", "ip4addr"),
         (4, "RTA_OIF", "uint32"),

@@ -103,10 +103,22 @@ class LoadRequest:
     def headless(self) -> list[str]:
         """The command that runs the load and writes Locust's own reports."""
         return [
-            "locust", "--headless", *self.options(), "--run-time", f"{self.duration}s",
-            "--only-summary", "--exit-code-on-error", "1",
-            "--csv", RESULTS, "--csv-full-history", "--json-file", RESULTS, "--html", REPORT,
-        ]  # fmt: skip
+            "locust",
+            "--headless",
+            *self.options(),
+            "--run-time",
+            f"{self.duration}s",
+            "--only-summary",
+            "--exit-code-on-error",
+            "1",
+            "--csv",
+            RESULTS,
+            "--csv-full-history",
+            "--json-file",
+            RESULTS,
+            "--html",
+            REPORT,
+        ]
 
     def web(self, port: int) -> list[str]:
         """The command that serves Locust's web page, on the loopback address of where it runs."""

@@ -73,14 +73,23 @@ def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:
     """Path of each collection, and the full names of its resources."""
     c = topology.compute
     compute = {
-        "networks": c.networks, "subnetworks": c.subnetworks, "firewalls": c.firewalls, "routes": c.routes,
-        "addresses": c.addresses, "globalAddresses": c.global_addresses, "routers": c.routers, "instances": c.instances,
+        "networks": c.networks,
+        "subnetworks": c.subnetworks,
+        "firewalls": c.firewalls,
+        "routes": c.routes,
+        "addresses": c.addresses,
+        "globalAddresses": c.global_addresses,
+        "routers": c.routers,
+        "instances": c.instances,
         "networkFirewallPolicies": c.network_firewall_policies,
         "regionNetworkFirewallPolicies": c.region_network_firewall_policies,
-        "targetVpnGateways": c.target_vpn_gateways, "forwardingRules": c.forwarding_rules,
-        "vpnGateways": c.vpn_gateways, "externalVpnGateways": c.external_vpn_gateways, "vpnTunnels": c.vpn_tunnels,
+        "targetVpnGateways": c.target_vpn_gateways,
+        "forwardingRules": c.forwarding_rules,
+        "vpnGateways": c.vpn_gateways,
+        "externalVpnGateways": c.external_vpn_gateways,
+        "vpnTunnels": c.vpn_tunnels,
         "interconnectAttachments": c.interconnect_attachments,
-    }  # fmt: skip
+    }
     for key, resources in compute.items():
         yield ("compute", key), [r.full_name for r in resources]
     named = {
@@ -232,12 +241,14 @@ def _external_addresses(topology: Topology) -> Iterator[Problem]:
     given += [(("internet", "hosts", i, "address"), h.address) for i, h in enumerate(topology.internet.hosts)]
     given += [
         (("onPrem", "sites", i, "gateway", "externalAddress"), s.gateway.external_address)
-        for i, s in enumerate(topology.on_prem.sites) if s.gateway
-    ]  # fmt: skip
+        for i, s in enumerate(topology.on_prem.sites)
+        if s.gateway
+    ]
     given += [
         (("compute", "vpnGateways", i, "vpnInterfaces", j, "ipAddress"), one.ip_address)
-        for i, gateway in enumerate(c.vpn_gateways) for j, one in enumerate(gateway.vpn_interfaces)
-    ]  # fmt: skip
+        for i, gateway in enumerate(c.vpn_gateways)
+        for j, one in enumerate(gateway.vpn_interfaces)
+    ]
     reserved = {a.address for _, a in external}
     used_by_instances: set[str] = set()
     for i, instance in enumerate(c.instances):

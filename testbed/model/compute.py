@@ -39,9 +39,10 @@ class NetworkInterface(Resource):
     """A NIC of an instance: one primary internal address, one external address at most."""
 
     not_built: ClassVar = {
-        "aliasIpRanges": "a NIC of the testbed has one address", "ipv6AccessConfigs": "there is no IPv6",
+        "aliasIpRanges": "a NIC of the testbed has one address",
+        "ipv6AccessConfigs": "there is no IPv6",
         "networkAttachment": "Private Service Connect is not built",
-    }  # fmt: skip
+    }
 
     subnetwork: SubnetworkRef
     network_ip: Annotated[IPv4 | None, Field(alias="networkIP")] = None

@@ -8,10 +8,30 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 DNS_NAME = re.compile(r"(?=.{1,254}$)(\*\.)?([a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?\.)+")
 """Fully qualified: with a dot at its end."""
-TYPES = frozenset({
-    "A", "AAAA", "CAA", "CNAME", "DNSKEY", "DS", "HTTPS", "IPSECKEY", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV",
-    "SSHFP", "SVCB", "TLSA", "TXT", "ALIAS",
-})  # fmt: skip
+TYPES = frozenset(
+    {
+        "A",
+        "AAAA",
+        "CAA",
+        "CNAME",
+        "DNSKEY",
+        "DS",
+        "HTTPS",
+        "IPSECKEY",
+        "MX",
+        "NAPTR",
+        "NS",
+        "PTR",
+        "SOA",
+        "SPF",
+        "SRV",
+        "SSHFP",
+        "SVCB",
+        "TLSA",
+        "TXT",
+        "ALIAS",
+    }
+)
 """The types of record that Cloud DNS takes (recalled)."""
 _STRING = r'("([^"\\\x00-\x1f\x7f-\uffff]|\\["\\]|\\[0-9]{3}){0,255}"|[^"\\;()\s\x00-\x1f\x7f-\uffff]{1,255})'
 _TEXT = re.compile(rf"{_STRING}( +{_STRING})*")
@@ -48,10 +68,17 @@ def _is_16_bits(text: str) -> bool:
 
 
 SERVED: Mapping[str, Callable[[str], bool]] = {
-    "A": _address(IPv4Address), "AAAA": _address(IPv6Address), "CNAME": is_name, "NS": is_name, "PTR": is_name,
-    "MX": _numbers_and_name(1), "SRV": _numbers_and_name(3), "TXT": lambda text: _TEXT.fullmatch(text) is not None,
-    "SPF": lambda text: _TEXT.fullmatch(text) is not None, "CAA": lambda text: _CAA.fullmatch(text) is not None,
-}  # fmt: skip
+    "A": _address(IPv4Address),
+    "AAAA": _address(IPv6Address),
+    "CNAME": is_name,
+    "NS": is_name,
+    "PTR": is_name,
+    "MX": _numbers_and_name(1),
+    "SRV": _numbers_and_name(3),
+    "TXT": lambda text: _TEXT.fullmatch(text) is not None,
+    "SPF": lambda text: _TEXT.fullmatch(text) is not None,
+    "CAA": lambda text: _CAA.fullmatch(text) is not None,
+}
 """What the data of a type looks like, for the types that the testbed's name server answers; the others are kept."""
 
 

@@ -34,10 +34,20 @@ class Matcher(Resource):
 
     not_built: ClassVar = {
         "srcSecureTags": _NO_TAGS,
-        **{f"{side}{what}": _NO_NAMES for side in ("src", "dest") for what in (
-            "AddressGroups", "Fqdns", "RegionCodes", "ThreatIntelligences", "NetworkContext", "NetworkType",
-        )}, "srcNetworks": _NO_NAMES,
-    }  # fmt: skip
+        **{
+            f"{side}{what}": _NO_NAMES
+            for side in ("src", "dest")
+            for what in (
+                "AddressGroups",
+                "Fqdns",
+                "RegionCodes",
+                "ThreatIntelligences",
+                "NetworkContext",
+                "NetworkType",
+            )
+        },
+        "srcNetworks": _NO_NAMES,
+    }
 
     layer4_configs: tuple[Layer4Config, ...] = Field(min_length=1)
     src_ip_ranges: tuple[Range, ...] = ()

@@ -26,7 +26,7 @@ _PRIVATE, _ALL = "VPC_EGRESS_PRIVATE_RANGES_ONLY", "VPC_EGRESS_ALL_TRAFFIC"
 DirectEgress = Annotated[
     Literal["VPC_EGRESS_PRIVATE_RANGES_ONLY", "VPC_EGRESS_ALL_TRAFFIC"],
     Enumerated({"PRIVATE_RANGES_ONLY": _PRIVATE, "ALL": _ALL, "ALL_TRAFFIC": _ALL}),
-]  # fmt: skip
+]
 
 
 class ServiceConfig(Resource):

@@ -18,20 +18,25 @@ RunIngress = Annotated[
 ]
 FunctionIngress = Annotated[
     Literal["ALLOW_ALL", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB"],
-    Enumerated({
-        "ALL": "ALLOW_ALL", "INTERNAL_ONLY": "ALLOW_INTERNAL_ONLY", "INTERNAL_AND_GCLB": "ALLOW_INTERNAL_AND_GCLB",
-    }),
-]  # fmt: skip
+    Enumerated(
+        {
+            "ALL": "ALLOW_ALL",
+            "INTERNAL_ONLY": "ALLOW_INTERNAL_ONLY",
+            "INTERNAL_AND_GCLB": "ALLOW_INTERNAL_AND_GCLB",
+        }
+    ),
+]
 _APP, _APP_ONLY, _APP_BALANCER = (
     f"INGRESS_TRAFFIC_ALLOWED_{word}" for word in ("ALL", "INTERNAL_ONLY", "INTERNAL_AND_LB")
 )
 AppIngress = Annotated[
     Literal[
-        "INGRESS_TRAFFIC_ALLOWED_ALL", "INGRESS_TRAFFIC_ALLOWED_INTERNAL_ONLY",
+        "INGRESS_TRAFFIC_ALLOWED_ALL",
+        "INGRESS_TRAFFIC_ALLOWED_INTERNAL_ONLY",
         "INGRESS_TRAFFIC_ALLOWED_INTERNAL_AND_LB",
     ],
     Enumerated({"ALL": _APP, "INTERNAL_ONLY": _APP_ONLY, "INTERNAL_AND_CLOUD_LOAD_BALANCING": _APP_BALANCER}),
-]  # fmt: skip
+]
 
 NOT_FOUND, FORBIDDEN = 404, 403
 """How the internet is refused: by Cloud Run, of which functions of the second generation are, and by the others."""

@@ -80,9 +80,10 @@ def problems(topology: Topology) -> Iterator[Problem]:
                 yield Problem(at, message, linked)
     ends = [
         (("onPrem", "sites", i, "router", "attachments", j, "attachment"), end.attachment)
-        for i, site in enumerate(topology.on_prem.sites) if site.router
+        for i, site in enumerate(topology.on_prem.sites)
+        if site.router
         for j, end in enumerate(site.router.attachments)
-    ]  # fmt: skip
+    ]
     seen: set[str] = set()
     for path, name in ends:
         if name in seen:

@@ -111,9 +111,15 @@ class SecondaryRange(Resource):
 
 
 Purpose = Literal[
-    "PRIVATE", "PRIVATE_RFC_1918", "PRIVATE_SERVICE_CONNECT", "REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY",
-    "INTERNAL_HTTPS_LOAD_BALANCER", "PRIVATE_NAT", "PEER_MIGRATION",
-]  # fmt: skip
+    "PRIVATE",
+    "PRIVATE_RFC_1918",
+    "PRIVATE_SERVICE_CONNECT",
+    "REGIONAL_MANAGED_PROXY",
+    "GLOBAL_MANAGED_PROXY",
+    "INTERNAL_HTTPS_LOAD_BALANCER",
+    "PRIVATE_NAT",
+    "PEER_MIGRATION",
+]
 """Behaviour 4.4.3."""
 
 
@@ -137,12 +143,17 @@ def auto_subnetworks(network: str) -> tuple[Subnetwork, ...]:
     """The subnets that an auto mode network has from the beginning, named after it (behaviour 4.4.7)."""
     project, name = network.split("/")[1], last(network)
     return tuple(
-        Subnetwork.model_validate({
-            "name": name, "network": network, "region": region, "ipCidrRange": cidr,
-            "selfLink": f"projects/{project}/regions/{region}/subnetworks/{name}",
-        })
+        Subnetwork.model_validate(
+            {
+                "name": name,
+                "network": network,
+                "region": region,
+                "ipCidrRange": cidr,
+                "selfLink": f"projects/{project}/regions/{region}/subnetworks/{name}",
+            }
+        )
         for region, cidr in AUTO_SUBNETS.items()
-    )  # fmt: skip
+    )
 
 
 class Address(Compute):

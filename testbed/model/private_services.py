@@ -56,17 +56,29 @@ class Connection(Resource):
     @property
     def peering(self) -> Peering:
         """The network's side of the peering."""
-        return Peering.model_validate({
-            "name": last(self.service).replace(".", "-"), "network": self.producer,
-            "exportCustomRoutes": self.export_custom_routes, "importCustomRoutes": self.import_custom_routes,
-        })  # fmt: skip
+        return Peering.model_validate(
+            {
+                "name": last(self.service).replace(".", "-"),
+                "network": self.producer,
+                "exportCustomRoutes": self.export_custom_routes,
+                "importCustomRoutes": self.import_custom_routes,
+            }
+        )
 
     def producer_network(self, mtu: int) -> Network:
         """The producer's network: it takes what routes the other side exports, and has none of its own."""
         mine = {
-            "name": "consumer", "network": self.network, "exportCustomRoutes": True, "importCustomRoutes": True,
-        }  # fmt: skip
-        return Network.model_validate({
-            "name": last(self.producer), "selfLink": self.producer, "mtu": mtu, "peerings": [mine],
-            "deleteDefaultRoutesOnCreate": True,
-        })  # fmt: skip
+            "name": "consumer",
+            "network": self.network,
+            "exportCustomRoutes": True,
+            "importCustomRoutes": True,
+        }
+        return Network.model_validate(
+            {
+                "name": last(self.producer),
+                "selfLink": self.producer,
+                "mtu": mtu,
+                "peerings": [mine],
+                "deleteDefaultRoutesOnCreate": True,
+            }
+        )

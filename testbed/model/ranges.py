@@ -49,14 +49,24 @@ INTERNAL = RFC1918 + RFC6598 + _networks("240.0.0.0/4")
 """Destinations that never leave by the default internet gateway (behaviour 4.3.9; class E recalled)."""
 
 PRIVATE = INTERNAL + _networks(
-    "192.0.0.0/24", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.88.99.0/24", "198.18.0.0/15",
-)  # fmt: skip
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "192.88.99.0/24",
+    "198.18.0.0/15",
+)
 """Ranges of subnets that are not privately used public ones (behaviour 4.4.4, recalled)."""
 
 PROHIBITED = _networks(
-    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "199.36.153.4/30",
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "199.36.153.4/30",
     "199.36.153.8/30",
-)  # fmt: skip
+)
 """Ranges that no subnet may touch (behaviour 4.4.4, recalled)."""
 
 SMALLEST_SUBNET = 29

@@ -42,10 +42,13 @@ class RouterNat(Resource):
     """A Cloud NAT gateway (behaviour 4.13).  Times are in seconds (behaviour 4.13.4)."""
 
     gcloud: ClassVar = {
-        "nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat", "udp-idle-timeout": "udpIdleTimeoutSec",
-        "icmp-idle-timeout": "icmpIdleTimeoutSec", "tcp-established-idle-timeout": "tcpEstablishedIdleTimeoutSec",
-        "tcp-transitory-idle-timeout": "tcpTransitoryIdleTimeoutSec", "tcp-time-wait-timeout": "tcpTimeWaitTimeoutSec",
-    }  # fmt: skip
+        "nat-all-subnet-ip-ranges": "sourceSubnetworkIpRangesToNat",
+        "udp-idle-timeout": "udpIdleTimeoutSec",
+        "icmp-idle-timeout": "icmpIdleTimeoutSec",
+        "tcp-established-idle-timeout": "tcpEstablishedIdleTimeoutSec",
+        "tcp-transitory-idle-timeout": "tcpTransitoryIdleTimeoutSec",
+        "tcp-time-wait-timeout": "tcpTimeWaitTimeoutSec",
+    }
     not_built: ClassVar = {
         "rules": "the testbed's Cloud NAT has no rules yet",
         "drainNatIps": "the testbed's Cloud NAT does not drain addresses; take them out of natIps",
@@ -230,9 +233,7 @@ class BgpPeer(_Advertisement):
     peer_asn: int = Field(ge=1, le=4_294_967_294)
     advertised_route_priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=65535)
     """The MED of what is advertised."""
-    enable: Annotated[
-        Literal["TRUE", "FALSE"], BeforeValidator(_switch, Literal["TRUE", "FALSE"] | bool)
-    ] = "TRUE"  # fmt: skip
+    enable: Annotated[Literal["TRUE", "FALSE"], BeforeValidator(_switch, Literal["TRUE", "FALSE"] | bool)] = "TRUE"
 
 
 class Router(Compute):

@@ -66,9 +66,12 @@ class Compute(Resource):
     def _auto_mode_networks_have_their_subnets(self) -> Self:
         known = {subnet.full_name for subnet in self.subnetworks}
         made = [
-            subnet for network in self.networks if network.auto_create_subnetworks
-            for subnet in auto_subnetworks(network.full_name) if subnet.full_name not in known
-        ]  # fmt: skip
+            subnet
+            for network in self.networks
+            if network.auto_create_subnetworks
+            for subnet in auto_subnetworks(network.full_name)
+            if subnet.full_name not in known
+        ]
         return self.model_copy(update={"subnetworks": (*self.subnetworks, *made)}) if made else self
 
 

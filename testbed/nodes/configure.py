@@ -80,7 +80,7 @@ def _write(path: Path, text: str) -> None:
 
 def inventory(
     nodes: Iterable[Node], container: Callable[[str], str], unfinished: Collection[str] = ()
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Ansible's inventory: for each role a group of the nodes that have it.
 
     A group is called `role_ROLE`, because a group must not be called like a host and a node may well be called `redis`.

@@ -184,10 +184,20 @@ def _run(
         descendants.end(_HOME, folder)
 
     # In a session of its own, too, so that Ctrl-C reaches us alone: it would end without ending Ansible.
-    with subprocess.Popen(
-        program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=1,
-        encoding="utf-8", errors="replace", env={**os.environ, **_environment(folder)}, start_new_session=True,
-    ) as process, _stopped_when(cancelled, stop):  # fmt: skip
+    with (
+        subprocess.Popen(
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=1,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **_environment(folder)},
+            start_new_session=True,
+        ) as process,
+        _stopped_when(cancelled, stop),
+    ):
         try:
             for line in process.stdout or ():
                 handle(_read(line))

@@ -12,12 +12,14 @@ from types import MappingProxyType
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA = "/etc/ssl/certs/testbed-ca.pem"
-ENVIRONMENT = MappingProxyType({
-    "SSL_CERT_FILE": BUNDLE,  # OpenSSL, and what is written in Go or Rust
-    "REQUESTS_CA_BUNDLE": BUNDLE,  # Python's requests, which has a bundle of its own
-    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": BUNDLE,
-    "NODE_EXTRA_CA_CERTS": CA,
-})  # fmt: skip
+ENVIRONMENT = MappingProxyType(
+    {
+        "SSL_CERT_FILE": BUNDLE,  # OpenSSL, and what is written in Go or Rust
+        "REQUESTS_CA_BUNDLE": BUNDLE,  # Python's requests, which has a bundle of its own
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": BUNDLE,
+        "NODE_EXTRA_CA_CERTS": CA,
+    }
+)
 
 
 def archive(bundle: bytes, ca: bytes) -> bytes:

@@ -31,26 +31,46 @@ RESOURCES: tuple[tuple[str, Json], ...] = (
     *((f"{scope}/firewallPolicies", {"name": NAME, "rules": [_RULE]}) for scope in (_GLOBAL, _REGION)),
     (f"{_REGION}/firewallPolicies/{NAME}/addAssociation", {"name": NAME, "attachmentTarget": _NETWORK}),
     (f"{_ZONE}/instances", {"name": NAME, **_NIC}),
-    (f"{_GLOBAL}/routes", {"name": NAME, "network": _NETWORK, "destRange": "192.168.0.0/16",
-                           "nextHopInstance": f"zones/us-central1-a/instances/{NAME}"}),
+    (
+        f"{_GLOBAL}/routes",
+        {
+            "name": NAME,
+            "network": _NETWORK,
+            "destRange": "192.168.0.0/16",
+            "nextHopInstance": f"zones/us-central1-a/instances/{NAME}",
+        },
+    ),
     (f"{_REGION}/addresses", {"name": NAME}),
-    (f"{_GLOBAL}/addresses", {"name": NAME, "purpose": "VPC_PEERING", "addressType": "INTERNAL", "prefixLength": 24,
-                              "network": _NETWORK}),
+    (
+        f"{_GLOBAL}/addresses",
+        {"name": NAME, "purpose": "VPC_PEERING", "addressType": "INTERNAL", "prefixLength": 24, "network": _NETWORK},
+    ),
     (f"{_REGION}/routers", {"name": NAME, "network": _NETWORK}),
     (f"{_REGION}/targetVpnGateways", {"name": "v1", "network": _NETWORK}),
     (f"{_REGION}/vpnGateways", {"name": NAME, "network": _NETWORK}),
     (f"{_GLOBAL}/instanceTemplates", {"name": NAME, "properties": _NIC}),
-    (f"{_ZONE}/instanceGroupManagers", {"name": NAME, "baseInstanceName": "g", "targetSize": 1,
-                                        "instanceTemplate": f"global/instanceTemplates/{NAME}"}),
-    (f"v1/{_LOCATION}/connectors?connectorId=c1", {"network": NAME, "ipCidrRange": "10.8.0.0/28",
-                                                       "minInstances": 2, "maxInstances": 3}),
+    (
+        f"{_ZONE}/instanceGroupManagers",
+        {
+            "name": NAME,
+            "baseInstanceName": "g",
+            "targetSize": 1,
+            "instanceTemplate": f"global/instanceTemplates/{NAME}",
+        },
+    ),
+    (
+        f"v1/{_LOCATION}/connectors?connectorId=c1",
+        {"network": NAME, "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3},
+    ),
     (f"v2/{_LOCATION}/services?serviceId=s1", {"template": {"containers": [{"image": "testbed/runtime"}]}}),
     (f"v2/{_LOCATION}/jobs?jobId={NAME}", {"template": {"template": {"containers": [{"image": "testbed/runtime"}]}}}),
-    (f"v1/{_LOCATION}/instances?instanceId=r1", {"tier": "BASIC", "memorySizeGb": 1,
-                                                 "authorizedNetwork": f"projects/demo/{_NETWORK}"}),
+    (
+        f"v1/{_LOCATION}/instances?instanceId=r1",
+        {"tier": "BASIC", "memorySizeGb": 1, "authorizedNetwork": f"projects/demo/{_NETWORK}"},
+    ),
     ("dns/v1/projects/demo/managedZones", {"name": NAME, "dnsName": "a1.example.", "description": ""}),
     ("v1/projects/demo/serviceAccounts", {"accountId": "a1-account"}),
-)  # fmt: skip
+)
 
 
 def furnish(api: Api) -> None:

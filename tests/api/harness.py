@@ -182,31 +182,53 @@ class Api:
         return value
 
     def send(
-        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        self,
+        verb: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        host: str = HOST,
+        query: str = "",
         headers: dict[str, str] | None = None,
-    ) -> tuple[int, bytes]:  # fmt: skip
+    ) -> tuple[int, bytes]:
         """Send a request as bytes; returns status and body."""
         return asyncio.run(self.answer(verb, path, body, host=host, query=query, headers=headers))
 
     async def answer(
-        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        self,
+        verb: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        host: str = HOST,
+        query: str = "",
         headers: dict[str, str] | None = None,
-    ) -> tuple[int, bytes]:  # fmt: skip
+    ) -> tuple[int, bytes]:
         """The same, among others."""
         status, answer, _ = await self.exchange(verb, path, body, host=host, query=query, headers=headers)
         return status, answer
 
     async def exchange(
-        self, verb: str, path: str, body: bytes = b"", *, host: str = HOST, query: str = "",
+        self,
+        verb: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        host: str = HOST,
+        query: str = "",
         headers: dict[str, str] | None = None,
-    ) -> tuple[int, bytes, dict[str, str]]:  # fmt: skip
+    ) -> tuple[int, bytes, dict[str, str]]:
         """The same; returns the answer's headers as well."""
         given = {"host": host, **(headers or {})}
         target = path if "://" in path else f"/{path}"
         scope = {
-            "type": "http", "method": verb, "path": target, "raw_path": target.encode(),
-            "query_string": query.encode(), "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
-        }  # fmt: skip
+            "type": "http",
+            "method": verb,
+            "path": target,
+            "raw_path": target.encode(),
+            "query_string": query.encode(),
+            "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
+        }
         sent: list[Any] = []
 
         async def receive() -> dict[str, Any]:
@@ -223,7 +245,7 @@ class Api:
 @contextmanager
 def control(
     folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True, name: str = "t"
-) -> Iterator[Control]:  # fmt: skip
+) -> Iterator[Control]:
     """A control plane in a folder, for as long as the context lasts; operations end by themselves if `threaded`."""
     monkeypatch.setenv("TESTBED_STATE", str(folder))
     with ExitStack() as stack:
@@ -239,7 +261,7 @@ def control(
 @contextmanager
 def api(
     folder: Path, monkeypatch: pytest.MonkeyPatch, project: str = PROJECT, *, threaded: bool = True
-) -> Iterator[Api]:  # fmt: skip
+) -> Iterator[Api]:
     """The same, and how to call it."""
     with (
         control(folder, monkeypatch, project, threaded=threaded) as made,

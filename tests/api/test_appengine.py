@@ -39,8 +39,9 @@ def staged(api: Api, files: dict[str, str]) -> Json:
     manifest: Json = {}
     for path, text in files.items():
         digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        status, _ = api.send("POST", f"upload/storage/v1/b/{BUCKET}/o", text.encode(),
-                             query=f"uploadType=media&name={digest}")  # fmt: skip
+        status, _ = api.send(
+            "POST", f"upload/storage/v1/b/{BUCKET}/o", text.encode(), query=f"uploadType=media&name={digest}"
+        )
         assert status == 200
         manifest[path] = {"sourceUrl": f"https://storage.googleapis.com/{BUCKET}/{digest}", "sha1Sum": digest}
     return {"files": manifest}
@@ -204,8 +205,10 @@ def test_services_have_versions_of_their_own(api: Api) -> None:
 
 @pytest.mark.behaviour("3.6")
 def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str) -> None:
-    api.post("compute/v1/projects/demo/regions/us-central1/subnetworks",
-             {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24"})  # fmt: skip
+    api.post(
+        "compute/v1/projects/demo/regions/us-central1/subnetworks",
+        {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24"},
+    )
     flexible = version(api, env="flex", network={"name": "vpc"})
     with pytest.raises(Refused, match="cannot be set for an App Engine Flexible Environment"):
         api.post(VERSIONS, {**flexible, "vpcAccessConnector": {"name": connector}})
@@ -224,16 +227,22 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
     assert api.get(f"{VERSIONS}/v2")["runtime"] == "custom"
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"runtime": "nodejs20"}, "Runtime nodejs20 is not supported"),
-    ({"vpcAccessConnector": {"name": "c1"}}, "not the full name of a connector"),
-    ({"vpcAccessConnector": {"name": CONNECTOR.replace("central1", "east1")}}, "must be in the same region"),
-    ({"vpcAccess": {"vpcEgress": "ALL_TRAFFIC"}}, "only a single network interface"),
-    ({"deployment": {"cloudBuildOptions": {"appYamlPath": "app.yaml"}}}, "no Cloud Build"),
-    ({"deployment": {}}, "has no deployment"),
-    ({"deployment": {"files": {"../x": {"sourceUrl": "https://storage.googleapis.com/b/o"}}}}, "gs://b/o is not in"),
-    ({"id": "Default"}, "Invalid version id"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"runtime": "nodejs20"}, "Runtime nodejs20 is not supported"),
+        ({"vpcAccessConnector": {"name": "c1"}}, "not the full name of a connector"),
+        ({"vpcAccessConnector": {"name": CONNECTOR.replace("central1", "east1")}}, "must be in the same region"),
+        ({"vpcAccess": {"vpcEgress": "ALL_TRAFFIC"}}, "only a single network interface"),
+        ({"deployment": {"cloudBuildOptions": {"appYamlPath": "app.yaml"}}}, "no Cloud Build"),
+        ({"deployment": {}}, "has no deployment"),
+        (
+            {"deployment": {"files": {"../x": {"sourceUrl": "https://storage.googleapis.com/b/o"}}}},
+            "gs://b/o is not in",
+        ),
+        ({"id": "Default"}, "Invalid version id"),
+    ],
+)
 def test_what_cannot_be_run_is_refused(api: Api, change: Json, text: str) -> None:
     with pytest.raises(Refused, match=text) as caught:
         api.post(VERSIONS, {**version(api), **change})
@@ -249,11 +258,14 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(api: Api) -> None:
         api.post(VERSIONS, made)
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"vpcAccessConnector": {"name": CONNECTOR}}, "does not exist, or App Engine does not have permission"),
-    ({"deployment": {"main.py": "", "requirements.txt": "django"}}, "Build failed: .* asks for django"),
-    ({"deployment": {"app.py": ""}}, "Build failed: missing main.py"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"vpcAccessConnector": {"name": CONNECTOR}}, "does not exist, or App Engine does not have permission"),
+        ({"deployment": {"main.py": "", "requirements.txt": "django"}}, "Build failed: .* asks for django"),
+        ({"deployment": {"app.py": ""}}, "Build failed: missing main.py"),
+    ],
+)
 def test_what_fails_leaves_nothing(api: Api, change: Json, text: str) -> None:
     if files := change.get("deployment"):
         change = {"deployment": staged(api, files)}
@@ -268,13 +280,18 @@ def test_what_a_topology_file_declares_is_shown(api: Api, tmp_path: Path) -> Non
     (tmp_path / "main.py").touch()
     name = "apps/demo/services/default/versions/file"
     versions = [{"name": name, "deployment": {"zip": {"sourceUrl": str(tmp_path)}}}]
-    function = {"name": "projects/demo/locations/us-central1/functions/f",
-                "buildConfig": {"entryPoint": "f", "source": str(tmp_path)}}  # fmt: skip
-    api.store.topology = Topology.model_validate({
-        "name": "t", "project": "demo", "appengine": {"application": {"id": "demo", "locationId": "us-central"},
-                                                      "versions": versions},
-        "cloudfunctions": {"functions": [function]},
-    })  # fmt: skip
+    function = {
+        "name": "projects/demo/locations/us-central1/functions/f",
+        "buildConfig": {"entryPoint": "f", "source": str(tmp_path)},
+    }
+    api.store.topology = Topology.model_validate(
+        {
+            "name": "t",
+            "project": "demo",
+            "appengine": {"application": {"id": "demo", "locationId": "us-central"}, "versions": versions},
+            "cloudfunctions": {"functions": [function]},
+        }
+    )
     shown = api.get(f"{VERSIONS}/file", view="FULL")
     assert shown["deployment"]["zip"]["sourceUrl"] == f"file://{tmp_path}"
     assert api.get(f"{APP}/services/default")["split"] == {"allocations": {"file": 1}}

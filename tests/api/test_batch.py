@@ -31,8 +31,11 @@ def post(path: str, body: object) -> str:
 
 
 def test_each_call_has_its_own_answer(api: Api) -> None:
-    calls = [post(NETWORKS, {"name": "a", "autoCreateSubnetworks": False}), post(NETWORKS, {"name": "Wrong"}),
-             f"GET {NETWORKS}/none?alt=json HTTP/1.1\r\nHost: 127.0.0.1:7667\r\n\r\n"]  # fmt: skip
+    calls = [
+        post(NETWORKS, {"name": "a", "autoCreateSubnetworks": False}),
+        post(NETWORKS, {"name": "Wrong"}),
+        f"GET {NETWORKS}/none?alt=json HTTP/1.1\r\nHost: 127.0.0.1:7667\r\n\r\n",
+    ]
     status, answer = api.send("POST", PATH, written(*calls), headers={"content-type": KIND})
     assert status == 200
     boundary = answer.split(b"\r\n", 1)[0][2:]
@@ -44,8 +47,10 @@ def test_each_call_has_its_own_answer(api: Api) -> None:
         line, _, rest = str(part.get_payload()).partition("\r\n")
         found[part["Content-ID"]] = (line.split(" ", 2)[1], json.loads(rest.partition("\r\n\r\n")[2]))
     assert {key: value[0] for key, value in found.items()} == {
-        "<response-abc+0>": "200", "<response-abc+1>": "400", "<response-abc+2>": "404",
-    }  # fmt: skip
+        "<response-abc+0>": "200",
+        "<response-abc+1>": "400",
+        "<response-abc+2>": "404",
+    }
     assert found["<response-abc+0>"][1]["kind"] == "compute#operation"
     assert "Must be a match of regex" in found["<response-abc+1>"][1]["error"]["message"]
     assert api.get(f"{NETWORKS[1:]}/a")["name"] == "a"

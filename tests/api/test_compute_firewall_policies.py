@@ -44,9 +44,11 @@ def test_a_policy_is_made_read_changed_and_deleted(api: Api, policies: str) -> N
     assert (made["kind"], made["description"]) == ("compute#firewallPolicy", "d")
     assert made["selfLink"].endswith("/firewallPolicies/pol")
     assert [(one["priority"], one["direction"], one["action"]) for one in made["rules"]] == [
-        (2147483644, "EGRESS", "goto_next"), (2147483645, "INGRESS", "goto_next"),
-        (2147483646, "EGRESS", "goto_next"), (2147483647, "INGRESS", "goto_next"),
-    ]  # fmt: skip
+        (2147483644, "EGRESS", "goto_next"),
+        (2147483645, "INGRESS", "goto_next"),
+        (2147483646, "EGRESS", "goto_next"),
+        (2147483647, "INGRESS", "goto_next"),
+    ]
     assert ("region" in made) == (policies == REGIONAL)
     assert api.get(f"{policies}/{made['id']}")["name"] == "pol"
     api.patch(f"{policies}/pol", {"description": "e", "fingerprint": made["fingerprint"]})
@@ -65,9 +67,18 @@ def test_a_policy_is_made_read_changed_and_deleted(api: Api, policies: str) -> N
 def test_rules_one_at_a_time(api: Api, policies: str) -> None:
     policy = f"{policies}/pol"
     api.post(policies, {"name": "pol", "rules": [rule(7)]})
-    api.post(f"{policy}/addRule", rule(5, "allow", ruleName="web", match={
-        "layer4Configs": [{"ipProtocol": "udp"}], "srcIpRanges": ["10.0.0.0/8"],
-    }))  # fmt: skip
+    api.post(
+        f"{policy}/addRule",
+        rule(
+            5,
+            "allow",
+            ruleName="web",
+            match={
+                "layer4Configs": [{"ipProtocol": "udp"}],
+                "srcIpRanges": ["10.0.0.0/8"],
+            },
+        ),
+    )
     made = api.get(f"{policy}/getRule", priority=5)
     assert (made["kind"], made["ruleName"]) == ("compute#firewallPolicyRule", "web")
     assert (made["direction"], made["disabled"], made["enableLogging"]) == ("INGRESS", False, False)
@@ -115,8 +126,10 @@ def test_a_rule_that_is_not_there(api: Api, policies: str) -> None:
     api.post(policies, {"name": "pol"})
     said = r"'priority': '328'\. The firewall policy does not contain a rule at priority 328\."
     calls: list[tuple[str, str, dict[str, Any] | None]] = [
-        ("GET", "getRule", None), ("POST", "removeRule", None), ("POST", "patchRule", {"disabled": True}),
-    ]  # fmt: skip
+        ("GET", "getRule", None),
+        ("POST", "removeRule", None),
+        ("POST", "patchRule", {"disabled": True}),
+    ]
     for verb, action, body in calls:
         with pytest.raises(Refused, match=said) as caught:
             api.call(verb, f"{policies}/pol/{action}", body, priority=328)
@@ -177,11 +190,16 @@ def test_effective_firewalls_of_a_network_a_region_and_an_instance(api: Api) -> 
         subnet = {"name": "s", "network": "global/networks/vpc", "ipCidrRange": cidr}
         api.post(f"{P}/regions/{region}/subnetworks", subnet)
     for zone, accounts in (("us-central1-a", [{"email": robot}]), ("europe-west1-b", [])):
-        api.post(f"{P}/zones/{zone}/instances", {
-            "name": f"vm-{zone}", "machineType": f"zones/{zone}/machineTypes/e2-micro", "serviceAccounts": accounts,
-            "networkInterfaces": [{"subnetwork": f"regions/{zone[:-2]}/subnetworks/s"}],
-            "disks": [{"boot": True, "initializeParams": {"sourceImage": "testbed/vm"}}],
-        })  # fmt: skip
+        api.post(
+            f"{P}/zones/{zone}/instances",
+            {
+                "name": f"vm-{zone}",
+                "machineType": f"zones/{zone}/machineTypes/e2-micro",
+                "serviceAccounts": accounts,
+                "networkInterfaces": [{"subnetwork": f"regions/{zone[:-2]}/subnetworks/s"}],
+                "disks": [{"boot": True, "initializeParams": {"sourceImage": "testbed/vm"}}],
+            },
+        )
     api.post(GLOBAL, {"name": "g", "rules": [rule(1), rule(2, targetServiceAccounts=[robot])]})
     api.post(REGIONAL, {"name": "r", "rules": [rule(3)]})
     for policies in (f"{GLOBAL}/g", f"{REGIONAL}/r"):
@@ -242,8 +260,9 @@ def test_policies_by_scope(api: Api) -> None:
         api.post(policies, {"name": "pol"})
     items = api.get(f"{P}/aggregated/firewallPolicies")["items"]
     assert {scope: [one["name"] for one in found["firewallPolicies"]] for scope, found in items.items()} == {
-        "global": ["pol"], "regions/us-central1": ["pol"],
-    }  # fmt: skip
+        "global": ["pol"],
+        "regions/us-central1": ["pol"],
+    }
     pages = [api.get(f"{P}/aggregated/firewallPolicies", maxResults=1)]
     pages.append(api.get(f"{P}/aggregated/firewallPolicies", maxResults=1, pageToken=pages[0]["nextPageToken"]))
     assert [[*page["items"]] for page in pages] == [["global"], ["regions/us-central1"]]

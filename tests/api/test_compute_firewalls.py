@@ -31,9 +31,12 @@ def test_a_rule_gets_the_documented_defaults(api: Api) -> None:
     api.post(RULES, rule())
     made = api.get(f"{RULES}/r")
     assert {key: made[key] for key in ("direction", "priority", "sourceRanges", "disabled", "logConfig")} == {
-        "direction": "INGRESS", "priority": 1000, "sourceRanges": ["0.0.0.0/0"], "disabled": False,
+        "direction": "INGRESS",
+        "priority": 1000,
+        "sourceRanges": ["0.0.0.0/0"],
+        "disabled": False,
         "logConfig": {"enable": False},
-    }  # fmt: skip
+    }
     api.post(RULES, rule("out", direction="EGRESS"))
     assert api.get(f"{RULES}/out")["destinationRanges"] == ["0.0.0.0/0"]
     api.post(RULES, rule("tagged", sourceTags=["web"]))
@@ -114,9 +117,11 @@ def test_a_service_project_has_to_make_its_rules_itself(api: Api) -> None:
 def test_effective_rules_are_in_their_order(api: Api) -> None:
     api.post(CONNECTORS, CONNECTOR, connectorId="c1")
     rules: dict[str, dict[str, Any]] = {
-        "allow": {}, "deny": {"denied": [{"IPProtocol": "all"}]}, "first": {"priority": 1},
+        "allow": {},
+        "deny": {"denied": [{"IPProtocol": "all"}]},
+        "first": {"priority": 1},
         "out": {"direction": "EGRESS", "priority": 65535},
-    }  # fmt: skip
+    }
     for name, fields in rules.items():
         api.post(RULES, rule(name, **fields))
     found = [one["name"] for one in api.get(f"{P}/global/networks/vpc/getEffectiveFirewalls")["firewalls"]]

@@ -21,20 +21,28 @@ DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
 @pytest.fixture(autouse=True)
 def template(api: Api) -> None:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
-        "networks": [{"name": "vpc"}],
-        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
-        "instances": [{"name": "of-a-file", "networkInterfaces": [{"subnetwork": "us"}]}],
-    }}, context=known)  # fmt: skip
+    api.store.topology = Topology.model_validate(
+        {
+            "name": "t",
+            "project": "demo",
+            "compute": {
+                "networks": [{"name": "vpc"}],
+                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+                "instances": [{"name": "of-a-file", "networkInterfaces": [{"subnetwork": "us"}]}],
+            },
+        },
+        context=known,
+    )
     api.post(TEMPLATES, {"name": "web", "properties": properties()})
 
 
 def properties(image: str = DEBIAN) -> dict[str, Any]:
     return {
-        "machineType": "e2-micro", "tags": {"items": ["web"]},
+        "machineType": "e2-micro",
+        "tags": {"items": ["web"]},
         "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": image}}],
         "networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}],
-    }  # fmt: skip
+    }
 
 
 def managed(api: Api, size: int = 2, **more: Any) -> list[str]:

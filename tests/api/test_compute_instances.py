@@ -23,10 +23,17 @@ DEBIAN = "https://compute.googleapis.com/compute/v1/projects/debian-cloud/global
 
 def _with_subnet(api: Api) -> Api:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
-        "networks": [{"name": "vpc"}],
-        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
-    }}, context=known)  # fmt: skip
+    api.store.topology = Topology.model_validate(
+        {
+            "name": "t",
+            "project": "demo",
+            "compute": {
+                "networks": [{"name": "vpc"}],
+                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+            },
+        },
+        context=known,
+    )
     return api
 
 
@@ -46,10 +53,12 @@ def queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 def body(name: str = "vm", image: str = DEBIAN, **more: Any) -> dict[str, Any]:
     """As gcloud sends it."""
     return {
-        "name": name, "machineType": f"{ROOT}/zones/us-central1-a/machineTypes/e2-micro",
+        "name": name,
+        "machineType": f"{ROOT}/zones/us-central1-a/machineTypes/e2-micro",
         "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": image}}],
-        "networkInterfaces": [{"subnetwork": f"{ROOT}/regions/us-central1/subnetworks/us"}], **more,
-    }  # fmt: skip
+        "networkInterfaces": [{"subnetwork": f"{ROOT}/regions/us-central1/subnetworks/us"}],
+        **more,
+    }
 
 
 def insert(api: Api, name: str = "vm", **more: Any) -> dict[str, Any]:
@@ -331,8 +340,10 @@ def test_effective_firewalls_are_those_for_its_tags(api: Api) -> None:
     insert(api, tags={"items": ["web"]})
     rules = "compute/v1/projects/demo/global/firewalls"
     for name, tags in (("all", []), ("web", ["web"]), ("db", ["db"])):
-        api.post(rules, {"name": name, "network": "global/networks/vpc", "targetTags": tags,
-                         "allowed": [{"IPProtocol": "tcp"}]})  # fmt: skip
+        api.post(
+            rules,
+            {"name": name, "network": "global/networks/vpc", "targetTags": tags, "allowed": [{"IPProtocol": "tcp"}]},
+        )
     found = api.get(f"{INSTANCES}/vm/getEffectiveFirewalls")["firewalls"]
     assert {rule["name"] for rule in found} == {"all", "web"}
 

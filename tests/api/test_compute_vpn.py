@@ -17,20 +17,29 @@ PROJECT = "compute/v1/projects/demo"
 REGION = f"{PROJECT}/regions/us-central1"
 SECRET = "a secret of sixteen"
 TUNNEL = {
-    "name": "tunnel", "targetVpnGateway": "regions/us-central1/targetVpnGateways/gw", "peerIp": "203.0.113.50",
+    "name": "tunnel",
+    "targetVpnGateway": "regions/us-central1/targetVpnGateways/gw",
+    "peerIp": "203.0.113.50",
     "sharedSecret": SECRET,
-}  # fmt: skip
+}
 RULES = ({"IPProtocol": "ESP"}, {"IPProtocol": "UDP", "portRange": "500"}, {"IPProtocol": "UDP", "portRange": "4500"})
 
 
 @pytest.fixture
 def api(api: Api) -> Api:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "compute": {
-        "networks": [{"name": "vpc"}],
-        "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
-        "addresses": [{"name": "ip", "address": "198.51.100.77"}, {"name": "other"}],
-    }}, context=known)  # fmt: skip
+    api.store.topology = Topology.model_validate(
+        {
+            "name": "t",
+            "project": "demo",
+            "compute": {
+                "networks": [{"name": "vpc"}],
+                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+                "addresses": [{"name": "ip", "address": "198.51.100.77"}, {"name": "other"}],
+            },
+        },
+        context=known,
+    )
     return api
 
 
@@ -49,10 +58,16 @@ def whole(api: Api) -> None:
     for index in range(3):
         rule(api, index)
     api.post(f"{REGION}/vpnTunnels", TUNNEL)
-    api.post(f"{PROJECT}/global/routes", {
-        "name": "to-office", "network": "global/networks/vpc", "destRange": "192.168.10.0/24", "priority": 1000,
-        "nextHopVpnTunnel": "regions/us-central1/vpnTunnels/tunnel",
-    })  # fmt: skip
+    api.post(
+        f"{PROJECT}/global/routes",
+        {
+            "name": "to-office",
+            "network": "global/networks/vpc",
+            "destRange": "192.168.10.0/24",
+            "priority": 1000,
+            "nextHopVpnTunnel": "regions/us-central1/vpnTunnels/tunnel",
+        },
+    )
 
 
 def plan(api: Api) -> Plan:
@@ -149,19 +164,27 @@ def test_a_gateway_in_use_is_not_deleted(api: Api) -> None:
 
 def ha(api: Api, **more: Any) -> dict[str, Any]:
     api.post(f"{REGION}/vpnGateways", {"name": "ha", "network": "global/networks/vpc"})
-    api.post(f"{PROJECT}/global/externalVpnGateways", {
-        "name": "peer", "redundancyType": "SINGLE_IP_INTERNALLY_REDUNDANT",
-        "interfaces": [{"id": 0, "ipAddress": "203.0.113.60"}],
-    })  # fmt: skip
+    api.post(
+        f"{PROJECT}/global/externalVpnGateways",
+        {
+            "name": "peer",
+            "redundancyType": "SINGLE_IP_INTERNALLY_REDUNDANT",
+            "interfaces": [{"id": 0, "ipAddress": "203.0.113.60"}],
+        },
+    )
     return again(api, **more)
 
 
 def again(api: Api, **more: Any) -> dict[str, Any]:
     body = {
-        "name": "t0", "vpnGateway": "regions/us-central1/vpnGateways/ha", "vpnGatewayInterface": 0,
-        "peerExternalGateway": "global/externalVpnGateways/peer", "peerExternalGatewayInterface": 0,
-        "sharedSecret": SECRET, **more,
-    }  # fmt: skip
+        "name": "t0",
+        "vpnGateway": "regions/us-central1/vpnGateways/ha",
+        "vpnGatewayInterface": 0,
+        "peerExternalGateway": "global/externalVpnGateways/peer",
+        "peerExternalGatewayInterface": 0,
+        "sharedSecret": SECRET,
+        **more,
+    }
     api.post(f"{REGION}/vpnTunnels", body)
     return api.get(f"{REGION}/vpnTunnels/{body['name']}")
 
@@ -200,12 +223,13 @@ def test_a_tunnel_of_an_ha_gateway_is_a_node(api: Api) -> None:
 )
 def test_the_status_of_a_tunnel_that_is_down(
     api: Api, monkeypatch: pytest.MonkeyPatch, peer: str, said: str, status: str
-) -> None:  # fmt: skip
+) -> None:
     ha(api)
     log = [
-        f"T 05[NET] received packet: from {peer}[500] to 198.51.100.2[500] (9 bytes)", f"T 05[ENC] {said}",
+        f"T 05[NET] received packet: from {peer}[500] to 198.51.100.2[500] (9 bytes)",
+        f"T 05[ENC] {said}",
         f"T 05[NET] sending packet: from 198.51.100.2[500] to {peer}[500] (9 bytes)",
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(api.plane.nodes, "log", {"t0": "\n".join(log)}.get)
     assert api.get(f"{REGION}/vpnTunnels/t0")["status"] == status
 
@@ -219,10 +243,15 @@ def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.Mon
     api.patch(f"{REGION}/routers/r", {"interfaces": [end], "bgpPeers": [session]})
     (node,) = (one for one in plan(api).nodes if one.name != "dns")
     assert node.variables["bgp"] == {
-        "address": "169.254.1.1", "asn": 64512, "peer_address": "169.254.1.2", "peer_asn": 65010, "keepalive": 20,
-        "device": "ipsec0", "advertised": [{"range": "10.0.0.0/24", "priority": 100}],
+        "address": "169.254.1.1",
+        "asn": 64512,
+        "peer_address": "169.254.1.2",
+        "peer_asn": 65010,
+        "keepalive": 20,
+        "device": "ipsec0",
+        "advertised": [{"range": "10.0.0.0/24", "priority": 100}],
         "inside": ["10.0.0.0/24"],
-    }  # fmt: skip
+    }
     monkeypatch.setattr(api.plane.nodes, "bgp", {"t0": BgpState("Established", "", 1, 1)}.get)
     api.store.learned = [LearnedRoute("t0", "192.168.10.0/24", 50)]
     result = api.get(f"{REGION}/routers/r/getRouterStatus")["result"]
@@ -250,8 +279,12 @@ def test_ha_gateways_in_use_are_not_deleted(api: Api) -> None:
 
 def test_what_ha_refuses(api: Api) -> None:
     ha(api)
-    body = {"name": "t1", "vpnGateway": "regions/us-central1/vpnGateways/ha", "peerIp": "203.0.113.60",
-            "sharedSecret": SECRET}  # fmt: skip
+    body = {
+        "name": "t1",
+        "vpnGateway": "regions/us-central1/vpnGateways/ha",
+        "peerIp": "203.0.113.60",
+        "sharedSecret": SECRET,
+    }
     with pytest.raises(Refused, match="vpnGateways/none' was not found"):
         api.post(f"{REGION}/vpnTunnels", {**body, "vpnGateway": "regions/us-central1/vpnGateways/none"})
     with pytest.raises(Refused, match="classic VPN tunnels only"):

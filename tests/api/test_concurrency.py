@@ -26,8 +26,11 @@ def _network(name: str) -> dict[str, Any]:
 
 def _firewall(name: str, priority: int = 1000) -> dict[str, Any]:
     return {
-        "name": name, "network": "global/networks/vpc", "priority": priority, "allowed": [{"IPProtocol": "tcp"}],
-    }  # fmt: skip
+        "name": name,
+        "network": "global/networks/vpc",
+        "priority": priority,
+        "allowed": [{"IPProtocol": "tcp"}],
+    }
 
 
 def _calls() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
@@ -36,10 +39,17 @@ def _calls() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
         name = f"rule-{index // 2}"
         yield "POST", FIREWALLS, _firewall(name)
         yield "PATCH", f"{FIREWALLS}/shared", {"priority": index}
-        yield "POST", f"{GLOBAL}/networks/vpc/addPeering", {
-            "networkPeering": {"name": f"p-{index}", "network": f"global/networks/peer-{index}",
-                               "exchangeSubnetRoutes": True},
-        }  # fmt: skip
+        yield (
+            "POST",
+            f"{GLOBAL}/networks/vpc/addPeering",
+            {
+                "networkPeering": {
+                    "name": f"p-{index}",
+                    "network": f"global/networks/peer-{index}",
+                    "exchangeSubnetRoutes": True,
+                },
+            },
+        )
         yield "DELETE", f"{FIREWALLS}/old-{index // 4}", None
         yield "GET", FIREWALLS, None
 
@@ -57,8 +67,9 @@ def test_many_mixed_calls(api: Api) -> None:
     assert {status for status, _ in seen} <= {200, 400, 404, 409}
     done = Counter(
         (verb, path.rpartition("/")[2] if verb != "POST" or body is None else _subject(body))
-        for (verb, path, body), (status, _) in zip(calls, seen, strict=True) if status == 200
-    )  # fmt: skip
+        for (verb, path, body), (status, _) in zip(calls, seen, strict=True)
+        if status == 200
+    )
     rules = {item["name"]: item for item in api.get(FIREWALLS, maxResults=500)["items"] if "shared" not in item["name"]}
     for index in range(CALLS // 10):
         assert done["POST", f"rule-{index}"] == 1  # of two that ask for one name, one gets it

@@ -51,9 +51,10 @@ def test_a_connector_comes_up_ready(api: Api) -> None:
     assert done["metadata"] == {
         "@type": "type.googleapis.com/google.cloud.vpcaccess.v1.OperationMetadata",
         "method": "google.cloud.vpcaccess.v1.Connectors.CreateConnector",
-        "createTime": done["metadata"]["createTime"], "endTime": done["metadata"]["endTime"],
+        "createTime": done["metadata"]["createTime"],
+        "endTime": done["metadata"]["endTime"],
         "target": "projects/demo/locations/us-central1/connectors/c1",
-    }  # fmt: skip
+    }
     made = {
         "name": "projects/demo/locations/us-central1/connectors/c1", "network": "vpc", "ipCidrRange": "10.8.0.0/28",
         "machineType": "e2-micro", "state": "READY", "minInstances": 2, "maxInstances": 3, "minThroughput": 200,
@@ -375,9 +376,11 @@ def test_a_connector_from_a_topology_file(api: Api, written: dict[str, Any], exp
     """What the file leaves to the model, the API says (behaviour 1.2.15); and it can be updated."""
     data = {"name": "projects/demo/locations/us-central1/connectors/c1", "network": "vpc", "ipCidrRange": "10.8.0.0/28"}
     file = {
-        "name": "t", "project": "demo", "compute": {"networks": [{"name": "vpc"}]},
+        "name": "t",
+        "project": "demo",
+        "compute": {"networks": [{"name": "vpc"}]},
         "vpcaccess": {"connectors": [{**data, **written}]},
-    }  # fmt: skip
+    }
     api.store.topology = Topology.model_validate(file, context=Defaults("demo"))
     shown = api.get(f"{CONNECTORS}/c1")
     assert limits(shown) == expected
@@ -404,9 +407,10 @@ def test_deletion_does_not_ask_who_uses_it(api: Api) -> None:
     name = "projects/demo/locations/us-central1/connectors/c1"
     service = {
         "template": {
-            "containers": [{"image": "testbed/runtime"}], "vpcAccess": {"connector": name, "egress": "ALL_TRAFFIC"}
+            "containers": [{"image": "testbed/runtime"}],
+            "vpcAccess": {"connector": name, "egress": "ALL_TRAFFIC"},
         }
-    }  # fmt: skip
+    }
     services = "v2/projects/other/locations/us-central1/services"
     assert "error" not in api.post(services, service, serviceId="s")
     assert api.get(f"{CONNECTORS}/c1")["connectedProjects"] == ["other"]  # behaviour 1.2.13

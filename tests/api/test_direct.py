@@ -28,9 +28,11 @@ def network(api: Api) -> None:
     for name in ("vpc", "other"):
         api.post(f"{COMPUTE}/global/networks", {"name": name, "autoCreateSubnetworks": False})
     for region, name, of, cidr in (
-        ("us-central1", "vpc", "vpc", "10.1.0.0/24"), ("us-central1", "small", "vpc", "10.2.0.0/27"),
-        ("us-east1", "east", "vpc", "10.3.0.0/24"), ("us-central1", "public", "other", "8.8.8.0/24"),
-    ):  # fmt: skip
+        ("us-central1", "vpc", "vpc", "10.1.0.0/24"),
+        ("us-central1", "small", "vpc", "10.2.0.0/27"),
+        ("us-east1", "east", "vpc", "10.3.0.0/24"),
+        ("us-central1", "public", "other", "8.8.8.0/24"),
+    ):
         body = {"name": name, "network": f"global/networks/{of}", "ipCidrRange": cidr}
         api.post(f"{COMPUTE}/regions/{region}/subnetworks", body)
         api.settle()
@@ -105,9 +107,11 @@ def test_what_cannot_be_is_refused(api: Api, interfaces: list[Json], code: int, 
 
 @pytest.mark.behaviour("1.12.4", "1.10.5")
 def test_a_service_moves_from_a_connector_to_direct_egress_and_back(api: Api) -> None:
-    api.post("v1/projects/demo/locations/us-central1/connectors", {
-        "network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}, connectorId="c1",
-    )  # fmt: skip
+    api.post(
+        "v1/projects/demo/locations/us-central1/connectors",
+        {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3},
+        connectorId="c1",
+    )
     api.post(SERVICES, body(connector="c1"), serviceId="hello")
     assert address(api) is None
 
@@ -140,9 +144,11 @@ def test_knatives_annotations_say_the_same(api: Api) -> None:
     }
     template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"image": "testbed/runtime"}]}}
     service = {
-        "apiVersion": "serving.knative.dev/v1", "kind": "Service",
-        "metadata": {"name": "hello", "namespace": "demo"}, "spec": {"template": template},
-    }  # fmt: skip
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "hello", "namespace": "demo"},
+        "spec": {"template": template},
+    }
     api.post(NAMESPACE, service, host=HOST)
     seen = api.get(f"{SERVICES}/hello")["template"]["vpcAccess"]
     shown = {"network": "vpc", "subnetwork": "vpc", "tags": ["a", "b"]}

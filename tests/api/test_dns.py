@@ -58,11 +58,14 @@ def test_a_zone_of_one_name_in_a_network(api: Api) -> None:
         ({"name": "Z"}, "Invalid value for 'entity.managedZone.name': 'Z'", "invalid"),
         ({"dnsName": "example.com"}, "Invalid value for 'entity.managedZone.dnsName': 'example.com'", "invalid"),
         ({"privateVisibilityConfig": PRIVATE}, "Invalid value for 'entity.managedZone.privateVis", "invalid"),
-        ({"visibility": "private", "privateVisibilityConfig": {"networks": [{"networkUrl": f"{NETWORK}2"}]}},
-         r"'entity.managedZone.privateVisibilityConfig.networks\[0\].networkUrl': '.*vpc2'", "invalid"),
+        (
+            {"visibility": "private", "privateVisibilityConfig": {"networks": [{"networkUrl": f"{NETWORK}2"}]}},
+            r"'entity.managedZone.privateVisibilityConfig.networks\[0\].networkUrl': '.*vpc2'",
+            "invalid",
+        ),
         ({"name": "z"}, "The resource 'entity.managedZone' named 'z' already exists", "alreadyExists"),
     ],
-)  # fmt: skip
+)
 def test_zones_that_cannot_be(api: Api, fields: Json, message: str, reason: str) -> None:
     with pytest.raises(Refused, match=message) as caught:
         api.post(ZONES, {"name": "y", "dnsName": "example.org.", "description": "", **fields})
@@ -100,15 +103,19 @@ def test_a_change_is_whole(api: Api) -> None:
     )
     assert added["id"] == "1"
     with pytest.raises(Refused) as caught:
-        api.post(f"{ZONE}/changes", {"deletions": [a("a.example.com.", "10.0.0.1")],
-                                     "additions": [a("b.example.com.", "10.0.0.3")]})  # fmt: skip
+        api.post(
+            f"{ZONE}/changes",
+            {"deletions": [a("a.example.com.", "10.0.0.1")], "additions": [a("b.example.com.", "10.0.0.3")]},
+        )
     assert caught.value.message == (
         "The resource 'entity.change.additions[0]' named 'b.example.com. (A)' already exists"
     )
     assert caught.value.code == 409
     assert names(api, type="A", name="a.example.com.") == ["a.example.com. A"]
-    api.post(f"{ZONE}/changes", {"deletions": [a("a.example.com.", "10.0.0.1")],
-                                 "additions": [a("a.example.com.", "10.0.0.9")]})  # fmt: skip
+    api.post(
+        f"{ZONE}/changes",
+        {"deletions": [a("a.example.com.", "10.0.0.1")], "additions": [a("a.example.com.", "10.0.0.9")]},
+    )
     assert api.get(f"{ZONE}/rrsets/a.example.com./A")["rrdatas"] == ["10.0.0.9"]
     newest = api.get(f"{ZONE}/changes", sortOrder="descending")["changes"]
     assert [one["id"] for one in newest] == ["2", "1", "0"]
@@ -125,12 +132,15 @@ def test_a_change_is_whole(api: Api) -> None:
         ({"additions": [a("c.example.com.", "10.0.0.256")]}, r"additions\[0\].rrdata\[0\]': '10.0.0.256'", 400),
         ({"additions": [a("c.example.com.")]}, r"additions\[0\].rrdata' parameter is required", 400),
         ({"additions": [{**a("c.example.com.", "x"), "type": "BOGUS"}]}, "Invalid value .*type': 'BOGUS'", 400),
-        ({"additions": [{"name": "a.example.com.", "type": "CNAME", "ttl": 5, "rrdatas": ["b.example.com."]}]},
-         "may have either one CNAME resource record set or", 400),
+        (
+            {"additions": [{"name": "a.example.com.", "type": "CNAME", "ttl": 5, "rrdatas": ["b.example.com."]}]},
+            "may have either one CNAME resource record set or",
+            400,
+        ),
         ({"additions": [a("c.example.com.", "10.0.0.1"), a("c.example.com.", "10.0.0.2")]}, "already exists", 409),
         ({}, "required", 400),
     ],
-)  # fmt: skip
+)
 def test_changes_that_cannot_be(api: Api, change: Json, message: str, code: int) -> None:
     api.post(f"{ZONE}/rrsets", a("a.example.com.", "10.0.0.1"))
     before = api.get(f"{ZONE}/rrsets")

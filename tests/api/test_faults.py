@@ -33,11 +33,16 @@ def add(api: Api, kind: str, **given: Any) -> Fault:
 @pytest.mark.parametrize(
     ("pattern", "fits"),
     [
-        ("compute.networks.insert", True), ("networks.insert", True), ("*.insert", True), ("*", True),
-        ("networks.get networks.insert", True), ("compute.firewalls.insert", False), ("works.insert", False),
+        ("compute.networks.insert", True),
+        ("networks.insert", True),
+        ("*.insert", True),
+        ("*", True),
+        ("networks.get networks.insert", True),
+        ("compute.firewalls.insert", False),
+        ("works.insert", False),
         ("networks.delete", False),
     ],
-)  # fmt: skip
+)
 def test_methods_are_matched_by_patterns(pattern: str, fits: bool) -> None:
     found = fault("error", method=pattern)
     assert found.fits("compute.networks.insert", "projects/demo/global/networks/vpc") is fits
@@ -151,8 +156,10 @@ def test_a_rule_that_stays_behind_keeps_the_network(api: Api) -> None:
     rule = "aet-uscentral1-my--c-egrfw"
     left = api.get(f"{COMPUTE}/global/firewalls/{rule}")
     assert (left["direction"], left["priority"], left["targetTags"]) == (
-        "EGRESS", 100, ["vpc-connector-us-central1-my-c"],
-    )  # fmt: skip
+        "EGRESS",
+        100,
+        ["vpc-connector-us-central1-my-c"],
+    )
     with pytest.raises(Refused) as caught:
         api.delete(f"{NETWORKS}/vpc")
     assert caught.value.message == (
@@ -193,18 +200,26 @@ def test_the_commands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     network(api)
     made = run("add", "error", "--count", "0", "--code", "UNAVAILABLE", "--message", "later", "--method", "*.delete")
     assert made == {
-        "kind": "error", "method": "*.delete", "resource": "*", "left": 0, "code": "UNAVAILABLE", "message": "later",
+        "kind": "error",
+        "method": "*.delete",
+        "resource": "*",
+        "left": 0,
+        "code": "UNAVAILABLE",
+        "message": "later",
         "number": 1,
-    }  # fmt: skip
+    }
     with pytest.raises(Refused, match="later"):
         api.delete(f"{NETWORKS}/vpc")
     run("add", "stuck")
     api.dispatcher.window = 0.0
     create = api.post(CONNECTORS, BODY, connectorId="c1")
-    stuck = [{
-        "operation": create["name"].rpartition("/")[2], "resource": create["metadata"]["target"],
-        "method": "vpcaccess.projects.locations.connectors.create",
-    }]  # fmt: skip
+    stuck = [
+        {
+            "operation": create["name"].rpartition("/")[2],
+            "resource": create["metadata"]["target"],
+            "method": "vpcaccess.projects.locations.connectors.create",
+        }
+    ]
     assert run("list") == {"faults": [made], "stuck": stuck}
     assert run("clear", "1") == {"removed": 1, "released": []}
     assert run("clear") == {"removed": 0, "released": stuck}

@@ -20,10 +20,17 @@ def body(api: Api) -> Json:
     url = api.post(f"{FUNCTIONS}:generateUploadUrl", {})["uploadUrl"]
     assert api.send("PUT", urlsplit(url).path.lstrip("/"), zipped(SOURCE))[0] == 200
     return {
-        "name": NAME, "entryPoint": "hello", "runtime": "python311", "sourceUploadUrl": url, "timeout": "30s",
-        "httpsTrigger": {"securityLevel": "SECURE_ALWAYS"}, "availableMemoryMb": 512, "minInstances": 1,
-        "environmentVariables": {"A": "b"}, "labels": {"l": "x"},
-    }  # fmt: skip
+        "name": NAME,
+        "entryPoint": "hello",
+        "runtime": "python311",
+        "sourceUploadUrl": url,
+        "timeout": "30s",
+        "httpsTrigger": {"securityLevel": "SECURE_ALWAYS"},
+        "availableMemoryMb": 512,
+        "minInstances": 1,
+        "environmentVariables": {"A": "b"},
+        "labels": {"l": "x"},
+    }
 
 
 def test_both_versions_show_a_function(api: Api) -> None:
@@ -34,8 +41,9 @@ def test_both_versions_show_a_function(api: Api) -> None:
     first = api.get(f"{FUNCTIONS}/hello")
     assert first["status"] == "ACTIVE"
     assert first["httpsTrigger"] == {
-        "securityLevel": "SECURE_ALWAYS", "url": "https://us-central1-demo.cloudfunctions.net/hello"
-    }  # fmt: skip
+        "securityLevel": "SECURE_ALWAYS",
+        "url": "https://us-central1-demo.cloudfunctions.net/hello",
+    }
     assert {key: first[key] for key in sent if key != "httpsTrigger"} == {
         key: sent[key] for key in sent if key != "httpsTrigger"
     }
@@ -75,8 +83,14 @@ def test_events_are_refused(api: Api) -> None:
 
 def test_translation_is_the_same_there_and_back() -> None:
     one: Json = {
-        "entryPoint": "f", "runtime": "python311", "timeout": "60s", "availableMemoryMb": 256, "httpsTrigger": {},
-        "vpcConnector": "c", "vpcConnectorEgressSettings": "ALL_TRAFFIC", "sourceArchiveUrl": "gs://b/o/p.zip",
-    }  # fmt: skip
+        "entryPoint": "f",
+        "runtime": "python311",
+        "timeout": "60s",
+        "availableMemoryMb": 256,
+        "httpsTrigger": {},
+        "vpcConnector": "c",
+        "vpcConnectorEgressSettings": "ALL_TRAFFIC",
+        "sourceArchiveUrl": "gs://b/o/p.zip",
+    }
     assert translation.to_v1(translation.to_v2(one)) == one
     assert translation.to_v1({"serviceConfig": {"availableMemory": "1Gi"}})["availableMemoryMb"] == 1024

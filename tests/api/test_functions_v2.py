@@ -44,8 +44,9 @@ def body(api: Api, **service: object) -> Json:
     """A function to create."""
     return {
         "buildConfig": {"runtime": "python311", "entryPoint": "hello", "source": uploaded(api)},
-        "serviceConfig": dict(service), "labels": {"a": "b"},
-    }  # fmt: skip
+        "serviceConfig": dict(service),
+        "labels": {"a": "b"},
+    }
 
 
 @pytest.fixture
@@ -62,8 +63,9 @@ def node(api: Api) -> Node | None:
 
 
 def test_a_function_is_deployed_from_its_zip(api: Api, connector: str) -> None:
-    done = api.post(FUNCTIONS, body(api, vpcConnector=connector, vpcConnectorEgressSettings="ALL_TRAFFIC"),
-                    functionId="hello")  # fmt: skip
+    done = api.post(
+        FUNCTIONS, body(api, vpcConnector=connector, vpcConnectorEgressSettings="ALL_TRAFFIC"), functionId="hello"
+    )
     assert done["response"]["state"] == "ACTIVE", done
     assert done["metadata"]["operationType"] == "CREATE_FUNCTION"
     made = api.get(f"{FUNCTIONS}/hello")
@@ -106,8 +108,9 @@ def test_a_missing_connector_is_the_operations_error(api: Api) -> None:
 def test_a_failed_function_can_be_deployed_again(api: Api, connector: str) -> None:
     missing = connector.replace("c1", "c2")
     api.post(FUNCTIONS, body(api, vpcConnector=missing), functionId="hello")
-    done = api.patch(f"{FUNCTIONS}/hello", {"serviceConfig": {"vpcConnector": connector}},
-                     updateMask="service_config.vpc_connector")  # fmt: skip
+    done = api.patch(
+        f"{FUNCTIONS}/hello", {"serviceConfig": {"vpcConnector": connector}}, updateMask="service_config.vpc_connector"
+    )
     assert "error" not in done
     assert api.get(f"{FUNCTIONS}/hello")["state"] == "ACTIVE"
     assert node(api) is not None
@@ -129,16 +132,23 @@ def test_the_connector_sticks_until_it_is_cleared(api: Api, connector: str) -> N
 @pytest.mark.behaviour("1.12.1")
 def test_a_connector_of_another_region_is_refused(api: Api) -> None:
     with pytest.raises(Refused, match="must be located in the same region"):
-        api.post(FUNCTIONS, body(api, vpcConnector=CONNECTOR.replace("us-central1", "europe-west1")),
-                 functionId="hello")  # fmt: skip
+        api.post(
+            FUNCTIONS, body(api, vpcConnector=CONNECTOR.replace("us-central1", "europe-west1")), functionId="hello"
+        )
     with pytest.raises(Refused):
         api.get(f"{FUNCTIONS}/hello")
 
 
-@pytest.mark.parametrize(("files", "text"), [
-    ({"main.py": "", "requirements.txt": "pg8000==1.31\nflask"}, r"requirements\.txt asks for pg8000==1\.31, which"),
-    ({"requirements.txt": ""}, r"missing main\.py"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        (
+            {"main.py": "", "requirements.txt": "pg8000==1.31\nflask"},
+            r"requirements\.txt asks for pg8000==1\.31, which",
+        ),
+        ({"requirements.txt": ""}, r"missing main\.py"),
+    ],
+)
 def test_a_build_that_fails_is_the_operations_error(api: Api, files: dict[str, str], text: str) -> None:
     made = {"buildConfig": {"runtime": "python312", "entryPoint": "hello", "source": uploaded(api, files)}}
     done = api.post(FUNCTIONS, made, functionId="hello")
@@ -146,11 +156,17 @@ def test_a_build_that_fails_is_the_operations_error(api: Api, files: dict[str, s
         raise AssertionError(done["error"]["message"])
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"buildConfig": {"runtime": "nodejs20"}}, "Runtime nodejs20 is not supported"),
-    ({"eventTrigger": {"eventType": "google.cloud.pubsub.topic.v1.messagePublished"}}, "eventTrigger: "),
-    ({"buildConfig": {"runtime": "python311", "source": {"storageSource": {"bucket": "b", "object": "o"}}}}, "not in"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"buildConfig": {"runtime": "nodejs20"}}, "Runtime nodejs20 is not supported"),
+        ({"eventTrigger": {"eventType": "google.cloud.pubsub.topic.v1.messagePublished"}}, "eventTrigger: "),
+        (
+            {"buildConfig": {"runtime": "python311", "source": {"storageSource": {"bucket": "b", "object": "o"}}}},
+            "not in",
+        ),
+    ],
+)
 def test_what_cannot_be_run_is_refused(api: Api, change: Json, text: str) -> None:
     made = {"buildConfig": {"runtime": "python311", "entryPoint": "hello", "source": uploaded(api)}, **change}
     made["buildConfig"] = {"entryPoint": "hello", "source": uploaded(api), **made["buildConfig"]}

@@ -24,9 +24,8 @@ services.register_all()
 _LEFT_OUT = {"wait", "run"}
 """What has to be waited for, and what needs nodes: executions of jobs."""
 METHODS = [
-    method for api in APIS for method in document(api).methods
-    if handler_of(method) and method.action not in _LEFT_OUT
-]  # fmt: skip
+    method for api in APIS for method in document(api).methods if handler_of(method) and method.action not in _LEFT_OUT
+]
 _NAMES = st.sampled_from(NAMES)
 _WORDS = st.sampled_from([
     "demo", "us-central1", "us-central1-a", NAME, "default", "c1", "a", "-", "", "10.8.0.0/28", "10.0.0.0/8",
@@ -46,19 +45,25 @@ def _value(schemas: dict[str, Json], schema: Json, depth: int) -> st.SearchStrat
     if kind == "object" and depth < _DEEPEST:
         properties = {
             key: _value(schemas, inner, depth + 1)
-            for key, inner in schema.get("properties", {}).items() if not is_output(inner)
-        }  # fmt: skip
+            for key, inner in schema.get("properties", {}).items()
+            if not is_output(inner)
+        }
         return st.fixed_dictionaries({}, optional=properties) if properties else st.just({})
     if kind == "array":
         return st.lists(_value(schemas, schema["items"], depth + 1), max_size=2)
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     simple: dict[str, st.SearchStrategy[Any]] = {
-        "integer": st.integers(-1, 70_000), "boolean": st.booleans(), "number": st.floats(0, 1), "object": st.just({}),
-    }  # fmt: skip
-    return st.one_of(simple.get(str(kind), _WORDS), st.sampled_from([None, "", 7, {}])) if depth == 0 else (
-        simple.get(str(kind), _WORDS)
-    )  # fmt: skip
+        "integer": st.integers(-1, 70_000),
+        "boolean": st.booleans(),
+        "number": st.floats(0, 1),
+        "object": st.just({}),
+    }
+    return (
+        st.one_of(simple.get(str(kind), _WORDS), st.sampled_from([None, "", 7, {}]))
+        if depth == 0
+        else (simple.get(str(kind), _WORDS))
+    )
 
 
 class Request(NamedTuple):
@@ -128,9 +133,12 @@ def test_no_request_is_too_much(quiet: harness.Api, request: Request) -> None:
     text = b"" if request.body is None else json.dumps(request.body).encode()
     method = request.method
     status, answer = quiet.send(
-        method.verb, quote(request.path, safe="/:"), text, host=_host(method),
+        method.verb,
+        quote(request.path, safe="/:"),
+        text,
+        host=_host(method),
         query=urlencode(request.query),
-    )  # fmt: skip
+    )
     value = json.loads(answer) if answer.strip() else {}
     assert status < 500 or status == 501, value
     if status >= 400:

@@ -49,9 +49,20 @@ DEEP = b'{"a":' * 101 + b"1" + b"}" * 101
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[" * 100_000, b'"text"', b"\xff\xfe", b"[1]", DEEP, b'{"name": "\\ud800"}', b'{"name": NaN}',
-     b'{"mtu": 1e999}', b'{"name": "\xed\xa0\x80"}', '{"name": "vpc"}'.encode("utf-16")],
-)  # fmt: skip
+    [
+        b"{",
+        b"[" * 100_000,
+        b'"text"',
+        b"\xff\xfe",
+        b"[1]",
+        DEEP,
+        b'{"name": "\\ud800"}',
+        b'{"name": NaN}',
+        b'{"mtu": 1e999}',
+        b'{"name": "\xed\xa0\x80"}',
+        '{"name": "vpc"}'.encode("utf-16"),
+    ],
+)
 def test_what_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
     status, answer = api.send("POST", NETWORKS, body)
     assert status == 400
@@ -101,9 +112,13 @@ def test_a_target_that_is_no_path_is_refused(api: Api, target: str) -> None:
 
 async def _raw(api: Api, target: str) -> tuple[int, bytes]:
     scope = {
-        "type": "http", "method": "GET", "path": target, "raw_path": target.encode(), "query_string": b"",
+        "type": "http",
+        "method": "GET",
+        "path": target,
+        "raw_path": target.encode(),
+        "query_string": b"",
         "headers": [(b"host", b"localhost")],
-    }  # fmt: skip
+    }
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

@@ -40,9 +40,11 @@ def calls(api: Api) -> None:
 def test_the_documented_method_names(api: Api) -> None:
     service = "google.cloud.vpcaccess.v1.VpcAccessService"
     assert methods(read(api, 'protoPayload.serviceName="vpcaccess.googleapis.com"')) == [
-        f"{service}.CreateConnector", f"{service}.UpdateConnector", f"{service}.CreateConnector",
+        f"{service}.CreateConnector",
+        f"{service}.UpdateConnector",
+        f"{service}.CreateConnector",
         f"{service}.DeleteConnector",
-    ]  # fmt: skip
+    ]
 
 
 def test_filters(api: Api) -> None:
@@ -85,11 +87,12 @@ def test_a_project_has_its_own(api: Api) -> None:
 def test_the_log_of_the_firewall(api: Api) -> None:
     def record(disposition: str, port: int) -> Json:
         return {
-            "insertId": f"i{port}", "timestamp": "2126-01-01T00:00:00Z",
+            "insertId": f"i{port}",
+            "timestamp": "2126-01-01T00:00:00Z",
             "logName": "projects/demo/logs/compute.googleapis.com%2Ffirewall",
             "resource": {"type": "gce_subnetwork", "labels": {"project_id": "demo"}},
             "jsonPayload": {"disposition": disposition, "connection": {"dest_port": port, "protocol": 6}},
-        }  # fmt: skip
+        }
 
     file_in(api.plane.store.folder).append([record("ALLOWED", 22), record("DENIED", 80)], 1 << 20)
     log = 'logName="projects/demo/logs/compute.googleapis.com%2Ffirewall"'

@@ -332,9 +332,10 @@ def test_what_was_half_done_is_done_again(queue: Api, fails: bool) -> None:
     queue.post(FIREWALLS, rule("deleted"))
     queue.settle()
     half = [
-        queue.post(FIREWALLS, rule("made")), queue.patch(f"{FIREWALLS}/changed", {"priority": 7}),
+        queue.post(FIREWALLS, rule("made")),
+        queue.patch(f"{FIREWALLS}/changed", {"priority": 7}),
         queue.delete(f"{FIREWALLS}/deleted"),
-    ]  # fmt: skip
+    ]
     with pytest.raises(Killed):
         Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
     assert queue.store.topology is not None  # what is in effect fits together
@@ -410,16 +411,20 @@ def test_what_a_file_leaves_alone_goes_on(queue: Api) -> None:
     queue.post(FIREWALLS, rule("deleted", priority=1))
     queue.settle()
     going = [
-        queue.post(FIREWALLS, rule("absent", priority=5)), queue.post(FIREWALLS, rule("there", priority=5)),
-        queue.patch(f"{FIREWALLS}/patched", {"priority": 5}), queue.delete(f"{FIREWALLS}/deleted"),
-    ]  # fmt: skip
+        queue.post(FIREWALLS, rule("absent", priority=5)),
+        queue.post(FIREWALLS, rule("there", priority=5)),
+        queue.patch(f"{FIREWALLS}/patched", {"priority": 5}),
+        queue.delete(f"{FIREWALLS}/deleted"),
+    ]
     with pytest.raises(Killed):
         Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
     up(queue, rule("there", priority=5), rule("patched", priority=1), rule("deleted", priority=1))
     assert queue.store.topology is not None
     assert {one.name: one.priority for one in queue.store.topology.compute.firewalls} == {
-        "there": 5, "patched": 1, "deleted": 1,
-    }  # fmt: skip
+        "there": 5,
+        "patched": 1,
+        "deleted": 1,
+    }
     with pytest.raises(Refused, match="is not ready"):
         queue.delete(f"{FIREWALLS}/patched")
     queue.settle()
@@ -459,8 +464,10 @@ def test_operations_can_be_forgotten_when_they_are_done(queue: Api) -> None:
 
 def test_operations_page(api: Api) -> None:
     api.post(NETWORKS, VPC)
-    names = {api.post(CONNECTORS, {**CONNECTOR, "ipCidrRange": f"10.8.{i}.0/28"}, connectorId=f"c{i}")["name"]
-             for i in range(3)}  # fmt: skip
+    names = {
+        api.post(CONNECTORS, {**CONNECTOR, "ipCidrRange": f"10.8.{i}.0/28"}, connectorId=f"c{i}")["name"]
+        for i in range(3)
+    }
     first = api.get(f"{REGION}/operations", pageSize=2)
     second = api.get(f"{REGION}/operations", pageSize=2, pageToken=first["nextPageToken"])
     assert {one["name"] for one in first["operations"] + second["operations"]} == names

@@ -90,8 +90,14 @@ PRIVATE = {"connectMode": "PRIVATE_SERVICE_ACCESS"}
 
 def connect(api: Api, *ranges: str) -> None:
     for index, name in enumerate(ranges):
-        body = {"name": name, "purpose": "VPC_PEERING", "addressType": "INTERNAL", "network": NETWORK,
-                "address": f"10.{60 + index}.0.0", "prefixLength": 28}  # fmt: skip
+        body = {
+            "name": name,
+            "purpose": "VPC_PEERING",
+            "addressType": "INTERNAL",
+            "network": NETWORK,
+            "address": f"10.{60 + index}.0.0",
+            "prefixLength": 28,
+        }
         api.post("compute/v1/projects/demo/global/addresses", body)
     api.post(CONNECTIONS, {"network": NETWORK, "reservedPeeringRanges": [*ranges]})
 
@@ -104,8 +110,10 @@ def test_behind_a_private_connection_it_has_an_address_of_an_allocated_range(api
     found = [api.get(f"{INSTANCES}/{name}") for name in ("r1", "r2")]
     assert [one["reservedIpRange"] for one in found] == ["10.60.0.0/29", "10.61.0.0/29"]
     assert (found[0]["host"], found[0]["port"], found[0]["connectMode"]) == (
-        "10.60.0.3", 6379, "PRIVATE_SERVICE_ACCESS",
-    )  # fmt: skip
+        "10.60.0.3",
+        6379,
+        "PRIVATE_SERVICE_ACCESS",
+    )
     for name in ("r3", "r4"):  # one fits into the rest of the first range, the other into the second
         api.post(INSTANCES, {**BODY, **PRIVATE}, instanceId=name)
     assert api.get(f"{INSTANCES}/r3")["reservedIpRange"] == "10.60.0.8/29"
@@ -200,8 +208,11 @@ def test_an_update_reaches_the_server(api: Api) -> None:
     create(api)
     assert node(api).variables["settings"] == {"maxmemory-policy": "volatile-lru"}
     configs = {"maxmemory-policy": "allkeys-lfu", "maxmemory-gb": "1.5", "notify-keyspace-events": "Ex"}
-    done = api.patch(f"{INSTANCES}/r1", {"redisConfigs": configs, "memorySizeGb": 2, "displayName": "Cache"},
-                     updateMask="redis_configs,memory_size_gb,display_name")  # fmt: skip
+    done = api.patch(
+        f"{INSTANCES}/r1",
+        {"redisConfigs": configs, "memorySizeGb": 2, "displayName": "Cache"},
+        updateMask="redis_configs,memory_size_gb,display_name",
+    )
     assert done["response"]["redisConfigs"] == configs
     assert done["response"]["displayName"] == "Cache"
     settings = {"maxmemory-policy": "allkeys-lfu", "notify-keyspace-events": "Ex"}

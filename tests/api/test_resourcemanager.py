@@ -25,8 +25,9 @@ def test_a_project_is_found_by_its_number(api: Api) -> None:
 def test_a_list_has_the_projects_with_resources(api: Api) -> None:
     api.post("compute/v1/projects/host/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
     assert [one["projectId"] for one in api.get("v1/projects", filter="lifecycleState:ACTIVE")["projects"]] == [
-        "demo", "host",
-    ]  # fmt: skip
+        "demo",
+        "host",
+    ]
     assert [one["projectId"] for one in api.get("v3/projects:search", query="projectId:host")["projects"]] == ["host"]
 
 

@@ -30,7 +30,7 @@ class Nodes:
 
     def capture(
         self, name: str, argv: Sequence[str], *, on_output: Callable[[bytes], object], timeout: float
-    ) -> tuple[int, bytes]:  # fmt: skip
+    ) -> tuple[int, bytes]:
         assert timeout > 0
         self.commands.append((name, list(argv)))
         on_output(b"said\n")
@@ -83,7 +83,7 @@ def test_an_execution_runs_every_task(api: Api, nodes: Nodes) -> None:
 
 def test_the_nodes_of_an_execution_are_there_only_while_it_runs(
     api: Api, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     seen: list[dict[str, Any]] = []
 
     def look(name: str, *_: object, **__: object) -> tuple[int, bytes]:
@@ -137,13 +137,21 @@ def test_what_is_missing_is_found_when_the_job_is_made(api: Api) -> None:
 @pytest.mark.usefixtures("nodes")
 def test_gcloud_makes_runs_and_lists(api: Api) -> None:
     job = {
-        "apiVersion": "run.googleapis.com/v1", "kind": "Job", "metadata": {"name": "work", "namespace": "demo"},
-        "spec": {"template": {
-            "metadata": {"annotations": {"run.googleapis.com/execution-environment": "gen2"}},
-            "spec": {"taskCount": 2, "template": {"spec": {"containers": [{"image": "testbed/runtime"}],
-                                                           "maxRetries": 0, "timeoutSeconds": "60"}}},
-        }},
-    }  # fmt: skip
+        "apiVersion": "run.googleapis.com/v1",
+        "kind": "Job",
+        "metadata": {"name": "work", "namespace": "demo"},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {"run.googleapis.com/execution-environment": "gen2"}},
+                "spec": {
+                    "taskCount": 2,
+                    "template": {
+                        "spec": {"containers": [{"image": "testbed/runtime"}], "maxRetries": 0, "timeoutSeconds": "60"}
+                    },
+                },
+            }
+        },
+    }
     made = api.post(f"{NAMESPACE}/jobs", job, host=HOST)
     assert made["status"]["conditions"][0]["status"] == "True"
     tasks = made["spec"]["template"]["spec"]["template"]["spec"]
@@ -152,8 +160,11 @@ def test_gcloud_makes_runs_and_lists(api: Api) -> None:
     name = run["metadata"]["name"]
     seen = api.get(f"{NAMESPACE}/executions/{name}", host=HOST)
     assert {one["type"]: one["status"] for one in seen["status"]["conditions"]} == {
-        "Completed": "True", "ResourcesAvailable": "True", "Started": "True", "ContainerReady": "True",
-    }  # fmt: skip
+        "Completed": "True",
+        "ResourcesAvailable": "True",
+        "Started": "True",
+        "ContainerReady": "True",
+    }
     selector = f"run.googleapis.com/execution = {name}"
     assert len(api.get(f"{NAMESPACE}/tasks", host=HOST, labelSelector=selector)["items"]) == 2
     task = api.get(f"{NAMESPACE}/tasks/{name}-task1", host=HOST)

@@ -30,33 +30,51 @@ variables = st.one_of(
 )
 resources = some(limits=maps, cpuIdle=st.booleans(), startupCpuBoost=st.booleans()).filter(bool)
 containers = some(
-    image=words, command=st.lists(words, min_size=1), args=st.lists(words, min_size=1), name=words,
-    env=st.lists(variables, min_size=1), resources=resources, workingDir=words,
+    image=words,
+    command=st.lists(words, min_size=1),
+    args=st.lists(words, min_size=1),
+    name=words,
+    env=st.lists(variables, min_size=1),
+    resources=resources,
+    workingDir=words,
     ports=st.just([{"name": "http1", "containerPort": 8080}]),
     startupProbe=st.just({"tcpSocket": {"port": 8080}, "periodSeconds": 240}),
-)  # fmt: skip
+)
 templates = some(
-    labels=maps, annotations=maps, revision=words, timeout=counts.map("{}s".format), serviceAccount=words, client=words,
-    maxInstanceRequestConcurrency=counts, sessionAffinity=st.booleans(), encryptionKey=words,
+    labels=maps,
+    annotations=maps,
+    revision=words,
+    timeout=counts.map("{}s".format),
+    serviceAccount=words,
+    client=words,
+    maxInstanceRequestConcurrency=counts,
+    sessionAffinity=st.booleans(),
+    encryptionKey=words,
     executionEnvironment=st.sampled_from(["EXECUTION_ENVIRONMENT_GEN1", "EXECUTION_ENVIRONMENT_GEN2"]),
     scaling=some(minInstanceCount=counts, maxInstanceCount=counts).filter(bool),
     vpcAccess=some(connector=words, egress=st.sampled_from(["ALL_TRAFFIC", "PRIVATE_RANGES_ONLY"])).filter(bool),
     containers=containers.filter(bool).map(lambda one: [one]),
-)  # fmt: skip
+)
 targets = st.one_of(
     st.fixed_dictionaries({"type": st.just(LATEST), "percent": counts}),
     st.fixed_dictionaries({"type": st.just(REVISION), "revision": words, "percent": counts, "tag": words}),
 )
 services = st.builds(
-    lambda template, rest: {**rest, "template": template}, templates,
+    lambda template, rest: {**rest, "template": template},
+    templates,
     some(
-        labels=maps, annotations=maps, description=words, client=words, launchStage=st.sampled_from(["GA", "BETA"]),
+        labels=maps,
+        annotations=maps,
+        description=words,
+        client=words,
+        launchStage=st.sampled_from(["GA", "BETA"]),
         ingress=st.sampled_from(["INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY"]),
         scaling=some(minInstanceCount=counts, scalingMode=st.sampled_from(["MANUAL", "AUTOMATIC"])).filter(bool),
-        invokerIamDisabled=st.booleans(), customAudiences=st.lists(words, min_size=1),
+        invokerIamDisabled=st.booleans(),
+        customAudiences=st.lists(words, min_size=1),
         traffic=st.lists(targets, min_size=1, max_size=3),
     ),
-)  # fmt: skip
+)
 
 
 tasks = templates.map(
@@ -66,13 +84,14 @@ tasks = templates.map(
 )
 jobs = st.builds(
     lambda execution, task, container, rest: {
-        **rest, "template": {**execution, "template": {**task, "containers": [container]}}
+        **rest,
+        "template": {**execution, "template": {**task, "containers": [container]}},
     },
     some(taskCount=counts, parallelism=counts, labels=maps, annotations=maps, client=words),
     st.builds(lambda one, retries: {**one, "maxRetries": retries}, tasks, st.integers(0, 10)),
     some(image=words, args=st.lists(words, min_size=1), resources=some(limits=maps).filter(bool)).filter(bool),
     some(labels=maps, annotations=maps, client=words, launchStage=st.sampled_from(["GA", "BETA"])),
-)  # fmt: skip
+)
 
 
 @given(jobs)
@@ -86,13 +105,23 @@ def test_from_v2_to_v1_and_back(service: Json) -> None:
 
 
 def test_every_annotation_has_its_place() -> None:
-    template = {"metadata": {"annotations": {
-        "run.googleapis.com/vpc-access-connector": "c1", "run.googleapis.com/vpc-access-egress": "all",
-        "autoscaling.knative.dev/minScale": "2", "run.googleapis.com/cpu-throttling": "false",
-        "run.googleapis.com/operation-id": "x", "mine": "kept",
-    }}, "spec": {"containers": [{"image": "i"}], "timeoutSeconds": 30}}  # fmt: skip
+    template = {
+        "metadata": {
+            "annotations": {
+                "run.googleapis.com/vpc-access-connector": "c1",
+                "run.googleapis.com/vpc-access-egress": "all",
+                "autoscaling.knative.dev/minScale": "2",
+                "run.googleapis.com/cpu-throttling": "false",
+                "run.googleapis.com/operation-id": "x",
+                "mine": "kept",
+            }
+        },
+        "spec": {"containers": [{"image": "i"}], "timeoutSeconds": 30},
+    }
     assert knative.template_to_v2(template) == {
-        "annotations": {"mine": "kept"}, "scaling": {"minInstanceCount": 2}, "timeout": "30s",
+        "annotations": {"mine": "kept"},
+        "scaling": {"minInstanceCount": 2},
+        "timeout": "30s",
         "vpcAccess": {"connector": "c1", "egress": "ALL_TRAFFIC"},
         "containers": [{"image": "i", "resources": {"cpuIdle": False}}],
-    }  # fmt: skip
+    }

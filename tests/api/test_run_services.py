@@ -25,9 +25,11 @@ def body(connector: str | None = None, *, image: str = "testbed/runtime", **temp
 @pytest.fixture
 def connector(api: Api) -> None:
     api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-    api.post("v1/projects/demo/locations/us-central1/connectors", {
-        "network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}, connectorId="c1",
-    )  # fmt: skip
+    api.post(
+        "v1/projects/demo/locations/us-central1/connectors",
+        {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3},
+        connectorId="c1",
+    )
 
 
 def environment(api: Api, node: str = "hello") -> dict[str, str]:
@@ -138,8 +140,11 @@ def test_a_missing_connector_is_found_by_the_operation(api: Api) -> None:
 @pytest.mark.behaviour("1.10.5")
 def test_a_connector_in_error_cannot_be_prepared(api: Api) -> None:
     api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-    api.post("v1/projects/demo/locations/us-central1/connectors", {"network": "vpc", "ipCidrRange": "10.8.0.0/28"},
-             connectorId="c1")  # fmt: skip
+    api.post(
+        "v1/projects/demo/locations/us-central1/connectors",
+        {"network": "vpc", "ipCidrRange": "10.8.0.0/28"},
+        connectorId="c1",
+    )
     done = api.post(SERVICES, body("c1"), serviceId="hello")
     assert "Failed to prepare VPC connector. Please try again later." in done["error"]["message"]
 
@@ -184,9 +189,11 @@ def test_what_lost_its_connector_reaches_nothing_until_it_is_made_again(api: Api
     api.delete("v1/" + C1)
     assert ("10.0.0.0/8", "unreachable") in routes(api)
     assert ("0.0.0.0/0", "unreachable") not in routes(api)  # private-ranges-only: the internet is still there
-    api.post("v1/projects/demo/locations/us-central1/connectors", {
-        "network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}, connectorId="c1",
-    )  # fmt: skip
+    api.post(
+        "v1/projects/demo/locations/us-central1/connectors",
+        {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3},
+        connectorId="c1",
+    )
     assert ("10.0.0.0/8", "unicast") in routes(api)
     assert api.get(f"{SERVICES}/hello")["latestReadyRevision"].rpartition("/")[2].startswith("hello-00001-")
 
@@ -205,17 +212,32 @@ def test_exactly_one_way_into_a_network(api: Api, access: Json) -> None:
     )
 
 
-@pytest.mark.parametrize(("change", "code", "text"), [
-    ({"ingress": "INGRESS_TRAFFIC_NONE"}, 501, "ingress setting INGRESS_TRAFFIC_NONE"),
-    ({"template": {"containers": []}}, 400, "at least one container"),
-    ({"template": {"containers": [{"image": "testbed/runtime"}, {"image": "testbed/runtime"}]}}, 501, "sidecars"),
-    ({"template": {"containers": [{"image": "testbed/runtime"}],
-                   "vpcAccess": {"connector": "projects/demo/locations/us-east1/connectors/c1"}}}, 400, "region"),
-    ({"buildConfig": {"sourceLocation": "gs://bucket/source.zip"}}, 501, "Cloud Build"),
-    ({"labels": {"run.googleapis.com/x": "y"}}, 400, "run.googleapis.com"),
-    ({"name": "hello"}, 400, "must be empty"),
-    ({"traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "x", "percent": 100}]}, 400, "'x'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"ingress": "INGRESS_TRAFFIC_NONE"}, 501, "ingress setting INGRESS_TRAFFIC_NONE"),
+        ({"template": {"containers": []}}, 400, "at least one container"),
+        ({"template": {"containers": [{"image": "testbed/runtime"}, {"image": "testbed/runtime"}]}}, 501, "sidecars"),
+        (
+            {
+                "template": {
+                    "containers": [{"image": "testbed/runtime"}],
+                    "vpcAccess": {"connector": "projects/demo/locations/us-east1/connectors/c1"},
+                }
+            },
+            400,
+            "region",
+        ),
+        ({"buildConfig": {"sourceLocation": "gs://bucket/source.zip"}}, 501, "Cloud Build"),
+        ({"labels": {"run.googleapis.com/x": "y"}}, 400, "run.googleapis.com"),
+        ({"name": "hello"}, 400, "must be empty"),
+        (
+            {"traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "x", "percent": 100}]},
+            400,
+            "'x'",
+        ),
+    ],
+)
 def test_what_is_refused_at_once(api: Api, change: Json, code: int, text: str) -> None:
     with pytest.raises(Refused, match=text) as caught:
         api.post(SERVICES, {**body(), **change}, serviceId="hello")

@@ -18,15 +18,20 @@ C1 = "projects/demo/locations/us-central1/connectors/c1"
 def body(name: str = "hello", **annotations: str) -> Json:
     """What `gcloud run deploy` posts; it sends an empty status along."""
     return {
-        "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
         "metadata": {"name": name, "namespace": "demo", "annotations": {"run.googleapis.com/client-name": "gcloud"}},
-        "spec": {"template": {
-            "metadata": {"annotations": {f"run.googleapis.com/{key}": value for key, value in annotations.items()},
-                         "labels": {"client.knative.dev/nonce": "abc"}},
-            "spec": {"containers": [{"image": "testbed/runtime", "env": [{"name": "A", "value": "b"}]}]},
-        }},
+        "spec": {
+            "template": {
+                "metadata": {
+                    "annotations": {f"run.googleapis.com/{key}": value for key, value in annotations.items()},
+                    "labels": {"client.knative.dev/nonce": "abc"},
+                },
+                "spec": {"containers": [{"image": "testbed/runtime", "env": [{"name": "A", "value": "b"}]}]},
+            }
+        },
         "status": {},
-    }  # fmt: skip
+    }
 
 
 def get(api: Api, path: str, **query: Any) -> Json:
@@ -44,9 +49,11 @@ def put(api: Api, given: Json) -> Json:
 @pytest.fixture
 def connector(api: Api) -> None:
     api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-    api.post("v1/projects/demo/locations/us-central1/connectors", {
-        "network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}, connectorId="c1",
-    )  # fmt: skip
+    api.post(
+        "v1/projects/demo/locations/us-central1/connectors",
+        {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3},
+        connectorId="c1",
+    )
 
 
 def conditions(resource: Json) -> dict[str, str]:
@@ -144,10 +151,14 @@ def test_a_dry_run_changes_nothing(api: Api) -> None:
     assert get(api, "services")["items"] == []
 
 
-@pytest.mark.parametrize(("annotation", "value", "code"), [
-    ("network-interfaces", '[{"network":"vpc"}]', 404), ("vpc-access-egress", "all-traffic", 400),
-    ("network-interfaces", "{", 400),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("annotation", "value", "code"),
+    [
+        ("network-interfaces", '[{"network":"vpc"}]', 404),
+        ("vpc-access-egress", "all-traffic", 400),
+        ("network-interfaces", "{", 400),
+    ],
+)
 def test_what_annotations_cannot_ask_for(api: Api, annotation: str, value: str, code: int) -> None:
     with pytest.raises(Refused) as caught:
         post(api, body(**{annotation: value}))

@@ -46,9 +46,11 @@ def test_a_connection_is_kept(api: Api) -> None:
     assert done["done"] is True
     assert api.get(f"v1/{done['name']}") == done
     expected = {
-        "network": NETWORK, "service": SERVICE, "peering": "servicenetworking-googleapis-com",
+        "network": NETWORK,
+        "service": SERVICE,
+        "peering": "servicenetworking-googleapis-com",
         "reservedPeeringRanges": ["a"],
-    }  # fmt: skip
+    }
     assert connections(api) == [expected]
     assert api.get("v1/services/-/connections", network=FULL)["connections"] == [expected]
     assert api.get("v1/services/other/connections", network=FULL) == {}
@@ -60,8 +62,9 @@ def test_another_creation_does_not_change_the_ranges(api: Api) -> None:
     assert "error" not in connect(api)
     error = connect(api, "a", "b")["error"]
     assert error == {
-        "code": 9, "message": "Cannot modify allocated ranges in CreateConnection. Please use UpdateConnection.",
-    }  # fmt: skip
+        "code": 9,
+        "message": "Cannot modify allocated ranges in CreateConnection. Please use UpdateConnection.",
+    }
     assert connections(api)[0]["reservedPeeringRanges"] == ["a"]
 
 

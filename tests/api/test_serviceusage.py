@@ -22,9 +22,11 @@ TYPE = "type.googleapis.com/google.api.serviceusage.v1"
 
 def test_what_is_served_is_enabled(api: Api) -> None:
     assert api.get(VPCACCESS) == {
-        "name": f"projects/{NUMBER}/services/vpcaccess.googleapis.com", "parent": f"projects/{NUMBER}",
-        "config": {"name": "vpcaccess.googleapis.com", "title": "Serverless VPC Access API"}, "state": "ENABLED",
-    }  # fmt: skip
+        "name": f"projects/{NUMBER}/services/vpcaccess.googleapis.com",
+        "parent": f"projects/{NUMBER}",
+        "config": {"name": "vpcaccess.googleapis.com", "title": "Serverless VPC Access API"},
+        "state": "ENABLED",
+    }
     assert api.get(f"v1/projects/{NUMBER}/services/vpcaccess.googleapis.com") == api.get(VPCACCESS)
     assert api.get(f"{SERVICES}/youtube.googleapis.com")["state"] == "DISABLED"
 
@@ -45,13 +47,15 @@ def test_a_disabled_api_is_refused(api: Api) -> None:
     done = api.post(f"{VPCACCESS}:disable", {"disableDependentServices": False})
     assert done["metadata"]["resourceNames"] == [f"projects/{NUMBER}/services/vpcaccess.googleapis.com"]
     assert (done["response"]["@type"], done["response"]["service"]["state"]) == (
-        f"{TYPE}.DisableServiceResponse", "DISABLED",
-    )  # fmt: skip
+        f"{TYPE}.DisableServiceResponse",
+        "DISABLED",
+    )
     with pytest.raises(Refused) as caught:
         api.get(CONNECTORS)
     url = f"https://console.developers.google.com/apis/api/vpcaccess.googleapis.com/overview?project={NUMBER}"
     assert caught.value.error == {
-        "code": 403, "status": "PERMISSION_DENIED",
+        "code": 403,
+        "status": "PERMISSION_DENIED",
         "message": f"Serverless VPC Access API has not been used in project {NUMBER} before or it is disabled. Enable"
         f" it by visiting {url} then retry. If you enabled this API recently, wait a few minutes for the action to"
         " propagate to our systems and retry.",
@@ -61,12 +65,13 @@ def test_a_disabled_api_is_refused(api: Api) -> None:
                 "links": [{"description": "Google developers console API activation", "url": url}],
             },
             {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
                 "domain": "googleapis.com",
                 "metadata": {"service": "vpcaccess.googleapis.com", "consumer": f"projects/{NUMBER}"},
             },
         ],
-    }  # fmt: skip
+    }
     assert api.get(CONNECTORS.replace("demo", "other")) == {}
     assert api.get(f"v1/{done['name']}") == done
     api.post(f"{VPCACCESS}:enable", {})
@@ -102,9 +107,10 @@ def test_the_way_back_is_never_barred(api: Api) -> None:
 
 def test_nothing_new_is_done_at_once(api: Api) -> None:
     assert api.post(f"{VPCACCESS}:enable", {}) == {
-        "name": "operations/noop.DONE_OPERATION", "done": True,
+        "name": "operations/noop.DONE_OPERATION",
+        "done": True,
         "response": {"@type": f"{TYPE}.EnableServiceResponse", "service": api.get(VPCACCESS)},
-    }  # fmt: skip
+    }
 
 
 def test_several_at_once(api: Api) -> None:

@@ -68,10 +68,20 @@ def test_an_object_in_one_piece(api: Api) -> None:
 @pytest.mark.parametrize(("newline", "quote"), [(b"\n", "'"), (b"\r\n", '"'), (b"\r\n", "")])
 @pytest.mark.parametrize("data", [b"", b"\r\n--b\n\x00\xff\r\n", b"plain"])
 def test_an_object_with_a_description(api: Api, newline: bytes, quote: str, data: bytes) -> None:
-    body = newline.join([
-        b"--==b==", b"Content-Type: application/json", b"", b'{"name": "a", "contentType": "text/css"}', b"--==b==",
-        b"Content-Type: text/plain", b"Content-Transfer-Encoding: binary", b"", data, b"--==b==--",
-    ])  # fmt: skip
+    body = newline.join(
+        [
+            b"--==b==",
+            b"Content-Type: application/json",
+            b"",
+            b'{"name": "a", "contentType": "text/css"}',
+            b"--==b==",
+            b"Content-Type: text/plain",
+            b"Content-Transfer-Encoding: binary",
+            b"",
+            data,
+            b"--==b==--",
+        ]
+    )
     headers = {"content-type": f"multipart/related; boundary={quote}==b=={quote}"}
     status, answer = api.send("POST", UPLOAD, body, query="uploadType=multipart&alt=json", headers=headers)
     assert (status, json.loads(answer)["contentType"]) == (200, "text/css")
@@ -94,9 +104,7 @@ def test_a_resumable_upload(api: Api) -> None:
     path, _, query = headers["location"].removeprefix("http://127.0.0.1:7667/").partition("?")
 
     def put(data: bytes, span: str) -> tuple[int, bytes, dict[str, str]]:
-        return asyncio.run(
-            api.exchange("PUT", path, data, query=query, headers={"content-range": f"bytes {span}"})
-        )  # fmt: skip
+        return asyncio.run(api.exchange("PUT", path, data, query=query, headers={"content-range": f"bytes {span}"}))
 
     assert put(b"abc", "0-2/*")[::2][0] == 308
     assert put(b"zzz", "9-11/12")[2]["range"] == "bytes=0-2"  # not what comes next: the caller goes on from here
@@ -106,10 +114,15 @@ def test_a_resumable_upload(api: Api) -> None:
     assert put(b"", "*/6")[0] == 404
 
 
-@pytest.mark.parametrize(("query", "body"), [
-    ("uploadType=media", b"x"), ("uploadType=odd&name=a", b"x"), ("uploadType=multipart", b"no parts"),
-    ("uploadType=resumable", b"[1]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("uploadType=media", b"x"),
+        ("uploadType=odd&name=a", b"x"),
+        ("uploadType=multipart", b"no parts"),
+        ("uploadType=resumable", b"[1]"),
+    ],
+)
 def test_uploads_that_are_none(api: Api, query: str, body: bytes) -> None:
     assert api.send("POST", UPLOAD, body, query=query)[0] == 400
     assert "items" not in api.get(OBJECTS)

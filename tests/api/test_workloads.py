@@ -41,9 +41,14 @@ def test_a_service_is_asked_by_its_host(api: Api, asked: list[tuple[Any, ...]]) 
 
 @pytest.mark.parametrize(
     "path",
-    ["token", "v1/projects/demo/locations", "compute/v1/projects/demo",
-     "compute.googleapis.com/compute/v1/projects/demo", "http://evil.run.app/compute.googleapis.com/compute/v1/projects/demo"],
-)  # fmt: skip
+    [
+        "token",
+        "v1/projects/demo/locations",
+        "compute/v1/projects/demo",
+        "compute.googleapis.com/compute/v1/projects/demo",
+        "http://evil.run.app/compute.googleapis.com/compute/v1/projects/demo",
+    ],
+)
 def test_no_api_is_served_there(api: Api, path: str) -> None:
     status, answer = api.send("GET", path, host="evil.run.app")
     assert status == 503  # there is no front end yet

@@ -62,11 +62,13 @@ def _data_path(bed: Program, repeats: int, seconds: float) -> dict[str, dict[str
                 trips[name].append(latency(way, seconds / 2))
     return {
         name: {
-            "bits per second": median(bits[name]), "ratio of bits per second": _ratio(bits["testbed"], bits[name]),
-            "round trip": median(trips[name]), "ratio of round trips": _ratio(trips["testbed"], trips[name]),
+            "bits per second": median(bits[name]),
+            "ratio of bits per second": _ratio(bits["testbed"], bits[name]),
+            "round trip": median(trips[name]),
+            "ratio of round trips": _ratio(trips["testbed"], trips[name]),
         }
         for name in ways
-    }  # fmt: skip
+    }
 
 
 def _ratio(own: Sequence[float], other: Sequence[float]) -> float:
@@ -84,7 +86,7 @@ def _from_runtime_to_vm(bed: Program) -> Path:
 
 def _show(
     seconds: Mapping[str, float], data_path: Mapping[str, Mapping[str, float]], many_rules: Mapping[str, float]
-) -> None:  # fmt: skip
+) -> None:
     console = Console(highlight=False)
     table = Table("life cycle", "seconds", box=None)
     for what, value in seconds.items():

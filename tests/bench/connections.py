@@ -50,14 +50,24 @@ def _with_rules(count: int, last: str = "y") -> Plan:
     """A network whose last rule, of `count`, is the one that lets the connections through."""
     rules: list[dict[str, Any]] = [
         {
-            "name": f"r{number}", "network": "vpc", "priority": 1 + number, "allowed": f"tcp:{1 + number % 900}",
+            "name": f"r{number}",
+            "network": "vpc",
+            "priority": 1 + number,
+            "allowed": f"tcp:{1 + number % 900}",
             "sourceRanges": [f"172.{16 + number % 2}.{number % 200}.0/24", f"10.{number % 200}.{number // 200}.0/24"],
             **({"targetTags": ["web" if number % 3 else "db"]} if number % 4 else {}),
         }
         for number in range(count - 1)
-    ]  # fmt: skip
-    rules.append({"name": f"last-{last}", "network": "vpc", "priority": 60_000, "allowed": f"tcp:{_PORT}",
-                  "sourceRanges": ["10.128.0.0/20"]})  # fmt: skip
+    ]
+    rules.append(
+        {
+            "name": f"last-{last}",
+            "network": "vpc",
+            "priority": 60_000,
+            "allowed": f"tcp:{_PORT}",
+            "sourceRanges": ["10.128.0.0/20"],
+        }
+    )
     machines = [vm("a", tags={"items": ["web"]}), vm("b", tags={"items": ["web", "db"]})]
     resources = compute(networks=[network()], subnetworks=[subnet()], instances=machines, firewalls=rules)
     return plan(small(compute=resources, vpcaccess={}, run={}))

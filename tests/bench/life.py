@@ -32,9 +32,11 @@ class Times:
         """The results, in seconds."""
         up = median(self.up)
         return {
-            "up": up, "up, per node": up / self.nodes, "up, nothing to change": median(self.unchanged),
+            "up": up,
+            "up, per node": up / self.nodes,
+            "up, nothing to change": median(self.unchanged),
             "down": median(self.down),
-        }  # fmt: skip
+        }
 
 
 @contextmanager

@@ -79,9 +79,11 @@ def _one(rules: str, receiver: socket.socket, port: int) -> Times:
 def _rule(name: str, match: str) -> dict[str, Any]:
     protocol, port = match.split(":")
     return {
-        "name": name, "network": "global/networks/vpc", "sourceRanges": ["10.128.0.0/20"],
+        "name": name,
+        "network": "global/networks/vpc",
+        "sourceRanges": ["10.128.0.0/20"],
         "allowed": [{"IPProtocol": protocol, "ports": [port]}],
-    }  # fmt: skip
+    }
 
 
 def _call(verb: str, url: str, body: dict[str, Any] | None = None) -> None:

@@ -112,9 +112,13 @@ def proxied(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def connect_rest(served: Served) -> Iterator[Connect]:
     with ExitStack() as stack:
-        yield lambda made: stack.enter_context(made(
-            transport="rest", credentials=AnonymousCredentials(), client_options={"api_endpoint": served.endpoint.url},
-        ))  # fmt: skip
+        yield lambda made: stack.enter_context(
+            made(
+                transport="rest",
+                credentials=AnonymousCredentials(),
+                client_options={"api_endpoint": served.endpoint.url},
+            )
+        )
 
 
 @pytest.fixture

@@ -150,8 +150,9 @@ def test_firewall_policies_of_both_scopes(ways: Connect) -> None:
             client.delete(**where)
     effective = clients[1][0].get_effective_firewalls(project=PROJECT, region="us-central1", network=LINK)
     assert [(one.type_, one.rules[0].priority) for one in effective.firewall_policys] == [
-        ("NETWORK", 7), ("NETWORK_REGIONAL", 7),
-    ]  # fmt: skip
+        ("NETWORK", 7),
+        ("NETWORK_REGIONAL", 7),
+    ]
     for client, place in clients:
         where = {"project": PROJECT, "firewall_policy": "pol", **place}
         client.remove_association({**where, "name": "vpc"}).result()

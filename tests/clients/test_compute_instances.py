@@ -16,9 +16,14 @@ SUBNET = "regions/us-central1/subnetworks/us"
 @pytest.fixture
 def connect(served: Served, connect_proxied: Connect) -> Connect:
     served.network()
-    served.post(f"compute/v1/projects/{PROJECT}/regions/us-central1/subnetworks", {
-        "name": "us", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24",
-    })  # fmt: skip
+    served.post(
+        f"compute/v1/projects/{PROJECT}/regions/us-central1/subnetworks",
+        {
+            "name": "us",
+            "network": "global/networks/vpc",
+            "ipCidrRange": "10.0.0.0/24",
+        },
+    )
     return connect_proxied
 
 
@@ -36,9 +41,12 @@ def test_the_life_of_an_instance(connect: Connect) -> None:
     access = compute.AccessConfig(type_="ONE_TO_ONE_NAT", name="External NAT", network_tier="PREMIUM")
     nic = compute.NetworkInterface(network="global/networks/vpc", subnetwork=SUBNET, access_configs=[access])
     body = compute.Instance(
-        name="vm", machine_type="zones/us-central1-a/machineTypes/e2-small", disks=[disk(connect)],
-        network_interfaces=[nic], tags=compute.Tags(items=["web"]),
-    )  # fmt: skip
+        name="vm",
+        machine_type="zones/us-central1-a/machineTypes/e2-small",
+        disks=[disk(connect)],
+        network_interfaces=[nic],
+        tags=compute.Tags(items=["web"]),
+    )
     instances.insert(**ZONE, instance_resource=body).result()
     made = instances.get(**ZONE, instance="vm")
     assert (made.status, made.network_interfaces[0].network_i_p) == ("RUNNING", "10.0.0.2")
@@ -80,15 +88,21 @@ def test_classic_vpn(connect: Connect) -> None:
     rules = connect(compute.ForwardingRulesClient)
     for protocol, port in (("ESP", None), ("UDP", "500"), ("UDP", "4500")):
         rule = compute.ForwardingRule(
-            name=f"r{port or ''}", I_p_address=addresses.get(**REGION, address="ip").address, I_p_protocol=protocol,
-            port_range=port, target="regions/us-central1/targetVpnGateways/gw",
-        )  # fmt: skip
+            name=f"r{port or ''}",
+            I_p_address=addresses.get(**REGION, address="ip").address,
+            I_p_protocol=protocol,
+            port_range=port,
+            target="regions/us-central1/targetVpnGateways/gw",
+        )
         rules.insert(**REGION, forwarding_rule_resource=rule).result()
     tunnels = connect(compute.VpnTunnelsClient)
     tunnel = compute.VpnTunnel(
-        name="t", target_vpn_gateway="regions/us-central1/targetVpnGateways/gw", peer_ip="203.0.113.50",
-        shared_secret="sixteen-chars-xx", ike_version=2,
-    )  # fmt: skip
+        name="t",
+        target_vpn_gateway="regions/us-central1/targetVpnGateways/gw",
+        peer_ip="203.0.113.50",
+        shared_secret="sixteen-chars-xx",
+        ike_version=2,
+    )
     tunnels.insert(**REGION, vpn_tunnel_resource=tunnel).result()
     made = tunnels.get(**REGION, vpn_tunnel="t")
     assert (made.status, made.shared_secret) == ("FIRST_HANDSHAKE", "*************")

@@ -24,16 +24,24 @@ GCLOUD = {
 }  # fmt: skip
 """By property: something that the API has, as gcloud writes it behind the endpoint."""
 TERRAFORM = {
-    "APP_ENGINE": "apps/demo", "CLOUDFUNCTIONS2": f"{REGION}/functions", "CLOUD_FUNCTIONS": f"{REGION}/functions",
-    "CLOUD_RUN": "apis/serving.knative.dev/v1/namespaces/demo/services", "CLOUD_RUN_V2": f"{REGION}/services",
-    "COMPUTE": "projects/demo/global/networks", "DNS": "projects/demo/managedZones",
-    "IAM": "projects/demo/serviceAccounts", "LOGGING": "projects/demo/logs",
-    "NETWORK_MANAGEMENT": "projects/demo/locations/global/connectivityTests", "REDIS": f"{REGION}/instances",
-    "RESOURCE_MANAGER": "projects/demo", "RESOURCE_MANAGER_V3": "projects/demo",
+    "APP_ENGINE": "apps/demo",
+    "CLOUDFUNCTIONS2": f"{REGION}/functions",
+    "CLOUD_FUNCTIONS": f"{REGION}/functions",
+    "CLOUD_RUN": "apis/serving.knative.dev/v1/namespaces/demo/services",
+    "CLOUD_RUN_V2": f"{REGION}/services",
+    "COMPUTE": "projects/demo/global/networks",
+    "DNS": "projects/demo/managedZones",
+    "IAM": "projects/demo/serviceAccounts",
+    "LOGGING": "projects/demo/logs",
+    "NETWORK_MANAGEMENT": "projects/demo/locations/global/connectivityTests",
+    "REDIS": f"{REGION}/instances",
+    "RESOURCE_MANAGER": "projects/demo",
+    "RESOURCE_MANAGER_V3": "projects/demo",
     "SERVICE_NETWORKING": "services/servicenetworking.googleapis.com/connections?network=projects/1/global/networks/x",
-    "SERVICE_USAGE": "projects/demo/services/run.googleapis.com", "STORAGE": "b?project=demo",
+    "SERVICE_USAGE": "projects/demo/services/run.googleapis.com",
+    "STORAGE": "b?project=demo",
     "VPC_ACCESS": f"{REGION}/connectors",
-}  # fmt: skip
+}
 """The same for the Google provider."""
 
 

@@ -77,9 +77,11 @@ def network(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network
     nic = {"subnetwork": f"projects/{PROJECT}/regions/us-central1/subnetworks/us"}
     disk = {"boot": True, "initializeParams": {"sourceImage": "projects/debian-cloud/global/images/family/debian-12"}}
     machine = {
-        "name": "vm", "machineType": "zones/us-central1-a/machineTypes/e2-micro", "networkInterfaces": [nic],
+        "name": "vm",
+        "machineType": "zones/us-central1-a/machineTypes/e2-micro",
+        "networkInterfaces": [nic],
         "disks": [disk],
-    }  # fmt: skip
+    }
     served.post(f"{COMPUTE}/zones/us-central1-a/instances", machine)
     served.connector("c1", "10.8.0.0/28")
     with ExitStack() as stack:
@@ -129,9 +131,11 @@ def test_without_a_route_to_the_default_internet_gateway_there_is_no_access(serv
     with pytest.raises(OSError, match=r"timed out|unreachable"):
         net.connection(PRIVATE, 443, QUIET)
     route = {
-        "name": "private", "network": f"projects/{PROJECT}/global/networks/vpc", "destRange": "199.36.153.8/30",
+        "name": "private",
+        "network": f"projects/{PROJECT}/global/networks/vpc",
+        "destRange": "199.36.153.8/30",
         "nextHopGateway": f"projects/{PROJECT}/global/gateways/default-internet-gateway",
-    }  # fmt: skip
+    }
     served.post(f"{COMPUTE}/global/routes", route)
     net.apply()
     assert ask(net.secure(PRIVATE), f"/v1/{REGION}/connectors")[0] == 200

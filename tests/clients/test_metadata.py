@@ -64,8 +64,9 @@ def net(served: Served) -> Iterator[Spaces]:
     for name, account in (("relay", RUNNER), ("other", None)):
         template: dict[str, Any] = {"containers": [{"image": "testbed/runtime"}]}
         template["vpcAccess"] = {
-            "connector": f"projects/{PROJECT}/locations/us-central1/connectors/c1", "egress": "ALL_TRAFFIC",
-        }  # fmt: skip
+            "connector": f"projects/{PROJECT}/locations/us-central1/connectors/c1",
+            "egress": "ALL_TRAFFIC",
+        }
         body = {"template": {**template, **({"serviceAccount": account} if account else {})}}
         served.post(f"v2/projects/{PROJECT}/locations/us-central1/services", body, serviceId=name)
     with ExitStack() as stack:
@@ -110,8 +111,11 @@ def test_each_vm_reads_of_itself_whatever_the_firewall_says(net: Spaces) -> None
     assert found["project"]["projectId"] == PROJECT
     (nic,) = found["instance"]["networkInterfaces"]
     assert (nic["ip"], nic["gateway"], nic["subnetmask"], nic["mtu"]) == (
-        "10.0.0.2", "10.0.0.1", "255.255.255.0", 1460,
-    )  # fmt: skip
+        "10.0.0.2",
+        "10.0.0.1",
+        "255.255.255.0",
+        1460,
+    )
     assert nic["mac"] == "42:01:0a:00:00:02"
     assert found["instance"]["attributes"] == {"colour-of-it": "green"}
     assert found["instance"]["tags"] == ["web"]

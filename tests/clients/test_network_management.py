@@ -30,7 +30,7 @@ def test_the_life_of_a_test(connect: Connect) -> None:
     changed = management.ConnectivityTest(name=NAME, destination=management.Endpoint(port=443))
     updated = client.update_connectivity_test(
         update_mask=FieldMask(paths=["destination.port"]), resource=changed
-    ).result(timeout=PATIENCE)  # fmt: skip
+    ).result(timeout=PATIENCE)
     assert (updated.destination.ip_address, updated.destination.port) == ("10.0.0.3", 443)
     again = client.rerun_connectivity_test(request={"name": NAME}).result(timeout=PATIENCE)
     assert again.name == NAME

@@ -23,9 +23,15 @@ def test_a_tour_through_all_libraries(served: Served) -> None:
     served.become("robot-1")
     assert json.loads(served.run([sys.executable, TOUR], clients.proxy(served.endpoint))) == {
         "compute": "https://www.googleapis.com/compute/v1/projects/demo/global/networks/vpc",
-        "vpcaccess by gRPC": "READY", "vpcaccess by REST": "READY", "run": "CONDITION_SUCCEEDED", "redis": "READY",
-        "functions": "gcf-v2", "network management": "[]", "dns": "['z']", "api client": "2",
-    }  # fmt: skip
+        "vpcaccess by gRPC": "READY",
+        "vpcaccess by REST": "READY",
+        "run": "CONDITION_SUCCEEDED",
+        "redis": "READY",
+        "functions": "gcf-v2",
+        "network management": "[]",
+        "dns": "['z']",
+        "api client": "2",
+    }
     apis = ("compute", "vpcaccess", "run", "redis", "cloudfunctions", "dns")
     assert set(calls(served)) == {(api, "robot-1@demo.iam.gserviceaccount.com") for api in apis}
 

@@ -27,9 +27,7 @@ def client(connect: Connect) -> redis_v1.CloudRedisClient:
 
 
 def create(client: redis_v1.CloudRedisClient, name: str = "r1", **fields: Any) -> redis_v1.Instance:
-    given = redis_v1.Instance(
-        tier=redis_v1.Instance.Tier.BASIC, memory_size_gb=1, authorized_network=NETWORK, **fields
-    )  # fmt: skip
+    given = redis_v1.Instance(tier=redis_v1.Instance.Tier.BASIC, memory_size_gb=1, authorized_network=NETWORK, **fields)
     return client.create_instance(parent=REGION, instance_id=name, instance=given).result(timeout=PATIENCE)
 
 

@@ -80,8 +80,17 @@ def api_client() -> str:
         return str(len(found["connectors"]))
 
 
-json.dump({
-    "compute": compute(), "vpcaccess by gRPC": vpcaccess("grpc"), "vpcaccess by REST": vpcaccess("rest"), "run": run(),
-    "redis": redis(), "functions": functions(), "network management": network_management(), "dns": zones(),
-    "api client": api_client(),
-}, sys.stdout)  # fmt: skip
+json.dump(
+    {
+        "compute": compute(),
+        "vpcaccess by gRPC": vpcaccess("grpc"),
+        "vpcaccess by REST": vpcaccess("rest"),
+        "run": run(),
+        "redis": redis(),
+        "functions": functions(),
+        "network management": network_management(),
+        "dns": zones(),
+        "api client": api_client(),
+    },
+    sys.stdout,
+)

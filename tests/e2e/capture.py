@@ -56,8 +56,20 @@ def send_udp(path: str, source: str, destination: str, port: int) -> None:
     """Send one datagram as root of a namespace could: with any source address."""
     total = _UDP.size
     head = _UDP.pack(
-        0x45, 0, total, 0, 0, 64, socket.IPPROTO_UDP, 0, socket.inet_aton(source), socket.inet_aton(destination),
-        40000, port, total - 20, 0,
-    )  # fmt: skip
+        0x45,
+        0,
+        total,
+        0,
+        0,
+        64,
+        socket.IPPROTO_UDP,
+        0,
+        socket.inet_aton(source),
+        socket.inet_aton(destination),
+        40000,
+        port,
+        total - 20,
+        0,
+    )
     with namespace.inside(path, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)) as raw:
         raw.sendto(head, (destination, 0))

@@ -107,7 +107,7 @@ def _python(bed: Program, node: str, script: str, *arguments: str) -> Iterator[s
     command = bed.command("exec", node, "--", "python3", "-c", script, *arguments)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=bed.variables()
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             yield process
         finally:

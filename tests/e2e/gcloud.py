@@ -34,9 +34,14 @@ class Gcloud:
         """Run a command, whatever becomes of it."""
         plain = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return subprocess.run(
-            ["gcloud", *arguments], capture_output=True, text=True, timeout=COMMAND, check=False,
-            stdin=subprocess.DEVNULL, env={**plain, **self.variables},
-        )  # fmt: skip
+            ["gcloud", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**plain, **self.variables},
+        )
 
     def __call__(self, *arguments: str) -> str:
         """What a command prints to standard output; it must succeed."""

@@ -23,43 +23,83 @@ def hybrid(name: str, *, meds: tuple[int, int] = (100, 100), service: bool = Fal
     if not service:
         del made["vpcaccess"], made["run"]
     made["compute"] |= {
-        "firewalls": [{"name": "from-site", "network": "vpc", "sourceRanges": [SITE_RANGE], "allowed": [
-            {"IPProtocol": "tcp"}, {"IPProtocol": "icmp"},
-        ]}],
-        "vpnGateways": [{"name": "ha", "network": "vpc", "vpnInterfaces": [
-            {"id": index, "ipAddress": address} for index, address in enumerate(ADDRESSES)
-        ]}],
+        "firewalls": [
+            {
+                "name": "from-site",
+                "network": "vpc",
+                "sourceRanges": [SITE_RANGE],
+                "allowed": [
+                    {"IPProtocol": "tcp"},
+                    {"IPProtocol": "icmp"},
+                ],
+            }
+        ],
+        "vpnGateways": [
+            {
+                "name": "ha",
+                "network": "vpc",
+                "vpnInterfaces": [{"id": index, "ipAddress": address} for index, address in enumerate(ADDRESSES)],
+            }
+        ],
         "externalVpnGateways": [{"name": "office", "interfaces": [{"id": 0, "ipAddress": OFFICE}]}],
         "vpnTunnels": [
-            {"name": f"tunnel-{index}", "vpnGateway": "ha", "vpnGatewayInterface": index, "router": "router",
-             "peerExternalGateway": "office", "sharedSecret": SECRET}
+            {
+                "name": f"tunnel-{index}",
+                "vpnGateway": "ha",
+                "vpnGatewayInterface": index,
+                "router": "router",
+                "peerExternalGateway": "office",
+                "sharedSecret": SECRET,
+            }
             for index in range(2)
         ],
-        "routers": [{
-            "name": "router", "network": "vpc", "bgp": {"asn": CLOUD},
-            "interfaces": [
-                {"name": f"if-{index}", "ipRange": f"169.254.{index}.1/30", "linkedVpnTunnel": f"tunnel-{index}"}
-                for index in range(2)
-            ],
-            "bgpPeers": [
-                {"name": f"office-{index}", "interfaceName": f"if-{index}", "peerIpAddress": f"169.254.{index}.2",
-                 "peerAsn": SITE}
-                for index in range(2)
-            ],
-        }],
-    }  # fmt: skip
-    made["onPrem"] = {"sites": [{
-        "name": "office", "range": SITE_RANGE, "bgp": {"asn": SITE},
-        "gateway": {
-            "name": "office-gateway", "externalAddress": OFFICE, "internalAddress": "192.168.10.1",
-            "tunnels": [
-                {"peerIp": address, "sharedSecret": SECRET, "bgp": {
-                    "ipRange": f"169.254.{index}.2/30", "peerIpAddress": f"169.254.{index}.1", "peerAsn": CLOUD,
-                    "advertisedRoutePriority": meds[index],
-                }}
-                for index, address in enumerate(ADDRESSES)
-            ],
-        },
-        "hosts": [{"name": "office-host", "address": HOST}],
-    }]}  # fmt: skip
+        "routers": [
+            {
+                "name": "router",
+                "network": "vpc",
+                "bgp": {"asn": CLOUD},
+                "interfaces": [
+                    {"name": f"if-{index}", "ipRange": f"169.254.{index}.1/30", "linkedVpnTunnel": f"tunnel-{index}"}
+                    for index in range(2)
+                ],
+                "bgpPeers": [
+                    {
+                        "name": f"office-{index}",
+                        "interfaceName": f"if-{index}",
+                        "peerIpAddress": f"169.254.{index}.2",
+                        "peerAsn": SITE,
+                    }
+                    for index in range(2)
+                ],
+            }
+        ],
+    }
+    made["onPrem"] = {
+        "sites": [
+            {
+                "name": "office",
+                "range": SITE_RANGE,
+                "bgp": {"asn": SITE},
+                "gateway": {
+                    "name": "office-gateway",
+                    "externalAddress": OFFICE,
+                    "internalAddress": "192.168.10.1",
+                    "tunnels": [
+                        {
+                            "peerIp": address,
+                            "sharedSecret": SECRET,
+                            "bgp": {
+                                "ipRange": f"169.254.{index}.2/30",
+                                "peerIpAddress": f"169.254.{index}.1",
+                                "peerAsn": CLOUD,
+                                "advertisedRoutePriority": meds[index],
+                            },
+                        }
+                        for index, address in enumerate(ADDRESSES)
+                    ],
+                },
+                "hosts": [{"name": "office-host", "address": HOST}],
+            }
+        ]
+    }
     return made

@@ -45,8 +45,7 @@ class Program:
     state: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, check: bool = True, stdin: str | None = None
-            ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    def run(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `testbed ARGUMENTS`; its standard output and error are in the result."""
         result = self.executed(arguments, stdin)
         if check:

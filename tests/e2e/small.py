@@ -39,9 +39,14 @@ def file(program: Program, topology: dict[str, Any], name: str = "small") -> str
 def start(program: Program, *arguments: str) -> subprocess.Popen[str]:
     """Start a command in a process group of its own, and do not wait for it."""
     return subprocess.Popen(
-        program.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, env=program.variables(), start_new_session=True,
-    )  # fmt: skip
+        program.command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=program.variables(),
+        start_new_session=True,
+    )
 
 
 def small(name: str, instances: int = 2) -> dict[str, Any]:

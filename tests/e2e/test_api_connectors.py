@@ -19,7 +19,9 @@ NAME = f"{SERVICE}/connectors/c1"
 SMALL = IPv4Network("10.9.0.0/28")
 VM = "http://10.128.0.2/"
 SHARED: Json = {
-    "project": "host", "region": "us-central1", "zone": "us-central1-a",
+    "project": "host",
+    "region": "us-central1",
+    "zone": "us-central1-a",
     "compute": {
         "networks": [{"name": "vpc"}],
         "subnetworks": [
@@ -28,25 +30,35 @@ SHARED: Json = {
         ],
         "instances": [{"name": "vm", "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.2"}]}],
     },
-}  # fmt: skip
+}
 PROXY = [
-    {"IPProtocol": "tcp", "ports": ["667"]}, {"IPProtocol": "udp", "ports": ["665-666"]}, {"IPProtocol": "icmp"},
-]  # fmt: skip
+    {"IPProtocol": "tcp", "ports": ["667"]},
+    {"IPProtocol": "udp", "ports": ["665-666"]},
+    {"IPProtocol": "icmp"},
+]
 RULES: list[Json] = [
     {
-        "name": "serverless-to-vpc-connector", "direction": "INGRESS", "allowed": PROXY,
-        "sourceRanges": ["35.199.224.0/19"], "targetTags": ["vpc-connector"],
+        "name": "serverless-to-vpc-connector",
+        "direction": "INGRESS",
+        "allowed": PROXY,
+        "sourceRanges": ["35.199.224.0/19"],
+        "targetTags": ["vpc-connector"],
     },
     {
-        "name": "vpc-connector-to-serverless", "direction": "EGRESS", "allowed": PROXY,
-        "destinationRanges": ["35.199.224.0/19"], "targetTags": ["vpc-connector"],
+        "name": "vpc-connector-to-serverless",
+        "direction": "EGRESS",
+        "allowed": PROXY,
+        "destinationRanges": ["35.199.224.0/19"],
+        "targetTags": ["vpc-connector"],
     },
     {
-        "name": "vpc-connector-health-checks", "direction": "INGRESS", "targetTags": ["vpc-connector"],
+        "name": "vpc-connector-health-checks",
+        "direction": "INGRESS",
+        "targetTags": ["vpc-connector"],
         "allowed": [{"IPProtocol": "tcp", "ports": ["667"]}],
         "sourceRanges": ["35.191.0.0/16", "35.191.192.0/18", "130.211.0.0/22"],
     },
-]  # fmt: skip
+]
 """Three of the four rules that an administrator of the host project makes (behaviour 2.3.1)."""
 REQUESTS: Json = {
     "name": "vpc-connector-requests",

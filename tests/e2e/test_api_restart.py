@@ -19,7 +19,9 @@ FIREWALLS = f"{COMPUTE}/global/firewalls"
 ADDRESSES = {"client": "10.128.0.2", "server": "10.128.0.3"}
 URL = "http://10.128.0.3/"
 TWO: Json = {
-    "project": "small", "region": "us-central1", "zone": "us-central1-a",
+    "project": "small",
+    "region": "us-central1",
+    "zone": "us-central1-a",
     "compute": {
         "networks": [{"name": "vpc"}],
         "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.128.0.0/20"}],
@@ -28,7 +30,7 @@ TWO: Json = {
             for name, address in ADDRESSES.items()
         ],
     },
-}  # fmt: skip
+}
 ALLOW: Json = {"name": "web", "network": "global/networks/vpc", "allowed": [{"IPProtocol": "tcp"}]}
 
 

@@ -53,9 +53,13 @@ def route(
     host: str, name: str, *upstreams: str, prefix: str = "/", refused: int | None = None, admitted: str = ""
 ) -> dict[str, object]:
     return {
-        "host": host, "prefix": prefix, "name": name, "upstreams": upstreams, "refused": refused,
+        "host": host,
+        "prefix": prefix,
+        "name": name,
+        "upstreams": upstreams,
+        "refused": refused,
         "admitted": admitted.split(),
-    }  # fmt: skip
+    }
 
 
 def front_end(*routes: dict[str, object]) -> Node:
@@ -203,9 +207,10 @@ def test_the_front_end_tells_a_network_from_the_internet(nodes: Nodes) -> None:
 
     function = "r-p.cloudfunctions.net"
     for host, path, status, text in (
-        ("inner.a.run.app", "/a", 404, "Error: Page not found"), (function, "/first/a", 403, "Access is forbidden."),
+        ("inner.a.run.app", "/a", 404, "Error: Page not found"),
+        (function, "/first/a", 403, "Access is forbidden."),
         (function, "/first", 403, "Access is forbidden."),
-    ):  # fmt: skip
+    ):
         refused = get(nodes, host, path)
         assert text in refused
         assert refused.endswith(f" {status}")
@@ -255,10 +260,11 @@ def test_a_playbook_of_one_s_own_reaches_the_nodes(nodes: Nodes, tmp_path: Path)
     nodes.configure(WEB)
     (tmp_path / "note").write_text("it's here\n")
     by_hand(
-        nodes, tmp_path,
+        nodes,
+        tmp_path,
         f"{{copy: {{src: {tmp_path}/note, dest: /tmp/note, mode: '0640'}}}}",
         f"{{fetch: {{src: /tmp/note, dest: {tmp_path}/fetched, flat: true}}}}",
-    )  # fmt: skip
+    )
     assert (tmp_path / "fetched").read_text() == "it's here\n"
     assert nodes.run("web", "stat", "-c", "%a %U", "/tmp/note") == "640 testbed"  # noqa: S108  # in the node
 

@@ -22,7 +22,7 @@ TUNNEL = "tunnel"
 
 def gateway(
     name: str, peer: str, local: str, remote: str, *, version: int = 2, secret: str = SECRET, cipher: str = "ANY"
-) -> Node:  # fmt: skip
+) -> Node:
     tunnel = {
         "name": TUNNEL,
         "local_address": OUTER[name],
@@ -49,8 +49,9 @@ def pair(version: int = 2, office_secret: str = SECRET, cipher: str = "AES-GCM")
     """A cloud gateway that leaves the selectors to its peer, which IKE version 1 does not have, and its peer."""
     here, there = ("0.0.0.0/0", "0.0.0.0/0") if version == 2 else ("10.128.0.0/20", "192.168.10.0/24")
     cloud = gateway("cloud", "office", here, there, version=version)
-    office = gateway("office", "cloud", "192.168.10.0/24", "10.128.0.0/20", version=version, secret=office_secret,
-                     cipher=cipher)  # fmt: skip
+    office = gateway(
+        "office", "cloud", "192.168.10.0/24", "10.128.0.0/20", version=version, secret=office_secret, cipher=cipher
+    )
     return cloud, office
 
 

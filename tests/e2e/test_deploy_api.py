@@ -65,8 +65,9 @@ def test_traffic_moves_to_another_version(rest: Rest) -> None:
     rest.make(VERSIONS, {**plain, "id": "v1"})
     rest.make(VERSIONS, {**plain, "id": "v2", "vpcAccessConnector": {"name": CONNECTOR}})
     assert lost(rest.bed)
-    operation = rest.done("PATCH", "v1/apps/small/services/default?updateMask=split",
-                          {"split": {"allocations": {"v2": 1}}})  # fmt: skip
+    operation = rest.done(
+        "PATCH", "v1/apps/small/services/default?updateMask=split", {"split": {"allocations": {"v2": 1}}}
+    )
     assert "error" not in operation
     assert seen(rest, f"http://small.appspot.com{VM}{LONGEST}").startswith("10.8.0.")
 

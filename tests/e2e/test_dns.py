@@ -29,23 +29,40 @@ def topology(name: str) -> dict[str, Any]:
     compute = made["compute"]
     compute["networks"].append({"name": "other"})
     compute["subnetworks"].append({"name": "other-us", "network": "other", "ipCidrRange": "10.128.0.0/20"})
-    compute["firewalls"] = [{"name": "nothing", "network": "vpc", "direction": "EGRESS", "priority": 0,
-                             "denied": [{"IPProtocol": "all"}], "targetTags": ["shut"]}]  # fmt: skip
+    compute["firewalls"] = [
+        {
+            "name": "nothing",
+            "network": "vpc",
+            "direction": "EGRESS",
+            "priority": 0,
+            "denied": [{"IPProtocol": "all"}],
+            "targetTags": ["shut"],
+        }
+    ]
     compute["instances"] = [
-        {"name": "vm", "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.2"}],
-         "tags": {"items": ["shut"]}},
-        {"name": "vm-b", "zone": "us-central1-b", "networkInterfaces": [
-            {"subnetwork": "us", "networkIP": "10.128.0.3"}]},
+        {
+            "name": "vm",
+            "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.2"}],
+            "tags": {"items": ["shut"]},
+        },
+        {
+            "name": "vm-b",
+            "zone": "us-central1-b",
+            "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.3"}],
+        },
         {"name": "stranger", "networkInterfaces": [{"subnetwork": "other-us", "networkIP": "10.128.0.2"}]},
-    ]  # fmt: skip
+    ]
     (private,) = made["run"]["services"]
     container = private["template"]["containers"]
     made["run"]["services"] = [
         private,
-        {**private, "name": "everything",
-         "template": {"containers": container, "vpcAccess": {"connector": "c1", "egress": "all-traffic"}}},
+        {
+            **private,
+            "name": "everything",
+            "template": {"containers": container, "vpcAccess": {"connector": "c1", "egress": "all-traffic"}},
+        },
         {**private, "name": "alone", "template": {"containers": container}},
-    ]  # fmt: skip
+    ]
     made["dns"] = zones()
     return made
 
@@ -63,7 +80,8 @@ def zones() -> dict[str, Any]:
     peering = {"targetNetwork": {"networkUrl": "vpc"}}
     return {
         "managedZones": [
-            private("corp", "corp.example.", "vpc"), private("peer", "corp.example.", "other", peeringConfig=peering),
+            private("corp", "corp.example.", "vpc"),
+            private("peer", "corp.example.", "other", peeringConfig=peering),
             private("apis", "googleapis.com.", "other"),
             private("reverse", "0.128.10.in-addr.arpa.", "vpc", reverseLookupConfig={}),
             private("pointers", "128.10.in-addr.arpa.", "other"),
@@ -79,7 +97,7 @@ def zones() -> dict[str, Any]:
             record("pointers", "2.0.128.10.in-addr.arpa.", "PTR", "mine.example."),
             record("public", "www.public.example.", "A", "203.0.113.9"),
         ],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +149,12 @@ def test_a_vm_resolves_the_names_of_its_network(bed: Program) -> None:
     """Whatever the firewall says: `vm` may send nothing."""
     zonal = f"vm-b.us-central1-b.{DOMAIN}"
     assert found(bed, "vm", zonal, f"vm-b.{DOMAIN}", "vm-b", "10.128.0.3", f"vm-b.us-central1-a.{DOMAIN}") == [
-        ["10.128.0.3"], ["10.128.0.3"], ["10.128.0.3"], [zonal], [],
-    ]  # fmt: skip
+        ["10.128.0.3"],
+        ["10.128.0.3"],
+        ["10.128.0.3"],
+        [zonal],
+        [],
+    ]
 
 
 @pytest.mark.behaviour("4.7.2")
@@ -176,11 +198,14 @@ def test_changes_are_served_when_they_are_done_and_no_answer_fails_meanwhile(res
     """Names that do not change are asked for again and again, also by peering, while others change."""
     asking = {
         node: subprocess.Popen(
-            rest.bed.command("exec", node, "python3", "-c", _AGAIN, name), env=rest.bed.variables(), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            rest.bed.command("exec", node, "python3", "-c", _AGAIN, name),
+            env=rest.bed.variables(),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         )
         for node, name in (("vm-b", "db.corp.example"), ("stranger", "db.corp.example"), ("relay", f"vm-b.{DOMAIN}"))
-    }  # fmt: skip
+    }
     for process in asking.values():
         assert process.stdout
         assert process.stdout.readline() == "begun\n"
@@ -202,10 +227,17 @@ def test_changes_are_served_when_they_are_done_and_no_answer_fails_meanwhile(res
 @pytest.mark.behaviour("3.4.1")
 def test_a_zone_made_by_the_api_is_served_until_it_is_deleted(rest: Rest) -> None:
     network = "https://www.googleapis.com/compute/v1/projects/small/global/networks/vpc"
-    made = rest.call("POST", ZONES, {
-        "name": "api", "dnsName": "api.example.", "description": "", "visibility": "private",
-        "privateVisibilityConfig": {"networks": [{"networkUrl": network}]},
-    })  # fmt: skip
+    made = rest.call(
+        "POST",
+        ZONES,
+        {
+            "name": "api",
+            "dnsName": "api.example.",
+            "description": "",
+            "visibility": "private",
+            "privateVisibilityConfig": {"networks": [{"networkUrl": network}]},
+        },
+    )
     assert made["name"] == "api"
     record = {"name": "www.api.example.", "type": "A", "ttl": 5, "rrdatas": ["10.128.0.3"]}
     _until_done(rest, rest.call("POST", f"{ZONES}/api/changes", {"additions": [record]}))

@@ -45,14 +45,21 @@ def topology(name: str) -> dict[str, Any]:
     made = hybrid(name)
     (router,) = made["compute"]["routers"]
     router["bgp"] |= {
-        "advertiseMode": "CUSTOM", "advertisedGroups": ["ALL_SUBNETS"],
+        "advertiseMode": "CUSTOM",
+        "advertisedGroups": ["ALL_SUBNETS"],
         "advertisedIpRanges": [{"range": str(CLOUD_DNS)}],
-    }  # fmt: skip
-    made["dns"] = {"managedZones": [{
-        "name": "corp", "dnsName": "corp.example.", "visibility": "private",
-        "privateVisibilityConfig": {"networks": [{"networkUrl": "vpc"}]},
-        "forwardingConfig": {"targetNameServers": [{"ipv4Address": HOST}]},
-    }]}  # fmt: skip
+    }
+    made["dns"] = {
+        "managedZones": [
+            {
+                "name": "corp",
+                "dnsName": "corp.example.",
+                "visibility": "private",
+                "privateVisibilityConfig": {"networks": [{"networkUrl": "vpc"}]},
+                "forwardingConfig": {"targetNameServers": [{"ipv4Address": HOST}]},
+            }
+        ]
+    }
     return made
 
 
@@ -69,7 +76,7 @@ def name_server(bed: Program) -> Iterator[None]:
     command = bed.command("exec", "office-host", "python3", "-c", _SERVER)
     with subprocess.Popen(
         command, env=bed.variables(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == "begun\n"
         yield

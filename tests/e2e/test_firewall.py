@@ -93,8 +93,11 @@ def test_the_unique_tag_is_one_connectors_and_its_rules_go_with_it(demo: Program
 
     topology = example(demo.name)
     topology["compute"]["subnetworks"].append({"name": "heirs", "network": "vpc", "ipCidrRange": "10.8.1.0/28"})
-    heir = {"name": "heir", "networkInterfaces": [{"subnetwork": "heirs", "networkIP": source}],
-            "tags": {"items": ["vpc-connector-us-central1-c2"]}}  # fmt: skip
+    heir = {
+        "name": "heir",
+        "networkInterfaces": [{"subnetwork": "heirs", "networkIP": source}],
+        "tags": {"items": ["vpc-connector-us-central1-c2"]},
+    }
     topology["compute"]["instances"].append(heir)
     demo.up(topology)
     assert not [name for name in hits(demo, "vpc-vpc") if "-c2-" in name]

@@ -27,14 +27,29 @@ C1 = [f"10.8.0.{last}" for last in range(2, 14)]
 C2 = [f"10.8.1.{last}" for last in range(2, 14)]
 INTERNET = "203.0.113.10"
 SHARED_RULES = (
-    ("serverless-to-vpc-connector", "--allow=tcp:667,udp:665-666,icmp", "--source-ranges=35.199.224.0/19",
-     "--direction=INGRESS", "--target-tags=vpc-connector"),
-    ("vpc-connector-to-serverless", "--allow=tcp:667,udp:665-666,icmp", "--destination-ranges=35.199.224.0/19",
-     "--direction=EGRESS", "--target-tags=vpc-connector"),
-    ("vpc-connector-health-checks", "--allow=tcp:667", "--direction=INGRESS", "--target-tags=vpc-connector",
-     "--source-ranges=35.191.0.0/16,35.191.192.0/18,130.211.0.0/22"),
+    (
+        "serverless-to-vpc-connector",
+        "--allow=tcp:667,udp:665-666,icmp",
+        "--source-ranges=35.199.224.0/19",
+        "--direction=INGRESS",
+        "--target-tags=vpc-connector",
+    ),
+    (
+        "vpc-connector-to-serverless",
+        "--allow=tcp:667,udp:665-666,icmp",
+        "--destination-ranges=35.199.224.0/19",
+        "--direction=EGRESS",
+        "--target-tags=vpc-connector",
+    ),
+    (
+        "vpc-connector-health-checks",
+        "--allow=tcp:667",
+        "--direction=INGRESS",
+        "--target-tags=vpc-connector",
+        "--source-ranges=35.191.0.0/16,35.191.192.0/18,130.211.0.0/22",
+    ),
     ("vpc-connector-requests", "--allow=tcp,udp,icmp", "--direction=INGRESS", "--source-tags=vpc-connector"),
-)  # fmt: skip
+)
 """As the documentation has a host project's administrator make them (behaviour 2.3.1)."""
 
 
@@ -44,9 +59,13 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("gcloud")
     made = Program("gcloud", folder, folder / "state")
     try:
-        made.up({
-            "name": "gcloud", "project": "demo", "internet": {"hosts": [{"name": "host", "address": INTERNET}]},
-        })  # fmt: skip
+        made.up(
+            {
+                "name": "gcloud",
+                "project": "demo",
+                "internet": {"hosts": [{"name": "host", "address": INTERNET}]},
+            }
+        )
         yield made
     finally:
         made.down()
@@ -84,13 +103,28 @@ def test_a_network_with_subnets_rules_and_a_vm(gcloud: Gcloud) -> None:
     gcloud("compute", "networks", "subnets", "create", "us", "--network=vpc", REGION, "--range=10.128.0.0/20")
     gcloud("compute", "networks", "subnets", "create", "c2-subnet", "--network=vpc", REGION, "--range=10.8.1.0/28")
     gcloud(
-        "compute", "firewall-rules", "create", "allow-web", "--network=vpc", "--allow=tcp:80", "--target-tags=web",
+        "compute",
+        "firewall-rules",
+        "create",
+        "allow-web",
+        "--network=vpc",
+        "--allow=tcp:80",
+        "--target-tags=web",
         "--source-ranges=10.128.0.0/20",
-    )  # fmt: skip
+    )
     gcloud(
-        "compute", "instances", "create", "vm", ZONE, "--subnet=us", "--tags=web", "--private-network-ip=10.128.0.2",
-        "--image-family=debian-12", "--image-project=debian-cloud", "--no-address",
-    )  # fmt: skip
+        "compute",
+        "instances",
+        "create",
+        "vm",
+        ZONE,
+        "--subnet=us",
+        "--tags=web",
+        "--private-network-ip=10.128.0.2",
+        "--image-family=debian-12",
+        "--image-project=debian-cloud",
+        "--no-address",
+    )
     (made,) = gcloud.json("compute", "instances", "list")
     assert (made["status"], made["networkInterfaces"][0]["networkIP"]) == ("RUNNING", "10.128.0.2")
     ranges = {subnet["name"]: subnet["ipCidrRange"] for subnet in gcloud.json("compute", "networks", "subnets", "list")}
@@ -118,9 +152,19 @@ def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
     gcloud(*connectors, "create", "c2", REGION, "--subnet=c2-subnet", "--min-instances=2", "--max-instances=3")
     head, first, second = gcloud.table(*connectors, "list", REGION)
     assert head == [  # behaviour 6.1.1
-        "CONNECTOR_ID", "REGION", "NETWORK", "IP_CIDR_RANGE", "SUBNET", "SUBNET_PROJECT", "MACHINE_TYPE",
-        "MIN_INSTANCES", "MAX_INSTANCES", "MIN_THROUGHPUT", "MAX_THROUGHPUT", "STATE",
-    ]  # fmt: skip
+        "CONNECTOR_ID",
+        "REGION",
+        "NETWORK",
+        "IP_CIDR_RANGE",
+        "SUBNET",
+        "SUBNET_PROJECT",
+        "MACHINE_TYPE",
+        "MIN_INSTANCES",
+        "MAX_INSTANCES",
+        "MIN_THROUGHPUT",
+        "MAX_THROUGHPUT",
+        "STATE",
+    ]
     assert first == ["c1", "us-central1", "vpc", "10.8.0.0/28", "e2-micro", "2", "10", "200", "1000", "READY"]
     assert (second[0], second[-1]) == ("c2", "READY")
     assert gcloud.json(*connectors, "describe", "c2", REGION)["subnet"]["name"] == "c2-subnet"
@@ -134,9 +178,16 @@ def test_connectors_by_range_and_by_subnet(gcloud: Gcloud) -> None:
 @pytest.mark.behaviour("2.1.1", "3.2.4", "6.2")
 def test_cloud_run_reaches_the_vm_and_redis(bed: Program, gcloud: Gcloud) -> None:
     gcloud(
-        "run", "deploy", "hello", f"--image={HELLO}", REGION, "--vpc-connector=c1", "--allow-unauthenticated",
-        "--vpc-egress=private-ranges-only", "--set-env-vars=REDIS_HOST=10.9.0.3",
-    )  # fmt: skip
+        "run",
+        "deploy",
+        "hello",
+        f"--image={HELLO}",
+        REGION,
+        "--vpc-connector=c1",
+        "--allow-unauthenticated",
+        "--vpc-egress=private-ranges-only",
+        "--set-env-vars=REDIS_HOST=10.9.0.3",
+    )
     (listed,) = gcloud.json("run", "services", "list")
     annotations = listed["spec"]["template"]["metadata"]["annotations"]
     assert annotations["run.googleapis.com/vpc-access-egress"] == "private-ranges-only"
@@ -155,19 +206,35 @@ def test_all_traffic_needs_cloud_nat(bed: Program, gcloud: Gcloud) -> None:
     address = gcloud.json("compute", "addresses", "describe", "out", REGION)["address"]
     gcloud("compute", "routers", "create", "router", "--network=vpc", REGION)
     gcloud(
-        "compute", "routers", "nats", "create", "nat", "--router=router", REGION, "--nat-all-subnet-ip-ranges",
+        "compute",
+        "routers",
+        "nats",
+        "create",
+        "nat",
+        "--router=router",
+        REGION,
+        "--nat-all-subnet-ip-ranges",
         "--nat-external-ip-pool=out",
-    )  # fmt: skip
+    )
     assert caller(bed, "hello", f"http://{INTERNET}/") == address
 
 
 @pytest.mark.behaviour("6.3")
 def test_a_function_through_the_other_connector(bed: Program, gcloud: Gcloud) -> None:
     gcloud(
-        "functions", "deploy", "relay", "--gen2", "--runtime=python311", f"--source={EXAMPLES / 'relay'}", REGION,
-        "--entry-point=relay", "--trigger-http", "--allow-unauthenticated", "--vpc-connector=c2",
+        "functions",
+        "deploy",
+        "relay",
+        "--gen2",
+        "--runtime=python311",
+        f"--source={EXAMPLES / 'relay'}",
+        REGION,
+        "--entry-point=relay",
+        "--trigger-http",
+        "--allow-unauthenticated",
+        "--vpc-connector=c2",
         "--egress-settings=private-ranges-only",
-    )  # fmt: skip
+    )
     found = gcloud.json("functions", "describe", "relay", REGION)
     assert found["state"] == "ACTIVE"
     assert found["serviceConfig"]["vpcConnector"].endswith("/connectors/c2")
@@ -195,9 +262,16 @@ def test_an_app_engine_app(bed: Program, gcloud: Gcloud, tmp_path: Path) -> None
 def test_the_firewall_decides(bed: Program, gcloud: Gcloud) -> None:
     """A deny by the connector's tag, more important than the rules that Google makes (behaviour 2.5.1)."""
     gcloud(
-        "compute", "firewall-rules", "create", "deny-c1", "--network=vpc", "--action=DENY", "--rules=tcp",
-        "--source-tags=vpc-connector-us-central1-c1", "--priority=990",
-    )  # fmt: skip
+        "compute",
+        "firewall-rules",
+        "create",
+        "deny-c1",
+        "--network=vpc",
+        "--action=DENY",
+        "--rules=tcp",
+        "--source-tags=vpc-connector-us-central1-c1",
+        "--priority=990",
+    )
     lost = bed.run("invoke", "hello", f"/http?url=http://10.128.0.2/&timeout={QUIET}", check=False)
     assert lost.returncode != 0
     assert caller(bed, "relay", "http://10.128.0.2/") in C2
@@ -243,9 +317,16 @@ def test_shared_vpc_needs_four_rules_by_hand(bed: Program, gcloud: Gcloud) -> No
     gcloud("compute", "networks", "subnets", "create", "shared", "--network=vpc", REGION, "--range=10.8.2.0/28")
     service = Gcloud.of(bed, "--proxy", project="service-project")
     create = (
-        "compute", "networks", "vpc-access", "connectors", "create", "c4", REGION, "--subnet=shared",
+        "compute",
+        "networks",
+        "vpc-access",
+        "connectors",
+        "create",
+        "c4",
+        REGION,
+        "--subnet=shared",
         "--subnet-project=demo",
-    )  # fmt: skip
+    )
     refused = service.attempt(*create)
     assert refused.returncode != 0
     assert "VPC Access connector failed to get healthy" in refused.stderr  # behaviour 1.7.5

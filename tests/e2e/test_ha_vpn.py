@@ -84,9 +84,10 @@ def test_on_premises_has_no_answer_for_a_connector_whose_range_is_not_advertised
         assert {p.source for p in so_far() if p.source.startswith("10.8.0.")}  # the request arrives
     topology = hybrid(joined.name, meds=(50, 100), service=True)
     topology["compute"]["routers"][0]["bgp"] |= {
-        "advertiseMode": "CUSTOM", "advertisedGroups": ["ALL_SUBNETS"],
+        "advertiseMode": "CUSTOM",
+        "advertisedGroups": ["ALL_SUBNETS"],
         "advertisedIpRanges": [{"range": "10.8.0.0/28", "description": "the connector"}],
-    }  # fmt: skip
+    }
     joined.run("up", file(joined, topology))
     answer = eventually(lambda: answered(joined), "an answer for the connector")
     assert answer["body"]["client"].startswith("10.8.0.")

@@ -62,17 +62,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             port = store.port
         made = Server(bed, port)
         made.do("POST", f"{PROJECT}/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-        made.do("POST", f"{PROJECT}/regions/us-central1/subnetworks", {
-            "name": "us", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24",
-        })  # fmt: skip
+        made.do(
+            "POST",
+            f"{PROJECT}/regions/us-central1/subnetworks",
+            {
+                "name": "us",
+                "network": "global/networks/vpc",
+                "ipCidrRange": "10.0.0.0/24",
+            },
+        )
         for name in ("client", "web"):
-            made.do("POST", f"{ZONE}/instances", {
-                "name": name, "machineType": "zones/us-central1-a/machineTypes/e2-micro", "tags": {"items": [name]},
-                "networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}],
-                "disks": [{"boot": True, "autoDelete": True, "initializeParams": {
-                    "sourceImage": "projects/debian-cloud/global/images/family/debian-12",
-                }}],
-            })  # fmt: skip
+            made.do(
+                "POST",
+                f"{ZONE}/instances",
+                {
+                    "name": name,
+                    "machineType": "zones/us-central1-a/machineTypes/e2-micro",
+                    "tags": {"items": [name]},
+                    "networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}],
+                    "disks": [
+                        {
+                            "boot": True,
+                            "autoDelete": True,
+                            "initializeParams": {
+                                "sourceImage": "projects/debian-cloud/global/images/family/debian-12",
+                            },
+                        }
+                    ],
+                },
+            )
         yield made
 
 
@@ -89,10 +107,17 @@ def first_process(server: Server, name: str) -> str:
 def test_one_reaches_another_when_a_rule_lets_it(server: Server) -> None:
     web = address(server, "web")
     assert not server.reaches("client", web, within=QUIET)
-    server.do("POST", f"{PROJECT}/global/firewalls", {
-        "name": "allow-web", "network": "global/networks/vpc", "targetTags": ["web"], "sourceTags": ["client"],
-        "allowed": [{"IPProtocol": "tcp", "ports": ["80"]}],
-    })  # fmt: skip
+    server.do(
+        "POST",
+        f"{PROJECT}/global/firewalls",
+        {
+            "name": "allow-web",
+            "network": "global/networks/vpc",
+            "targetTags": ["web"],
+            "sourceTags": ["client"],
+            "allowed": [{"IPProtocol": "tcp", "ports": ["80"]}],
+        },
+    )
     assert server.reaches("client", web)
     tags = server.call("GET", f"{ZONE}/instances/web")["tags"]
     server.do("POST", f"{ZONE}/instances/web/setTags", {"items": [], "fingerprint": tags["fingerprint"]})

@@ -73,18 +73,27 @@ def topology(name: str) -> dict[str, Any]:
         one["name"] = its
         del one["template"]["vpcAccess"]
     run["services"] += [direct, {**inner, "ingress": "internal"}]
-    made["cloudfunctions"] = {"functions": [{
-        "name": "first", "environment": "GEN_1", "buildConfig": {"entryPoint": "relay", "source": RELAY},
-        "serviceConfig": {"ingressSettings": "ALLOW_INTERNAL_AND_GCLB"},
-    }]}  # fmt: skip
+    made["cloudfunctions"] = {
+        "functions": [
+            {
+                "name": "first",
+                "environment": "GEN_1",
+                "buildConfig": {"entryPoint": "relay", "source": RELAY},
+                "serviceConfig": {"ingressSettings": "ALLOW_INTERNAL_AND_GCLB"},
+            }
+        ]
+    }
     made["appengine"] = {
         "application": {"id": "small", "locationId": "us-central1"},
         "versions": [{"name": "apps/small/services/default/versions/v1", "deployment": {"zip": {"sourceUrl": RELAY}}}],
-        "services": [{
-            "name": "apps/small/services/default", "split": {"allocations": {"v1": 1}},
-            "networkSettings": {"ingressTrafficAllowed": "INGRESS_TRAFFIC_ALLOWED_INTERNAL_ONLY"},
-        }],
-    }  # fmt: skip
+        "services": [
+            {
+                "name": "apps/small/services/default",
+                "split": {"allocations": {"v1": 1}},
+                "networkSettings": {"ingressTrafficAllowed": "INGRESS_TRAFFIC_ALLOWED_INTERNAL_ONLY"},
+            }
+        ],
+    }
     made["internet"] = {"hosts": [{"name": "host", "address": "203.0.113.10"}]}
     return made
 

@@ -155,7 +155,7 @@ def test_two_ups_at_once_then_down_twice(fresh: Program) -> None:
 )
 def test_ctrl_c_is_answered_at_once_and_down_cleans(
     fresh: Program, send: Callable[[int, int], None], number: signal.Signals
-) -> None:  # fmt: skip
+) -> None:
     topology = file(fresh, small(fresh.name))
     for phase in ("nodes", "configuration"):
         process = start(fresh, "up", topology)
@@ -233,8 +233,11 @@ def test_without_root(fresh: Program) -> None:
     for arguments in (["up", file(fresh, small(fresh.name))], ["status"], ["down"], ["ls"]):
         result = subprocess.run(
             [sys.executable, "-c", WITHOUT_ROOT, *arguments],
-            env=fresh.variables(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=fresh.variables(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "sudo" in refusal(PermissionDenied, result)
     assert traces(fresh) == []
     assert not fresh.state.exists()

@@ -41,17 +41,18 @@ def topology(name: str) -> dict[str, Any]:
     compute["subnetworks"].append({"name": "partner", "network": "partner", "ipCidrRange": "10.200.0.0/24"})
     disk = {"boot": True, "initializeParams": {"sourceImage": "testbed/redis"}}
     compute["instances"] = [
-        {"name": "client", "disks": [disk],
-         "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.2"}]},
+        {"name": "client", "disks": [disk], "networkInterfaces": [{"subnetwork": "us", "networkIP": "10.128.0.2"}]},
         {"name": "stranger", "disks": [disk], "networkInterfaces": [{"subnetwork": "partner"}]},
-    ]  # fmt: skip
+    ]
     compute["globalAddresses"] = [{"name": "services", "network": "vpc", "address": "10.60.0.0", "prefixLength": 24}]
     made["servicenetworking"] = {"connections": [{"network": "vpc", "reservedPeeringRanges": ["services"]}]}
     private = {"authorizedNetwork": "vpc", "connectMode": "PRIVATE_SERVICE_ACCESS", "reservedIpRange": "services"}
-    made["redis"] = {"instances": [
-        {"name": "secure", **private, "transitEncryptionMode": "SERVER_AUTHENTICATION", "authEnabled": True},
-        {"name": "plain", **private},
-    ]}  # fmt: skip
+    made["redis"] = {
+        "instances": [
+            {"name": "secure", **private, "transitEncryptionMode": "SERVER_AUTHENTICATION", "authEnabled": True},
+            {"name": "plain", **private},
+        ]
+    }
     return made
 
 
@@ -67,7 +68,7 @@ def put(bed: Program, node: str, path: str, text: str) -> None:
 
 def cli(
     bed: Program, node: str, host: str, *arguments: str, secret: str = "", wait: float = PATIENCE
-) -> subprocess.CompletedProcess[str]:  # fmt: skip
+) -> subprocess.CompletedProcess[str]:
     """What redis-cli says in a node within so many seconds."""
     command = ["timeout", str(wait), "env", f"REDISCLI_AUTH={secret}", "redis-cli", "-h", host, *arguments]
     return bed.execute(node, *command, check=False)
@@ -126,9 +127,7 @@ def test_its_keys_are_its_own(rest: Rest) -> None:
     assert modes == [f"600 testbed /etc/redis/{name}" for name in ("server.key", "server.pem", "testbed.conf")]
     key = bed.execute("secure", "cat", "/etc/redis/server.key").stdout
     words = [line for line in key.splitlines() if "PRIVATE" not in line] + [secret]
-    readable = [
-        path for path in (bed.state / bed.name).rglob("*") if path.is_file() and path.stat().st_mode & 0o077
-    ]  # fmt: skip
+    readable = [path for path in (bed.state / bed.name).rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
     shown = bed.run("logs", "secure").stdout + "".join(path.read_text(errors="replace") for path in readable)
     assert not [word for word in words if word in shown + "".join(command_lines())]
 

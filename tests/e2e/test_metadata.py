@@ -46,13 +46,25 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         topology = small(made.name)
         compute = topology["compute"]
         compute["subnetworks"][0]["privateIpGoogleAccess"] = True
-        compute["subnetworks"].append({
-            "name": "serverless", "network": "vpc", "ipCidrRange": "10.8.0.0/28", "privateIpGoogleAccess": True,
-        })  # fmt: skip
+        compute["subnetworks"].append(
+            {
+                "name": "serverless",
+                "network": "vpc",
+                "ipCidrRange": "10.8.0.0/28",
+                "privateIpGoogleAccess": True,
+            }
+        )
         scopes = ["https://www.googleapis.com/auth/cloud-platform"]
         compute["instances"][0]["serviceAccounts"] = [{"email": VM, "scopes": scopes}]
-        compute["firewalls"] = [{"name": "none", "network": "vpc", "direction": "INGRESS", "priority": 65000,
-                                 "denied": [{"IPProtocol": "all"}]}]  # fmt: skip
+        compute["firewalls"] = [
+            {
+                "name": "none",
+                "network": "vpc",
+                "direction": "INGRESS",
+                "priority": 65000,
+                "denied": [{"IPProtocol": "all"}],
+            }
+        ]
         topology["vpcaccess"]["connectors"] = [
             {"name": "c1", "subnet": {"name": "serverless"}, "minInstances": 2, "maxInstances": 3}
         ]
@@ -109,9 +121,14 @@ def test_gcloud_in_a_vms_network_needs_no_key(bed: Program, tmp_path: Path) -> N
 
         def gcloud(*arguments: str) -> Any:
             done = subprocess.run(
-                [*command, "gcloud", *arguments, "--format=json"], capture_output=True, text=True, timeout=COMMAND,
-                check=False, env=variables, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [*command, "gcloud", *arguments, "--format=json"],
+                capture_output=True,
+                text=True,
+                timeout=COMMAND,
+                check=False,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             return json.loads(done.stdout)
 

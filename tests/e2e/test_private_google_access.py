@@ -26,9 +26,14 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, dic
         topology = small(made.name)
         compute = topology["compute"]
         compute["subnetworks"][0]["privateIpGoogleAccess"] = True
-        compute["subnetworks"].append({
-            "name": "serverless", "network": "vpc", "ipCidrRange": "10.8.0.0/28", "privateIpGoogleAccess": True,
-        })  # fmt: skip
+        compute["subnetworks"].append(
+            {
+                "name": "serverless",
+                "network": "vpc",
+                "ipCidrRange": "10.8.0.0/28",
+                "privateIpGoogleAccess": True,
+            }
+        )
         topology["vpcaccess"]["connectors"] = [
             {"name": "c1", "subnet": {"name": "serverless"}, "minInstances": 2, "maxInstances": 3}
         ]

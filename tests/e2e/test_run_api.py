@@ -38,16 +38,15 @@ def clients(bed: Program, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         options = {"api_endpoint": f"http://127.0.0.1:{store.port}"}
     given: dict[str, Any] = {"transport": "rest", "credentials": AnonymousCredentials(), "client_options": options}  # type: ignore[no-untyped-call]
     return {
-        "services": run_v2.ServicesClient(**given), "jobs": run_v2.JobsClient(**given),
+        "services": run_v2.ServicesClient(**given),
+        "jobs": run_v2.JobsClient(**given),
         "tasks": run_v2.TasksClient(**given),
-    }  # fmt: skip
+    }
 
 
 def task(program: str, *, retries: int = 0) -> run_v2.TaskTemplate:
     container = run_v2.Container(image=HELLO, command=["python3"], args=["-c", program])
-    return run_v2.TaskTemplate(
-        containers=[container], max_retries=retries, vpc_access=run_v2.VpcAccess(connector="c1")
-    )  # fmt: skip
+    return run_v2.TaskTemplate(containers=[container], max_retries=retries, vpc_access=run_v2.VpcAccess(connector="c1"))
 
 
 def execute(clients: dict[str, Any], name: str, template: run_v2.TaskTemplate, *, tasks: int) -> Any:
@@ -78,9 +77,9 @@ def test_a_container_that_ends_is_no_revision_that_serves(bed: Program, clients:
     template = run_v2.RevisionTemplate(
         containers=[run_v2.Container(image=HELLO)], vpc_access=run_v2.VpcAccess(connector="c1")
     )
-    made = services.create_service(
-        parent=REGION, service=run_v2.Service(template=template), service_id="hello"
-    ).result(timeout=PATIENCE)  # fmt: skip
+    made = services.create_service(parent=REGION, service=run_v2.Service(template=template), service_id="hello").result(
+        timeout=PATIENCE
+    )
     serving = made.latest_ready_revision.rpartition("/")[2]
     assert bed.json("invoke", "hello", VM)["status"] == 200  # at once: it is done when it listens
     made.template.containers[0].command, made.template.containers[0].args = ["sleep"], ["1"]

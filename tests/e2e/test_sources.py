@@ -44,8 +44,15 @@ def test_a_web_server_sees_an_instance(demo: Program, addresses: set[str], servi
 @pytest.mark.parametrize("service", SERVICES)
 def test_redis_sees_an_instance(demo: Program, addresses: set[str], service: str) -> None:
     key = f"greeting-of-{service}"
-    demo.run("invoke", service, "/redis", "-d", json.dumps({"key": key, "value": service}), "-H",
-             "Content-Type: application/json")  # fmt: skip
+    demo.run(
+        "invoke",
+        service,
+        "/redis",
+        "-d",
+        json.dumps({"key": key, "value": service}),
+        "-H",
+        "Content-Type: application/json",
+    )
     assert service in demo.run("invoke", service, f"/redis?key={key}").stdout
     clients = demo.invoke(service, "/redis/clients")["clients"]
     mine = [client["address"].rpartition(":")[0] for client in clients if client["name"] == service]

@@ -23,7 +23,9 @@ def joined(name: str, secrets: tuple[str, str] = (SECRET, SECRET)) -> dict[str, 
     """Two networks, each with a VM and a gateway; `secrets` are those of the tunnels 1 of both."""
     place = {"region": "us-central1", "zone": "us-central1-a"}
     return {
-        "name": name, "project": "small", **place,
+        "name": name,
+        "project": "small",
+        **place,
         "compute": {
             "networks": [{"name": network} for network in NETWORKS],
             "subnetworks": [
@@ -37,27 +39,44 @@ def joined(name: str, secrets: tuple[str, str] = (SECRET, SECRET)) -> dict[str, 
             ],
             "vpnGateways": [{"name": f"ha-{network}", "network": network} for network in NETWORKS],
             "vpnTunnels": [
-                {"name": f"{network}-{index}", "vpnGateway": f"ha-{network}", "vpnGatewayInterface": index,
-                 "router": f"router-{network}", "peerGcpGateway": f"ha-{NETWORKS[1 - side]}",
-                 "sharedSecret": secrets[side] if index else SECRET}
-                for side, network in enumerate(NETWORKS) for index in range(2)
+                {
+                    "name": f"{network}-{index}",
+                    "vpnGateway": f"ha-{network}",
+                    "vpnGatewayInterface": index,
+                    "router": f"router-{network}",
+                    "peerGcpGateway": f"ha-{NETWORKS[1 - side]}",
+                    "sharedSecret": secrets[side] if index else SECRET,
+                }
+                for side, network in enumerate(NETWORKS)
+                for index in range(2)
             ],
             "routers": [
-                {"name": f"router-{network}", "network": network, "bgp": {"asn": ASNS[side]},
-                 "interfaces": [
-                     {"name": f"if-{index}", "ipRange": f"169.254.{index}.{side + 1}/30",
-                      "linkedVpnTunnel": f"{network}-{index}"}
-                     for index in range(2)
-                 ],
-                 "bgpPeers": [
-                     {"name": f"peer-{index}", "interfaceName": f"if-{index}",
-                      "peerIpAddress": f"169.254.{index}.{2 - side}", "peerAsn": ASNS[1 - side]}
-                     for index in range(2)
-                 ]}
+                {
+                    "name": f"router-{network}",
+                    "network": network,
+                    "bgp": {"asn": ASNS[side]},
+                    "interfaces": [
+                        {
+                            "name": f"if-{index}",
+                            "ipRange": f"169.254.{index}.{side + 1}/30",
+                            "linkedVpnTunnel": f"{network}-{index}",
+                        }
+                        for index in range(2)
+                    ],
+                    "bgpPeers": [
+                        {
+                            "name": f"peer-{index}",
+                            "interfaceName": f"if-{index}",
+                            "peerIpAddress": f"169.254.{index}.{2 - side}",
+                            "peerAsn": ASNS[1 - side],
+                        }
+                        for index in range(2)
+                    ],
+                }
                 for side, network in enumerate(NETWORKS)
             ],
         },
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,12 @@ class Installed(Program):
 
     def command(self, *arguments: str) -> list[str]:
         return [
-            "env", "--unset=PYTHONPATH", f"--chdir={self.folder}", str(self.environment_folder / "bin" / "testbed"),
+            "env",
+            "--unset=PYTHONPATH",
+            f"--chdir={self.folder}",
+            str(self.environment_folder / "bin" / "testbed"),
             *arguments,
-        ]  # fmt: skip
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,11 @@ _CHAPTERS = {
     "7": "Connectivity Tests and Direct VPC egress",
 }  # fmt: skip
 _ANSWERS = {
-    "built": "built, not shown by a test", "choice": "our choice", "unbuilt": "not built",
+    "built": "built, not shown by a test",
+    "choice": "our choice",
+    "unbuilt": "not built",
     "outside": "not the testbed's",
-}  # fmt: skip
+}
 _SHOWN = re.compile(r"^\| (\S+) \|.*\| shown: ", re.MULTILINE)
 _HEAD = """# Fidelity
 

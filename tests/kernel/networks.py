@@ -27,14 +27,33 @@ TAGS = ("web", "db")
 ACCOUNT = "robot@p.iam.gserviceaccount.com"
 HOSTS = {"near": "203.0.113.10", "far": "203.0.113.77"}
 PORTS: dict[Protocol, Sequence[int | None]] = {
-    "tcp": (22, 25, 80, 443, 8080), "udp": (53, 68, 80, 665, 5000), "icmp": (None,),
-}  # fmt: skip
+    "tcp": (22, 25, 80, 443, 8080),
+    "udp": (53, 68, 80, 665, 5000),
+    "icmp": (None,),
+}
 REDIS: dict[Protocol, Sequence[int | None]] = {"tcp": (6379, 6378, 80), "udp": (6379,), "icmp": (None,)}
 """What Redis instances are asked by."""
 SPECS = (
-    "all", "tcp", "udp", "icmp", "6", "17", "1", "tcp:80", "tcp:22-80", "tcp:443,tcp:8080", "udp:53", "udp:53-665",
-    "udp:665-666", "tcp:80,udp,icmp", "tcp:25", "udp:68", "sctp:80", "esp,ah,ipip", "50",
-)  # fmt: skip
+    "all",
+    "tcp",
+    "udp",
+    "icmp",
+    "6",
+    "17",
+    "1",
+    "tcp:80",
+    "tcp:22-80",
+    "tcp:443,tcp:8080",
+    "udp:53",
+    "udp:53-665",
+    "udp:665-666",
+    "tcp:80,udp,icmp",
+    "tcp:25",
+    "udp:68",
+    "sctp:80",
+    "esp,ah,ipip",
+    "50",
+)
 PRIORITIES = (0, 99, 100, 900, 1000, 1000, 1001, 65535)
 RANGES = (
     "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/15", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24", "10.0.0.2/32", "10.1.0.3/32",
@@ -99,8 +118,9 @@ def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     there += [instance.address for instance in running.instances]
     hosts |= {
         running.name(site(place.name, f"hosts/{host.name}")): host.address
-        for place in topology.on_prem.sites for host in place.hosts
-    }  # fmt: skip
+        for place in topology.on_prem.sites
+        for host in place.hosts
+    }
     numbers = count()
     for source in (*machines, *workloads, *hosts):
         for destination in dict.fromkeys((*there, *hosts.values(), *GOOGLE, *NOWHERE)):
@@ -298,9 +318,10 @@ def _routers(draw: st.DrawFn, network: str) -> list[Data]:
 def _direct(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
     """Up to three services with Direct VPC egress."""
     kinds = st.tuples(
-        st.sampled_from(names), st.sampled_from(("PRIVATE_RANGES_ONLY", "ALL_TRAFFIC")),
+        st.sampled_from(names),
+        st.sampled_from(("PRIVATE_RANGES_ONLY", "ALL_TRAFFIC")),
         st.lists(st.sampled_from(TAGS), unique=True),
-    )  # fmt: skip
+    )
     return [
         _service(f"direct{index}", {"networkInterfaces": [{"network": network, "tags": tags}], "egress": egress})
         for index, (network, egress, tags) in enumerate(draw(st.lists(kinds, max_size=3)))
@@ -313,12 +334,13 @@ def _flexible(draw: st.DrawFn, names: Sequence[str]) -> list[Data]:
     places = draw(st.lists(st.tuples(st.sampled_from(names), st.sampled_from((None, *TAGS))), max_size=2))
     return [
         {
-            "name": f"apps/p/services/flexible{index}/versions/v1", "env": "flexible",
+            "name": f"apps/p/services/flexible{index}/versions/v1",
+            "env": "flexible",
             "deployment": {"zip": {"sourceUrl": "."}},
             "network": {"name": network, "subnetworkName": network, **({"instanceTag": tag} if tag else {})},
         }
         for index, (network, tag) in enumerate(places)
-    ]  # fmt: skip
+    ]
 
 
 @st.composite
@@ -327,20 +349,23 @@ def _redis(draw: st.DrawFn, names: Sequence[str]) -> Data:
     kinds = st.tuples(st.sampled_from(names), st.booleans(), st.booleans())
     instances = [
         {
-            "name": f"cache{index}", "authorizedNetwork": network,
+            "name": f"cache{index}",
+            "authorizedNetwork": network,
             "connectMode": "PRIVATE_SERVICE_ACCESS" if private else "DIRECT_PEERING",
             "transitEncryptionMode": "SERVER_AUTHENTICATION" if secure else "DISABLED",
         }
         for index, (network, private, secure) in enumerate(draw(st.lists(kinds, min_size=1, max_size=2)))
-    ]  # fmt: skip
+    ]
     private = {one["authorizedNetwork"] for one in instances if one["connectMode"] == "PRIVATE_SERVICE_ACCESS"}
     connections = [
         {
-            "network": name, "reservedPeeringRanges": [f"services-{name}"],
-            "exportCustomRoutes": draw(st.booleans()), "importCustomRoutes": draw(st.booleans()),
+            "network": name,
+            "reservedPeeringRanges": [f"services-{name}"],
+            "exportCustomRoutes": draw(st.booleans()),
+            "importCustomRoutes": draw(st.booleans()),
         }
         for name in sorted(private)
-    ]  # fmt: skip
+    ]
     return {"redis": {"instances": instances}, "servicenetworking": {"connections": connections}}
 
 

@@ -12,13 +12,31 @@ Data = dict[str, Any]
 REGION = "us-central1"
 ACCOUNT = "robot@p.iam.gserviceaccount.com"
 LAYER4 = (
-    "all", "tcp", "udp", "icmp", "6", "tcp:22-443", "tcp:80,tcp:8080", "udp:53-665", "tcp:443,udp,icmp", "udp:665",
+    "all",
+    "tcp",
+    "udp",
+    "icmp",
+    "6",
+    "tcp:22-443",
+    "tcp:80,tcp:8080",
+    "udp:53-665",
+    "tcp:443,udp,icmp",
+    "udp:665",
     "sctp:80,esp",
-)  # fmt: skip
+)
 RANGES = (
-    "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24", "10.0.0.2/32", "10.8.0.0/28", "10.9.0.0/28",
-    "35.199.224.0/19", "203.0.113.0/24", "203.0.113.10/32",
-)  # fmt: skip
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.0.0.0/16",
+    "10.1.0.0/16",
+    "10.0.0.0/24",
+    "10.0.0.2/32",
+    "10.8.0.0/28",
+    "10.9.0.0/28",
+    "35.199.224.0/19",
+    "203.0.113.0/24",
+    "203.0.113.10/32",
+)
 
 
 @st.composite
@@ -29,9 +47,10 @@ def policies(draw: st.DrawFn, networks: Sequence[str]) -> Data:
         for kind, region in (("n", None), ("r", REGION), ("far", "europe-west1")):
             if draw(st.integers(0, 3)) == 0:
                 policy: Data = {
-                    "name": f"{kind}-{network}", "rules": draw(_rules()),
+                    "name": f"{kind}-{network}",
+                    "rules": draw(_rules()),
                     "associations": [{"name": network, "attachmentTarget": network}],
-                }  # fmt: skip
+                }
                 if region:
                     policy["region"] = region
                 found["regionNetworkFirewallPolicies" if region else "networkFirewallPolicies"].append(policy)
@@ -59,9 +78,11 @@ def _rule(draw: st.DrawFn, priority: int) -> Data:
         if draw(st.booleans()):
             match[field] = draw(ranges)
     return {
-        "priority": priority, "action": action, "match": match,
+        "priority": priority,
+        "action": action,
+        "match": match,
         "direction": draw(st.sampled_from(("INGRESS", "EGRESS"))),
         "targetServiceAccounts": [ACCOUNT] if draw(st.integers(0, 3)) == 0 else [],
         "disabled": draw(st.integers(0, 7)) == 0,
         "enableLogging": action != "goto_next" and draw(st.integers(0, 4)) == 0,
-    }  # fmt: skip
+    }

@@ -46,9 +46,13 @@ def hybrid(draw: st.DrawFn, names: Sequence[str], subnets: Mapping[str, str]) ->
     Gateways are called `gw-NETWORK`; a network has one at most, with one tunnel.
     """
     vpn: dict[str, list[Data]] = {
-        "addresses": [], "targetVpnGateways": [], "forwardingRules": [], "vpnTunnels": [], "routers": [],
+        "addresses": [],
+        "targetVpnGateways": [],
+        "forwardingRules": [],
+        "vpnTunnels": [],
+        "routers": [],
         "interconnectAttachments": [],
-    }  # fmt: skip
+    }
     sites: list[Data] = []
     for index, network in enumerate(draw(st.lists(st.sampled_from(names), max_size=len(SITES), unique=True))):
         kind = draw(st.sampled_from((_by_tunnel, _by_attachment)))
@@ -58,8 +62,12 @@ def hybrid(draw: st.DrawFn, names: Sequence[str], subnets: Mapping[str, str]) ->
 
 def _inside(subnets: Mapping[str, str], *more: str) -> st.SearchStrategy[list[str]]:
     """Ranges of the cloud: all of it, or some."""
-    some = st.lists(st.sampled_from((*subnets.values(), "10.8.0.0/28", "192.168.0.0/16", "199.36.153.8/30", *more)),
-                    min_size=1, max_size=3, unique=True)  # fmt: skip
+    some = st.lists(
+        st.sampled_from((*subnets.values(), "10.8.0.0/28", "192.168.0.0/16", "199.36.153.8/30", *more)),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    )
     return st.one_of(st.just(["10.0.0.0/8"]), st.just(["10.0.0.0/8", "199.36.153.8/30"]), some)
 
 
@@ -75,7 +83,7 @@ def _site(draw: st.DrawFn, index: int, subnets: Mapping[str, str]) -> tuple[Data
 @st.composite
 def _by_tunnel(
     draw: st.DrawFn, vpn: dict[str, list[Data]], index: int, network: str, subnets: Mapping[str, str]
-) -> Data:  # fmt: skip
+) -> Data:
     """A site with a classic tunnel, which may be down."""
     made, internal = _site(draw, index, subnets)
     address, peer = f"198.51.100.{200 + index}", f"203.0.113.{50 + index}"
@@ -85,24 +93,37 @@ def _by_tunnel(
     for protocol, port in (("ESP", None), ("UDP", "500"), ("UDP", "4500")):
         rule = {"name": f"{protocol.lower()}{port or ''}-{network}", "IPAddress": f"ip-{network}"}
         vpn["forwardingRules"].append({**rule, "IPProtocol": protocol, "portRange": port, "target": f"gw-{network}"})
-    vpn["vpnTunnels"].append({
-        "name": f"tunnel-{network}", "targetVpnGateway": f"gw-{network}", "sharedSecret": SECRET, "peerIp": peer,
-        "localTrafficSelector": draw(st.one_of(everything, behind)),
-        "remoteTrafficSelector": draw(st.sampled_from((["0.0.0.0/0"], [made["range"]], ["192.168.0.0/25"]))),
-    })  # fmt: skip
+    vpn["vpnTunnels"].append(
+        {
+            "name": f"tunnel-{network}",
+            "targetVpnGateway": f"gw-{network}",
+            "sharedSecret": SECRET,
+            "peerIp": peer,
+            "localTrafficSelector": draw(st.one_of(everything, behind)),
+            "remoteTrafficSelector": draw(st.sampled_from((["0.0.0.0/0"], [made["range"]], ["192.168.0.0/25"]))),
+        }
+    )
     up = draw(st.integers(0, 5)) > 0
     tunnel = {
-        "peerIp": address, "sharedSecret": SECRET if up else "another secret", "remoteRanges": draw(behind),
-    }  # fmt: skip
-    return {**made, "gateway": {
-        "name": f"router{index}", "externalAddress": peer, "internalAddress": internal, "tunnels": [tunnel],
-    }}  # fmt: skip
+        "peerIp": address,
+        "sharedSecret": SECRET if up else "another secret",
+        "remoteRanges": draw(behind),
+    }
+    return {
+        **made,
+        "gateway": {
+            "name": f"router{index}",
+            "externalAddress": peer,
+            "internalAddress": internal,
+            "tunnels": [tunnel],
+        },
+    }
 
 
 @st.composite
 def _by_attachment(
     draw: st.DrawFn, vpn: dict[str, list[Data]], index: int, network: str, subnets: Mapping[str, str]
-) -> Data:  # fmt: skip
+) -> Data:
     """A site with a VLAN attachment; each side advertises what it has, more, or less."""
     made, internal = _site(draw, index, subnets)
     mine, theirs = f"169.254.{index}.1", f"169.254.{index}.2"
@@ -110,27 +131,36 @@ def _by_attachment(
     vpn["interconnectAttachments"].append(
         {"name": f"vlan-{network}", "router": f"bgp-{network}", "adminEnabled": draw(st.integers(0, 5)) > 0}
     )
-    vpn["routers"].append({
-        "name": f"bgp-{network}", "network": network,
-        "bgp": {"asn": 64512, **(custom if draw(st.booleans()) else {})},
-        "interfaces": [
-            {"name": "if", "ipRange": f"{mine}/29", "linkedInterconnectAttachment": f"vlan-{network}"}
-        ],
-        "bgpPeers": [{"name": "peer", "interfaceName": "if", "peerIpAddress": theirs, "peerAsn": 65010}],
-    })  # fmt: skip
+    vpn["routers"].append(
+        {
+            "name": f"bgp-{network}",
+            "network": network,
+            "bgp": {"asn": 64512, **(custom if draw(st.booleans()) else {})},
+            "interfaces": [{"name": "if", "ipRange": f"{mine}/29", "linkedInterconnectAttachment": f"vlan-{network}"}],
+            "bgpPeers": [{"name": "peer", "interfaceName": "if", "peerIpAddress": theirs, "peerAsn": 65010}],
+        }
+    )
     part = f"{subnets[network][:-3]}/25"
     said = st.lists(
         st.sampled_from((made["range"], made["range"], "192.168.0.0/16", "10.50.0.0/16", "203.0.113.0/24", part)),
-        max_size=3, unique=True,
-    )  # fmt: skip
+        max_size=3,
+        unique=True,
+    )
     session = {
-        "ipRange": f"{theirs}/29", "peerIpAddress": mine, "peerAsn": 64512,
+        "ipRange": f"{theirs}/29",
+        "peerIpAddress": mine,
+        "peerAsn": 64512,
         "advertisedRoutePriority": draw(st.sampled_from((0, 100, 1000))),
-    }  # fmt: skip
-    return {**made, "bgp": {"asn": 65010, "advertisedRanges": draw(said)}, "router": {
-        "name": f"router{index}", "internalAddress": internal,
-        "attachments": [{"attachment": f"vlan-{network}", "bgp": session}],
-    }}  # fmt: skip
+    }
+    return {
+        **made,
+        "bgp": {"asn": 65010, "advertisedRanges": draw(said)},
+        "router": {
+            "name": f"router{index}",
+            "internalAddress": internal,
+            "attachments": [{"attachment": f"vlan-{network}", "bgp": session}],
+        },
+    }
 
 
 def learned(topology: Topology, running: Running) -> Iterator[tuple[LearnedRoute, str]]:
@@ -151,9 +181,11 @@ def learned(topology: Topology, running: Running) -> Iterator[tuple[LearnedRoute
 def ends_of(topology: Topology) -> dict[str, tuple[Session, Site]]:
     """The sites' ends of attachments."""
     return {
-        end.attachment: (end.bgp, place) for place in topology.on_prem.sites if place.router
+        end.attachment: (end.bgp, place)
+        for place in topology.on_prem.sites
+        if place.router
         for end in place.router.attachments
-    }  # fmt: skip
+    }
 
 
 def with_tunnels(plan: Plan, topology: Topology, running: Running) -> Plan:
@@ -188,6 +220,4 @@ def _routes(device: str, hop: str, sources: Sequence[str], targets: Sequence[str
 
 def _joined(space: Namespace, hop: Neighbour, routes: frozenset[Route], sources: Sequence[str]) -> Namespace:
     rules = frozenset(PolicyRule(1000, source, table) for table, source in enumerate(sources, _FIRST_TABLE))
-    return replace(
-        space, neighbours=space.neighbours | {hop}, routes=space.routes | routes, rules=space.rules | rules
-    )  # fmt: skip
+    return replace(space, neighbours=space.neighbours | {hop}, routes=space.routes | routes, rules=space.rules | rules)

@@ -16,9 +16,11 @@ from tests.waiting import PATIENCE, QUIET, patience
 HOST = "203.0.113.10"
 INTERNAL = {"allowed": "tcp:0-65535,udp:0-65535,icmp", "sourceRanges": ["10.128.0.0/9"]}
 RULES: dict[str, Data] = {
-    "default-allow-internal": INTERNAL, "default-allow-ssh": {"allowed": "tcp:22"},
-    "default-allow-rdp": {"allowed": "tcp:3389"}, "default-allow-icmp": {"allowed": "icmp"},
-}  # fmt: skip
+    "default-allow-internal": INTERNAL,
+    "default-allow-ssh": {"allowed": "tcp:22"},
+    "default-allow-rdp": {"allowed": "tcp:3389"},
+    "default-allow-icmp": {"allowed": "icmp"},
+}
 ECHO_REQUEST, ECHO_REPLY = b"\x08\0\xf7\xff\0\0\0\0", 0
 """RFC 792: an echo request without data, identifier and number 0; and the type of its answer."""
 

@@ -86,9 +86,12 @@ def test_the_vm_sees_the_address_in_the_subnet_and_the_internet_one_of_the_pool(
 @pytest.mark.parametrize("nat", [False, True])
 def test_all_traffic_needs_cloud_nat_for_the_internet(*, nat: bool) -> None:
     nats = [{"name": "nat"}] if nat else []
-    of = world(direct(egress=ALL), compute=compute(
-        instances=[vm("a", address=VM)], firewalls=[OPEN], routers=[{"name": "r", "network": "vpc", "nats": nats}]
-    ))  # fmt: skip
+    of = world(
+        direct(egress=ALL),
+        compute=compute(
+            instances=[vm("a", address=VM)], firewalls=[OPEN], routers=[{"name": "r", "network": "vpc", "nats": nats}]
+        ),
+    )
     state = running(of)
 
     with made(of, state) as (plan, paths):
@@ -115,9 +118,13 @@ def test_nothing_can_be_opened_to_it_though_the_firewall_lets_it_in() -> None:
 @pytest.mark.behaviour("7.2", "4.1.12")
 def test_tags_are_those_of_the_service_for_egress_rules() -> None:
     deny = {
-        "name": "no-web", "network": "vpc", "direction": "EGRESS", "priority": 10, "deny": "tcp:80",
+        "name": "no-web",
+        "network": "vpc",
+        "direction": "EGRESS",
+        "priority": 10,
+        "deny": "tcp:80",
         "targetTags": ["web"],
-    }  # fmt: skip
+    }
     of = world(direct(tags=["web"]), direct("other"), rules=[OPEN, deny])
     state = running(of)
 
@@ -136,9 +143,7 @@ def test_as_a_source_tag_it_means_nothing() -> None:
     """Google calls that undefined; it is our choice."""
     by_tag = {"name": "by-tag", "network": "vpc", "allow": "all", "sourceTags": ["web"]}
     tagged = vm("b", address="10.128.0.3", tags={"items": ["web"]})
-    of = world(
-        direct(tags=["web"]), compute=compute(instances=[vm("a", address=VM), tagged], firewalls=[by_tag])
-    )  # fmt: skip
+    of = world(direct(tags=["web"]), compute=compute(instances=[vm("a", address=VM), tagged], firewalls=[by_tag]))
 
     with made(of) as (plan, paths):
         assert seen(plan, paths, *to(VM)) == [None] * 3
@@ -148,11 +153,15 @@ def test_as_a_source_tag_it_means_nothing() -> None:
 @pytest.mark.behaviour("7.2", "4.5.2")
 def test_peered_networks_are_reached_as_from_a_vm() -> None:
     theirs = {"name": "open-b", "network": "b", "allow": "all", "sourceRanges": ["10.128.0.0/20"]}
-    of = world(direct(), compute={
-        "networks": [network("vpc", "b"), network("b", "vpc")],
-        "subnetworks": [subnet(), {"name": "b", "network": "b", "ipCidrRange": "10.9.0.0/24"}],
-        "instances": [vm("far", "b", address="10.9.0.2")], "firewalls": [theirs],
-    })  # fmt: skip
+    of = world(
+        direct(),
+        compute={
+            "networks": [network("vpc", "b"), network("b", "vpc")],
+            "subnetworks": [subnet(), {"name": "b", "network": "b", "ipCidrRange": "10.9.0.0/24"}],
+            "instances": [vm("far", "b", address="10.9.0.2")],
+            "firewalls": [theirs],
+        },
+    )
     state = running(of)
 
     with made(of, state) as (plan, paths):
@@ -160,12 +169,16 @@ def test_peered_networks_are_reached_as_from_a_vm() -> None:
 
 
 def test_two_networks_with_the_same_addresses_are_told_apart() -> None:
-    of = world(direct(), direct("other", subnetwork="b"), compute={
-        "networks": [network(), network("b")],
-        "subnetworks": [subnet(), {"name": "b", "network": "b", "ipCidrRange": "10.128.0.0/20"}],
-        "instances": [vm("a", address="10.128.0.8"), vm("b", "b", address="10.128.0.9")],
-        "firewalls": [OPEN, {**OPEN, "name": "open-b", "network": "b"}],
-    })  # fmt: skip
+    of = world(
+        direct(),
+        direct("other", subnetwork="b"),
+        compute={
+            "networks": [network(), network("b")],
+            "subnetworks": [subnet(), {"name": "b", "network": "b", "ipCidrRange": "10.128.0.0/20"}],
+            "instances": [vm("a", address="10.128.0.8"), vm("b", "b", address="10.128.0.9")],
+            "firewalls": [OPEN, {**OPEN, "name": "open-b", "network": "b"}],
+        },
+    )
     state = running(of)
 
     with made(of, state) as (plan, paths):
@@ -198,9 +211,11 @@ def test_the_front_end_reaches_it_by_its_other_interface(egress: str) -> None:
     with made(of) as (plan, paths):
         inner = next(space for space in plan.namespaces if space.name == "web")
         (address,) = (
-            end.interface.addresses for veth in plan.veths for end in (veth.a, veth.b)
+            end.interface.addresses
+            for veth in plan.veths
+            for end in (veth.a, veth.b)
             if (end.namespace, end.interface.name) == (inner.name, "eth0")
-        )  # fmt: skip
+        )
         (inner_address,) = (one.removesuffix("/32") for one in address)
         (source,) = seen(plan, paths, Flow("front-end", inner_address, "tcp", 80))
         assert source is not None

@@ -91,15 +91,19 @@ def test_the_shape_of_a_record(tmp_path: Path) -> None:
         "connection": {"src_ip": a, "src_port": port, "dest_ip": b, "dest_port": 80, "protocol": 6},
         "disposition": "ALLOWED",
         "rule_details": {
-            "reference": "network:vpc/firewall:web", "priority": 7, "action": "ALLOW", "direction": "INGRESS",
+            "reference": "network:vpc/firewall:web",
+            "priority": 7,
+            "action": "ALLOW",
+            "direction": "INGRESS",
             "ip_port_info": [{"ip_protocol": "TCP", "port_range": ["80", "8000-8080"]}, {"ip_protocol": "ICMP"}],
-            "source_tag": ["client"], "target_tag": ["server"],
+            "source_tag": ["client"],
+            "target_tag": ["server"],
         },
         "instance": {"project_id": "p", "vm_name": "b", "region": "us-central1", "zone": "us-central1-a"},
         "vpc": {"project_id": "p", "vpc_name": "vpc", "subnetwork_name": "us"},
         "remote_instance": {"project_id": "p", "vm_name": "a", "region": "us-central1", "zone": "us-central1-a"},
         "remote_vpc": {"project_id": "p", "vpc_name": "vpc", "subnetwork_name": "us"},
-    }  # fmt: skip
+    }
     assert entry["logName"] == "projects/p/logs/compute.googleapis.com%2Ffirewall"
     assert entry["resource"] == {
         "type": "gce_subnetwork",
@@ -112,9 +116,13 @@ def test_the_shape_of_a_record(tmp_path: Path) -> None:
 @pytest.mark.behaviour("4.1.15")
 def test_records_without_metadata(tmp_path: Path) -> None:
     deny = rule(
-        "no", denied="all", direction="EGRESS", destinationRanges=["10.128.0.0/20"], targetTags=["client"],
+        "no",
+        denied="all",
+        direction="EGRESS",
+        destinationRanges=["10.128.0.0/20"],
+        targetTags=["client"],
         logConfig=EXCLUDED,
-    )  # fmt: skip
+    )
     with logging(machines(deny), tmp_path) as logged:
         a, b = (logged.net.address(instance(name)) for name in "ab")
         port = logged.send("a", b, 53)
@@ -123,10 +131,13 @@ def test_records_without_metadata(tmp_path: Path) -> None:
         "connection": {"src_ip": a, "src_port": port, "dest_ip": b, "dest_port": 53, "protocol": 17},
         "disposition": "DENIED",
         "rule_details": {
-            "reference": "network:vpc/firewall:no", "priority": 1000, "action": "DENY", "direction": "EGRESS",
+            "reference": "network:vpc/firewall:no",
+            "priority": 1000,
+            "action": "DENY",
+            "direction": "EGRESS",
             "ip_port_info": [{"ip_protocol": "ALL"}],
         },
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.behaviour("4.1.15")
@@ -204,8 +215,9 @@ def test_a_rule_that_the_kernel_has_sooner_than_the_log_is_logged(tmp_path: Path
 def test_a_service_is_seen_as_its_connectors_instance(tmp_path: Path) -> None:
     given = machines(
         rule("in", allowed="tcp:80", sourceTags=["vpc-connector"], priority=1),
-        vpcaccess={"connectors": [connector()]}, run={"services": [service("web")]},
-    )  # fmt: skip
+        vpcaccess={"connectors": [connector()]},
+        run={"services": [service("web")]},
+    )
     with logging(given, tmp_path) as logged:
         b = logged.net.address(instance("b"))
         with answering(logged.net.paths["b"], (b, 80), "b"), logged.net.socket("web", socket.SOCK_STREAM) as client:
@@ -215,9 +227,10 @@ def test_a_service_is_seen_as_its_connectors_instance(tmp_path: Path) -> None:
     addresses = {one.address: one.name for one in logged.net.running.instances}
     remote = entry["jsonPayload"]["remote_instance"]
     assert remote == {
-        "project_id": "p", "region": "us-central1",
+        "project_id": "p",
+        "region": "us-central1",
         "vm_name": addresses[entry["jsonPayload"]["connection"]["src_ip"]],
-    }  # fmt: skip
+    }
     assert entry["jsonPayload"]["remote_vpc"] == {"project_id": "p", "vpc_name": "vpc"}  # no subnet has a name
 
 

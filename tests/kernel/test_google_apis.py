@@ -23,16 +23,23 @@ def of(**more: object) -> dict[str, object]:
     rules = [
         {"name": name, "IPAddress": "gw-ip", "IPProtocol": protocol, "target": gateway, **ports}
         for name, protocol, ports in (
-            ("esp", "ESP", {}), ("udp500", "UDP", {"portRange": "500"}), ("udp4500", "UDP", {"portRange": "4500"}),
+            ("esp", "ESP", {}),
+            ("udp500", "UDP", {"portRange": "500"}),
+            ("udp4500", "UDP", {"portRange": "4500"}),
         )
-    ]  # fmt: skip
+    ]
     tunnel = {"name": "tunnel", "targetVpnGateway": "gw", "peerIp": "198.51.100.77", "sharedSecret": "a-long-secret"}
     route = {"name": "home", "network": "vpc", "destRange": "192.168.10.0/24", "nextHopVpnTunnel": "tunnel"}
     return compute(
-        instances=[vm("a")], addresses=[{"name": "gw-ip"}], targetVpnGateways=[{"name": "gw", "network": "vpc"}],
-        forwardingRules=rules, vpnTunnels=[tunnel], routes=[route],
-        routers=[{"name": "r", "network": "vpc", "nats": [{"name": "nat"}]}], **more,  # type: ignore[arg-type]
-    )  # fmt: skip
+        instances=[vm("a")],
+        addresses=[{"name": "gw-ip"}],
+        targetVpnGateways=[{"name": "gw", "network": "vpc"}],
+        forwardingRules=rules,
+        vpnTunnels=[tunnel],
+        routes=[route],
+        routers=[{"name": "r", "network": "vpc", "nats": [{"name": "nat"}]}],
+        **more,  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.behaviour("4.8.3", "4.13.7")

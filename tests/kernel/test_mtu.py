@@ -44,11 +44,12 @@ def peered(mtu: int, others: int, *services: Data, **more: list[Data]) -> Topolo
             networks=[sized("vpc", mtu, "other"), sized("other", others, "vpc")],
             subnetworks=[subnet(), {**subnet("there", "10.129.0.0/20"), "network": "other"}],
             instances=[vm("a"), vm("b", "there")],
-            firewalls=[{"name": f"open-{name}", "network": name, **OPEN} for name in ("vpc", "other")], **more,
+            firewalls=[{"name": f"open-{name}", "network": name, **OPEN} for name in ("vpc", "other")],
+            **more,
         ),
         vpcaccess={"connectors": [connector()]},
         run={"services": [service("web"), *services]},
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -182,12 +183,14 @@ def classic(of: str, **tunnel: object) -> dict[str, list[Data]]:
         "targetVpnGateways": [{"name": "gw", "network": of}],
         "forwardingRules": [
             {"name": "esp", "IPAddress": "gw-ip", "IPProtocol": "ESP", "target": name},
-            *({"name": f"udp{port}", "IPAddress": "gw-ip", "IPProtocol": "UDP", "portRange": port, "target": name}
-              for port in ("500", "4500")),
+            *(
+                {"name": f"udp{port}", "IPAddress": "gw-ip", "IPProtocol": "UDP", "portRange": port, "target": name}
+                for port in ("500", "4500")
+            ),
         ],
         "vpnTunnels": [{**made, **tunnel}],
         "routes": [{"name": "home", "network": of, "destRange": "192.168.10.0/24", "nextHopVpnTunnel": "tunnel"}],
-    }  # fmt: skip
+    }
 
 
 def with_external_address(mtu: int, *, nat: bool) -> Topology:

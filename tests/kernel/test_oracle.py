@@ -44,10 +44,15 @@ TREES = size(2, 40)
 PHASES = (Phase.generate, Phase.shrink) if TIMES else (Phase.generate,)
 pytestmark = pytest.mark.timeout(900 * max(1, TIMES))  # on a busy machine
 KEPT = Path(__file__).parent / "oracle"
-DEAD_ENDS = frozenset({
-    Cause.NO_ROUTE, Cause.ROUTE_BLACKHOLE, Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED, Cause.INSTANCE_NOT_RUNNING,
-    Cause.UNKNOWN_INTERNAL_ADDRESS,
-})  # fmt: skip
+DEAD_ENDS = frozenset(
+    {
+        Cause.NO_ROUTE,
+        Cause.ROUTE_BLACKHOLE,
+        Cause.ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED,
+        Cause.INSTANCE_NOT_RUNNING,
+        Cause.UNKNOWN_INTERNAL_ADDRESS,
+    }
+)
 """The kernel looks for the route first, so that a packet without one may meet no rule."""
 IMPLIED: dict[Direction, str] = {"EGRESS": "implied-allow-egress", "INGRESS": "implied-deny-ingress"}
 
@@ -159,8 +164,9 @@ def with_far_sides(plan: Plan, topology: Topology, running: Running) -> Plan:
     """Every instance that forwards answers for whatever it is given, as if that were behind it."""
     forwarders = {
         running.name(instance.full_name): running.addresses[instance.full_name]
-        for instance in topology.compute.instances if instance.can_ip_forward
-    }  # fmt: skip
+        for instance in topology.compute.instances
+        if instance.can_ip_forward
+    }
 
     def with_far_side(space: Namespace) -> Namespace:
         if (address := forwarders.get(space.name)) is None:
@@ -180,11 +186,51 @@ def agree(case: Case) -> None:
 
 
 @pytest.mark.behaviour(
-    "2.1.1", "2.1.3", "2.2.2", "2.4.1", "2.5.1", "2.5.2", "2.5.3", "3.2.1", "3.3.1", "3.7", "4.1.4", "4.1.5", "4.1.6",
-    "4.1.7", "4.1.8", "4.1.10", "4.1.11", "4.1.12", "4.1.13", "4.1.14", "4.1.16", "4.1.18", "4.3.2", "4.3.3", "4.3.4",
-    "4.3.5", "4.3.7", "4.3.8", "4.3.9", "4.5.2", "4.5.3", "4.5.4", "4.5.6", "4.9.1", "4.9.3", "4.9.4", "4.9.5",
-    "4.1.21", "4.10.4", "4.11.1", "4.13.1", "7.1.4", "7.1.6", "7.1.7",
-)  # fmt: skip
+    "2.1.1",
+    "2.1.3",
+    "2.2.2",
+    "2.4.1",
+    "2.5.1",
+    "2.5.2",
+    "2.5.3",
+    "3.2.1",
+    "3.3.1",
+    "3.7",
+    "4.1.4",
+    "4.1.5",
+    "4.1.6",
+    "4.1.7",
+    "4.1.8",
+    "4.1.10",
+    "4.1.11",
+    "4.1.12",
+    "4.1.13",
+    "4.1.14",
+    "4.1.16",
+    "4.1.18",
+    "4.3.2",
+    "4.3.3",
+    "4.3.4",
+    "4.3.5",
+    "4.3.7",
+    "4.3.8",
+    "4.3.9",
+    "4.5.2",
+    "4.5.3",
+    "4.5.4",
+    "4.5.6",
+    "4.9.1",
+    "4.9.3",
+    "4.9.4",
+    "4.9.5",
+    "4.1.21",
+    "4.10.4",
+    "4.11.1",
+    "4.13.1",
+    "7.1.4",
+    "7.1.6",
+    "7.1.7",
+)
 @pytest.mark.sampled
 @settings(max_examples=NETWORKS, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
 @given(cases())
@@ -205,21 +251,25 @@ def test_they_agree_on_many_rules() -> None:
     chance = Random(4)  # noqa: S311 - the same ones each time
     rules = [
         {
-            "name": f"r{number}", "network": "a", "priority": chance.choice((900, 950, 1000)),
+            "name": f"r{number}",
+            "network": "a",
+            "priority": chance.choice((900, 950, 1000)),
             chance.choice(("allowed", "denied")): f"tcp:{chance.choice(PORTS['tcp'])},udp:{chance.randrange(60)}",
             "sourceRanges": [f"10.0.0.{chance.randrange(8)}/32", f"10.{chance.randrange(99)}.0.0/16"],
             **({"targetTags": [chance.choice(("web", "db"))]} if number % 2 else {}),
         }
         for number in range(300)
-    ]  # fmt: skip
+    ]
     instances = [
         {"name": f"a{number}", "networkInterfaces": [{"subnetwork": "a"}], "tags": {"items": tags}}
         for number, tags in enumerate((["web"], ["db"], ["web", "db"]))
     ]
     compute = {
-        "networks": [{"name": "a"}], "subnetworks": [{"name": "a", "network": "a", "ipCidrRange": "10.0.0.0/24"}],
-        "instances": instances, "firewalls": rules,
-    }  # fmt: skip
+        "networks": [{"name": "a"}],
+        "subnetworks": [{"name": "a", "network": "a", "ipCidrRange": "10.0.0.0/24"}],
+        "instances": instances,
+        "firewalls": rules,
+    }
     internet = {"hosts": [{"name": name, "address": address} for name, address in HOSTS.items()]}
     place = {"name": "t", "project": "p", "region": REGION, "zone": ZONE}
     agree(Case({**place, "compute": compute, "internet": internet}, []))

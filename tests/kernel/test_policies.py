@@ -44,13 +44,14 @@ def machines(
         networks=[{**network(), "networkFirewallPolicyEnforcementOrder": order}],
         subnetworks=[subnet(), subnet("eu", "10.132.0.0/20", region=EUROPE)],
         instances=[
-            vm("a"), vm("b", serviceAccounts=[{"email": ROBOT}]),
+            vm("a"),
+            vm("b", serviceAccounts=[{"email": ROBOT}]),
             vm("c", f"regions/{EUROPE}/subnetworks/eu", zone=f"{EUROPE}-b"),
         ],
         firewalls=[*rules],
         networkFirewallPolicies=[everywhere] if everywhere else [],
         regionNetworkFirewallPolicies=regional or [],
-    )  # fmt: skip
+    )
     return topology(compute=given, **more)
 
 
@@ -100,21 +101,32 @@ def test_the_stages_are_tried_in_order_and_goto_next_leads_to_the_next() -> None
         arrives(net, 5002)  # the global policy hands it on, the regional one allows it
         is_dropped(net, 5003, "implied-deny-ingress")  # it is handed on to the regional one, which has no rule for it
         arrives(net, 5004)
-        counts(net, {
-            "no": 1, "yes": 1, "pol:1": 2, "pol:2": 0, "pol:3": 1, "us-central1/here:1": 1, "implied-deny-ingress": 1,
-        })  # fmt: skip
+        counts(
+            net,
+            {
+                "no": 1,
+                "yes": 1,
+                "pol:1": 2,
+                "pol:2": 0,
+                "pol:3": 1,
+                "us-central1/here:1": 1,
+                "implied-deny-ingress": 1,
+            },
+        )
 
 
 @pytest.mark.behaviour("4.1.21")
 def test_the_order_is_the_networks_and_counts_stay_when_it_changes() -> None:
     own = [
-        classic("in", allowed="udp"), classic("out", direction="EGRESS", allowed="udp:6000"),
+        classic("in", allowed="udp"),
+        classic("out", direction="EGRESS", allowed="udp:6000"),
         classic("stop", direction="EGRESS", denied="udp:6001"),
-    ]  # fmt: skip
+    ]
     everywhere = policy(
-        rule(1, "deny", "udp:5000"), rule(2, "deny", "udp:6000", direction="EGRESS"),
+        rule(1, "deny", "udp:5000"),
+        rule(2, "deny", "udp:6000", direction="EGRESS"),
         rule(3, "allow", "udp:6001", direction="EGRESS"),
-    )  # fmt: skip
+    )
     counted = {"in": 2, "out": 1, "stop": 1, "pol:1": 1, "pol:2": 1, "pol:3": 1}
     with built(machines(*own, everywhere=everywhere)) as net:
         arrives(net, 5000)
@@ -133,12 +145,15 @@ def test_the_order_is_the_networks_and_counts_stay_when_it_changes() -> None:
 def test_senders_go_through_the_stages_too() -> None:
     everywhere = policy(
         rule(1, "goto_next", "udp:6000-6001", direction="EGRESS", dest=["10.128.0.0/20"]),
-        rule(2, "allow", "udp:6002", direction="EGRESS"), rule(3, "deny", "udp:6000-6009", direction="EGRESS"),
-    )  # fmt: skip
+        rule(2, "allow", "udp:6002", direction="EGRESS"),
+        rule(3, "deny", "udp:6000-6009", direction="EGRESS"),
+    )
     regional = policy(
-        rule(7, "deny", "udp:6001-6002", direction="EGRESS"), rule(8, "allow", "udp:7001", direction="EGRESS"),
-        name="here", region="us-central1",
-    )  # fmt: skip
+        rule(7, "deny", "udp:6001-6002", direction="EGRESS"),
+        rule(8, "allow", "udp:7001", direction="EGRESS"),
+        name="here",
+        region="us-central1",
+    )
     with built(machines(classic("in", allowed="udp"), everywhere=everywhere, regional=[regional])) as net:
         arrives(net, 6000)  # handed on twice: to the regional policy, and to the implied rule
         is_dropped(net, 6001, "us-central1/here:7")
@@ -147,18 +162,27 @@ def test_senders_go_through_the_stages_too() -> None:
         is_dropped(net, 6000, "pol:3", receiver="c")  # another destination
         arrives(net, 7000)
         arrives(net, 7001)  # the regional policy has decided
-        counts(net, {
-            "pol:1": 2, "pol:2": 1, "pol:3": 2, "us-central1/here:7": 1, "us-central1/here:8": 1,
-            "implied-allow-egress": 2, "in": 4,
-        })  # fmt: skip
+        counts(
+            net,
+            {
+                "pol:1": 2,
+                "pol:2": 1,
+                "pol:3": 2,
+                "us-central1/here:7": 1,
+                "us-central1/here:8": 1,
+                "implied-allow-egress": 2,
+                "in": 4,
+            },
+        )
 
 
 @pytest.mark.behaviour("4.1.21", "4.1.14")
 def test_a_regional_policy_and_a_target_are_for_some_and_a_disabled_rule_for_none() -> None:
     everywhere = policy(
-        rule(1, "deny", "udp", disabled=True), rule(2, "allow", "udp:5000", targetServiceAccounts=[ROBOT]),
+        rule(1, "deny", "udp", disabled=True),
+        rule(2, "allow", "udp:5000", targetServiceAccounts=[ROBOT]),
         rule(3, "allow", "udp:5001", src=["10.132.0.0/20"]),
-    )  # fmt: skip
+    )
     regional = policy(rule(1, "allow", "udp:5002"), name="there", region=EUROPE)
     with built(machines(everywhere=everywhere, regional=[regional])) as net:
         arrives(net, 5000)
@@ -195,11 +219,14 @@ def test_hundreds_of_rules_in_every_stage() -> None:
     """Each stage is a decision tree, as deep as the kernel follows; one that forwards has stages of its own."""
     several = [
         rule(
-            n, "goto_next" if n % 3 else "allow", f"udp:{6000 + n}", src=[f"10.{n % 200}.0.0/16"],
+            n,
+            "goto_next" if n % 3 else "allow",
+            f"udp:{6000 + n}",
+            src=[f"10.{n % 200}.0.0/16"],
             direction="INGRESS" if n % 2 else "EGRESS",
         )
         for n in range(600)
-    ]  # fmt: skip
+    ]
     wide = [rule(n, "goto_next", f"tcp:{n}", src=[f"10.128.{n % 16}.0/24", "10.9.0.0/16"]) for n in range(1000, 1400)]
     last = rule(9000, "allow", "udp:5000")
     own = [
@@ -208,9 +235,7 @@ def test_hundreds_of_rules_in_every_stage() -> None:
     regional = [policy(*several, *wide, last, name="here", region="us-central1")]
     given = machines(*own, everywhere=policy(*several, *wide), regional=regional, order=BEFORE)
     forwarding = [one.model_copy(update={"can_ip_forward": True}) for one in given.compute.instances]
-    forwarders = given.model_copy(
-        update={"compute": given.compute.model_copy(update={"instances": tuple(forwarding)})}
-    )  # fmt: skip
+    forwarders = given.model_copy(update={"compute": given.compute.model_copy(update={"instances": tuple(forwarding)})})
     with built(given) as net:
         arrives(net, 5000)
         is_dropped(net, 5001, "implied-deny-ingress")
@@ -240,13 +265,20 @@ def test_records_name_the_policy(tmp_path: Path) -> None:
     first, second = (entry["jsonPayload"] for entry in file_in(tmp_path).read())
     assert (first["disposition"], second["disposition"]) == ("ALLOWED", "DENIED")
     assert first["rule_details"] == {
-        "reference": "network:vpc/firewallPolicy:pol", "priority": 7, "action": "ALLOW", "direction": "INGRESS",
-        "ip_port_info": [{"ip_protocol": "UDP", "port_range": ["5000"]}], "source_range": ["10.128.0.0/20"],
+        "reference": "network:vpc/firewallPolicy:pol",
+        "priority": 7,
+        "action": "ALLOW",
+        "direction": "INGRESS",
+        "ip_port_info": [{"ip_protocol": "UDP", "port_range": ["5000"]}],
+        "source_range": ["10.128.0.0/20"],
         "target_service_account": [ROBOT],
-    }  # fmt: skip
+    }
     assert second["rule_details"] == {
-        "reference": "network:vpc/firewallPolicy:pol", "priority": 8, "action": "DENY", "direction": "EGRESS",
+        "reference": "network:vpc/firewallPolicy:pol",
+        "priority": 8,
+        "action": "DENY",
+        "direction": "EGRESS",
         "ip_port_info": [{"ip_protocol": "UDP", "port_range": ["5000-5001"]}, {"ip_protocol": "ICMP"}],
         "destination_range": ["10.132.0.0/20"],
-    }  # fmt: skip
+    }
     assert (first["instance"]["vm_name"], second["remote_instance"]["vm_name"]) == ("b", "c")

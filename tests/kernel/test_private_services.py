@@ -35,27 +35,32 @@ def redis(name: str, *, private: bool = True, secure: bool = False, project: str
 def services(*instances: Data, **connection: bool) -> Topology:
     """A network with VMs in two regions, a router to a site, a connector, a peered network, and Redis instances."""
     subnets = [
-        subnet(), subnet("eu", "10.132.0.0/20", region="europe-west1"), subnet("pupi", "51.10.0.0/24"),
+        subnet(),
+        subnet("eu", "10.132.0.0/20", region="europe-west1"),
+        subnet("pupi", "51.10.0.0/24"),
         {**subnet("other", "10.200.0.0/20"), "network": "other"},
-    ]  # fmt: skip
+    ]
     machines = [
-        vm("a"), vm("b", "regions/europe-west1/subnetworks/eu", zone="europe-west1-b"), vm("public", "pupi"),
-        vm("stranger", "other"), vm("router", canIpForward=True),
-    ]  # fmt: skip
+        vm("a"),
+        vm("b", "regions/europe-west1/subnetworks/eu", zone="europe-west1-b"),
+        vm("public", "pupi"),
+        vm("stranger", "other"),
+        vm("router", canIpForward=True),
+    ]
     return topology(
         compute=compute(
-            networks=[network("vpc", "other"), network("other", "vpc")], subnetworks=subnets, instances=machines,
+            networks=[network("vpc", "other"), network("other", "vpc")],
+            subnetworks=subnets,
+            instances=machines,
             globalAddresses=[{"name": "range", "network": "vpc", "address": "10.60.0.0", "prefixLength": 24}],
             routes=[{"name": "to-site", "network": "vpc", "destRange": "192.168.10.0/24", "nextHopInstance": "router"}],
             firewalls=[{"name": "allow", "network": "vpc", "allowed": "all"}],
         ),
-        servicenetworking={
-            "connections": [{"network": "vpc", "reservedPeeringRanges": ["range"], **connection}]
-        },
+        servicenetworking={"connections": [{"network": "vpc", "reservedPeeringRanges": ["range"], **connection}]},
         redis={"instances": [*instances]},
         vpcaccess={"connectors": [connector()]},
         run={"services": [service("web")]},
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -72,9 +77,15 @@ def host(of: Built, name: str, project: str = "p") -> str:
 
 
 def reached(
-    of: Built, sender: str, name: str, port: int = 6379, *, source: str = "", project: str = "p",
+    of: Built,
+    sender: str,
+    name: str,
+    port: int = 6379,
+    *,
+    source: str = "",
+    project: str = "p",
     within: float = PATIENCE,
-) -> bool:  # fmt: skip
+) -> bool:
     """Whether the node of an instance is reached: something listens there at every port that is asked for."""
     address = host(of, name, project)
     with answering(of.paths[name], (address, port), name), of.socket(sender, socket.SOCK_STREAM) as client:
@@ -119,8 +130,11 @@ def test_a_service_comes_from_an_instance_of_its_connector() -> None:
 def test_with_encryption_it_has_the_other_port_only() -> None:
     with made(services(redis(PRIVATE), redis(SECURE, secure=True))) as of:
         for name, port, found in (
-            (PRIVATE, 6379, True), (PRIVATE, 6378, False), (SECURE, 6379, False), (SECURE, 6378, True),
-        ):  # fmt: skip
+            (PRIVATE, 6379, True),
+            (PRIVATE, 6378, False),
+            (SECURE, 6379, False),
+            (SECURE, 6378, True),
+        ):
             assert reached(of, "a", name, port, within=patience(found)) is found
 
 

@@ -44,11 +44,16 @@ def world() -> Topology:
             firewalls=SHUT,
         ),
         vpcaccess={"connectors": [connector()]},
-        run={"services": [
-            service("private"), service("everything", egress="ALL_TRAFFIC"), service("alone", None),
-            direct("direct", "PRIVATE_RANGES_ONLY"), direct("direct-all", "ALL_TRAFFIC"),
-        ]},
-    )  # fmt: skip
+        run={
+            "services": [
+                service("private"),
+                service("everything", egress="ALL_TRAFFIC"),
+                service("alone", None),
+                direct("direct", "PRIVATE_RANGES_ONLY"),
+                direct("direct-all", "ALL_TRAFFIC"),
+            ]
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +105,7 @@ def _connections(one: socket.socket, address: str) -> None:
 
 def asked(
     bed: Built, node: str, kind: socket.SocketKind, to: tuple[str, int] = RESOLVER, *, within: float = PATIENCE
-) -> tuple[str, str]:  # fmt: skip
+) -> tuple[str, str]:
     """The server's address that a query came to, and the one that it came from."""
     with bed.socket(node, kind) as client:
         client.settimeout(within)

@@ -90,9 +90,10 @@ def test_the_most_specific_route_wins_with_tags_or_without() -> None:
     """A wider tagged route does not beat a narrower one without tags; a narrower tagged one beats a wider one."""
     machines = [vm("web", tags={"items": ["web"]}), router("wide"), router("narrow"), router("tagged")]
     routes = [
-        route("w", "wide", "10.0.0.0/8", tags=["web"], priority=0), route("n", "narrow"),
+        route("w", "wide", "10.0.0.0/8", tags=["web"], priority=0),
+        route("n", "narrow"),
         route("t", "tagged", "10.50.0.0/24", tags=["web"], priority=65535),
-    ]  # fmt: skip
+    ]
     other, routers = "10.50.1.1", ("wide", "narrow", "tagged")
     of = behind(behind(made(instances=machines, routes=routes), *routers), *routers, address=other)
     with built(of) as paths, answered_by(paths, *routers), answered_by(paths, *routers, address=other):
@@ -131,9 +132,11 @@ def test_equal_routes_share_flows_and_a_flow_stays() -> None:
 def test_a_route_whose_next_hop_is_stopped_gives_way_to_the_next() -> None:
     """And if all are, nothing wider takes their place: the packet is dropped."""
     for stopped, who in (((), "r1"), (("r1",), "r2"), (("r1", "r2"), None)):
-        machines = [vm("a"), router("wide"), *(
-            router(name, status="TERMINATED" if name in stopped else "RUNNING") for name in ("r1", "r2")
-        )]  # fmt: skip
+        machines = [
+            vm("a"),
+            router("wide"),
+            *(router(name, status="TERMINATED" if name in stopped else "RUNNING") for name in ("r1", "r2")),
+        ]
         routes = [route("s1", "r1", priority=1), route("s2", "r2", priority=2), route("s3", "wide", "10.0.0.0/8")]
         there = [name for name in ("wide", "r1", "r2") if name not in stopped]
         with built(behind(made(instances=machines, routes=routes), *there)) as paths, answered_by(paths, *there):
@@ -249,11 +252,13 @@ def test_no_route_overrides_a_special_path() -> None:
 )
 def test_a_route_may_be_for_one_connector_only(tag: str, reaching: set[str]) -> None:
     """Only the workloads of that connector get there, and no VM."""
-    of = plan(topology(
-        compute=compute(instances=[vm("a"), router("r")], routes=[route("s", "r", tags=[tag])], firewalls=[ALLOW]),
-        vpcaccess={"connectors": [connector("c1"), connector("c2", "10.9.0.0/28")]},
-        run={"services": [service("web", "c1"), service("other", "c2")]},
-    ))  # fmt: skip
+    of = plan(
+        topology(
+            compute=compute(instances=[vm("a"), router("r")], routes=[route("s", "r", tags=[tag])], firewalls=[ALLOW]),
+            vpcaccess={"connectors": [connector("c1"), connector("c2", "10.9.0.0/28")]},
+            run={"services": [service("web", "c1"), service("other", "c2")]},
+        )
+    )
     with built(behind(of, "r")) as paths, answered_by(paths, "r"):
         for name in ("web", "other", "a"):
             assert (asked(paths, name, within=patience(name in reaching)) == "r") == (name in reaching), name

@@ -51,9 +51,13 @@ def test_nothing_leaves_unencrypted_while_no_tunnel_is_up(sender: str) -> None:
 def test_a_connector_s_range_has_to_be_in_the_local_selectors(*, covered: bool) -> None:
     local = [SUBNET, "10.8.0.0/28"] if covered else [SUBNET]
     with built(behind(localTrafficSelector=local, remoteTrafficSelector=[REMOTE])) as net:
-        for command in ("link add ipsec0 type veth peer name far", "link set ipsec0 up", "link set far up",
-                        f"route add {REMOTE} dev ipsec0", f"neigh add {ON_PREM} lladdr 02:00:00:00:00:01 dev ipsec0",
-                        ):  # fmt: skip
+        for command in (
+            "link add ipsec0 type veth peer name far",
+            "link set ipsec0 up",
+            "link set far up",
+            f"route add {REMOTE} dev ipsec0",
+            f"neigh add {ON_PREM} lladdr 02:00:00:00:00:01 dev ipsec0",
+        ):
             sh(net.paths["gw"], f"ip {command}")
         with arriving(net.paths["gw"], "far") as encrypted:
             tried(net, "web")

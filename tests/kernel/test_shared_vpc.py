@@ -27,11 +27,14 @@ def by_hand(tag: str = "vpc-connector") -> dict[str, Data]:
     rules: dict[str, Data] = {
         "serverless-to-vpc-connector": {"allowed": TUNNEL, "sourceRanges": [SERVERLESS], "targetTags": [tag]},
         "vpc-connector-to-serverless": {
-            "allowed": TUNNEL, "destinationRanges": [SERVERLESS], "direction": "EGRESS", "targetTags": [tag],
+            "allowed": TUNNEL,
+            "destinationRanges": [SERVERLESS],
+            "direction": "EGRESS",
+            "targetTags": [tag],
         },
         "vpc-connector-health-checks": {"allowed": "tcp:667", "sourceRanges": [*PROBES], "targetTags": [tag]},
         "vpc-connector-requests": {"allowed": "tcp,udp,icmp", "sourceTags": [tag]},
-    }  # fmt: skip
+    }
     return {name: {"name": name, "network": "vpc", **rule} for name, rule in rules.items()}
 
 

@@ -19,10 +19,12 @@ KNOWN, CONNECTOR = "10.128.0.2", "10.8.0.2"
 @pytest.mark.parametrize(("allowed", "seen"), [([SUBNET], [KNOWN]), ([SUBNET, "10.8.0.0/28"], [CONNECTOR, KNOWN])])
 def test_a_connector_s_range_has_to_be_let_in(allowed: list[str], seen: list[str]) -> None:
     site = {
-        "name": "office", "range": "192.168.10.0/24", "firewall": {"allowedSources": allowed},
+        "name": "office",
+        "range": "192.168.10.0/24",
+        "firewall": {"allowedSources": allowed},
         "gateway": {"name": "gw", "externalAddress": "203.0.113.50", "internalAddress": "192.168.10.1"},
         "hosts": [{"name": "host", "address": HOST}],
-    }  # fmt: skip
+    }
     with (
         built(topology(compute=compute(), onPrem={"sites": [site]})) as net,
         net.socket("host", socket.SOCK_DGRAM) as host,

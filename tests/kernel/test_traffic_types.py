@@ -78,7 +78,7 @@ def connects(net: Built, sender: str, address: str, port: int, *, within: float 
 
 def datagram(
     net: Built, sender: str, receiver: str, address: tuple[str, int], source: int = 0, *, within: float = PATIENCE
-) -> bool:  # fmt: skip
+) -> bool:
     """Whether a datagram arrives."""
     with net.socket(sender, socket.SOCK_DGRAM) as out, net.socket(receiver, socket.SOCK_DGRAM) as into:
         out.bind(("", source))
@@ -151,9 +151,13 @@ def sctp_init(port: int) -> bytes:
 
 
 PACKETS: dict[str, Packet] = {
-    "ipip": (4, bytes(20)), "gre": (47, bytes.fromhex("00000800") + bytes(20)), "esp": (50, struct.pack("!II", 9, 1)),
-    "ah": (51, bytes(24)), "sctp": (132, sctp_init(7000)), "ospf": (89, b"hello"),
-}  # fmt: skip
+    "ipip": (4, bytes(20)),
+    "gre": (47, bytes.fromhex("00000800") + bytes(20)),
+    "esp": (50, struct.pack("!II", 9, 1)),
+    "ah": (51, bytes(24)),
+    "sctp": (132, sctp_init(7000)),
+    "ospf": (89, b"hello"),
+}
 NAMED = {"gre": "47", "ospf": "89"}
 """Protocols that a rule names by number."""
 

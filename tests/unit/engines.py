@@ -27,13 +27,24 @@ class Engine:
 
 
 _NAMELESS = {
-    "Containers": -1, "Created": 1796080883, "Id": ID, "Labels": {"a": "1"}, "ParentId": PARENT, "SharedSize": -1,
+    "Containers": -1,
+    "Created": 1796080883,
+    "Id": ID,
+    "Labels": {"a": "1"},
+    "ParentId": PARENT,
+    "SharedSize": -1,
     "Size": 122614338,
-}  # fmt: skip
+}
 _NAMED = {
-    "Containers": -1, "Created": 1796077401, "Id": PARENT, "Labels": None, "ParentId": "",
-    "RepoTags": ["testbed/debian:bookworm"], "SharedSize": -1, "Size": 122614338,
-}  # fmt: skip
+    "Containers": -1,
+    "Created": 1796077401,
+    "Id": PARENT,
+    "Labels": None,
+    "ParentId": "",
+    "RepoTags": ["testbed/debian:bookworm"],
+    "SharedSize": -1,
+    "Size": 122614338,
+}
 _CONFIGURATION = {
     "Hostname": "", "Domainname": "", "User": "", "AttachStdin": False, "AttachStdout": False, "AttachStderr": False,
     "Tty": False, "OpenStdin": False, "StdinOnce": False, "Env": [_PATH], "Cmd": None, "Image": PARENT,
@@ -60,10 +71,16 @@ _SID = Engine(
     "1.51",
     [{**image, "Containers": 0} for image in _TRIXIE.images],
     {
-        "Cmd": None, "Entrypoint": None, "Env": [_PATH], "Labels": {"a": "1"}, "OnBuild": None, "User": "",
-        "Volumes": None, "WorkingDir": "",
+        "Cmd": None,
+        "Entrypoint": None,
+        "Env": [_PATH],
+        "Labels": {"a": "1"},
+        "OnBuild": None,
+        "User": "",
+        "Volumes": None,
+        "WorkingDir": "",
     },
-)  # fmt: skip
+)
 _DOCUMENTED = replace(_SID, version="29.0.0", api="1.52", configuration={"Env": [_PATH], "Labels": {"a": "1"}})
 
 ENGINES = [_BOOKWORM, _TRIXIE, _SID, _DOCUMENTED]

@@ -16,10 +16,18 @@ from testbed.api.certificates import Certificates, bundle, ensure, server_contex
 
 NOW = datetime.now(UTC)
 SERVED = [
-    "vpcaccess.googleapis.com", "us-central1-run.googleapis.com", "googleapis.com", "hello-abc.run.app",
-    "hello-abc-uc.a.run.app", "hello-1.us-central1.run.app", "us-central1-demo.cloudfunctions.net", "demo.appspot.com",
-    "localhost", "127.0.0.1", "::1",
-]  # fmt: skip
+    "vpcaccess.googleapis.com",
+    "us-central1-run.googleapis.com",
+    "googleapis.com",
+    "hello-abc.run.app",
+    "hello-abc-uc.a.run.app",
+    "hello-1.us-central1.run.app",
+    "us-central1-demo.cloudfunctions.net",
+    "demo.appspot.com",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +183,9 @@ def test_the_bundle_has_the_system_s_cas_and_ours(
     public.mkdir()
     file = bundle(made, public)
     assert [path.read_bytes() for path in (file, public / "ca.pem")] == [
-        system.read_bytes() + made.ca.read_bytes(), made.ca.read_bytes(),
-    ]  # fmt: skip
+        system.read_bytes() + made.ca.read_bytes(),
+        made.ca.read_bytes(),
+    ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in public.iterdir()} == {0o644}
     shake_hands(made, file, "localhost")
 

@@ -70,22 +70,32 @@ def other_ways() -> Topology:
     machines = [vm("a", tags={"items": ["web"]}), vm("router")]
     machines[0]["networkInterfaces"][0]["accessConfigs"] = [{}]
     to: dict[str, dict[str, str]] = {
-        "gateway": {"nextHopGateway": "default-internet-gateway"}, "instance": {"nextHopInstance": "router"},
-        "ip": {"nextHopIp": "10.128.0.2"}, "nowhere": {"nextHopIp": "10.128.9.9"},
-    }  # fmt: skip
+        "gateway": {"nextHopGateway": "default-internet-gateway"},
+        "instance": {"nextHopInstance": "router"},
+        "ip": {"nextHopIp": "10.128.0.2"},
+        "nowhere": {"nextHopIp": "10.128.9.9"},
+    }
     version = {
-        "name": "apps/p/services/flexible/versions/v1", "env": "flex", "deployment": {"zip": {"sourceUrl": "app"}},
+        "name": "apps/p/services/flexible/versions/v1",
+        "env": "flex",
+        "deployment": {"zip": {"sourceUrl": "app"}},
         "network": {"name": "default", "subnetworkName": "us"},
-    }  # fmt: skip
+    }
     return topology(
         compute={
             "networks": [network("default")],
             "subnetworks": [{**subnet(), "network": "default"}],
             "instances": machines,
             "addresses": [{"name": "nat"}],
-            "routers": [{"name": "r", "network": "default", "nats": [
-                {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": ["nat"]},
-            ]}],
+            "routers": [
+                {
+                    "name": "r",
+                    "network": "default",
+                    "nats": [
+                        {"name": "nat", "natIpAllocateOption": "MANUAL_ONLY", "natIps": ["nat"]},
+                    ],
+                }
+            ],
             "routes": [
                 {"name": name, "network": "default", "destRange": f"100.64.{i}.0/24", "priority": 100, **hop}
                 for i, (name, hop) in enumerate(to.items())
@@ -95,13 +105,17 @@ def other_ways() -> Topology:
         run={"services": [service("web"), service("everything", egress="ALL_TRAFFIC"), service("alone", None)]},
         appengine={"application": {"id": "p", "locationId": "us-central"}, "versions": [version]},
         redis={"instances": [{"name": "cache", "authorizedNetwork": "default"}]},
-    )  # fmt: skip
+    )
 
 
 WHOLE: dict[str, Callable[[], Topology]] = {
-    "example": example, "small": small, "twins": twins, "long names": long_names, "other ways": other_ways,
+    "example": example,
+    "small": small,
+    "twins": twins,
+    "long names": long_names,
+    "other ways": other_ways,
     "nothing": topology,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=[(name, health) for name in WHOLE for health in ("healthy", "starting")], ids="-".join)
@@ -137,9 +151,13 @@ def fingerprint() -> str:
 def test_the_order_of_sets_does_not_matter(seed: str) -> None:
     program = "from tests.unit.test_compiler import fingerprint; print(fingerprint())"
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == fingerprint()
 
 
@@ -266,8 +284,13 @@ def _address(of: Plan, node: str) -> str:
 @pytest.mark.behaviour("3.2.2")
 def test_private_ranges_go_through_the_connector() -> None:
     assert set(tunnelled(plan(small()))) == {
-        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "199.36.153.4/30", "199.36.153.8/30",
-    }  # fmt: skip
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "199.36.153.4/30",
+        "199.36.153.8/30",
+    }
 
 
 @pytest.mark.behaviour("3.3.1")

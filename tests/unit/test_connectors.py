@@ -58,8 +58,11 @@ def test_a_connector_does_not_shrink() -> None:
 def test_each_connector_has_its_own_instances() -> None:
     of = small(vpcaccess={"connectors": [connector(), connector("c2", "10.8.0.16/28")]})
     assert [(i.name, i.address) for i in additions(of, (), Serial())] == [
-        ("c1-0001", "10.8.0.2"), ("c1-0002", "10.8.0.3"), ("c2-0001", "10.8.0.18"), ("c2-0002", "10.8.0.19"),
-    ]  # fmt: skip
+        ("c1-0001", "10.8.0.2"),
+        ("c1-0002", "10.8.0.3"),
+        ("c2-0001", "10.8.0.18"),
+        ("c2-0002", "10.8.0.19"),
+    ]
 
 
 def test_connectors_that_are_no_longer_wanted() -> None:

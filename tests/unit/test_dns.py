@@ -54,8 +54,11 @@ def test_pointers_are_in_the_zones_of_private_ranges_only() -> None:
     names = ("10.1.2.3", "172.16.0.1", "172.31.0.1", "192.168.0.1", "172.32.0.1", "8.8.8.8")
     records = [RecordSet(internal.reverse_name(name), "PTR", ("x.",)) for name in names]
     assert [zone.name for zone in internal.reverse_zones(records)] == [
-        "10.in-addr.arpa.", "16.172.in-addr.arpa.", "31.172.in-addr.arpa.", "168.192.in-addr.arpa.",
-    ]  # fmt: skip
+        "10.in-addr.arpa.",
+        "16.172.in-addr.arpa.",
+        "31.172.in-addr.arpa.",
+        "168.192.in-addr.arpa.",
+    ]
 
 
 def test_nodes_ask_the_name_server_if_they_are_googles() -> None:
@@ -71,8 +74,11 @@ def test_what_is_written_says_what_has_to_be_served() -> None:
     index = json.loads(written[f"{files.FOLDER}/index.json"])
     assert set(index["files"]) == written.keys() - {f"{files.FOLDER}/index.json"}
     assert [(one["address"], one["name"]) for one in index["serials"]] == [
-        ("192.0.2.1", "."), ("192.0.2.2", "."), ("192.0.2.1", "a.example."), ("192.0.2.2", "a.example."),
-    ]  # fmt: skip
+        ("192.0.2.1", "."),
+        ("192.0.2.2", "."),
+        ("192.0.2.1", "a.example."),
+        ("192.0.2.2", "a.example."),
+    ]
 
 
 def test_a_serial_number_changes_with_its_zone_only_and_that_of_the_root_always() -> None:
@@ -117,9 +123,10 @@ def networks(*zones: dict[str, object], records: list[dict[str, object]] | None 
 @pytest.mark.behaviour("3.4.1", "3.2.5")
 def test_a_private_zone_is_seen_by_its_networks_before_a_public_one() -> None:
     of = networks(
-        zone("mine", "googleapis.com."), zone("all", "example.", None),
+        zone("mine", "googleapis.com."),
+        zone("all", "example.", None),
         records=[record("mine", "*.googleapis.com.", "199.36.153.8"), record("all", "www.example.", "203.0.113.9")],
-    )  # fmt: skip
+    )
     assert answers(view(of), "*.googleapis.com.") == ("199.36.153.8",)
     assert answers(view(of, "other"), "*.googleapis.com.") == ("203.0.113.1",)
     for seen in (view(of), view(of, "other"), views.for_nobody(of, ["192.0.2.1"])):
@@ -131,14 +138,16 @@ def test_what_is_asked_for_elsewhere_is_delegated_by_the_zone_above() -> None:
     forwarding = {"targetNameServers": [{"ipv4Address": "192.168.10.53"}, {"ipv4Address": "192.168.10.54"}]}
     peering = {"targetNetwork": {"networkUrl": "other"}}
     of = networks(
-        zone("above", "example."), zone("down", "corp.example.", forwardingConfig=forwarding),
+        zone("above", "example."),
+        zone("down", "corp.example.", forwardingConfig=forwarding),
         zone("side", "peer.", peeringConfig=peering),
-    )  # fmt: skip
+    )
     seen = view(of)
     there = allocate(of, {})[name_server("projects/p/global/networks/other")]
     assert seen.forwarded == (
-        Forwarded("corp.example.", ("192.168.10.53", "192.168.10.54")), Forwarded("peer.", (there,)),
-    )  # fmt: skip
+        Forwarded("corp.example.", ("192.168.10.53", "192.168.10.54")),
+        Forwarded("peer.", (there,)),
+    )
     assert "corp.example. 300 IN NS ns.corp.example.\n" in content(seen, "example.")
     assert "peer. 300 IN NS ns.peer.\n" in content(seen, "the root")
 
@@ -169,14 +178,27 @@ def test_soa_and_ns_are_the_servers_and_a_name_of_the_server_has_an_address() ->
 @pytest.mark.parametrize(
     ("kind", "data", "right"),
     [
-        ("A", "10.0.0.1", True), ("A", "10.0.0.1\n$INCLUDE /etc/passwd", False), ("AAAA", "2001:db8::1", True),
-        ("AAAA", "fe80::1%eth0", False), ("CNAME", "a.example.", True), ("CNAME", "a.example", False),
-        ("MX", "10 mail.example.", True), ("MX", "mail.example.", False), ("SRV", "1 2 443 a.example.", True),
-        ("SRV", "1 2 70000 a.example.", False), ("TXT", '"a; b" "c"', True), ("TXT", r'"a \" b"', True),
-        ("TXT", 'a"', False), ("TXT", "a;b", False), ("TXT", '"a\nb"', False), ("TXT", "(", False),
-        ("CAA", '0 issue "ca.example"', True), ("CAA", "0 issue", False), ("TLSA", "", False),
+        ("A", "10.0.0.1", True),
+        ("A", "10.0.0.1\n$INCLUDE /etc/passwd", False),
+        ("AAAA", "2001:db8::1", True),
+        ("AAAA", "fe80::1%eth0", False),
+        ("CNAME", "a.example.", True),
+        ("CNAME", "a.example", False),
+        ("MX", "10 mail.example.", True),
+        ("MX", "mail.example.", False),
+        ("SRV", "1 2 443 a.example.", True),
+        ("SRV", "1 2 70000 a.example.", False),
+        ("TXT", '"a; b" "c"', True),
+        ("TXT", r'"a \" b"', True),
+        ("TXT", 'a"', False),
+        ("TXT", "a;b", False),
+        ("TXT", '"a\nb"', False),
+        ("TXT", "(", False),
+        ("CAA", '0 issue "ca.example"', True),
+        ("CAA", "0 issue", False),
+        ("TLSA", "", False),
     ],
-)  # fmt: skip
+)
 def test_data_is_what_a_zone_file_can_have_on_one_line(kind: str, data: str, *, right: bool) -> None:
     assert is_data(kind, data) == right
 
@@ -186,14 +208,17 @@ def test_data_is_what_a_zone_file_can_have_on_one_line(kind: str, data: str, *, 
     [
         ([zone("z", "example.")], [record("z", "a.example.org.", "10.0.0.1")], "is not in example"),
         ([zone("z", "example.")], [record("z", "a.example.", "x")], "not the data of a record of type A"),
-        ([zone("z", "example.")], [record("z", "a.example.", "10.0.0.1"),
-                                   record("z", "a.example.", "b.example.", kind="CNAME")], "either one CNAME"),
+        (
+            [zone("z", "example.")],
+            [record("z", "a.example.", "10.0.0.1"), record("z", "a.example.", "b.example.", kind="CNAME")],
+            "either one CNAME",
+        ),
         ([zone("z", "example."), zone("y", "example.")], [], "is bound to the zone 'z'"),
         ([zone("z", "example", None)], [], "a dot at its end"),
         ([], [record("z", "a.example.", "10.0.0.1")], "managedZones/z' was not found"),
         ([zone("z", "example.", None, reverseLookupConfig={})], [], "is public"),
     ],
-)  # fmt: skip
+)
 def test_zones_and_records_that_cannot_be(
     zones: list[dict[str, object]], records: list[dict[str, object]], said: str
 ) -> None:

@@ -90,9 +90,7 @@ def _within(part: str, port: int) -> bool:
     return int(low) <= port <= int(high or low)
 
 
-def met(
-    rules: Sequence[Firewall], packet: Packet, direction: str, limits: Limits | None = None
-) -> tuple[str, str]:  # fmt: skip
+def met(rules: Sequence[Firewall], packet: Packet, direction: str, limits: Limits | None = None) -> tuple[str, str]:
     """The target and the comment of the iptables rule that decides."""
     space = Space("vpc")
     parts = {chain.name: chain.rules for chain in chains(stages(rules), NICS, space, limits)}
@@ -151,8 +149,9 @@ PORTS = PORT.map(str) | st.tuples(PORT, PORT).map(lambda pair: f"{min(pair)}-{ma
 MATCHES = st.lists(
     st.fixed_dictionaries({"IPProtocol": st.sampled_from(["tcp", "17"]), "ports": st.lists(PORTS, max_size=20)})
     | st.sampled_from(["all", "icmp", "ipip", "1", "47"]).map(lambda p: {"IPProtocol": p}),
-    min_size=1, max_size=3,
-)  # fmt: skip
+    min_size=1,
+    max_size=3,
+)
 RANGES = st.lists(
     st.sampled_from(["10.0.0.0/8", "10.0.0.2/32", "10.0.0.4/31", "0.0.0.0/0", "192.0.2.0/24"]), max_size=2
 )
@@ -167,8 +166,9 @@ def any_rule(draw: st.DrawFn) -> Firewall:
         "direction": draw(st.sampled_from(["INGRESS", "EGRESS"])),
         "priority": draw(st.integers(998, 1001)),
         "disabled": draw(st.sampled_from([False, False, False, True])),
-        "sourceRanges": draw(RANGES), "destinationRanges": draw(RANGES),
-    }  # fmt: skip
+        "sourceRanges": draw(RANGES),
+        "destinationRanges": draw(RANGES),
+    }
     inbound = fields["direction"] == "INGRESS"
     if draw(st.booleans()):
         fields["targetTags"] = draw(TAGS)
@@ -192,10 +192,14 @@ def test_iptables_decides_what_is_documented(rules: list[Firewall], packet: Pack
     assert decided(rules, packet, direction) == documented(rules, packet, direction)
 
 
-LIMITS = st.sampled_from([
-    Limits(flat=0, leaf=1), Limits(flat=2, leaf=1, copies=20), Limits(flat=2, leaf=3, copies=1),
-    Limits(flat=2, leaf=1, copies=20, depth=2),
-])  # fmt: skip
+LIMITS = st.sampled_from(
+    [
+        Limits(flat=0, leaf=1),
+        Limits(flat=2, leaf=1, copies=20),
+        Limits(flat=2, leaf=3, copies=1),
+        Limits(flat=2, leaf=1, copies=20, depth=2),
+    ]
+)
 
 
 @pytest.mark.behaviour("4.1.5", "4.1.6")
@@ -212,13 +216,14 @@ def many(count: int) -> list[Firewall]:
     """Rules as large projects have them: by range and port, by tag, and some for everybody."""
     return [
         rule(
-            f"r{number}", priority=1 + number,
+            f"r{number}",
+            priority=1 + number,
             allowed=[{"IPProtocol": "tcp", "ports": [str(1 + number % 900)]}],
             sourceRanges=[f"10.{number % 200}.{number // 200}.0/24"],
             **({"targetTags": ["web", "db"][number % 2 :]} if number % 3 else {}),
         )
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("count", [129, 1000, 5000])
@@ -262,9 +267,11 @@ def test_every_set_is_declared(rules: list[Firewall]) -> None:
 @pytest.mark.behaviour("4.1.5", "4.1.6")
 def test_priority_comes_first_then_deny() -> None:
     rules = [
-        rule("allow-1000", allow=["tcp"]), rule("deny-1000", deny=["tcp"]),
-        rule("allow-999", allow=["tcp"], priority=999), rule("deny-1001", deny=["tcp"], priority=1001),
-    ]  # fmt: skip
+        rule("allow-1000", allow=["tcp"]),
+        rule("deny-1000", deny=["tcp"]),
+        rule("allow-999", allow=["tcp"], priority=999),
+        rule("deny-1001", deny=["tcp"], priority=1001),
+    ]
     assert [r.label for r in classic(rules)] == ["allow-999", "deny-1000", "allow-1000", "deny-1001"]
 
 
@@ -309,9 +316,17 @@ def test_a_range_of_one_port_is_a_port() -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "printed"),
-    [("6", "-p tcp "), ("1", "-p icmp "), ("ipip", "-p ipencap "), ("4", "-p ipencap "), ("94", "-p ipip "),
-     ("132", "-p sctp "), ("253", "-p 253 "), ("all", "")],
-)  # fmt: skip
+    [
+        ("6", "-p tcp "),
+        ("1", "-p icmp "),
+        ("ipip", "-p ipencap "),
+        ("4", "-p ipencap "),
+        ("94", "-p ipip "),
+        ("132", "-p sctp "),
+        ("253", "-p 253 "),
+        ("all", ""),
+    ],
+)
 def test_protocols_are_written_as_iptables_prints_them(protocol: str, printed: str) -> None:
     """Otherwise what is read back would never be equal to what is wanted."""
     assert lines(rule(allow=[protocol])) == [f"{printed}-m comment --comment r -j ACCEPT"]

@@ -56,9 +56,10 @@ def test_a_network_whose_rules_hand_nothing_on_has_one_list() -> None:
     """What no policy needs costs nothing."""
     egress, ingress = chains(stages([], [policy(rule(), rule(2, "deny"))]), NICS, Space("vpc"))
     assert ingress.rules == (
-        '-p tcp -m comment --comment "pol:1" -j ACCEPT', '-p tcp -m comment --comment "pol:2" -j DROP',
+        '-p tcp -m comment --comment "pol:1" -j ACCEPT',
+        '-p tcp -m comment --comment "pol:2" -j DROP',
         "-m comment --comment implied-deny-ingress -j DROP",
-    )  # fmt: skip
+    )
     assert len(egress.rules) == 1
 
 
@@ -69,13 +70,15 @@ def test_what_is_not_decided_goes_on_with_the_next_stage() -> None:
     assert {chain.name: chain.rules for chain in made} == {
         "egress/s0": ('-p udp -m comment --comment "pol:1" -g handed-on', "-j MARK --set-xmark 0x1/0x1"),
         "egress": (
-            "-j egress/s0", "-m mark --mark 0x0/0x1 -j RETURN", "-j MARK --set-xmark 0x0/0x1",
+            "-j egress/s0",
+            "-m mark --mark 0x0/0x1 -j RETURN",
+            "-j MARK --set-xmark 0x0/0x1",
             "-m comment --comment implied-allow-egress -j RETURN",
         ),
         "ingress/s0": ("-p tcp -m comment --comment in -j ACCEPT",),
         "ingress/s1": ('-p tcp -m comment --comment "pol:2" -j RETURN',),
         "ingress": ("-j ingress/s0", "-j ingress/s1", "-m comment --comment implied-deny-ingress -j DROP"),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.behaviour("4.1.21")
@@ -111,8 +114,10 @@ def test_what_forwards_has_stages_of_its_own() -> None:
     made = Forwarding(space, NICS, [("eth1", NICS[1])], tried).chains()
     rules = {chain.name: chain.rules for chain in made}
     assert rules["ingress/via0"] == (
-        "-j ingress/via0/s0", "-j ingress/via0/s1", "-m comment --comment implied-deny-ingress -j DROP",
-    )  # fmt: skip
+        "-j ingress/via0/s0",
+        "-j ingress/via0/s1",
+        "-m comment --comment implied-deny-ingress -j DROP",
+    )
     assert rules["ingress/via0/s0"] == ("-p tcp -m comment --comment in -j ACCEPT",)
     assert rules["ingress/via0/s1"] == ('-p tcp -m comment --comment "pol:1" -j RETURN',)
 
@@ -140,8 +145,13 @@ def test_what_a_policy_cannot_be(fields: Data, said: str) -> None:
 
 
 def with_policies(*policies: Data, regional: list[Data] | None = None) -> Topology:
-    return topology(compute=compute(networks=[network(), network("other")], networkFirewallPolicies=[*policies],
-                                    regionNetworkFirewallPolicies=regional or []))  # fmt: skip
+    return topology(
+        compute=compute(
+            networks=[network(), network("other")],
+            networkFirewallPolicies=[*policies],
+            regionNetworkFirewallPolicies=regional or [],
+        )
+    )
 
 
 @pytest.mark.behaviour("4.1.21")
@@ -151,9 +161,10 @@ def test_a_network_has_one_policy_of_each_scope() -> None:
     known = with_policies(one, regional=[two, east])
     names = [found.full_name for found in known.policies_of("projects/p/global/networks/vpc")]
     assert names == [
-        "projects/p/global/firewallPolicies/one", "projects/p/regions/us-central1/firewallPolicies/two",
+        "projects/p/global/firewallPolicies/one",
+        "projects/p/regions/us-central1/firewallPolicies/two",
         "projects/p/regions/us-east1/firewallPolicies/two",
-    ]  # fmt: skip
+    ]
     assert not known.policies_of("projects/p/global/networks/other")
     for more, regional in (([one, two], []), ([], [one, two])):
         with pytest.raises(ValidationError, match="is associated with the firewall policy 'projects/p/"):

@@ -50,18 +50,26 @@ def everything_called(name: str, **apis: Any) -> Topology:
             {"name": "u4500", "IPAddress": "ip", "IPProtocol": "UDP", "portRange": "4500", "target": name},
         ],
     }
-    return small(**{
-        "compute": compute(instances=[vm(name)], **gateway),
-        "run": {"services": [service(name, instances=2)]},
-        "cloudfunctions": {"functions": [{"name": name, "buildConfig": {"entryPoint": "f", "source": "/s"}}]},
-        "redis": {"instances": [{"name": name, "authorizedNetwork": "vpc"}]},
-        "internet": {"hosts": [{"name": name, "address": "203.0.113.9"}]},
-        "onPrem": {"sites": [{
-            "name": name, "range": "192.168.0.0/24", "hosts": [{"name": name, "address": "192.168.0.9"}],
-            "gateway": {"name": "gw", "externalAddress": "203.0.113.20", "internalAddress": "192.168.0.1"},
-        }]},
-        **apis,
-    })  # fmt: skip
+    return small(
+        **{
+            "compute": compute(instances=[vm(name)], **gateway),
+            "run": {"services": [service(name, instances=2)]},
+            "cloudfunctions": {"functions": [{"name": name, "buildConfig": {"entryPoint": "f", "source": "/s"}}]},
+            "redis": {"instances": [{"name": name, "authorizedNetwork": "vpc"}]},
+            "internet": {"hosts": [{"name": name, "address": "203.0.113.9"}]},
+            "onPrem": {
+                "sites": [
+                    {
+                        "name": name,
+                        "range": "192.168.0.0/24",
+                        "hosts": [{"name": name, "address": "192.168.0.9"}],
+                        "gateway": {"name": "gw", "externalAddress": "203.0.113.20", "internalAddress": "192.168.0.1"},
+                    }
+                ]
+            },
+            **apis,
+        }
+    )
 
 
 def called(of: Topology, previous: dict[str, str] | None = None) -> dict[str, str]:
@@ -115,8 +123,21 @@ def test_what_is_alone_has_its_short_name() -> None:
     assert not [name for name in called(example()).values() if "." in name]
 
 
-@pytest.mark.parametrize("name", ["front-end", "load", "internet", "default", "tun0", "vpc-vpc", "google-vpc",
-                                  "serverless-us-central1", "c1-0001", "c1-0099"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "front-end",
+        "load",
+        "internet",
+        "default",
+        "tun0",
+        "vpc-vpc",
+        "google-vpc",
+        "serverless-us-central1",
+        "c1-0001",
+        "c1-0099",
+    ],
+)
 def test_the_testbeds_own_parts_come_first(name: str) -> None:
     of = everything_called(name)
     assert called(of)[f"{ZONES}/us-central1-a/instances/{name}"] == f"{name}.vm"
@@ -125,21 +146,24 @@ def test_the_testbeds_own_parts_come_first(name: str) -> None:
 
 def test_places_tell_equals_apart() -> None:
     there = {"name": "vpc", "selfLink": "projects/q/global/networks/vpc"}
-    of = small(compute=compute(
-        networks=[network(), there], instances=vms("us-central1-a", "us-central1-b", "us-central1-c"),
-    ))  # fmt: skip
+    of = small(
+        compute=compute(
+            networks=[network(), there],
+            instances=vms("us-central1-a", "us-central1-b", "us-central1-c"),
+        )
+    )
     found = called(of)
     assert [found[f"{ZONES}/us-central1-{zone}/instances/web"] for zone in "abc"] == [
-        "web", "web.us-central1-b", "web.us-central1-c",
-    ]  # fmt: skip
+        "web",
+        "web.us-central1-b",
+        "web.us-central1-c",
+    ]
     assert found["projects/q/global/networks/vpc"] == "vpc-vpc.q"
     assert found[google("projects/q/global/networks/vpc")] == "google-vpc.q"
     compiled(of)
 
 
-def test_instances_of_connectors_are_called_as_no_other_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+def test_instances_of_connectors_are_called_as_no_other_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
     here, there = (f"{LOCATIONS}/{region}/connectors/c1" for region in ("us-central1", "europe-west1"))
     with Store.open("names", create=True) as store:
@@ -167,16 +191,21 @@ def test_routes_find_the_node_they_mean() -> None:
     """Two VMs of one name, and one gateway: by each of them goes a route."""
     zones = ("us-central1-a", "us-central1-b")
     routes = [
-        {"name": f"r{i}", "network": "vpc", "destRange": f"10.9{i}.0.0/16",
-         "nextHopInstance": f"{ZONES}/{zone}/instances/web"}
+        {
+            "name": f"r{i}",
+            "network": "vpc",
+            "destRange": f"10.9{i}.0.0/16",
+            "nextHopInstance": f"{ZONES}/{zone}/instances/web",
+        }
         for i, zone in enumerate(zones)
-    ]  # fmt: skip
+    ]
     made = compiled(small(compute=compute(instances=vms(*zones), routes=routes)))
     (vpc,) = (space for space in made.namespaces if space.name == "vpc-vpc")
     hops = {route.destination: route.gateway for route in vpc.routes}
     assert {cidr: hops[cidr] for cidr in ("10.90.0.0/16", "10.91.0.0/16")} == {
-        "10.90.0.0/16": "10.128.0.2", "10.91.0.0/16": "10.128.0.3",
-    }  # fmt: skip
+        "10.90.0.0/16": "10.128.0.2",
+        "10.91.0.0/16": "10.128.0.3",
+    }
 
 
 NAMES = st.sampled_from(["aa", "aa-2", "aa-0001", "vpc-aa", "redis-aa", "vpc-redis-aa", "load", "google-aa"])

@@ -157,8 +157,9 @@ def test_google_s_library_gets_an_id_token_and_verifies_it(identity: Identity, k
 def test_the_answer_of_the_endpoint(identity: Identity, key: dict[str, str]) -> None:
     answer = grant(identity, signed(key))
     assert {name: answer[name] for name in answer if name != "access_token"} == {
-        "expires_in": 3599, "token_type": "Bearer",
-    }  # fmt: skip
+        "expires_in": 3599,
+        "token_type": "Bearer",
+    }
     assert list(grant(identity, signed(key, target_audience="x"))) == ["id_token"]
 
 

@@ -48,10 +48,14 @@ def test_the_projects_networks_may_call_and_the_one_that_is_sent_to(ingress: str
 def test_each_product_refuses_in_its_own_way() -> None:
     build = {"entryPoint": "hello", "source": "/tmp"}  # noqa: S108 - nothing is written
     functions = [
-        {"name": name, "environment": generation, "buildConfig": build,
-         "serviceConfig": {"ingress-settings": "internal-only"}}
+        {
+            "name": name,
+            "environment": generation,
+            "buildConfig": build,
+            "serviceConfig": {"ingress-settings": "internal-only"},
+        }
         for name, generation in (("first", "GEN_1"), ("second", "GEN_2"))
-    ]  # fmt: skip
+    ]
     version = {"name": "apps/p/services/default/versions/1", "deployment": {"zip": {"sourceUrl": "/tmp"}}}  # noqa: S108
     settings = {"networkSettings": {"ingress": "internal-and-cloud-load-balancing"}}
     of_app = {"name": "apps/p/services/default", "split": {"allocations": {"1": 1}}, **settings}
@@ -59,9 +63,11 @@ def test_each_product_refuses_in_its_own_way() -> None:
         run={"services": [service("open")]},
         cloudfunctions={"functions": functions},
         appengine={
-            "application": {"id": "p", "locationId": "us-central1"}, "versions": [version], "services": [of_app],
+            "application": {"id": "p", "locationId": "us-central1"},
+            "versions": [version],
+            "services": [of_app],
         },
-    )  # fmt: skip
+    )
     assert [workload.refused for workload in topology.workloads] == [None, 403, 404, 403]
 
 

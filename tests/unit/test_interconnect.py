@@ -44,11 +44,13 @@ def test_both_ends_are_nodes_with_a_link_of_the_attachment_s_mtu(mtu: int) -> No
     found = link(made)
     assert found is not None
     assert {(e.interface.name, e.interface.mtu, *e.interface.addresses) for e in (found.a, found.b)} == {
-        ("vlan", mtu, "169.254.10.1/29"), ("vlan", mtu, "169.254.10.2/29"),
-    }  # fmt: skip
+        ("vlan", mtu, "169.254.10.1/29"),
+        ("vlan", mtu, "169.254.10.2/29"),
+    }
     assert {name: nodes(made)[name].kind for name in ("attachment", "office-router")} == {
-        "attachment": "vlan-attachment", "office-router": "on-prem-router",
-    }  # fmt: skip
+        "attachment": "vlan-attachment",
+        "office-router": "on-prem-router",
+    }
     assert not nodes(made)["attachment"].devices  # there is no IPsec, and so no TUN device
 
 
@@ -61,8 +63,9 @@ def test_where_the_kernel_has_vlans_both_ends_tag(given: int | None, tag: int) -
     found = link(made)
     assert found is not None
     for end, address, mac in (
-        (found.a, "169.254.10.1/29", "42:01:a9:fe:0a:01"), (found.b, "169.254.10.2/29", "42:01:a9:fe:0a:02")
-    ):  # fmt: skip
+        (found.a, "169.254.10.1/29", "42:01:a9:fe:0a:01"),
+        (found.b, "169.254.10.2/29", "42:01:a9:fe:0a:02"),
+    ):
         assert end.interface == Interface("interconnect", frozenset(), mac, 1440)
         of = space(made, end.namespace)
         assert of.vlans == {Vlan(Interface("vlan", frozenset({address}), mac, 1440), "interconnect", tag)}

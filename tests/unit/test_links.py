@@ -34,12 +34,21 @@ TAGGED = Vlan(Interface("vlan", frozenset({"169.254.0.2/30"}), VM_END.interface.
 TRUNK = Plan("t", (Namespace("vpc"), Namespace("vm", node=True, vlans=frozenset({TAGGED}))), PLAN.veths, ())
 VLAN = Link(TAGGED.interface, "vlan", "testbed:vlan", up=True, vlan=("eth0", 100))
 MAKE_VLAN = [
-    Request("link", "add", {
-        "ifname": "vlan", "address": "02:00:00:00:00:02", "mtu": 1460, "kind": "vlan", "link": "eth0", "vlan_id": 100,
-    }),
+    Request(
+        "link",
+        "add",
+        {
+            "ifname": "vlan",
+            "address": "02:00:00:00:00:02",
+            "mtu": 1460,
+            "kind": "vlan",
+            "link": "eth0",
+            "vlan_id": 100,
+        },
+    ),
     Request("link", "set", {"ifname": "vlan", "ifalias": "testbed:vlan", "state": "up"}),
     Request("addr", "add", {"index": "vlan", "address": "169.254.0.2/30"}),
-]  # fmt: skip
+]
 
 
 def there(*devices: Link) -> Links:
@@ -65,8 +74,12 @@ def device(data: Mapping[str, object], **values: object) -> Message:
 
 def test_a_device_is_read() -> None:
     sources = {"low": 665, "high": 666}
-    data = {"IFLA_VXLAN_PORT": 665, "IFLA_VXLAN_PORT_RANGE": sources, "IFLA_VXLAN_COLLECT_METADATA": 1,
-            "IFLA_VXLAN_GPE": True}  # fmt: skip
+    data = {
+        "IFLA_VXLAN_PORT": 665,
+        "IFLA_VXLAN_PORT_RANGE": sources,
+        "IFLA_VXLAN_COLLECT_METADATA": 1,
+        "IFLA_VXLAN_GPE": True,
+    }
     link = device(data, ifi_type=0xFFFE, flags=1, ifalias="testbed:tunnel")
     addresses = [
         decoded(ifaddrmsg, index=7, prefixlen=32, local="10.0.0.1"),
@@ -157,11 +170,13 @@ def test_a_vlan_that_is_there_needs_nothing() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(VLAN, vlan=("eth0", 101)), replace(VLAN, vlan=("eth1", 100)), replace(VLAN, vlan=None),
+        replace(VLAN, vlan=("eth0", 101)),
+        replace(VLAN, vlan=("eth1", 100)),
+        replace(VLAN, vlan=None),
         replace(VLAN, kind="veth", vlan=None),
     ],
     ids=["another tag", "another parent", "another protocol", "no VLAN"],
-)  # fmt: skip
+)
 def test_a_vlan_of_another_kind_is_removed_and_made_anew(other: Link) -> None:
     wiring = wire(there(VPC_SIDE), there(VM_SIDE, other), TRUNK)
 

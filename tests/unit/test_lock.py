@@ -57,9 +57,7 @@ def test_a_lock_is_held_by_one_process_that_it_names(folder: Path, other: subpro
         pass
 
 
-def test_a_lock_ends_with_its_holder_and_says_that_it_was_cut_short(
-    folder: Path, other: subprocess.Popen[str]
-) -> None:  # fmt: skip
+def test_a_lock_ends_with_its_holder_and_says_that_it_was_cut_short(folder: Path, other: subprocess.Popen[str]) -> None:
     other.kill()
     with held(folder, WRITER, patience=PATIENCE) as cut_short:
         assert cut_short
@@ -79,7 +77,7 @@ def test_what_a_killed_holder_has_started_is_ended(folder: Path, other: subproce
 
 def test_waiting_is_told_once_and_not_at_once(
     folder: Path, other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     moments = itertools.count(step=0.5)  # a look every half second
     monkeypatch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: next(moments), sleep=lambda _: None))
     said: list[str] = []

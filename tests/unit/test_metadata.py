@@ -17,13 +17,19 @@ FLAVOR = {"metadata-flavor": "Google"}
 V1 = "/computeMetadata/v1/"
 TREE: tree.Entry = {
     "instance": {
-        "attributes": Given({"start-up": "echo 1\necho 2", "empty": ""}), "machine-type": "e2", "id": 7,
-        "disks": [{"device-name": "boot", "index": 0}], "forwarded-ips": [], "tags": Listed(("web", "db")),
-        "service-accounts": Given({
-            "a-b@p.iam.gserviceaccount.com": {"scopes": Lines(("x", "y")), "token": Made("token")},
-        }),
+        "attributes": Given({"start-up": "echo 1\necho 2", "empty": ""}),
+        "machine-type": "e2",
+        "id": 7,
+        "disks": [{"device-name": "boot", "index": 0}],
+        "forwarded-ips": [],
+        "tags": Listed(("web", "db")),
+        "service-accounts": Given(
+            {
+                "a-b@p.iam.gserviceaccount.com": {"scopes": Lines(("x", "y")), "token": Made("token")},
+            }
+        ),
     },
-}  # fmt: skip
+}
 
 
 def asked(target: str, headers: dict[str, str] | None = None, method: str = "GET") -> Request:
@@ -80,11 +86,17 @@ def test_contents_are_told_apart_by_their_etags() -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("instance", 301), ("instance/disks?recursive=true", 301), ("instance/machine-type/", 404), ("nothing", 404),
-        ("instance/disks/1/", 404), ("instance/machine-type/deeper", 404), ("instance/id?alt=xml", 400),
-        ("../v1/instance/", 404), ("instance//id", 404),
+        ("instance", 301),
+        ("instance/disks?recursive=true", 301),
+        ("instance/machine-type/", 404),
+        ("nothing", 404),
+        ("instance/disks/1/", 404),
+        ("instance/machine-type/deeper", 404),
+        ("instance/id?alt=xml", 400),
+        ("../v1/instance/", 404),
+        ("instance//id", 404),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_there_is_refused(path: str, status: int) -> None:
     answer = found(path)
     assert answer.status == status

@@ -103,13 +103,18 @@ def test_other_names_are_refused(name: str) -> None:
 
 def test_gclouds_flags_and_values_are_read() -> None:
     flags = {
-        "name": "r", "network": "vpc", "direction": "IN", "allow": "tcp:80,tcp:8000-8080,udp,icmp",
-        "source-ranges": ["10.0.0.0/8"], "target-tags": ["web"],
-    }  # fmt: skip
+        "name": "r",
+        "network": "vpc",
+        "direction": "IN",
+        "allow": "tcp:80,tcp:8000-8080,udp,icmp",
+        "source-ranges": ["10.0.0.0/8"],
+        "target-tags": ["web"],
+    }
     fields = {
         "allowed": [{"IPProtocol": "tcp", "ports": ["80", "8000-8080"]}, {"IPProtocol": "udp"}, {"IPProtocol": "icmp"}],
-        "sourceRanges": ["10.0.0.0/8"], "targetTags": ["web"],
-    }  # fmt: skip
+        "sourceRanges": ["10.0.0.0/8"],
+        "targetTags": ["web"],
+    }
     assert Firewall.model_validate(flags, context=KNOWN) == firewall(**fields)
 
 
@@ -117,8 +122,10 @@ def test_flags_whose_field_has_capitals_are_read() -> None:
     rule = {"name": "f", "ip-address": "a", "ip-protocol": "udp", "port-range": 500, "target": "g"}
     made = ForwardingRule.model_validate(rule, context=KNOWN)
     assert (made.ip_address, made.ip_protocol, made.port_range) == (
-        "projects/p/regions/us-central1/addresses/a", "UDP", "500",
-    )  # fmt: skip
+        "projects/p/regions/us-central1/addresses/a",
+        "UDP",
+        "500",
+    )
 
 
 def test_subnet_mode_is_auto_or_custom() -> None:
@@ -161,9 +168,10 @@ def test_egress_settings_in_gclouds_spelling(written: str, read: str) -> None:
 def test_app_engines_names_of_egress_settings_and_regions() -> None:
     for setting, egress in (("PRIVATE_IP_RANGES", "PRIVATE_RANGES_ONLY"), ("all-traffic", "ALL_TRAFFIC")):
         version = {
-            "name": "apps/p/services/default/versions/v1", "deployment": {"zip": {"sourceUrl": "app"}},
+            "name": "apps/p/services/default/versions/v1",
+            "deployment": {"zip": {"sourceUrl": "app"}},
             "vpcAccessConnector": {"name": "c1", "egressSetting": setting},
-        }  # fmt: skip
+        }
         app = {"application": {"id": "p", "locationId": "us-central"}, "versions": [version]}
         (workload,) = small(run={}, appengine=app).workloads
         assert (workload.egress, workload.region, workload.id) == (egress, "us-central1", "p")
@@ -275,18 +283,30 @@ def test_a_peering_may_wait_for_its_other_side() -> None:
 def test_references_must_lead_somewhere() -> None:
     found = problems(
         compute=compute(
-            networks=[network("vpc", "gone")], instances=[vm("a", "gone")],
+            networks=[network("vpc", "gone")],
+            instances=[vm("a", "gone")],
             firewalls=[{"name": "r", "network": "gone", "allow": ["tcp"]}],
             routes=[{**ROUTE, "nextHopInstance": "gone"}],
-            routers=[{"name": "r", "network": "vpc", "nats": [{
-                "name": "n", "natIpAllocateOption": "MANUAL_ONLY", "natIps": ["gone"],
-                "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS", "subnetworks": [{"name": "gone"}],
-            }]}],
+            routers=[
+                {
+                    "name": "r",
+                    "network": "vpc",
+                    "nats": [
+                        {
+                            "name": "n",
+                            "natIpAllocateOption": "MANUAL_ONLY",
+                            "natIps": ["gone"],
+                            "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS",
+                            "subnetworks": [{"name": "gone"}],
+                        }
+                    ],
+                }
+            ],
         ),
         vpcaccess={"connectors": [{"name": "c1", "subnet": {"name": "gone"}}]},
         redis={"instances": [{"name": "r", "authorizedNetwork": "gone"}]},
         secretmanager={"secrets": [{"name": "s", "redisAuthString": "gone"}]},
-    )  # fmt: skip
+    )
     assert sorted(line.split(":")[0] for line in found) == [
         "compute.firewalls.0.network",
         "compute.instances.0.networkInterfaces.0.subnetwork",
@@ -332,10 +352,16 @@ def test_no_route_leads_into_a_subnet(cidr: str) -> None:
 
 
 @pytest.mark.behaviour("4.3.5", "4.5.2")
-@pytest.mark.parametrize(("cidr", "sides", "accepted"), [
-    ("10.2.0.0/24", 2, False), ("10.2.0.4", 2, False), ("10.2.0.0/24", 1, True), ("10.2.0.0/16", 2, True),
-    ("11.0.0.0/28", 2, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cidr", "sides", "accepted"),
+    [
+        ("10.2.0.0/24", 2, False),
+        ("10.2.0.4", 2, False),
+        ("10.2.0.0/24", 1, True),
+        ("10.2.0.0/16", 2, True),
+        ("11.0.0.0/28", 2, True),
+    ],
+)
 def test_no_route_leads_into_a_subnet_of_a_peer(cidr: str, sides: int, accepted: bool) -> None:
     """Of privately used public ranges only if they are imported, which by default they are not."""
     networks = [network("vpc", "other"), network("other", *(["vpc"] if sides == 2 else []))]
@@ -425,9 +451,23 @@ def test_a_connector_has_its_subnet_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["web", "front-end", "load", "internet", "lo", "default", "all", "vpc-vpc", "google-vpc", "c1-0001",
-             "serverless-us-central1", "web-2", "tun0"],
-)  # fmt: skip
+    "name",
+    [
+        "web",
+        "front-end",
+        "load",
+        "internet",
+        "lo",
+        "default",
+        "all",
+        "vpc-vpc",
+        "google-vpc",
+        "c1-0001",
+        "serverless-us-central1",
+        "web-2",
+        "tun0",
+    ],
+)
 def test_a_vm_may_have_any_name(name: str) -> None:
     """What else is called so in a testbed is none of the user's business (`fabric.given_names`)."""
     of = small(compute=compute(instances=[vm(name)]), run={"services": [service("web", instances=2)]})
@@ -501,9 +541,10 @@ def private(**redis: Any) -> Data:
         for name, number in (("a", 60), ("b", 61))
     ]
     return {
-        "compute": compute(globalAddresses=ranges), "redis": {"instances": [instance]},
+        "compute": compute(globalAddresses=ranges),
+        "redis": {"instances": [instance]},
         "servicenetworking": {"connections": [{"network": "vpc", "ranges": ["a"]}]},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.behaviour("4.9.3")
@@ -528,11 +569,16 @@ def test_a_private_connection_peers_its_network_with_a_producers() -> None:
         ({}, [], "redis.instances.0.connectMode: Google private service access is not enabled."),
         ({}, [{"network": "vpc", "ranges": ["c"]}], "connections.0.reservedPeeringRanges.0: The resource"),
         (
-            {"name": "projects/other/locations/us-central1/instances/r", "connectMode": "DIRECT_PEERING",
-             "authorizedNetwork": "projects/p/global/networks/vpc"}, None, "must exist in the same project",
+            {
+                "name": "projects/other/locations/us-central1/instances/r",
+                "connectMode": "DIRECT_PEERING",
+                "authorizedNetwork": "projects/p/global/networks/vpc",
+            },
+            None,
+            "must exist in the same project",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_private_connection_that_is_needed_is_there(
     redis: Data, connections: list[Data] | None, message: str
 ) -> None:

@@ -55,8 +55,10 @@ def served(of: Topology) -> set[str]:
 @pytest.mark.behaviour("3.3.3", "4.13.1", "4.13.5")
 def test_it_serves_instances_and_connectors() -> None:
     assert served(small(compute=compute(instances=[vm("a")], routers=routers()))) == {
-        "10.128.0.2", "10.8.0.2", "10.8.0.3",
-    }  # fmt: skip
+        "10.128.0.2",
+        "10.8.0.2",
+        "10.8.0.3",
+    }
 
 
 @pytest.mark.behaviour("4.13.5")
@@ -178,11 +180,18 @@ def test_timeouts_are_the_gateways_own() -> None:
     values = space(plan(of), "nat-nat").sysctls
     prefix = "net.netfilter.nf_conntrack_"
     assert {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)} == {
-        "udp_timeout": "45", "udp_timeout_stream": "45", "icmp_timeout": "30", "tcp_timeout_established": "1200",
-        "tcp_timeout_time_wait": "120", "tcp_timeout_syn_sent": "30", "tcp_timeout_syn_recv": "30",
-        "tcp_timeout_fin_wait": "30", "tcp_timeout_close_wait": "30", "tcp_timeout_last_ack": "30",
+        "udp_timeout": "45",
+        "udp_timeout_stream": "45",
+        "icmp_timeout": "30",
+        "tcp_timeout_established": "1200",
+        "tcp_timeout_time_wait": "120",
+        "tcp_timeout_syn_sent": "30",
+        "tcp_timeout_syn_recv": "30",
+        "tcp_timeout_fin_wait": "30",
+        "tcp_timeout_close_wait": "30",
+        "tcp_timeout_last_ack": "30",
         "tcp_timeout_close": "30",
-    }  # fmt: skip
+    }
     assert set(timeouts(RouterNat.model_validate({"name": "nat"}))) <= set(values)
 
 

@@ -42,8 +42,10 @@ def test_several_at_once_among_others() -> None:
     other = message(kind=2)
     found = [*parse(message(PREFIX, TCP) + other + message(PREFIX, udp) + message(PREFIX, esp))]
     assert [(note.protocol, note.source_port, note.destination_port) for note in found] == [
-        (6, 40000, 80), (17, 5000, 53), (50, 0, 0),
-    ]  # fmt: skip
+        (6, 40000, 80),
+        (17, 5000, 53),
+        (50, 0, 0),
+    ]
     assert {note.time for note in found} == {None}
 
 

@@ -37,12 +37,16 @@ def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
     name = "apps/p/services/default"
     versions = [{"name": f"{name}/versions/{one}", "deployment": {"zip": {"sourceUrl": "/s"}}} for one in ("v1", "v2")]
     split = {"name": name, "split": {"allocations": {"v2": 1}}}
-    of = small(appengine={"application": {"id": "p", "locationId": "us-central"}, "versions": versions,
-                          "services": [split]})  # fmt: skip
+    of = small(
+        appengine={"application": {"id": "p", "locationId": "us-central"}, "versions": versions, "services": [split]}
+    )
     moved = Operation(
-        api="appengine.v1", method="", kind="appengine.services", target=name,
+        api="appengine.v1",
+        method="",
+        kind="appengine.services",
+        target=name,
         changes=(Change("appengine.services", name, split),),
-    )  # fmt: skip
+    )
     silent = startup.silent(of, running(of), {"p": os.getpid()}, moved)
     assert [workload.name for workload in silent.values()] == [f"{name}/versions/v2"]
     assert startup.failure(silent["p"])["message"].startswith("Revision 'v2' is not ready")

@@ -11,18 +11,24 @@ ROUTE = {"name": "r", "network": "vpc", "destRange": "192.168.0.0/24", "nextHopI
 
 
 def test_it_has_no_node_and_no_port() -> None:
-    made = plan(topology(compute=compute(
-        networks=[network()], subnetworks=[subnet()], instances=[vm("on"), vm("off", status="TERMINATED")]
-    )))  # fmt: skip
+    made = plan(
+        topology(
+            compute=compute(
+                networks=[network()], subnetworks=[subnet()], instances=[vm("on"), vm("off", status="TERMINATED")]
+            )
+        )
+    )
     assert {node.name for node in made.nodes} == {"on", "dns"}
     assert "off" not in {one.name for one in made.namespaces}
     assert "off" not in {neighbour.device for neighbour in space(made, "vpc-vpc").neighbours}
 
 
 def test_its_address_stays_its_own() -> None:
-    of = topology(compute=compute(
-        networks=[network()], subnetworks=[subnet()], instances=[vm("off", status="TERMINATED"), vm("on")]
-    ))  # fmt: skip
+    of = topology(
+        compute=compute(
+            networks=[network()], subnetworks=[subnet()], instances=[vm("off", status="TERMINATED"), vm("on")]
+        )
+    )
     found = allocate(of, {})
     zone = "projects/p/zones/us-central1-a/instances"
     assert (found[f"{zone}/off"], found[f"{zone}/on"]) == ("10.128.0.2", "10.128.0.3")
@@ -32,9 +38,16 @@ def test_its_address_stays_its_own() -> None:
 def test_routes_to_it_lead_nowhere() -> None:
     kinds = {}
     for status in ("RUNNING", "TERMINATED"):
-        made = plan(topology(compute=compute(
-            networks=[network()], subnetworks=[subnet()], instances=[vm("router", status=status)], routes=[ROUTE]
-        )))  # fmt: skip
+        made = plan(
+            topology(
+                compute=compute(
+                    networks=[network()],
+                    subnetworks=[subnet()],
+                    instances=[vm("router", status=status)],
+                    routes=[ROUTE],
+                )
+            )
+        )
         (route,) = (one for one in space(made, "vpc-vpc").routes if one.destination == ROUTE["destRange"])
         kinds[status] = route.kind
     assert kinds["TERMINATED"] == "blackhole"

@@ -36,9 +36,10 @@ def other_project() -> Topology:
 
 
 POLICY = {
-    "name": "pol", "associations": [{"name": "vpc", "attachmentTarget": "vpc"}],
+    "name": "pol",
+    "associations": [{"name": "vpc", "attachmentTarget": "vpc"}],
     "rules": [{"priority": 1, "action": "goto_next", "match": {"layer4Configs": "tcp:80,udp"}}],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -47,20 +48,21 @@ POLICY = {
         small(),
         small(run={"services": [service("web", None), service("other", egress="ALL_TRAFFIC", instances=3)]}),
         small(compute=compute(instances=[vm("a", address="10.128.0.9", tags={"items": ["b", "a"]})])),
+        small(compute=compute(firewalls=[{"name": "no", "network": "vpc", "denied": [{"IPProtocol": "all"}]}])),
         small(
-            compute=compute(firewalls=[{"name": "no", "network": "vpc", "denied": [{"IPProtocol": "all"}]}])
+            compute=compute(
+                networks=[{**network(), "networkFirewallPolicyEnforcementOrder": "BEFORE_CLASSIC_FIREWALL"}],
+                networkFirewallPolicies=[POLICY],
+                regionNetworkFirewallPolicies=[{**POLICY, "region": "us-central1"}],
+            )
         ),
-        small(compute=compute(
-            networks=[{**network(), "networkFirewallPolicyEnforcementOrder": "BEFORE_CLASSIC_FIREWALL"}],
-            networkFirewallPolicies=[POLICY], regionNetworkFirewallPolicies=[{**POLICY, "region": "us-central1"}],
-        )),
         topology(compute={"networks": [network("vpc", "b"), network("b", "vpc")]}),
         other_project(),
         topology(),
         Topology.model_validate({"name": "t", "project": "p"}),
     ],
     ids=["small", "services", "vm", "rule", "policies", "peering", "another project", "empty", "no defaults"],
-)  # fmt: skip
+)
 def test_others(known: Topology) -> None:
     assert read(export(known)) == known
 

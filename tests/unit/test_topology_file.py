@@ -246,5 +246,8 @@ def test_the_example_in_gclouds_spelling_is_the_same_topology() -> None:
 def test_the_example_describes_the_documented_case() -> None:
     made: Topology = load(EXAMPLES / "serverless-vpc-access.yaml")
     assert [(w.kind, w.connector is not None) for w in made.workloads] == [
-        ("cloud-run", True), ("cloud-function", True), ("app-engine-standard", True), ("app-engine-flexible", False),
-    ]  # fmt: skip
+        ("cloud-run", True),
+        ("cloud-function", True),
+        ("app-engine-standard", True),
+        ("app-engine-flexible", False),
+    ]

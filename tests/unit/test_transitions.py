@@ -51,9 +51,7 @@ def test_what_cannot_be_changed(fields: dict[str, Any], named: str) -> None:
 
 @pytest.mark.behaviour("1.8.1")
 def test_the_subnet_cannot_be_changed() -> None:
-    here, there = (
-        with_connector(network=None, ipCidrRange=None, subnet={"name": name}) for name in ("s28", "t28")
-    )  # fmt: skip
+    here, there = (with_connector(network=None, ipCidrRange=None, subnet={"name": name}) for name in ("s28", "t28"))
     with pytest.raises(InvalidArgument, match="connector c1: subnet cannot be changed"):
         check(here, there)
 

@@ -65,7 +65,10 @@ def _about(caller: Machine) -> Json:
     """What a token with `format=full` says of the VM."""
     project = entries.project_of(caller)
     return {
-        "project_id": project, "project_number": project_number(project), "zone": caller.instance.zone,
-        "instance_id": str(entries.instance_id(caller)), "instance_name": caller.instance.name,
+        "project_id": project,
+        "project_number": project_number(project),
+        "zone": caller.instance.zone,
+        "instance_id": str(entries.instance_id(caller)),
+        "instance_name": caller.instance.name,
         "instance_creation_timestamp": int(caller.record.created),
-    }  # fmt: skip
+    }

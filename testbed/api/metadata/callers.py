@@ -131,9 +131,14 @@ def _machines(
         subnet = topology.subnetworks[instance.nic.subnetwork]
         external = running.addresses.get(f"{name}/external") if instance.nic.access_configs else None
         found = Machine(
-            instance, records[name], subnet, networks[subnet.network], address, external,
+            instance,
+            records[name],
+            subnet,
+            networks[subnet.network],
+            address,
+            external,
             projects.get(segment(name, "projects"), {}),
-        )  # fmt: skip
+        )
         if origin := _origin(running, subnet.network, name, address):
             yield origin, found
 

@@ -32,10 +32,11 @@ def tree(caller: Caller) -> Entry:
         "instance": _machine(caller) if isinstance(caller, Machine) else _runtime(caller),
         "project": {
             "attributes": Given(caller.project_attributes),
-            "numeric-project-id": project_number(project), "project-id": project,
+            "numeric-project-id": project_number(project),
+            "project-id": project,
         },
         "universe": {"universe-domain": "googleapis.com"},
-    }  # fmt: skip
+    }
 
 
 def project_of(caller: Caller) -> str:
@@ -61,11 +62,14 @@ def accounts(caller: Caller) -> Mapping[str, ServiceAccount]:
 def _service_accounts(caller: Caller) -> Entry:
     listed: dict[str, Entry] = {
         email: {
-            "aliases": Lines(("default",)), "email": email, "identity": IDENTITY, "scopes": Lines(account.scopes),
+            "aliases": Lines(("default",)),
+            "email": email,
+            "identity": IDENTITY,
+            "scopes": Lines(account.scopes),
             "token": TOKEN,
         }
         for email, account in accounts(caller).items()
-    }  # fmt: skip
+    }
     default = next(iter(listed.values()), None)
     return Given(listed if default is None else {**listed, "default": default})
 
@@ -76,21 +80,27 @@ def _machine(caller: Machine) -> Entry:
     host = f"{caller.instance.name}.{zone}.c.{segment(name, 'projects')}.internal"  # behaviour 4.7.2
     scheduling = body.get("scheduling", {})
     return {
-        "attributes": Given(attributes(body.get("metadata", {}))), "cpu-platform": "Unknown CPU Platform",
+        "attributes": Given(attributes(body.get("metadata", {}))),
+        "cpu-platform": "Unknown CPU Platform",
         "description": caller.instance.description,
         "disks": [_disk(index, disk) for index, disk in enumerate(body.get("disks", ()))],
-        "hostname": body.get("hostname") or host, "id": instance_id(caller), "image": _image(body),
+        "hostname": body.get("hostname") or host,
+        "id": instance_id(caller),
+        "image": _image(body),
         "machine-type": f"projects/{number}/machineTypes/{last(caller.instance.machine_type)}",
-        "maintenance-event": "NONE", "name": caller.instance.name, "network-interfaces": [_nic(caller)],
+        "maintenance-event": "NONE",
+        "name": caller.instance.name,
+        "network-interfaces": [_nic(caller)],
         "preempted": "FALSE",
         "scheduling": {
             "automatic-restart": _flag(scheduling.get("automaticRestart", True)),
             "on-host-maintenance": scheduling.get("onHostMaintenance", "MIGRATE"),
             "preemptible": _flag(scheduling.get("preemptible", False)),
         },
-        "service-accounts": _service_accounts(caller), "tags": Listed(caller.instance.tags.items),
+        "service-accounts": _service_accounts(caller),
+        "tags": Listed(caller.instance.tags.items),
         "zone": f"projects/{number}/zones/{zone}",
-    }  # fmt: skip
+    }
 
 
 def _nic(caller: Machine) -> Entry:
@@ -99,20 +109,27 @@ def _nic(caller: Machine) -> Entry:
     access = [{"external-ip": caller.external or "", "type": "ONE_TO_ONE_NAT"}]
     return {
         "access-configs": access if caller.instance.nic.access_configs else [],
-        "dns-servers": Lines((str(METADATA_SERVER),)), "forwarded-ips": [],
-        "gateway": str(gateway(caller.subnet.ip_cidr_range)), "ip": caller.address, "ip-aliases": [],
-        "mac": mac(caller.address), "mtu": caller.network.mtu,
+        "dns-servers": Lines((str(METADATA_SERVER),)),
+        "forwarded-ips": [],
+        "gateway": str(gateway(caller.subnet.ip_cidr_range)),
+        "ip": caller.address,
+        "ip-aliases": [],
+        "mac": mac(caller.address),
+        "mtu": caller.network.mtu,
         "network": f"projects/{number}/networks/{last(network)}",
-        "subnetmask": str(IPv4Network(caller.subnet.ip_cidr_range).netmask), "target-instance-ips": [],
-    }  # fmt: skip
+        "subnetmask": str(IPv4Network(caller.subnet.ip_cidr_range).netmask),
+        "target-instance-ips": [],
+    }
 
 
 def _disk(index: int, disk: Json) -> Entry:
     return {
-        "device-name": disk.get("deviceName", f"persistent-disk-{index}"), "index": index,
-        "interface": disk.get("interface", "SCSI"), "mode": disk.get("mode", "READ_WRITE"),
+        "device-name": disk.get("deviceName", f"persistent-disk-{index}"),
+        "index": index,
+        "interface": disk.get("interface", "SCSI"),
+        "mode": disk.get("mode", "READ_WRITE"),
         "type": disk.get("type", "PERSISTENT"),
-    }  # fmt: skip
+    }
 
 
 def _image(body: Json) -> str:
@@ -127,6 +144,8 @@ def _flag(value: bool) -> str:  # noqa: FBT001 - it is the value
 def _runtime(caller: Runtime) -> Entry:
     number, region = project_number(caller.project), caller.workload.region
     return {
-        "id": instance_id(caller), "region": f"projects/{number}/regions/{region}",
-        "service-accounts": _service_accounts(caller), "zone": f"projects/{number}/zones/{region}-1",
-    }  # fmt: skip
+        "id": instance_id(caller),
+        "region": f"projects/{number}/regions/{region}",
+        "service-accounts": _service_accounts(caller),
+        "zone": f"projects/{number}/zones/{region}-1",
+    }

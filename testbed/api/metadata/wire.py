@@ -100,7 +100,8 @@ async def _send(wire: h11.Connection, stream: Stream, reply: Reply, *, head: boo
     reason = HTTPStatus(reply.status).phrase.encode()
     parts = [
         wire.send(h11.Response(status_code=reply.status, headers=[*headers.items()], reason=reason)),
-        *([] if head else [wire.send(h11.Data(data=reply.body))]), wire.send(h11.EndOfMessage()),
-    ]  # fmt: skip
+        *([] if head else [wire.send(h11.Data(data=reply.body))]),
+        wire.send(h11.EndOfMessage()),
+    ]
     stream[1].write(b"".join(part for part in parts if part))
     await stream[1].drain()

@@ -54,7 +54,7 @@ def spelled(interface: Json, whole: Json, project: str) -> Json:
     found = {
         key: last(value) if isinstance(value, str) and segment(value, "projects") == project else value
         for key, value in whole.items()
-    }  # fmt: skip
+    }
     return {**found, **given}
 
 

@@ -28,9 +28,11 @@ def region_of(name: str) -> str:
 def location(project: str, region: str) -> Json:
     """A region as an API prints it; `project` is `projects/P`."""
     return {
-        "name": f"{project}/locations/{region}", "locationId": region, "displayName": region,
+        "name": f"{project}/locations/{region}",
+        "locationId": region,
+        "displayName": region,
         "labels": {"cloud.googleapis.com/region": region},
-    }  # fmt: skip
+    }
 
 
 def found(call: Call, kind: str) -> Record:
@@ -69,8 +71,11 @@ def listed(call: Call, kind: str, field: str, view: Callable[[Record], Json]) ->
     parent = call.text("parent")
     prefix = parent.removesuffix("-") if parent.endswith("/locations/-") else f"{parent}/"
     page = listing.page(
-        [view(record) for record in call.plane.list(kind, prefix)], size=call.number("pageSize"),
-        token=call.text("pageToken"), order_by=call.text("orderBy"), predicate=filters.aip160(call.text("filter")),
+        [view(record) for record in call.plane.list(kind, prefix)],
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.aip160(call.text("filter")),
         collection=parent,
-    )  # fmt: skip
+    )
     return page.answer(field)

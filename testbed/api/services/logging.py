@@ -36,11 +36,14 @@ def entries(call: Call) -> Json:
         raise InvalidArgument("resource_names is required.")
     page = listing.page(
         [entry for entry in _all(call) if _is_of(entry, parents)],
-        size=body.get("pageSize", 0) or SIZE, token=body.get("pageToken", ""), maximum=_MOST,
+        size=body.get("pageSize", 0) or SIZE,
+        token=body.get("pageToken", ""),
+        maximum=_MOST,
         order_by="timestamp desc" if order.endswith("desc") else "timestamp",
-        predicate=filters.logging(body.get("filter", "")), key=lambda entry: str(entry["insertId"]),
+        predicate=filters.logging(body.get("filter", "")),
+        key=lambda entry: str(entry["insertId"]),
         collection=",".join(sorted(parents)),
-    )  # fmt: skip
+    )
     return page.answer("entries")
 
 

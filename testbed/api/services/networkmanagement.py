@@ -92,10 +92,14 @@ def locations(call: Call) -> Json:
 def view(_: ControlPlane, record: Record) -> Json:
     """A test as the API prints it."""
     shown: Json = {
-        "protocol": "TCP", **record.body, "name": record.name, "displayName": last(record.name),
-        "createTime": timestamp(record.created), "updateTime": timestamp(record.updated or record.created),
+        "protocol": "TCP",
+        **record.body,
+        "name": record.name,
+        "displayName": last(record.name),
+        "createTime": timestamp(record.created),
+        "updateTime": timestamp(record.updated or record.created),
         "reachabilityDetails": NOT_ANALYSED,
-    }  # fmt: skip
+    }
     return {**shown, "returnReachabilityDetails": NOT_ANALYSED} if record.body.get("roundTrip") else shown
 
 
@@ -115,7 +119,9 @@ def _submit(call: Call, name: str, body: Json) -> Answer:
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type="google.cloud.networkmanagement.v1.OperationMetadata", metadata=common_metadata,
-    response_type="google.cloud.networkmanagement.v1.ConnectivityTest", view=view,
-)  # fmt: skip
+    metadata_type="google.cloud.networkmanagement.v1.OperationMetadata",
+    metadata=common_metadata,
+    response_type="google.cloud.networkmanagement.v1.ConnectivityTest",
+    view=view,
+)
 iampolicy.register(API, _COLLECTION, lambda call: located.named(call, KIND, call.text("resource")).name)

@@ -43,13 +43,17 @@ def list_(call: Call) -> Json:
     """The operations of one API under one parent, the newest first."""
     parent = call.text("name")
     printed = [
-        printer(call.plane, one) for one in reversed(call.plane.operations())
+        printer(call.plane, one)
+        for one in reversed(call.plane.operations())
         if (printer := _printer(call, one)) is not None and _is_under(printer.parent(one), parent)
-    ]  # fmt: skip
+    ]
     page = listing.page(
-        printed, size=call.number("pageSize"), token=call.text("pageToken"),
-        predicate=filters.aip160(call.text("filter")), collection=parent,
-    )  # fmt: skip
+        printed,
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        predicate=filters.aip160(call.text("filter")),
+        collection=parent,
+    )
     return page.answer("operations")
 
 

@@ -164,15 +164,24 @@ def view(plane: ControlPlane, record: Record) -> Json:
     zone = body.get("locationId") or zones(region)[0]
     project = segment(record.name, "projects")
     result: Json = {
-        "tier": "BASIC", "connectMode": "DIRECT_PEERING", "transitEncryptionMode": "DISABLED",
-        "readReplicasMode": "READ_REPLICAS_DISABLED", "redisVersion": "REDIS_7_0", "memorySizeGb": 1,
-        "persistenceConfig": {"persistenceMode": "DISABLED"}, **body, "name": record.name,
-        "locationId": zone, "currentLocationId": zone, "createTime": timestamp(record.created),
-        "nodes": [{"id": "node-0", "zone": zone}], "state": plane.phase(record) or "READY",
+        "tier": "BASIC",
+        "connectMode": "DIRECT_PEERING",
+        "transitEncryptionMode": "DISABLED",
+        "readReplicasMode": "READ_REPLICAS_DISABLED",
+        "redisVersion": "REDIS_7_0",
+        "memorySizeGb": 1,
+        "persistenceConfig": {"persistenceMode": "DISABLED"},
+        **body,
+        "name": record.name,
+        "locationId": zone,
+        "currentLocationId": zone,
+        "createTime": timestamp(record.created),
+        "nodes": [{"id": "node-0", "zone": zone}],
+        "state": plane.phase(record) or "READY",
         "persistenceIamIdentity": (
             f"serviceAccount:service-{project_number(project)}@cloud-redis.iam.gserviceaccount.com"
         ),
-    }  # fmt: skip
+    }
     running, encrypted = plane.running, result["transitEncryptionMode"] == "SERVER_AUTHENTICATION"
     if cidr := running.addresses.get(f"{record.name}/range"):
         result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": TLS_PORT if encrypted else PORT}
@@ -185,14 +194,17 @@ def _certificate(pem: str) -> Json:
     """A CA's certificate, and what it says of itself."""
     made = x509.load_pem_x509_certificate(pem.encode())
     return {
-        "serialNumber": str(made.serial_number), "cert": pem,
+        "serialNumber": str(made.serial_number),
+        "cert": pem,
         "sha1Fingerprint": made.fingerprint(SHA1()).hex(),  # noqa: S303 - Google's field
         "createTime": timestamp(made.not_valid_before_utc.timestamp()),
         "expireTime": timestamp(made.not_valid_after_utc.timestamp()),
-    }  # fmt: skip
+    }
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type="google.cloud.redis.v1.OperationMetadata", metadata=common_metadata,
-    response_type="google.cloud.redis.v1.Instance", view=view,
-)  # fmt: skip
+    metadata_type="google.cloud.redis.v1.OperationMetadata",
+    metadata=common_metadata,
+    response_type="google.cloud.redis.v1.Instance",
+    view=view,
+)

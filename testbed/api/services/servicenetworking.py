@@ -88,9 +88,10 @@ def list_(call: Call) -> Json:
     """The connections of a network, to one service or (`-`) to all."""
     network, service = _network(call, call.text("network")), call.text("parent")
     found = [
-        view(call.plane, record) for record in call.plane.list(KIND, f"{network}/services/")
+        view(call.plane, record)
+        for record in call.plane.list(KIND, f"{network}/services/")
         if service in {"services/-", record.body["service"]}
-    ]  # fmt: skip
+    ]
     return {"connections": found} if found else {}
 
 
@@ -99,9 +100,11 @@ def view(_: ControlPlane, record: Record) -> Json:
     body = record.body
     project = segment(body["network"], "projects")
     return {
-        "network": body["network"].replace(project, str(project_number(project)), 1), "service": body["service"],
-        "peering": last(body["service"]).replace(".", "-"), "reservedPeeringRanges": body["reservedPeeringRanges"],
-    }  # fmt: skip
+        "network": body["network"].replace(project, str(project_number(project)), 1),
+        "service": body["service"],
+        "peering": last(body["service"]).replace(".", "-"),
+        "reservedPeeringRanges": body["reservedPeeringRanges"],
+    }
 
 
 def _network(call: Call, given: str) -> str:
@@ -170,6 +173,9 @@ def _connection(call: Call, network: str) -> Record:
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type=EMPTY, metadata=lambda _: {}, response_type="google.cloud.servicenetworking.v1.Connection",
-    view=view, parent=lambda _: "",
-)  # fmt: skip
+    metadata_type=EMPTY,
+    metadata=lambda _: {},
+    response_type="google.cloud.servicenetworking.v1.Connection",
+    view=view,
+    parent=lambda _: "",
+)

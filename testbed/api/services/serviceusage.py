@@ -36,9 +36,13 @@ def get(call: Call) -> Json:
 def list_(call: Call) -> Json:
     """Every service that a project could enable."""
     page = listing.page(
-        [_view(call, name) for name in known_services()], size=call.number("pageSize"), token=call.text("pageToken"),
-        predicate=filters.aip160(call.text("filter")), maximum=200, collection=call.text("parent"),
-    )  # fmt: skip
+        [_view(call, name) for name in known_services()],
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        predicate=filters.aip160(call.text("filter")),
+        maximum=200,
+        collection=call.text("parent"),
+    )
     return page.answer("services")
 
 
@@ -100,10 +104,11 @@ def _view(call: Call, name: str, state: str | None = None) -> Json:
     project = _project(call)
     parent = f"projects/{project_number(project)}"
     return {
-        "name": f"{parent}/services/{name}", "parent": parent,
+        "name": f"{parent}/services/{name}",
+        "parent": parent,
         "config": {"name": name, "title": known_services()[name]},
         "state": state or state_of(call.plane, project, name),
-    }  # fmt: skip
+    }
 
 
 def _metadata(operation: Operation) -> Json:
@@ -116,6 +121,9 @@ def _printed(_: ControlPlane, __: Record) -> Json:
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type="google.api.serviceusage.v1.OperationMetadata", metadata=_metadata,
-    response_type="google.api.serviceusage.v1.Service", view=_printed, parent=lambda _: "",
-)  # fmt: skip
+    metadata_type="google.api.serviceusage.v1.OperationMetadata",
+    metadata=_metadata,
+    response_type="google.api.serviceusage.v1.Service",
+    view=_printed,
+    parent=lambda _: "",
+)

@@ -108,9 +108,12 @@ def locations(call: Call) -> Json:
     """Every region (behaviour 5.4.1)."""
     project = call.text("name")
     page = listing.page(
-        [location(project, region) for region in REGIONS], size=call.number("pageSize"), token=call.text("pageToken"),
-        predicate=filters.aip160(call.text("filter")), collection=project,
-    )  # fmt: skip
+        [location(project, region) for region in REGIONS],
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        predicate=filters.aip160(call.text("filter")),
+        collection=project,
+    )
     return page.answer("locations", always=True)
 
 
@@ -181,8 +184,9 @@ def _metadata(version: str, operation: Operation) -> Json:
     verb = {"create": "Create", "patch": "Update", "delete": "Delete"}[operation.method.rpartition(".")[2]]
     result: Json = {
         "method": f"google.cloud.vpcaccess.{version}.Connectors.{verb}Connector",
-        "createTime": timestamp(operation.accepted), "target": operation.target,
-    }  # fmt: skip
+        "createTime": timestamp(operation.accepted),
+        "target": operation.target,
+    }
     if operation.ended:
         result["endTime"] = timestamp(operation.ended)
     return result

@@ -22,7 +22,7 @@ def public(topology: Topology) -> Iterator[Zone]:
 
 def private(
     topology: Topology, addresses: Mapping[str, str], network: str, pointers: Iterable[RecordSet]
-) -> Iterator[Zone | Forwarded]:  # fmt: skip
+) -> Iterator[Zone | Forwarded]:
     """The private zones that a network sees; `pointers` are the PTR records of its VMs.
 
     A peering zone's names are asked for at the address of the other network's view, as by the server itself.  If that
@@ -46,9 +46,14 @@ def private(
 
 def _own(topology: Topology, zone: ManagedZone) -> Zone:
     """A zone with records of its own; its SOA and NS are the server's."""
-    return Zone(zone.dns_name, tuple(
-        RecordSet(record.name, record.type, record.rrdatas, record.ttl)
-        for record in topology.dns.resource_record_sets
-        if record.managed_zone == zone.full_name and record.type in SERVED and record.rrdatas
-        and not (record.type in _APEX and record.name == zone.dns_name)
-    ))  # fmt: skip
+    return Zone(
+        zone.dns_name,
+        tuple(
+            RecordSet(record.name, record.type, record.rrdatas, record.ttl)
+            for record in topology.dns.resource_record_sets
+            if record.managed_zone == zone.full_name
+            and record.type in SERVED
+            and record.rrdatas
+            and not (record.type in _APEX and record.name == zone.dns_name)
+        ),
+    )

@@ -13,9 +13,14 @@ from testbed.model.ranges import GOOGLE_API_VIPS, METADATA_SERVER, PUBLIC_GOOGLE
 
 GOOGLE_APIS = "googleapis.com."
 SERVICES = (
-    "run.app.", "cloudfunctions.net.", "appspot.com.", "accounts.google.com.", "oauth2.google.com.", "gcr.io.",
+    "run.app.",
+    "cloudfunctions.net.",
+    "appspot.com.",
+    "accounts.google.com.",
+    "oauth2.google.com.",
+    "gcr.io.",
     "pkg.dev.",
-)  # fmt: skip
+)
 """Domains of services that are served at the public address of the APIs, as they are at the testbed's door."""
 METADATA = "metadata.google.internal."
 
@@ -25,11 +30,14 @@ def zones() -> Iterator[Zone]:
     public = (str(PUBLIC_GOOGLE_API),)
     restricted, private = ([str(address) for address in cidr] for cidr in GOOGLE_API_VIPS)
     yield Zone(ROOT)
-    yield Zone(GOOGLE_APIS, (
-        *_all(GOOGLE_APIS, public),
-        RecordSet(f"private.{GOOGLE_APIS}", "A", tuple(private)),
-        RecordSet(f"restricted.{GOOGLE_APIS}", "A", tuple(restricted)),
-    ))  # fmt: skip
+    yield Zone(
+        GOOGLE_APIS,
+        (
+            *_all(GOOGLE_APIS, public),
+            RecordSet(f"private.{GOOGLE_APIS}", "A", tuple(private)),
+            RecordSet(f"restricted.{GOOGLE_APIS}", "A", tuple(restricted)),
+        ),
+    )
     yield from (Zone(name, tuple(_all(name, public))) for name in SERVICES)
     yield Zone("google.internal.", (RecordSet(METADATA, "A", (str(METADATA_SERVER),)),))
 

@@ -59,9 +59,7 @@ class NameServer:
     def network(self, name: str, vpc: Vpc) -> None:
         """Answer a network, and ask those that it reaches."""
         address, device = self._address(name), interface_name(vpc.space.name)
-        vpc.name_server = (
-            self.wiring.attach(self.space, device, vpc.space, address, mtu=vpc.mtu, routes=()), address
-        )  # fmt: skip
+        vpc.name_server = (self.wiring.attach(self.space, device, vpc.space, address, mtu=vpc.mtu, routes=()), address)
         table = int(IPv4Address(address)) & 0xFFFF
         self.space.rules.add(PolicyRule(_RULE, f"{address}/32", table))
         ways = {DEFAULT: device, **self.shares}

@@ -22,10 +22,11 @@ def for_network(topology: Topology, addresses: Mapping[str, str], network: str) 
     own = [*internal.zones(topology, addresses, network), *internal.reverse_zones(pointers)]
     private = [*managed.private(topology, addresses, network, pointers)]
     return _view(
-        network, (addresses[name_server(network)],),
+        network,
+        (addresses[name_server(network)],),
         [*public.zones(), *managed.public(topology), *own, *(one for one in private if isinstance(one, Zone))],
         [one for one in private if isinstance(one, Forwarded)],
-    )  # fmt: skip
+    )
 
 
 def for_nobody(topology: Topology, addresses: Sequence[str]) -> View:

@@ -75,8 +75,11 @@ class Cloud:
     def nics(self) -> tuple[Nic, ...]:
         """Every interface."""
         return (
-            *self._instances(), *self._connector_instances(), *self._direct_interfaces(), *self._flexible_instances(),
-        )  # fmt: skip
+            *self._instances(),
+            *self._connector_instances(),
+            *self._direct_interfaces(),
+            *self._flexible_instances(),
+        )
 
     @cached_property
     def servers(self) -> tuple[Server, ...]:
@@ -167,10 +170,16 @@ class Cloud:
             for key in runtimes(workload):
                 node, address = self.running.name(key), self.running.addresses[interface(key)]
                 yield Nic(
-                    node, subnet.network, address, workload.direct.tags, nat=nat,
-                    google_access=subnet.private_ip_google_access, region=subnet.region, answers=False,
+                    node,
+                    subnet.network,
+                    address,
+                    workload.direct.tags,
+                    nat=nat,
+                    google_access=subnet.private_ip_google_access,
+                    region=subnet.region,
+                    answers=False,
                     identifies=False,
-                )  # fmt: skip
+                )
 
     def _flexible_instances(self) -> Iterator[Nic]:
         """An instance of the flexible environment is like a VM of the network (behaviour 3.6)."""
@@ -178,10 +187,14 @@ class Cloud:
             subnet = self.topology.subnetworks[place.subnetwork_name]
             (key,) = runtimes(workload)
             yield Nic(
-                self.running.name(key), subnet.network, self.running.addresses[workload.name],
-                frozenset({_tag(workload, place)}), nat=self._nat(subnet.network, subnet.region, subnet.full_name),
-                google_access=subnet.private_ip_google_access, region=subnet.region,
-            )  # fmt: skip
+                self.running.name(key),
+                subnet.network,
+                self.running.addresses[workload.name],
+                frozenset({_tag(workload, place)}),
+                nat=self._nat(subnet.network, subnet.region, subnet.full_name),
+                google_access=subnet.private_ip_google_access,
+                region=subnet.region,
+            )
 
     def _servers(self) -> Iterator[Server]:
         for redis in self.topology.redis.instances:

@@ -35,9 +35,7 @@ def hits(cloud: Cloud, direction: Direction, target: Nic, packet: Packet) -> Ite
             yield _first(f"{regional.region}/{regional.name}", regional.rules, direction, target, packet)
 
 
-def _first(
-    policy: str, rules: tuple[PolicyRule, ...], direction: Direction, target: Nic, packet: Packet
-) -> Hit | None:  # fmt: skip
+def _first(policy: str, rules: tuple[PolicyRule, ...], direction: Direction, target: Nic, packet: Packet) -> Hit | None:
     matching = (
         rule
         for rule in rules

@@ -66,10 +66,12 @@ def ways(cloud: Cloud, network: str, destination: str, tags: frozenset[str]) -> 
         return [[max(subnets, key=lambda found: found.specific)]]
     hidden = [found.range for found in _subnets(cloud, network)]
     found = [
-        one for one in (*_static(cloud, network), *_dynamic(cloud, network))
-        if within(destination, one.range) and (not one.tags or one.tags & tags)
+        one
+        for one in (*_static(cloud, network), *_dynamic(cloud, network))
+        if within(destination, one.range)
+        and (not one.tags or one.tags & tags)
         and not any(IPv4Network(one.range).subnet_of(IPv4Network(cidr)) for cidr in (*hidden, *_SPECIAL))
-    ]  # fmt: skip
+    ]
     longest = max((one.specific for one in found), default=0)
     found = [one for one in found if one.specific == longest]
     local = [one for one in found if one.origin is Origin.LOCAL]

@@ -62,10 +62,11 @@ def established(cloud: Cloud) -> list[Tunnel]:
     networks = {gateway.full_name: gateway.network for gateway in compute.target_vpn_gateways}
     return [
         made
-        for tunnel in compute.vpn_tunnels if tunnel.target_vpn_gateway is not None
+        for tunnel in compute.vpn_tunnels
+        if tunnel.target_vpn_gateway is not None
         for site, peer in _peers(cloud, tunnel, tunnel.target_vpn_gateway)
         if (made := _agreed(tunnel, networks[tunnel.target_vpn_gateway], site, peer)).local and made.remote
-    ]  # fmt: skip
+    ]
 
 
 def attachments(cloud: Cloud) -> list[Attachment]:

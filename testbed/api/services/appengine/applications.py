@@ -50,9 +50,12 @@ def patch(call: Call) -> Answer:
     """Change settings of the application; none has an effect here but its dispatch rules, which are refused."""
     record = application(call)
     body = masks.apply(
-        record.body, call.body, masks.paths(call.text("updateMask").rstrip(",")),
-        known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("id", "locationId"),
-    )  # fmt: skip
+        record.body,
+        call.body,
+        masks.paths(call.text("updateMask").rstrip(",")),
+        known=lambda path: path.partition(".")[0] in _FIELDS,
+        output_only=("id", "locationId"),
+    )
     _refuse(body)
     return operation(call, APPLICATIONS, record.name, Change(APPLICATIONS, record.name, body))
 
@@ -88,10 +91,17 @@ def runtimes(call: Call) -> Json:
     wanted = call.text("environment", "STANDARD")
     names = RUNTIMES if wanted != "FLEXIBLE" else ("python",)
     environment = "FLEXIBLE" if wanted == "FLEXIBLE" else "STANDARD"
-    return {"runtimes": [
-        {"name": name, "displayName": name.replace("python3", "Python 3."), "environment": environment, "stage": "GA"}
-        for name in names
-    ]}  # fmt: skip
+    return {
+        "runtimes": [
+            {
+                "name": name,
+                "displayName": name.replace("python3", "Python 3."),
+                "environment": environment,
+                "stage": "GA",
+            }
+            for name in names
+        ]
+    }
 
 
 def view(plane: ControlPlane, record: Record) -> Json:
@@ -100,11 +110,19 @@ def view(plane: ControlPlane, record: Record) -> Json:
     name = record.name
     host = f"{name}.appspot.com"
     return {
-        "authDomain": "gmail.com", "servingStatus": "SERVING", "serviceAccount": app_engine_account(name),
-        "databaseType": "CLOUD_DATASTORE_COMPATIBILITY", "gcrDomain": "us.gcr.io",
-        "featureSettings": {"splitHealthChecks": True}, **record.body, "name": f"apps/{name}", "id": name,
-        "codeBucket": f"staging.{host}", "defaultBucket": host, "defaultHostname": host,
-    }  # fmt: skip
+        "authDomain": "gmail.com",
+        "servingStatus": "SERVING",
+        "serviceAccount": app_engine_account(name),
+        "databaseType": "CLOUD_DATASTORE_COMPATIBILITY",
+        "gcrDomain": "us.gcr.io",
+        "featureSettings": {"splitHealthChecks": True},
+        **record.body,
+        "name": f"apps/{name}",
+        "id": name,
+        "codeBucket": f"staging.{host}",
+        "defaultBucket": host,
+        "defaultHostname": host,
+    }
 
 
 VIEWS[APPLICATIONS] = view
@@ -119,10 +137,12 @@ def _refuse(body: Json) -> None:
 
 def _location(app: str, location: str) -> Json:
     return {
-        "name": f"apps/{app}/locations/{location}", "locationId": location,
+        "name": f"apps/{app}/locations/{location}",
+        "locationId": location,
         "labels": {"cloud.googleapis.com/region": location},
         "metadata": {
-            "@type": "type.googleapis.com/google.appengine.v1.LocationMetadata", "standardEnvironmentAvailable": True,
+            "@type": "type.googleapis.com/google.appengine.v1.LocationMetadata",
+            "standardEnvironmentAvailable": True,
             "flexibleEnvironmentAvailable": True,
         },
-    }  # fmt: skip
+    }

@@ -56,10 +56,11 @@ def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
     runtime = body.get("runtime", "")
     if not _PYTHON.fullmatch(runtime) and not (flexible and body["deployment"].get("container")):
         raise InvalidResource(
-            ("version", "runtime"), runtime,
+            ("version", "runtime"),
+            runtime,
             f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)} and"
             " (in the flexible environment) container images: deployment.container.",
-        )  # fmt: skip
+        )
     known = call.scope(app.name, region=region_of(app))
     if access := body.get("vpcAccess"):
         body["vpcAccess"] = _interface(call, access, known, flexible=flexible)
@@ -108,14 +109,16 @@ def _check_access(body: Json, region: str, *, flexible: bool) -> None:
     name = access.get("name", "")
     if not _CONNECTOR.fullmatch(name):  # behaviour 3.1.1
         raise InvalidResource(
-            ("version", "vpc_access_connector", "name"), name,
+            ("version", "vpc_access_connector", "name"),
+            name,
             f"'{name}' is not the full name of a connector: projects/PROJECT/locations/REGION/connectors/NAME.",
-        )  # fmt: skip
+        )
     if segment(name, "locations") != region:  # behaviour 1.12.1
         raise InvalidResource(
-            ("version", "vpc_access_connector", "name"), name,
+            ("version", "vpc_access_connector", "name"),
+            name,
             f"The application is in {region}: its connector must be in the same region.",
-        )  # fmt: skip
+        )
 
 
 def _interface(call: Call, access: Json, known: Defaults, *, flexible: bool) -> Json:
@@ -140,9 +143,10 @@ def _network(plane: ControlPlane, app: Record, given: Json) -> Json:
     ]
     if len(subnets) != 1:
         raise InvalidResource(
-            ("version", "network", "subnetworkName"), "",
+            ("version", "network", "subnetworkName"),
+            "",
             f"The network {network} has {len(subnets)} subnetworks in {region}: name the one to use.",
-        )  # fmt: skip
+        )
     return {**given, "name": network, "subnetworkName": subnets[0]}
 
 
@@ -151,9 +155,10 @@ def _deployment(call: Call, given: Json) -> Json:
     if container := given.get("container"):
         if not call.images.knows(container.get("image", "")):
             raise InvalidResource(
-                ("version", "deployment", "container", "image"), container.get("image"),
+                ("version", "deployment", "container", "image"),
+                container.get("image"),
                 f"The image '{container.get('image')}' is not in the local Docker engine.",
-            )  # fmt: skip
+            )
         return {"container": container, "origin": given}
     if given.get("cloudBuildOptions"):
         raise InvalidArgument("The testbed has no Cloud Build: deploy files, a zip archive or an image.")

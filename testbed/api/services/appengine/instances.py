@@ -41,9 +41,11 @@ def _instances(call: Call, record: Record) -> list[Json]:
 def _view(call: Call, record: Record, version: Version, index: int) -> Json:
     name = f"{version.id}-{index + 1}"
     shown: Json = {
-        "name": f"{record.name}/instances/{name}", "id": name, "startTime": timestamp(record.updated),
+        "name": f"{record.name}/instances/{name}",
+        "id": name,
+        "startTime": timestamp(record.updated),
         "availability": "RESIDENT" if version.manual_scaling else "DYNAMIC",
-    }  # fmt: skip
+    }
     if version.env == "flexible":
         shown |= {"vmName": name, "vmStatus": "RUNNING"}
         if address := call.plane.running.addresses.get(record.name):

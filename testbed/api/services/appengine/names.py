@@ -87,8 +87,10 @@ def _metadata(made: Operation) -> Json:
     target = f"apps/{made.target}" if made.kind == APPLICATIONS else made.target
     result: Json = {
         "method": f"{_ADMIN}.{_GROUPS[made.kind]}.{verb}{_GROUPS[made.kind].removesuffix('s')}",
-        "insertTime": timestamp(made.accepted), "user": made.principal, "target": target,
-    }  # fmt: skip
+        "insertTime": timestamp(made.accepted),
+        "user": made.principal,
+        "target": target,
+    }
     if made.ended:
         result["endTime"] = timestamp(made.ended)
     if made.kind == VERSIONS and action == "create":
@@ -107,7 +109,9 @@ class _Operations(LongRunning):
 
 
 PRINTERS[API] = _Operations(
-    metadata_type=f"{_ADMIN}.OperationMetadataV1", metadata=_metadata, response_type="",
+    metadata_type=f"{_ADMIN}.OperationMetadataV1",
+    metadata=_metadata,
+    response_type="",
     view=lambda plane, record: dict(VIEWS[record.kind](plane, record)),
     parent=lambda made: f"apps/{made.target.removeprefix('apps/').partition('/')[0]}",
-)  # fmt: skip
+)

@@ -46,9 +46,11 @@ def patch(call: Call) -> Answer:
     """Give the traffic to another version, which runs then instead of the one that had it; or limit who may call."""
     record = _service(call, service_name(call))
     body = masks.apply(
-        record.body, call.body, masks.paths(call.text("updateMask")),
+        record.body,
+        call.body,
+        masks.paths(call.text("updateMask")),
         known=lambda path: path.partition(".")[0] in _FIELDS,
-    )  # fmt: skip
+    )
     resolved = call.plane.resolve(SERVICES, body, call.scope(application(call).name))
     for version in resolved["split"]["allocations"]:
         found(call, VERSIONS, f"{record.name}/versions/{version}")

@@ -110,10 +110,17 @@ def view(plane: ControlPlane, record: Record) -> Json:
     service, app = segment(record.name, "services"), segment(record.name, "apps")
     prefix = "" if service == DEFAULT else f"{service}-dot-"
     return {
-        "env": "standard", "servingStatus": "SERVING", "runtime": "python311", "threadsafe": True,
-        "serviceAccount": app_engine_account(app), **body, "name": record.name, "id": record.id,
-        "createTime": timestamp(record.created), "versionUrl": f"https://{record.id}-dot-{prefix}{app}.appspot.com",
-    }  # fmt: skip
+        "env": "standard",
+        "servingStatus": "SERVING",
+        "runtime": "python311",
+        "threadsafe": True,
+        "serviceAccount": app_engine_account(app),
+        **body,
+        "name": record.name,
+        "id": record.id,
+        "createTime": timestamp(record.created),
+        "versionUrl": f"https://{record.id}-dot-{prefix}{app}.appspot.com",
+    }
 
 
 VIEWS[VERSIONS] = view

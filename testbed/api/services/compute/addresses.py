@@ -92,10 +92,22 @@ def _global(plane: ControlPlane, project: str) -> list[Record]:
 
 
 ADDRESSES = Collection(
-    name="addresses", singular="address", scope="regions", defaults=defaults, complete=complete, view=view,
-    given=_global, labelled=True,
-).register()  # fmt: skip
+    name="addresses",
+    singular="address",
+    scope="regions",
+    defaults=defaults,
+    complete=complete,
+    view=view,
+    given=_global,
+    labelled=True,
+).register()
 RANGES = Collection(
-    name="globalAddresses", segment="addresses", singular="address", scope="global", defaults=defaults,
-    complete=complete_range, view=view, labelled=True,
-).register()  # fmt: skip
+    name="globalAddresses",
+    segment="addresses",
+    singular="address",
+    scope="global",
+    defaults=defaults,
+    complete=complete_range,
+    view=view,
+    labelled=True,
+).register()

@@ -23,13 +23,12 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
         tunnel: [route for route in running.learned if route.node in running.nodes(tunnel)]
         for tunnel, _ in known.values()
     }
-    result: Json = {"bgpPeerStatus": [
-        _peer_status(plane, peer, known.get(peer["name"], ("", None)), learned) for peer in body["bgpPeers"]
-    ]}  # fmt: skip
-    best = [
-        _route(route, session, body["network"])
-        for tunnel, session in known.values() for route in learned[tunnel]
-    ]  # fmt: skip
+    result: Json = {
+        "bgpPeerStatus": [
+            _peer_status(plane, peer, known.get(peer["name"], ("", None)), learned) for peer in body["bgpPeers"]
+        ]
+    }
+    best = [_route(route, session, body["network"]) for tunnel, session in known.values() for route in learned[tunnel]]
     if best:
         result |= {"bestRoutes": best, "bestRoutesForRouter": best}
     return result
@@ -37,28 +36,34 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
 
 def _peer_status(
     plane: ControlPlane, peer: Json, found: tuple[str, Session | None], learned: dict[str, list[LearnedRoute]]
-) -> Json:  # fmt: skip
+) -> Json:
     tunnel, session = found
     seen = next(filter(None, map(plane.nodes.bgp, plane.running.nodes(tunnel))), None) if tunnel else None
     state = seen or _DOWN
     shown: Json = {
-        "name": peer["name"], "status": "UP" if state.up else "DOWN", "state": state.state,
+        "name": peer["name"],
+        "status": "UP" if state.up else "DOWN",
+        "state": state.state,
         "numLearnedRoutes": len(learned.get(tunnel, ())),
         **{key: peer[key] for key in ("ipAddress", "peerIpAddress") if key in peer},
-    }  # fmt: skip
+    }
     if "/vpnTunnels/" in tunnel:
         shown["linkedVpnTunnel"] = url(tunnel)
     if session is not None and state.up:
         shown["advertisedRoutes"] = [
             {"destRange": one.range, "priority": one.priority, "nextHopIp": peer.get("ipAddress", "")}
             for one in session.advertised
-        ]  # fmt: skip
+        ]
     return shown
 
 
 def _route(route: LearnedRoute, session: Session, network: str) -> Json:
     return {
-        "kind": "compute#route", "destRange": route.destination, "network": url(network), "priority": route.priority,
-        "nextHopIp": session.peer_address, "routeType": "BGP",
+        "kind": "compute#route",
+        "destRange": route.destination,
+        "network": url(network),
+        "priority": route.priority,
+        "nextHopIp": session.peer_address,
+        "routeType": "BGP",
         "asPaths": [{"pathSegmentType": "AS_SEQUENCE", "asLists": [session.peer_asn]}],
-    }  # fmt: skip
+    }

@@ -186,9 +186,7 @@ class Collection:
             rewrite(whole, path, partial(present, call.plane, tuple(path), collection, known))
         return whole
 
-    def operation(
-        self, call: Call, target: str, changes: tuple[Change, ...], verb: str, **facts: Any
-    ) -> Operation:  # fmt: skip
+    def operation(self, call: Call, target: str, changes: tuple[Change, ...], verb: str, **facts: Any) -> Operation:
         """An operation of a call."""
         facts = {"scope": self.place(call), "type": verb, **facts}
         return call.operation(self.kind, target, changes=changes, facts=facts)
@@ -208,10 +206,13 @@ class Collection:
         for key in self.references:
             rewrite(body, key.split("."), url)
         result: Json = {
-            "kind": f"compute#{self.message or self.singular}", "id": resource_id(record),
-            "creationTimestamp": compute_timestamp(record.created), **body, "name": last(record.name),
+            "kind": f"compute#{self.message or self.singular}",
+            "id": resource_id(record),
+            "creationTimestamp": compute_timestamp(record.created),
+            **body,
+            "name": last(record.name),
             "selfLink": url(record.name),
-        }  # fmt: skip
+        }
         parts = record.name.split("/")
         if parts[2] == self.scope and (scope := _PLACES.get(self.scope)):
             result[scope] = url("/".join(parts[:4]))
@@ -228,11 +229,15 @@ class Collection:
     def register(self, *only: str) -> Collection:
         """Serve all methods, or `only` some, that the discovery document has and that need no code of their own."""
         actions: Mapping[str, Callable[[Call], Answer]] = {
-            "insert": partial(insert, self), "get": partial(get, self), "list": partial(list_, self),
-            "aggregatedList": partial(aggregated, self), "delete": partial(delete, self),
-            "patch": partial(patch, self), "update": partial(update, self),
+            "insert": partial(insert, self),
+            "get": partial(get, self),
+            "list": partial(list_, self),
+            "aggregatedList": partial(aggregated, self),
+            "delete": partial(delete, self),
+            "patch": partial(patch, self),
+            "update": partial(update, self),
             **({"setLabels": partial(set_labels, self)} if self.labelled else {}),
-        }  # fmt: skip
+        }
         for method in document(API).methods:
             if method.collection == f"compute.{self.name}" and method.action in (only or actions):
                 HANDLERS.setdefault((API, f"{self.name}.{method.action}"), actions[method.action])
@@ -279,8 +284,10 @@ def list_(collection: Collection, call: Call) -> Json:
     found = [collection.printed(call.plane, record) for record in records]
     page = _page(call, found, parent)
     answer: Json = {
-        "kind": f"compute#{collection.message or collection.singular}List", "id": parent, "selfLink": url(parent),
-    }  # fmt: skip
+        "kind": f"compute#{collection.message or collection.singular}List",
+        "id": parent,
+        "selfLink": url(parent),
+    }
     return {**answer, **page.answer("items")}
 
 
@@ -298,15 +305,22 @@ def aggregated(collection: Collection, call: Call) -> Json:
         scope = "/".join(str(item[_KEY]).split("/")[2:-2])
         items.setdefault(scope, {collection.name: []})[collection.name].append(shown)
     for scope in _empty_scopes(collection) if not call.text("filter") else ():
-        items.setdefault(scope, {"warning": {
-            "code": "NO_RESULTS_ON_PAGE", "message": f"There are no results for scope '{scope}' on this page.",
-            "data": [{"key": "scope", "value": scope}],
-        }})  # fmt: skip
+        items.setdefault(
+            scope,
+            {
+                "warning": {
+                    "code": "NO_RESULTS_ON_PAGE",
+                    "message": f"There are no results for scope '{scope}' on this page.",
+                    "data": [{"key": "scope", "value": scope}],
+                }
+            },
+        )
     answer: Json = {
         "kind": f"compute#{collection.message or collection.singular}AggregatedList",
-        "id": f"projects/{project}/aggregated/{collection.name}", "items": items,
+        "id": f"projects/{project}/aggregated/{collection.name}",
+        "items": items,
         "selfLink": url(f"projects/{project}/aggregated/{collection.name}"),
-    }  # fmt: skip
+    }
     return {**answer, **page.following}
 
 
@@ -378,9 +392,15 @@ def _comparable(value: object) -> object:
 
 def _page(call: Call, items: list[Json], parent: str, **options: Any) -> listing.Page:
     return listing.page(
-        items, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=parent, rules=listing.COMPUTE, **options,
-    )  # fmt: skip
+        items,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=parent,
+        rules=listing.COMPUTE,
+        **options,
+    )
 
 
 def _empty_scopes(collection: Collection) -> Iterator[str]:

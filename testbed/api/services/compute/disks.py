@@ -34,9 +34,10 @@ def view(plane: ControlPlane, record: Record) -> Json:
     body = record.body
     result: Json = {
         "status": "DELETING" if record.deleting else "CREATING" if record.pending else "READY",
-        "physicalBlockSizeBytes": "4096", "architecture": "X86_64",
+        "physicalBlockSizeBytes": "4096",
+        "architecture": "X86_64",
         **{key: url(body[key]) for key in _BY_REFERENCE if body.get(key, "").startswith("projects/")},
-    }  # fmt: skip
+    }
     users = instance_disks.users(plane, record.name)
     return {**result, "users": [url(user) for user in users]} if users else result
 

@@ -22,15 +22,19 @@ from testbed.model.firewall_policy import LAST_PRIORITY
 _FIRST_IMPLIED = 2147483644
 IMPLIED: tuple[Json, ...] = tuple(
     {
-        "priority": _FIRST_IMPLIED + number, "direction": direction, "action": "goto_next", "disabled": False,
-        "enableLogging": False, "description": f"default {direction.lower()} rule{' ipv6' if version == 6 else ''}",
+        "priority": _FIRST_IMPLIED + number,
+        "direction": direction,
+        "action": "goto_next",
+        "disabled": False,
+        "enableLogging": False,
+        "description": f"default {direction.lower()} rule{' ipv6' if version == 6 else ''}",
         "match": {
             "layer4Configs": [{"ipProtocol": "all"}],
             "srcIpRanges" if direction == "INGRESS" else "destIpRanges": ["::/0" if version == 6 else "0.0.0.0/0"],
         },
     }
     for number, (direction, version) in enumerate((("EGRESS", 6), ("INGRESS", 6), ("EGRESS", 4), ("INGRESS", 4)))
-)  # fmt: skip
+)
 """The rules at the end of every policy, which hand on what comes to them (recalled: which number is which)."""
 _PRINTED = frozenset({"kind", "ruleTupleCount"})
 
@@ -63,21 +67,36 @@ def complete(body: Json, _: Call) -> Json:
 def view(_: ControlPlane, record: Record) -> Json:
     """Its rules, the implied ones among them, and its associations."""
     shown: Json = {
-        "rules": all_rules(record), "selfLinkWithId": url(f"{record.name.rpartition('/')[0]}/{resource_id(record)}"),
-    }  # fmt: skip
+        "rules": all_rules(record),
+        "selfLinkWithId": url(f"{record.name.rpartition('/')[0]}/{resource_id(record)}"),
+    }
     if associations := associations_of(record):
         shown["associations"] = [association(record, one) for one in associations]
     return shown
 
 
 GLOBAL = Collection(
-    name="networkFirewallPolicies", singular="firewallPolicy", scope="global", segment="firewallPolicies",
-    defaults=defaults, complete=complete, view=view, fingerprinted=True, immutable=frozenset({"name", "associations"}),
-).register("insert", "get", "patch")  # fmt: skip
+    name="networkFirewallPolicies",
+    singular="firewallPolicy",
+    scope="global",
+    segment="firewallPolicies",
+    defaults=defaults,
+    complete=complete,
+    view=view,
+    fingerprinted=True,
+    immutable=frozenset({"name", "associations"}),
+).register("insert", "get", "patch")
 REGIONAL = Collection(
-    name="regionNetworkFirewallPolicies", singular="firewallPolicy", scope="regions", segment="firewallPolicies",
-    defaults=defaults, complete=complete, view=view, fingerprinted=True, immutable=frozenset({"name", "associations"}),
-).register("insert", "get", "patch")  # fmt: skip
+    name="regionNetworkFirewallPolicies",
+    singular="firewallPolicy",
+    scope="regions",
+    segment="firewallPolicies",
+    defaults=defaults,
+    complete=complete,
+    view=view,
+    fingerprinted=True,
+    immutable=frozenset({"name", "associations"}),
+).register("insert", "get", "patch")
 
 
 def user_rules(record: Record) -> list[Json]:
@@ -98,8 +117,12 @@ def associations_of(record: Record) -> list[Json]:
 def association(record: Record, one: Json) -> Json:
     """An association as the API prints it."""
     target = url(one["attachmentTarget"])
-    return {"name": one["name"], "attachmentTarget": target, "firewallPolicyId": resource_id(record),
-            "shortName": record.id}  # fmt: skip
+    return {
+        "name": one["name"],
+        "attachmentTarget": target,
+        "firewallPolicyId": resource_id(record),
+        "shortName": record.id,
+    }
 
 
 def of(call: Call) -> Collection:
@@ -146,10 +169,14 @@ def aggregated(call: Call) -> Json:
     found = [(known, record) for known in (GLOBAL, REGIONAL) for record in call.plane.list(known.kind, prefix)]
     page = listing.page(
         [{**known.printed(call.plane, record), _NAME: record.name} for known, record in found],
-        size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=prefix, rules=listing.COMPUTE,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=prefix,
+        rules=listing.COMPUTE,
         key=lambda item: str(item[_NAME]),
-    )  # fmt: skip
+    )
     items: dict[str, Any] = {}
     for item in page.items:
         shown = {key: value for key, value in item.items() if key != _NAME}
@@ -157,9 +184,12 @@ def aggregated(call: Call) -> Json:
         items.setdefault(scope, {"firewallPolicies": []})["firewallPolicies"].append(shown)
     name = f"{prefix}aggregated/firewallPolicies"
     return {
-        "kind": "compute#networkFirewallPolicyAggregatedList", "id": name, "selfLink": url(name), "items": items,
+        "kind": "compute#networkFirewallPolicyAggregatedList",
+        "id": name,
+        "selfLink": url(name),
+        "items": items,
         **page.following,
-    }  # fmt: skip
+    }
 
 
 _NAME = "\0name"

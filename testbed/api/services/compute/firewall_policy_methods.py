@@ -126,8 +126,9 @@ def add_association(call: Call) -> Answer:
     """
     known = policies.of(call)
     record = known.settled(call)
-    target = present(call.plane, (_TARGET,), "global/networks", call.scope(call.text("project")),
-                     call.body.get(_TARGET, ""))  # fmt: skip
+    target = present(
+        call.plane, (_TARGET,), "global/networks", call.scope(call.text("project")), call.body.get(_TARGET, "")
+    )
     name = call.body.get("name") or f"network-{last(target)}"
     replaces = call.flag("replaceExistingAssociation")
     changes = []

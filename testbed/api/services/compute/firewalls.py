@@ -54,10 +54,14 @@ def managed(plane: ControlPlane, name: str) -> Iterator[Record]:
 
 
 FIREWALLS = Collection(
-    name="firewalls", singular="firewall", scope="global", defaults=defaults, complete=complete,
+    name="firewalls",
+    singular="firewall",
+    scope="global",
+    defaults=defaults,
+    complete=complete,
     given=lambda plane, project: managed(plane, f"projects/{project}"),
     immutable=frozenset({"name", "network", "direction"}),
-).register("get", "insert", "list")  # fmt: skip
+).register("get", "insert", "list")
 
 
 def effective(plane: ControlPlane, network: str) -> list[Json]:

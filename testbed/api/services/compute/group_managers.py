@@ -23,9 +23,15 @@ from testbed.model.base import last, relative
 from testbed.model.projects import project_number
 
 NOT_BUILT = (
-    "allInstancesConfig", "autoHealingPolicies", "resourcePolicies", "standbyPolicy", "statefulPolicy", "targetPools",
-    "targetStoppedSize", "targetSuspendedSize",
-)  # fmt: skip
+    "allInstancesConfig",
+    "autoHealingPolicies",
+    "resourcePolicies",
+    "standbyPolicy",
+    "statefulPolicy",
+    "targetPools",
+    "targetStoppedSize",
+    "targetSuspendedSize",
+)
 """What a group would do by itself, or for a load balancer."""
 _LETTERS = "0123456789bcdfghjklmnpqrstvwxz"
 _LARGEST = 1000
@@ -48,10 +54,13 @@ def finish(body: Json) -> Json:
     if not template:
         raise InvalidResource(("instanceTemplate",), "", "Required field not specified.")
     return {
-        "baseInstanceName": body["name"][:54].rstrip("-"), "listManagedInstancesResults": "PAGELESS", **body,
-        "instanceTemplate": template, "versions": [{**(versions[0] if versions else {}), "instanceTemplate": template}],
+        "baseInstanceName": body["name"][:54].rstrip("-"),
+        "listManagedInstancesResults": "PAGELESS",
+        **body,
+        "instanceTemplate": template,
+        "versions": [{**(versions[0] if versions else {}), "instanceTemplate": template}],
         "targetSize": _size(body.get("targetSize", 0)),
-    }  # fmt: skip
+    }
 
 
 def _size(value: int) -> int:
@@ -66,16 +75,23 @@ def view(plane: ControlPlane, record: Record) -> Json:
     counted = ("ABANDONING", "CREATING", "DELETING", "NONE", "RECREATING", "REFRESHING", "RESTARTING", "VERIFYING")
     body, stable = record.body, all(action == "NONE" for action in actions)
     return {
-        "instanceGroup": url(_group_name(record)), "fingerprint": fingerprint(record.name, record.generation),
+        "instanceGroup": url(_group_name(record)),
+        "fingerprint": fingerprint(record.name, record.generation),
         "currentActions": {**{name.lower(): actions.count(name) for name in counted}, "creatingWithoutRetries": 0},
-        "status": {"isStable": stable and not record.pending, "versionTarget": {"isReached": True},
-                   "stateful": {"hasStatefulConfig": False}},
+        "status": {
+            "isStable": stable and not record.pending,
+            "versionTarget": {"isReached": True},
+            "stateful": {"hasStatefulConfig": False},
+        },
         "versions": [
-            {**version, "instanceTemplate": url(version["instanceTemplate"]),
-             "targetSize": {"calculated": body["targetSize"]}}
+            {
+                **version,
+                "instanceTemplate": url(version["instanceTemplate"]),
+                "targetSize": {"calculated": body["targetSize"]},
+            }
             for version in body["versions"]
         ],
-    }  # fmt: skip
+    }
 
 
 def _action(member: Record) -> str:
@@ -86,9 +102,12 @@ def _action(member: Record) -> str:
 
 _TEMPLATE = "global/instanceTemplates"
 MANAGED = Collection(
-    name="instanceGroupManagers", singular="instanceGroupManager", scope="zones", view=view,
+    name="instanceGroupManagers",
+    singular="instanceGroupManager",
+    scope="zones",
+    view=view,
     references={"instanceTemplate": _TEMPLATE, "versions.instanceTemplate": _TEMPLATE},
-).register("get", "list", "aggregatedList")  # fmt: skip
+).register("get", "list", "aggregatedList")
 
 
 # -- the group and its instances --------------------------------------------------------------------------------------
@@ -147,9 +166,10 @@ def _submit(call: Call, manager: Record, size: int, kept: Sequence[str], changes
     group = _group(call.plane, manager)
     body = {**manager.body, "targetSize": size}
     whole = (
-        Change(manager.kind, manager.name, body), Change(group.kind, group.name, {**group.body, MEMBERS: [*kept]}),
+        Change(manager.kind, manager.name, body),
+        Change(group.kind, group.name, {**group.body, MEMBERS: [*kept]}),
         *changes,
-    )  # fmt: skip
+    )
     return call.plane.submit(MANAGED.operation(call, manager.name, whole, call.method.action))
 
 
@@ -180,9 +200,10 @@ def insert(call: Call) -> Answer:
     names, made = _made(call, body, _new_names(call, body, body["targetSize"]))
     ports = {"namedPorts": body["namedPorts"]} if body.get("namedPorts") else {}
     changes = (
-        Change(MANAGED.kind, full, body), Change(GROUPS.kind, group, {"name": body["name"], MEMBERS: names, **ports}),
+        Change(MANAGED.kind, full, body),
+        Change(GROUPS.kind, group, {"name": body["name"], MEMBERS: names, **ports}),
         *made,
-    )  # fmt: skip
+    )
     return call.plane.submit(MANAGED.operation(call, full, changes, "compute.instanceGroupManagers.insert"))
 
 
@@ -235,9 +256,7 @@ def recreate_instances(call: Call) -> Answer:
     chosen = _chosen(call, manager)
     changes = tuple(change for record in chosen for change in _remade(call, manager.body, record))
     names = [record.name for record in chosen]
-    return call.plane.submit(
-        MANAGED.operation(call, manager.name, changes, "recreateInstances", restarts=names)
-    )  # fmt: skip
+    return call.plane.submit(MANAGED.operation(call, manager.name, changes, "recreateInstances", restarts=names))
 
 
 def _remade(call: Call, manager: Json, record: Record) -> list[Change]:
@@ -251,8 +270,9 @@ def _remade(call: Call, manager: Json, record: Record) -> list[Change]:
         if disk is not None and "sourceImage" in parameters:
             changes.append(Change(disk.kind, disk.name, {**disk.body, "sourceImage": parameters["sourceImage"]}))
     return [
-        Change(record.kind, record.name, INSTANCES.resolved(call, {**whole, "disks": disks}, record.name)), *changes
-    ]  # fmt: skip
+        Change(record.kind, record.name, INSTANCES.resolved(call, {**whole, "disks": disks}, record.name)),
+        *changes,
+    ]
 
 
 @serves(API, "instanceGroupManagers.setInstanceTemplate")
@@ -273,16 +293,25 @@ def list_managed_instances(call: Call) -> Json:
     template = url(manager.body["instanceTemplate"])
     found = [
         {
-            "instance": url(record.name), "name": record.id, "id": numeric_id(f"{record.name}#{record.number}"),
-            "instanceStatus": status(record), "currentAction": _action(record), "targetStatus": "RUNNING",
+            "instance": url(record.name),
+            "name": record.id,
+            "id": numeric_id(f"{record.name}#{record.number}"),
+            "instanceStatus": status(record),
+            "currentAction": _action(record),
+            "targetStatus": "RUNNING",
             "version": {"instanceTemplate": template},
         }
         for record in members(call.plane, _group(call.plane, manager))
-    ]  # fmt: skip
+    ]
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=manager.name, rules=listing.COMPUTE,
-    )  # fmt: skip
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=manager.name,
+        rules=listing.COMPUTE,
+    )
     return page.answer("managedInstances")
 
 

@@ -41,12 +41,15 @@ def _view(_: ControlPlane, record: Record) -> Json:
     project = record.name.split("/")[1]
     stands_for = docker_image(record.name)
     return {
-        "description": f"The Docker image {stands_for} of the testbed", "status": "READY", "architecture": "X86_64",
-        "sourceType": "RAW", "diskSizeGb": str(SMALLEST_DISK),
+        "description": f"The Docker image {stands_for} of the testbed",
+        "status": "READY",
+        "architecture": "X86_64",
+        "sourceType": "RAW",
+        "diskSizeGb": str(SMALLEST_DISK),
         "licenses": [f"https://www.googleapis.com/compute/v1/projects/{project}/global/licenses/{record.id}"]
         if project in PUBLIC
         else [],
-    }  # fmt: skip
+    }
 
 
 IMAGES = Collection(name="images", singular="image", scope="global", given=_public, view=_view).register("list")

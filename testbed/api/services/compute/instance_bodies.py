@@ -54,8 +54,11 @@ def complete(body: Json, place: Place) -> Json:
         InvalidArgument, NotFound: as Google refuses it.
     """
     result = {
-        "canIpForward": False, "deletionProtection": False, "startRestricted": False, **copy.deepcopy(body),
-    }  # fmt: skip
+        "canIpForward": False,
+        "deletionProtection": False,
+        "startRestricted": False,
+        **copy.deepcopy(body),
+    }
     result["machineType"] = machine_types.reference(
         result.get("machineType") or "n1-standard-1", place.project, place.zone
     )
@@ -65,9 +68,12 @@ def complete(body: Json, place: Place) -> Json:
         "preemptible"
     )
     result["scheduling"] = {
-        "automaticRestart": not spot, "onHostMaintenance": "TERMINATE" if spot else "MIGRATE", "preemptible": False,
-        "provisioningModel": "STANDARD", **body.get("scheduling", {}),
-    }  # fmt: skip
+        "automaticRestart": not spot,
+        "onHostMaintenance": "TERMINATE" if spot else "MIGRATE",
+        "preemptible": False,
+        "provisioningModel": "STANDARD",
+        **body.get("scheduling", {}),
+    }
     for account in result.get("serviceAccounts", ()):
         account["email"] = service_account(account.get("email", "default"), place.project)
     return result

@@ -83,9 +83,7 @@ def set_machine_type(call: Call) -> Answer:
     """Another machine type, by name only."""
     record = _stopped(call, "The instance must be stopped before the machine type can be changed.")
     given = call.body.get("machineType", "")
-    return _changed(
-        call, record, machineType=machine_types.reference(given, call.text("project"), call.text("zone"))
-    )  # fmt: skip
+    return _changed(call, record, machineType=machine_types.reference(given, call.text("project"), call.text("zone")))
 
 
 def _stopped(call: Call, otherwise: str) -> Record:

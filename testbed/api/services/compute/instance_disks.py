@@ -47,8 +47,15 @@ def with_disks(body: Json, place: Place) -> tuple[Json, tuple[Change, ...]]:
 
 def _whole(given: Json, instance: str, index: int, place: Place) -> Json:
     path: Path = ("disks", index)
-    disk = {"mode": "READ_WRITE", "interface": "SCSI", "autoDelete": False, "boot": False, "type": "PERSISTENT",
-            "deviceName": f"persistent-disk-{index}", **given}  # fmt: skip
+    disk = {
+        "mode": "READ_WRITE",
+        "interface": "SCSI",
+        "autoDelete": False,
+        "boot": False,
+        "type": "PERSISTENT",
+        "deviceName": f"persistent-disk-{index}",
+        **given,
+    }
     parameters: Json = disk.get("initializeParams", {})
     if source := disk.get("source"):
         found = place.call.plane.get(KIND, place.reference(source, "zones/-/disks", (*path, "source")))
@@ -95,7 +102,7 @@ def _body(disk: Json) -> Json:
     result: Json = {
         "type": parameters.get("diskType", f"{zone}/diskTypes/pd-standard"),
         "sizeGb": disk.get("diskSizeGb", str(images.SMALLEST_DISK)),
-    }  # fmt: skip
+    }
     for key in ("sourceImage", "labels", "description", "licenses"):
         if key in parameters:
             result[key] = parameters[key]
@@ -133,10 +140,20 @@ def view(record: Record) -> list[Json]:
     found = []
     for index, disk in enumerate(attached(record)):
         shown = {key: value for key, value in disk.items() if key != "initializeParams"}
-        found.append({
-            "kind": "compute#attachedDisk", "type": "PERSISTENT", "mode": "READ_WRITE", "interface": "SCSI",
-            "deviceName": f"persistent-disk-{index}", "boot": index == 0, "autoDelete": True,
-            "diskSizeGb": str(images.SMALLEST_DISK), "architecture": "X86_64", **shown, "index": index,
-            "source": url(disk["source"]),
-        })  # fmt: skip
+        found.append(
+            {
+                "kind": "compute#attachedDisk",
+                "type": "PERSISTENT",
+                "mode": "READ_WRITE",
+                "interface": "SCSI",
+                "deviceName": f"persistent-disk-{index}",
+                "boot": index == 0,
+                "autoDelete": True,
+                "diskSizeGb": str(images.SMALLEST_DISK),
+                "architecture": "X86_64",
+                **shown,
+                "index": index,
+                "source": url(disk["source"]),
+            }
+        )
     return found

@@ -42,7 +42,7 @@ def manager_of(plane: ControlPlane, group: Record) -> Record | None:
 
 GROUPS = Collection(
     name="instanceGroups", singular="instanceGroup", scope="zones", view=view, hidden=frozenset({MEMBERS})
-).register("insert", "get", "list", "aggregatedList")  # fmt: skip
+).register("insert", "get", "list", "aggregatedList")
 
 
 @serves(API, "instanceGroups.delete")
@@ -64,12 +64,21 @@ def list_instances(call: Call) -> Json:
     if call.body.get("instanceState") == "RUNNING":
         found = [item for item in found if item["status"] == "RUNNING"]
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=group.name, rules=listing.COMPUTE,
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=group.name,
+        rules=listing.COMPUTE,
         key=lambda item: str(item["instance"]),
-    )  # fmt: skip
-    answer: Json = {"kind": "compute#instanceGroupsListInstances", "id": group.name, "items": list(page.items),
-                    "selfLink": url(f"{group.name}/listInstances")}  # fmt: skip
+    )
+    answer: Json = {
+        "kind": "compute#instanceGroupsListInstances",
+        "id": group.name,
+        "items": list(page.items),
+        "selfLink": url(f"{group.name}/listInstances"),
+    }
     return {**answer, **page.following}
 
 
@@ -87,7 +96,7 @@ def add_instances(call: Call) -> Answer:
         if name in group.body.get(MEMBERS, ()):
             raise InvalidArgument(
                 f"Instance '{name}' is already a member of '{group.name}'.", reason="memberAlreadyExists"
-            )  # fmt: skip
+            )
     return _change(call, group, {MEMBERS: [*group.body.get(MEMBERS, ()), *added]})
 
 

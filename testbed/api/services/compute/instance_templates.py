@@ -31,10 +31,15 @@ def complete(body: Json, call: Call) -> Json:
 
 
 TEMPLATES = Collection(
-    name="instanceTemplates", singular="instanceTemplate", scope="global", complete=complete,
-    references={"properties.networkInterfaces.network": "global/networks",
-                "properties.networkInterfaces.subnetwork": "regions/-/subnetworks"},
-).register("insert", "get", "list", "aggregatedList")  # fmt: skip
+    name="instanceTemplates",
+    singular="instanceTemplate",
+    scope="global",
+    complete=complete,
+    references={
+        "properties.networkInterfaces.network": "global/networks",
+        "properties.networkInterfaces.subnetwork": "regions/-/subnetworks",
+    },
+).register("insert", "get", "list", "aggregatedList")
 
 
 @serves(API, "instanceTemplates.delete")

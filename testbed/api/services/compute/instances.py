@@ -39,17 +39,23 @@ def view(plane: ControlPlane, record: Record) -> Json:
     where = f"projects/{project}/zones/{zone}"
     started = body.get("lastStartTimestamp") or compute_timestamp(record.created)
     result: Json = {
-        "status": status(record), "cpuPlatform": CPU_PLATFORM, "lastStartTimestamp": started,
+        "status": status(record),
+        "cpuPlatform": CPU_PLATFORM,
+        "lastStartTimestamp": started,
         "machineType": url(f"{where}/machineTypes/{last(body.get('machineType', 'e2-micro'))}"),
         "networkInterfaces": [_nic_view(plane, record, nic) for nic in body["networkInterfaces"]],
         "disks": instance_disks.view(record),
         "tags": {**body.get("tags", {}), "fingerprint": tags_fingerprint(record)},
-        "metadata": {"kind": "compute#metadata", **body.get("metadata", {}),
-                     "fingerprint": metadata_fingerprint(record)},
+        "metadata": {
+            "kind": "compute#metadata",
+            **body.get("metadata", {}),
+            "fingerprint": metadata_fingerprint(record),
+        },
         "fingerprint": fingerprint(record.name, body),
-        "canIpForward": body.get("canIpForward", False), "deletionProtection": body.get("deletionProtection", False),
+        "canIpForward": body.get("canIpForward", False),
+        "deletionProtection": body.get("deletionProtection", False),
         "startRestricted": False,
-    }  # fmt: skip
+    }
     return result
 
 
@@ -67,9 +73,13 @@ def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
     addresses = plane.running.addresses
     subnet = plane.find("compute.subnetworks", nic["subnetwork"])
     result: Json = {
-        "kind": "compute#networkInterface", "name": "nic0", "stackType": "IPV4_ONLY", **nic,
-        "subnetwork": url(nic["subnetwork"]), "fingerprint": fingerprint(record.name, nic),
-    }  # fmt: skip
+        "kind": "compute#networkInterface",
+        "name": "nic0",
+        "stackType": "IPV4_ONLY",
+        **nic,
+        "subnetwork": url(nic["subnetwork"]),
+        "fingerprint": fingerprint(record.name, nic),
+    }
     if subnet is not None:
         result["network"] = url(subnet.body["network"])
     if address := nic.get("networkIP") or addresses.get(record.name):
@@ -79,10 +89,16 @@ def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
         runs = record.body.get("status", "RUNNING") == "RUNNING"  # an address that is not reserved goes when it stops
         given = {"natIP": external} if external and runs else {}
         result["accessConfigs"] = [
-            {"kind": "compute#accessConfig", "name": "External NAT", "type": "ONE_TO_ONE_NAT",
-             "networkTier": "PREMIUM", **given, **config}
+            {
+                "kind": "compute#accessConfig",
+                "name": "External NAT",
+                "type": "ONE_TO_ONE_NAT",
+                "networkTier": "PREMIUM",
+                **given,
+                **config,
+            }
             for config in configs
-        ]  # fmt: skip
+        ]
     return result
 
 
@@ -146,10 +162,9 @@ def unmaking(call: Call, record: Record) -> tuple[Change, ...]:
     require_settled(record)
     if record.body.get("deletionProtection"):
         raise FailedPrecondition(
-            f"Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion:"
-            f" {record.name}'.",
+            f"Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion: {record.name}'.",
             reason="invalidResourceUsage",
-        )  # fmt: skip
+        )
     return Change(record.kind, record.name, None), *instance_disks.deleted_with(record, call)
 
 
@@ -168,9 +183,12 @@ def serial_port_output(call: Call) -> Json:
     contents = log if call.number("port", 1) == 1 else ""
     start = call.number("start")
     return {
-        "kind": "compute#serialPortOutput", "contents": contents[start:], "start": str(start),
-        "next": str(len(contents)), "selfLink": url(f"{record.name}/serialPort"),
-    }  # fmt: skip
+        "kind": "compute#serialPortOutput",
+        "contents": contents[start:],
+        "start": str(start),
+        "next": str(len(contents)),
+        "selfLink": url(f"{record.name}/serialPort"),
+    }
 
 
 INSTANCES.register("get", "list", "aggregatedList", "setLabels")

@@ -36,6 +36,11 @@ def view(plane: ControlPlane, record: Record) -> Json:
 
 
 ATTACHMENTS = Collection(
-    name="interconnectAttachments", singular="interconnectAttachment", scope="regions", defaults=defaults,
-    view=view, labelled=True, immutable=frozenset({"name", "router", "type", "interconnect"}),
-).register()  # fmt: skip
+    name="interconnectAttachments",
+    singular="interconnectAttachment",
+    scope="regions",
+    defaults=defaults,
+    view=view,
+    labelled=True,
+    immutable=frozenset({"name", "router", "type", "interconnect"}),
+).register()

@@ -36,20 +36,24 @@ _MEMORY = {
 """Gibibytes per virtual CPU, by series."""
 _SIZES = {"n1": (1, 2, 4, 8, 16, 32), "c3": (4, 8, 22, 44), "c2": (4, 8, 16, 30), "t2d": (1, 2, 4, 8, 16, 32)}
 SHAPES: dict[str, Shape] = {
-    "f1-micro": Shape(1, 614, shared=True), "g1-small": Shape(1, 1740, shared=True),
-    "e2-micro": Shape(2, 1 * _GIB, shared=True), "e2-small": Shape(2, 2 * _GIB, shared=True),
+    "f1-micro": Shape(1, 614, shared=True),
+    "g1-small": Shape(1, 1740, shared=True),
+    "e2-micro": Shape(2, 1 * _GIB, shared=True),
+    "e2-small": Shape(2, 2 * _GIB, shared=True),
     "e2-medium": Shape(2, 4 * _GIB, shared=True),
     **{
         f"{series}-{cpus}": Shape(cpus, int(cpus * memory * _GIB))
         for series, memory in _MEMORY.items()
         for cpus in _SIZES.get(series.partition("-")[0], (2, 4, 8, 16, 32))
     },
-}  # fmt: skip
+}
 _CUSTOM = re.compile(r"(?:(?:n1|n2|n2d|n4|e2)-)?custom-(\d+)-(\d+)(?:-ext)?")
 DISK_TYPES = {
-    "pd-standard": "Standard Persistent Disk", "pd-balanced": "Balanced Persistent Disk",
-    "pd-ssd": "SSD Persistent Disk", "hyperdisk-balanced": "Hyperdisk Balanced",
-}  # fmt: skip
+    "pd-standard": "Standard Persistent Disk",
+    "pd-balanced": "Balanced Persistent Disk",
+    "pd-ssd": "SSD Persistent Disk",
+    "hyperdisk-balanced": "Hyperdisk Balanced",
+}
 
 
 def shape(name: str) -> Shape | None:
@@ -82,11 +86,16 @@ def _machine(_: ControlPlane, record: Record) -> Json:
     found = SHAPES[record.id]
     words = f"{found.cpus} vCPU{'s' if found.cpus > 1 else ''} {found.memory / _GIB:g} GB RAM"
     return {
-        "description": words, "guestCpus": found.cpus, "memoryMb": found.memory, "isSharedCpu": found.shared,
-        "imageSpaceGb": 0, "maximumPersistentDisks": 16 if found.shared else 128,
-        "maximumPersistentDisksSizeGb": "3072" if found.shared else "263168", "architecture": "X86_64",
+        "description": words,
+        "guestCpus": found.cpus,
+        "memoryMb": found.memory,
+        "isSharedCpu": found.shared,
+        "imageSpaceGb": 0,
+        "maximumPersistentDisks": 16 if found.shared else 128,
+        "maximumPersistentDisksSizeGb": "3072" if found.shared else "263168",
+        "architecture": "X86_64",
         "zone": record.name.split("/")[3],
-    }  # fmt: skip
+    }
 
 
 def _disk(_: ControlPlane, record: Record) -> Json:
@@ -94,10 +103,16 @@ def _disk(_: ControlPlane, record: Record) -> Json:
 
 
 Collection(
-    name="machineTypes", singular="machineType", scope="zones", view=_machine,
+    name="machineTypes",
+    singular="machineType",
+    scope="zones",
+    view=_machine,
     given=lambda _, project: _everywhere("machineTypes", SHAPES, project),
-).register()  # fmt: skip
+).register()
 Collection(
-    name="diskTypes", singular="diskType", scope="zones", view=_disk,
+    name="diskTypes",
+    singular="diskType",
+    scope="zones",
+    view=_disk,
     given=lambda _, project: _everywhere("diskTypes", DISK_TYPES, project),
-).register()  # fmt: skip
+).register()

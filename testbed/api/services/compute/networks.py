@@ -40,10 +40,14 @@ def view(plane: ControlPlane, record: Record) -> Json:
 
 
 NETWORKS = Collection(
-    name="networks", singular="network", scope="global", defaults=defaults, view=view,
+    name="networks",
+    singular="network",
+    scope="global",
+    defaults=defaults,
+    view=view,
     immutable=frozenset({"name", "IPv4Range", "autoCreateSubnetworks"}),
     hidden=frozenset({"deleteDefaultRoutesOnCreate"}),
-).register()  # fmt: skip
+).register()
 
 
 @serves(API, "networks.insert")
@@ -61,9 +65,12 @@ def insert(call: Call) -> Answer:
         if call.plane.find(SUBNETWORKS.kind, subnet.full_name):
             raise AlreadyExists(f"The resource '{subnet.full_name}' already exists", reason="alreadyExists")
         made = {
-            "name": subnet.name, "network": full, "region": subnet.region, "ipCidrRange": subnet.ip_cidr_range,
+            "name": subnet.name,
+            "network": full,
+            "region": subnet.region,
+            "ipCidrRange": subnet.ip_cidr_range,
             "selfLink": subnet.full_name,
-        }  # fmt: skip
+        }
         changes.append(Change(SUBNETWORKS.kind, subnet.full_name, SUBNETWORKS.completed(made, call)))
     return call.plane.submit(NETWORKS.operation(call, full, tuple(changes), "insert"))
 

@@ -23,13 +23,19 @@ def printed(_: ControlPlane, operation: Operation) -> Json:
     project = operation.target.split("/")[1]
     link = url(f"projects/{project}/{scope}/operations/{operation.id}")
     result: Json = {
-        "kind": "compute#operation", "id": numeric_id(operation.id), "name": operation.id,
-        "operationType": operation.facts["type"], "targetLink": url(operation.target),
-        "targetId": numeric_id(operation.target), "status": "DONE" if operation.done else "RUNNING",
-        "user": operation.principal, "progress": 100 if operation.done else 0,
-        "insertTime": compute_timestamp(operation.accepted), "startTime": compute_timestamp(operation.accepted),
+        "kind": "compute#operation",
+        "id": numeric_id(operation.id),
+        "name": operation.id,
+        "operationType": operation.facts["type"],
+        "targetLink": url(operation.target),
+        "targetId": numeric_id(operation.target),
+        "status": "DONE" if operation.done else "RUNNING",
+        "user": operation.principal,
+        "progress": 100 if operation.done else 0,
+        "insertTime": compute_timestamp(operation.accepted),
+        "startTime": compute_timestamp(operation.accepted),
         "selfLink": link,
-    }  # fmt: skip
+    }
     kind, name = scope.split("/") if "/" in scope else (scope, "")
     if name:
         result[kind.removesuffix("s")] = url(f"projects/{project}/{scope}")
@@ -40,18 +46,21 @@ def printed(_: ControlPlane, operation: Operation) -> Json:
     if operation.error:
         number = operation.error["code"]
         status = _HTTP.get(number, 500)
-        result["error"] = {
-            "errors": [{"code": _NAMES.get(number, "UNKNOWN"), "message": operation.error["message"]}]
-        }  # fmt: skip
+        result["error"] = {"errors": [{"code": _NAMES.get(number, "UNKNOWN"), "message": operation.error["message"]}]}
         result["httpErrorStatusCode"] = status
         result["httpErrorMessage"] = _PHRASES.get(status, "INTERNAL SERVER ERROR")
     return result
 
 
 _PHRASES = {
-    400: "BAD REQUEST", 403: "FORBIDDEN", 404: "NOT FOUND", 409: "CONFLICT", 429: "TOO MANY REQUESTS",
-    501: "NOT IMPLEMENTED", 503: "SERVICE UNAVAILABLE",
-}  # fmt: skip
+    400: "BAD REQUEST",
+    403: "FORBIDDEN",
+    404: "NOT FOUND",
+    409: "CONFLICT",
+    429: "TOO MANY REQUESTS",
+    501: "NOT IMPLEMENTED",
+    503: "SERVICE UNAVAILABLE",
+}
 PRINTERS[API] = printed
 
 
@@ -72,9 +81,14 @@ def list_(call: Call) -> Json:
     """The operations of a scope."""
     found = [printed(call.plane, one) for one in call.plane.operations() if _is_in(one, call)]
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=_scope(call), rules=listing.COMPUTE,
-    )  # fmt: skip
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=_scope(call),
+        rules=listing.COMPUTE,
+    )
     return {"kind": "compute#operationList", "id": _scope(call), **page.answer("items", always=True)}
 
 

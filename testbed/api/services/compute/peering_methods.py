@@ -88,10 +88,14 @@ def routes(call: Call) -> Json:
             for one in (inwards if direction == "INCOMING" else outwards)
         ]
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"),
-        predicate=filters.compute(call.text("filter")), collection=record.name, rules=listing.COMPUTE,
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        predicate=filters.compute(call.text("filter")),
+        collection=record.name,
+        rules=listing.COMPUTE,
         key=lambda item: str(item["destRange"]),
-    )  # fmt: skip
+    )
     link = url(f"{record.name}/listPeeringRoutes")
     answer: Json = {"kind": "compute#exchangedPeeringRoutesList", "id": record.name, "selfLink": link}
     return {**answer, **page.answer("items")}

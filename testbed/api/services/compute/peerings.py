@@ -14,10 +14,15 @@ from testbed.model.private_services import Connection
 KIND = "compute.networks"
 CONNECTIONS = "servicenetworking.connections"
 DEFAULTS: Json = {
-    "autoCreateRoutes": True, "exchangeSubnetRoutes": True, "exportCustomRoutes": False, "importCustomRoutes": False,
-    "exportSubnetRoutesWithPublicIp": True, "importSubnetRoutesWithPublicIp": False, "stackType": "IPV4_ONLY",
+    "autoCreateRoutes": True,
+    "exchangeSubnetRoutes": True,
+    "exportCustomRoutes": False,
+    "importCustomRoutes": False,
+    "exportSubnetRoutesWithPublicIp": True,
+    "importSubnetRoutesWithPublicIp": False,
+    "stackType": "IPV4_ONLY",
     "updateStrategy": "INDEPENDENT",
-}  # fmt: skip
+}
 """What Google fills in (behaviour 4.5.2)."""
 
 
@@ -58,6 +63,8 @@ def _with_state(plane: ControlPlane, record: Record, peering: Json) -> Json:
 def _shown(record: Record, peering: Json, state: str) -> Json:
     details = "Connected." if state == "ACTIVE" else "Waiting for peer network to connect."  # recalled
     return {
-        **peering, "network": url(peering["network"]), "state": state,
+        **peering,
+        "network": url(peering["network"]),
+        "state": state,
         "stateDetails": f"[{compute_timestamp(record.updated)}]: {details}",
-    }  # fmt: skip
+    }

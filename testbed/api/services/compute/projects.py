@@ -50,16 +50,20 @@ def view(plane: ControlPlane, project: str) -> Json:
     items = body.get(METADATA, {}).get("items", [])
     metadata = {"kind": "compute#metadata", "fingerprint": fingerprint(items)}
     result: Json = {
-        "kind": "compute#project", "id": numeric_id(f"projects/{project}"), "name": project,
+        "kind": "compute#project",
+        "id": numeric_id(f"projects/{project}"),
+        "name": project,
         "creationTimestamp": compute_timestamp(record.created if record else 0.0),
-        "selfLink": url(f"projects/{project}"), METADATA: {**metadata, "items": items} if items else metadata,
+        "selfLink": url(f"projects/{project}"),
+        METADATA: {**metadata, "items": items} if items else metadata,
         "defaultServiceAccount": compute_account(project),
-        "defaultNetworkTier": "PREMIUM", "vmDnsSetting": "ZONAL_ONLY",
+        "defaultNetworkTier": "PREMIUM",
+        "vmDnsSetting": "ZONAL_ONLY",
         "quotas": [
             {"metric": metric, "limit": float(limit), "usage": float(len(plane.list(kind, f"projects/{project}/")))}
             for metric, (kind, limit) in LIMITS.items()
         ],
-    }  # fmt: skip
+    }
     return {**result, STATUS: body[STATUS]} if STATUS in body else result
 
 

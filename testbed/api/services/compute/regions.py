@@ -64,9 +64,15 @@ def _no(call: Call, place: str) -> NotFound:
 def _place(call: Call, kind: str, name: str) -> Json:
     full = f"projects/{call.text('project')}/{kind}s/{name}"
     return {
-        "kind": f"compute#{kind}", "id": numeric_id(f"{kind}s/{name}"), "name": name, "description": name,
-        "status": "UP", "creationTimestamp": compute_timestamp(0.0), "selfLink": url(full), "supportsPzs": False,
-    }  # fmt: skip
+        "kind": f"compute#{kind}",
+        "id": numeric_id(f"{kind}s/{name}"),
+        "name": name,
+        "description": name,
+        "status": "UP",
+        "creationTimestamp": compute_timestamp(0.0),
+        "selfLink": url(full),
+        "supportsPzs": False,
+    }
 
 
 def _region(call: Call, name: str) -> Json:
@@ -95,8 +101,13 @@ def _zone(call: Call, name: str) -> Json:
 def _listed(call: Call, items: list[Json], kind: str) -> Json:
     parent = f"projects/{call.text('project')}/{kind}s"
     page = listing.page(
-        items, size=call.number("maxResults"), token=call.text("pageToken"), order_by=call.text("orderBy"),
-        predicate=filters.compute(call.text("filter")), collection=parent, rules=listing.COMPUTE,
-    )  # fmt: skip
+        items,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        order_by=call.text("orderBy"),
+        predicate=filters.compute(call.text("filter")),
+        collection=parent,
+        rules=listing.COMPUTE,
+    )
     answer: dict[str, Any] = {"kind": f"compute#{kind}List", "id": parent, "selfLink": url(parent)}
     return {**answer, **page.answer("items")}

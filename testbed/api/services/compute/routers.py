@@ -33,22 +33,33 @@ def _peer(peer: Json, address: str) -> Json:
     """A BGP peer with what Google fills in."""
     given = {"ipAddress": address} if address else {}
     return {
-        "advertiseMode": "DEFAULT", "advertisedRoutePriority": 100, "enable": "TRUE",
-        "managementType": "MANAGED_BY_USER", **given, **peer,
-    }  # fmt: skip
+        "advertiseMode": "DEFAULT",
+        "advertisedRoutePriority": 100,
+        "enable": "TRUE",
+        "managementType": "MANAGED_BY_USER",
+        **given,
+        **peer,
+    }
 
 
 def _nat(nat: Json) -> Json:
     return {
-        "type": "PUBLIC", "natIpAllocateOption": "AUTO_ONLY", "enableEndpointIndependentMapping": False,
-        "endpointTypes": ["ENDPOINT_TYPE_VM"], "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
+        "type": "PUBLIC",
+        "natIpAllocateOption": "AUTO_ONLY",
+        "enableEndpointIndependentMapping": False,
+        "endpointTypes": ["ENDPOINT_TYPE_VM"],
+        "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
         **nat,
-    }  # fmt: skip
+    }
 
 
 ROUTERS = Collection(
-    name="routers", singular="router", scope="regions", defaults=defaults, immutable=frozenset({"name", "network"}),
-).register()  # fmt: skip
+    name="routers",
+    singular="router",
+    scope="regions",
+    defaults=defaults,
+    immutable=frozenset({"name", "network"}),
+).register()
 
 
 @serves(API, "routers.preview")
@@ -77,9 +88,10 @@ def status(call: Call) -> Json:
 def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -> Json:
     own = [address for _, address in endpoints]
     result: Json = {
-        "name": gateway.name, "numVmEndpointsWithNatMappings": len(gateway.blocks(own)),
+        "name": gateway.name,
+        "numVmEndpointsWithNatMappings": len(gateway.blocks(own)),
         "minExtraNatIpsNeeded": gateway.addresses_missing(own),
-    }  # fmt: skip
+    }
     externals = list(gateway.externals)
     if named := nat.get("natIps"):
         return {**result, "userAllocatedNatIps": externals, "userAllocatedNatIpResources": [url(n) for n in named]}
@@ -101,18 +113,24 @@ def mappings(call: Call) -> Json:
         if shown:
             found.append({"instanceName": name, "interfaceNatMappings": shown})
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), collection=record.name,
-        rules=listing.COMPUTE, key=lambda item: str(item["instanceName"]),
-    )  # fmt: skip
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        collection=record.name,
+        rules=listing.COMPUTE,
+        key=lambda item: str(item["instanceName"]),
+    )
     return {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, **page.answer("result", always=True)}
 
 
 def _mapping(address: str, block: Block) -> Json:
     ports = [f"{block.external}:{block.first}-{block.last}"]
     return {
-        "sourceVirtualIp": address, "natIpPortRanges": ports, "numTotalNatPorts": block.size,
+        "sourceVirtualIp": address,
+        "natIpPortRanges": ports,
+        "numTotalNatPorts": block.size,
         "numTotalDrainNatPorts": 0,
-    }  # fmt: skip
+    }
 
 
 @serves(API, "routers.getNatIpInfo")

@@ -62,9 +62,12 @@ def default_route(network: Record) -> Record | None:
     if network.body.get(DELETED):
         return None
     body = {
-        "network": url(network.name), "destRange": "0.0.0.0/0", "priority": DEFAULT_ROUTE_PRIORITY,
-        "nextHopGateway": DEFAULT_INTERNET_GATEWAY, "description": "Default route to the Internet.",
-    }  # fmt: skip
+        "network": url(network.name),
+        "destRange": "0.0.0.0/0",
+        "priority": DEFAULT_ROUTE_PRIORITY,
+        "nextHopGateway": DEFAULT_INTERNET_GATEWAY,
+        "description": "Default route to the Internet.",
+    }
     return _made(network, "default-route-", "0.0.0.0/0", body)
 
 
@@ -77,10 +80,12 @@ def _imported(plane: ControlPlane, project: str) -> Iterator[Record]:
         for route in offered(topology, theirs, sides.theirs, sides.mine, further):
             if route.imported:
                 body = {
-                    "network": url(mine), "destRange": route.range, "priority": route.priority,
+                    "network": url(mine),
+                    "destRange": route.range,
+                    "priority": route.priority,
                     "nextHopPeering": sides.mine.name,
                     "description": f"Auto generated route via peering [{sides.mine.name}].",
-                }  # fmt: skip
+                }
                 yield _made(plane.get(NETWORKS, mine), "peering-route-", f"{theirs} {route.range}", body)
 
 
@@ -96,8 +101,13 @@ def _gateway(project: str) -> str:
 
 
 ROUTES = Collection(
-    name="routes", singular="route", scope="global", defaults=defaults, view=view, given=system,
-).register("insert", "get", "list")  # fmt: skip
+    name="routes",
+    singular="route",
+    scope="global",
+    defaults=defaults,
+    view=view,
+    given=system,
+).register("insert", "get", "list")
 
 
 @serves(API, "routes.delete")

@@ -118,7 +118,11 @@ def _resource(call: Call) -> str:
 
 def _page(call: Call, found: list[Json], kind: str, field: str, key: str) -> Json:
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), key=lambda item: str(item[key]),
-        collection=call.text("project"), rules=listing.COMPUTE,
-    )  # fmt: skip
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        key=lambda item: str(item[key]),
+        collection=call.text("project"),
+        rules=listing.COMPUTE,
+    )
     return {"kind": kind, **page.answer(field)}

@@ -23,9 +23,12 @@ LARGEST_OF_AUTO_MODE = 16
 def defaults(body: Json) -> Json:
     """A subnet with what Google fills in; flow logs have two fields that say the same."""
     result = {
-        "purpose": "PRIVATE", "privateIpGoogleAccess": False, "stackType": "IPV4_ONLY",
-        "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS", **body,
-    }  # fmt: skip
+        "purpose": "PRIVATE",
+        "privateIpGoogleAccess": False,
+        "stackType": "IPV4_ONLY",
+        "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS",
+        **body,
+    }
     logs = result.get("logConfig", {}).get("enable", result.get("enableFlowLogs"))
     if logs is not None:
         result["logConfig"] = {**result.get("logConfig", {}), "enable": logs}
@@ -39,9 +42,14 @@ def view(_: ControlPlane, record: Record) -> Json:
 
 
 SUBNETWORKS = Collection(
-    name="subnetworks", singular="subnetwork", scope="regions", defaults=defaults, view=view, fingerprinted=True,
+    name="subnetworks",
+    singular="subnetwork",
+    scope="regions",
+    defaults=defaults,
+    view=view,
+    fingerprinted=True,
     immutable=frozenset({"name", "network", "ipCidrRange", "purpose"}),
-).register("insert", "get", "list", "aggregatedList")  # fmt: skip
+).register("insert", "get", "list", "aggregatedList")
 
 
 iampolicy.register(API, SUBNETWORKS.name, lambda call: SUBNETWORKS.record(call, call.text("resource")).name)
@@ -116,10 +124,14 @@ def usable(call: Call) -> Json:
     projects = [project, *filter(None, [shared_vpc.host_of(call.plane, project)])]
     records = [r for name in projects for r in call.plane.list(SUBNETWORKS.kind, f"projects/{name}/")]
     page = listing.page(
-        [_usable(record) for record in records], size=call.number("maxResults"), token=call.text("pageToken"),
-        predicate=filters.compute(call.text("filter")), collection=project, rules=listing.COMPUTE,
+        [_usable(record) for record in records],
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        predicate=filters.compute(call.text("filter")),
+        collection=project,
+        rules=listing.COMPUTE,
         key=lambda item: str(item["subnetwork"]),
-    )  # fmt: skip
+    )
     name = f"projects/{project}/aggregated/subnetworks/listUsable"
     answer: Json = {"kind": "compute#usableSubnetworksAggregatedList", "id": name, "selfLink": url(name)}
     return {**answer, **page.answer("items")}

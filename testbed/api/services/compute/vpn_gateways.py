@@ -51,8 +51,13 @@ def view_ha(plane: ControlPlane, record: Record) -> Json:
 
 
 HA = Collection(
-    name="vpnGateways", singular="vpnGateway", scope="regions", complete=complete_ha, view=view_ha, labelled=True,
-).register("insert", "get", "list", "aggregatedList", "setLabels")  # fmt: skip
+    name="vpnGateways",
+    singular="vpnGateway",
+    scope="regions",
+    complete=complete_ha,
+    view=view_ha,
+    labelled=True,
+).register("insert", "get", "list", "aggregatedList", "setLabels")
 
 
 def complete_external(body: Json, _: Call) -> Json:
@@ -68,9 +73,12 @@ def complete_external(body: Json, _: Call) -> Json:
 
 
 EXTERNAL = Collection(
-    name="externalVpnGateways", singular="externalVpnGateway", scope="global", complete=complete_external,
+    name="externalVpnGateways",
+    singular="externalVpnGateway",
+    scope="global",
+    complete=complete_external,
     labelled=True,
-).register("insert", "get", "list", "setLabels")  # fmt: skip
+).register("insert", "get", "list", "setLabels")
 
 
 @serves(API, "vpnGateways.delete")

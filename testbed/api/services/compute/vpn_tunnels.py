@@ -43,8 +43,10 @@ def complete(body: Json, _: Call) -> Json:
         if body.get("localTrafficSelector") or body.get("remoteTrafficSelector"):  # behaviour 4.10.4
             raise InvalidResource(("localTrafficSelector",), "", "Traffic selectors are for classic VPN tunnels only.")
         return result
-    return {**result, **{key: body.get(key) or _EVERYTHING for key in ("localTrafficSelector",
-                                                                       "remoteTrafficSelector")}}  # fmt: skip
+    return {
+        **result,
+        **{key: body.get(key) or _EVERYTHING for key in ("localTrafficSelector", "remoteTrafficSelector")},
+    }
 
 
 def status(plane: ControlPlane, record: Record) -> str:
@@ -94,11 +96,19 @@ def view(plane: ControlPlane, record: Record) -> Json:
         if peer := _peer(plane, record):
             more["peerIp"] = peer
     return {
-        **more, "status": now, "detailedStatus": _TEXTS[now], "sharedSecret": "*************",
+        **more,
+        "status": now,
+        "detailedStatus": _TEXTS[now],
+        "sharedSecret": "*************",
         "sharedSecretHash": b64encode(digest).decode().rstrip("="),
-    }  # fmt: skip
+    }
 
 
 TUNNELS = Collection(
-    name="vpnTunnels", singular="vpnTunnel", scope="regions", complete=complete, view=view, labelled=True,
-).register()  # fmt: skip
+    name="vpnTunnels",
+    singular="vpnTunnel",
+    scope="regions",
+    complete=complete,
+    view=view,
+    labelled=True,
+).register()

@@ -77,9 +77,13 @@ def page(
 ) -> Json:
     """A page of a list: `{field: [...], "nextPageToken": ...}`; the field is there even if it is empty, as Google's."""
     shown = listing.page(
-        items, size=call.number("maxResults"), token=call.text("pageToken"), key=key,
-        collection=f"{call.text('project')}/{call.text('managedZone')}/{field}", **options,
-    )  # fmt: skip
+        items,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        key=key,
+        collection=f"{call.text('project')}/{call.text('managedZone')}/{field}",
+        **options,
+    )
     return shown.answer(field, always=True)
 
 

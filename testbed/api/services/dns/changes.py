@@ -58,20 +58,27 @@ def apply(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequen
     old = {_name(zone, key_of(one)): None for one in deleted}
     name = f"{zone.name}/changes/{len(call.plane.list(CHANGES, f'{zone.name}/changes/'))}"
     shown = printed(added[0]) if added else {}
-    accepted = call.plane.submit(call.operation(
-        CHANGES, name, changes=tuple(Change(RECORDS, one, body) for one, body in {**old, **new}.items()),
-        facts={SHOWN: shown},
-    ))  # fmt: skip
+    accepted = call.plane.submit(
+        call.operation(
+            CHANGES,
+            name,
+            changes=tuple(Change(RECORDS, one, body) for one, body in {**old, **new}.items()),
+            facts={SHOWN: shown},
+        )
+    )
     _note(call.plane, zone, added, deleted, accepted.id)
     return accepted
 
 
 def _note(
     plane: ControlPlane, zone: Record, additions: Sequence[Json], deletions: Sequence[Json], operation: str
-) -> None:  # fmt: skip
+) -> None:
     number = len(plane.list(CHANGES, f"{zone.name}/changes/"))
-    body: Json = {"id": str(number), **({"additions": list(additions)} if additions else {}),
-                  **({"deletions": list(deletions)} if deletions else {})}  # fmt: skip
+    body: Json = {
+        "id": str(number),
+        **({"additions": list(additions)} if additions else {}),
+        **({"deletions": list(deletions)} if deletions else {}),
+    }
     plane.keep(Record(CHANGES, f"{zone.name}/changes/{number}", body, facts={CARRIED_OUT: operation}))
 
 
@@ -89,9 +96,13 @@ def view(plane: ControlPlane, record: Record) -> Json:
     body, done = record.body, carried_out(plane, record)
     lists: Json = {key: list(map(printed, body[key])) for key in ("additions", "deletions") if key in body}
     return {
-        "kind": "dns#change", "id": body["id"], "startTime": moment(record.created),
-        "status": "done" if done else "pending", "isServing": done, **lists,
-    }  # fmt: skip
+        "kind": "dns#change",
+        "id": body["id"],
+        "startTime": moment(record.created),
+        "status": "done" if done else "pending",
+        "isServing": done,
+        **lists,
+    }
 
 
 @serves(API, "changes.create")
@@ -128,9 +139,10 @@ def records(call: Call) -> Json:
     if kind and not name:
         raise faults.required("parameters.name")
     made = [
-        printed(one) for (known, its), one in found(call.plane, zone).items()
+        printed(one)
+        for (known, its), one in found(call.plane, zone).items()
         if name in {"", known} and kind in {"", its}
-    ]  # fmt: skip
+    ]
     selected: dict[str, Any] = {"predicate": filters.aip160(call.text("filter"))}
     shown = page(call, made, "rrsets", key=title, **selected)
     return {"kind": "dns#resourceRecordSetsListResponse", **shown}

@@ -111,8 +111,10 @@ def _checked(call: Call, given: Json) -> Json:
         raise faults.invalid(f"{_ENTITY}.name", body.get("name", ""))
     if "networks" in body:
         body["networks"] = [
-            {"kind": "dns#policyNetwork",
-             "networkUrl": network(call, one.get("networkUrl", ""), f"{_ENTITY}.networks[{index}].networkUrl")}
+            {
+                "kind": "dns#policyNetwork",
+                "networkUrl": network(call, one.get("networkUrl", ""), f"{_ENTITY}.networks[{index}].networkUrl"),
+            }
             for index, one in enumerate(body["networks"])
-        ]  # fmt: skip
+        ]
     return body

@@ -65,8 +65,13 @@ def checked(record: Json, entity: str, dns_name: str) -> Json:
     return {name: value for name, value in record.items() if name not in {"kind", "signatureRrdatas"}}
 
 
-def changed(present: Records, additions: Sequence[Json], deletions: Sequence[Json], dns_name: str, entity: str,
-            ) -> dict[Key, Json]:  # fmt: skip
+def changed(
+    present: Records,
+    additions: Sequence[Json],
+    deletions: Sequence[Json],
+    dns_name: str,
+    entity: str,
+) -> dict[Key, Json]:
     """The record sets of a zone after a change.
 
     Raises:

@@ -25,7 +25,7 @@ from testbed.api.services.dns.base import (
     page,
     visibility,
     zone_of,
-)  # fmt: skip
+)
 from testbed.api.services.dns.records import APEX, NAME_SERVERS
 from testbed.control.operations import Change, Operation
 from testbed.control.plane import ControlPlane, InvalidResource
@@ -36,8 +36,13 @@ from testbed.model.dns_checks import bound_twice
 from testbed.model.dns_records import DNS_NAME
 
 _OUTPUT = ("kind", "id", "creationTime", "nameServers")
-_PRIVATE = ("privateVisibilityConfig", "forwardingConfig", "peeringConfig", "reverseLookupConfig",
-            "serviceDirectoryConfig")  # fmt: skip
+_PRIVATE = (
+    "privateVisibilityConfig",
+    "forwardingConfig",
+    "peeringConfig",
+    "reverseLookupConfig",
+    "serviceDirectoryConfig",
+)
 _ENTITY = "entity.managedZone"
 _LINK = "selfLink"
 """Where the model has the full name; Cloud DNS shows none."""
@@ -95,9 +100,7 @@ def delete(call: Call) -> Answer:
         for one in call.plane.list(kind, f"{record.name}/"):
             call.plane.drop(kind, one.name)
     records = (Change(RECORDS, one.name, None) for one in call.plane.list(RECORDS, f"{record.name}/"))
-    return call.plane.submit(
-        call.operation(ZONES, record.name, changes=(*records, Change(ZONES, record.name, None)))
-    )  # fmt: skip
+    return call.plane.submit(call.operation(ZONES, record.name, changes=(*records, Change(ZONES, record.name, None))))
 
 
 @serves(API, "managedZoneOperations.get")
@@ -127,9 +130,12 @@ def view(record: Record) -> Json:
             if "networkUrl" in one:
                 one["networkUrl"] = url(relative(one["networkUrl"]))
     return {
-        "kind": "dns#managedZone", **body, "id": number_of(record), "creationTime": moment(record.created),
+        "kind": "dns#managedZone",
+        **body,
+        "id": number_of(record),
+        "creationTime": moment(record.created),
         "nameServers": list(NAME_SERVERS[body["visibility"]]),
-    }  # fmt: skip
+    }
 
 
 def _update(call: Call, record: Record, given: Json) -> Operation:
@@ -140,9 +146,11 @@ def _update(call: Call, record: Record, given: Json) -> Operation:
             raise faults.invalid(f"{_ENTITY}.{field}", body[field])
     _unbound(call, body, record.name)
     made: Json = {
-        "id": call.text("clientOperationId") or secrets.token_hex(16), "user": call.principal, "type": "update",
+        "id": call.text("clientOperationId") or secrets.token_hex(16),
+        "user": call.principal,
+        "type": "update",
         "zoneContext": {"oldValue": before, "newValue": view(replace(record, body=body))},
-    }  # fmt: skip
+    }
     name = f"{record.name}/operations/{made['id']}"
     change = Change(ZONES, record.name, {**body, _LINK: record.name})
     accepted = call.plane.submit(call.operation(OPERATIONS, name, changes=(change,)))
@@ -179,8 +187,11 @@ def _checked(call: Call, given: Json) -> Json:
         raise faults.invalid(f"{_ENTITY}.peeringConfig", body["peeringConfig"])
     made = _linked(call, body)
     try:
-        call.plane.resolve(ZONES, {**made, _LINK: f"projects/{call.text('project')}/managedZones/{body['name']}"},
-                           call.scope(call.text("project")))  # fmt: skip
+        call.plane.resolve(
+            ZONES,
+            {**made, _LINK: f"projects/{call.text('project')}/managedZones/{body['name']}"},
+            call.scope(call.text("project")),
+        )
     except InvalidResource as error:
         place = ".".join([_ENTITY, *(str(part) for part in error.path)])
         raise faults.invalid(place, error.value if error.path else str(error)) from None
@@ -192,10 +203,12 @@ def _linked(call: Call, body: Json) -> Json:
     if config := body.get("privateVisibilityConfig"):
         place = f"{_ENTITY}.privateVisibilityConfig.networks"
         networks = [
-            {"kind": "dns#managedZonePrivateVisibilityConfigNetwork",
-             "networkUrl": network(call, one.get("networkUrl", ""), f"{place}[{index}].networkUrl")}
+            {
+                "kind": "dns#managedZonePrivateVisibilityConfigNetwork",
+                "networkUrl": network(call, one.get("networkUrl", ""), f"{place}[{index}].networkUrl"),
+            }
             for index, one in enumerate(config.get("networks", []))
-        ]  # fmt: skip
+        ]
         config = {**config, "networks": networks, "kind": "dns#managedZonePrivateVisibilityConfig"}
         return {**body, "privateVisibilityConfig": config}
     return body
@@ -216,4 +229,4 @@ def _unbound(call: Call, body: Json, name: str) -> None:
         if record.name != name and record.body["dnsName"] == body["dnsName"] and both:
             raise FailedPrecondition(
                 bound_twice(url(min(both)), record.id, body["dnsName"]), reason="failedPrecondition"
-            )  # fmt: skip
+            )

@@ -113,9 +113,10 @@ def _complete_interface(call: Call, made: Json, known: Defaults) -> None:
 def _check_runtime(runtime: str) -> None:
     if not _PYTHON.fullmatch(runtime):
         raise InvalidResource(
-            ("buildConfig", "runtime"), runtime,
+            ("buildConfig", "runtime"),
+            runtime,
             f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)}.",
-        )  # fmt: skip
+        )
 
 
 def fetch(plane: ControlPlane, body: Json) -> None:
@@ -137,9 +138,10 @@ def _folder(plane: ControlPlane, origin: Json) -> Path:
     place = _place(origin)
     if place is None:
         raise InvalidResource(
-            ("buildConfig", "source"), origin,
+            ("buildConfig", "source"),
+            origin,
             "The source has to be a zip archive in the testbed's Cloud Storage (storageSource).",
-        )  # fmt: skip
+        )
     return sources.from_zip(plane, *place)
 
 
@@ -152,9 +154,10 @@ def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
         return
     if segment(connector, "locations") != segment(name, "locations"):
         raise InvalidResource(
-            ("serviceConfig", "vpcConnector"), connector,
+            ("serviceConfig", "vpcConnector"),
+            connector,
             "A Cloud Function and a Serverless VPC Access connector must be located in the same region.",
-        )  # fmt: skip
+        )
     record = plane.find(CONNECTORS, connector)
     if record is None:  # behaviour 1.10.5
         text = f"Problem connecting to VPC Connector {connector}: Serverless VPC Access is not found."

@@ -13,21 +13,31 @@ from testbed.errors import InvalidArgument
 
 _BUILD, _SERVICE = "buildConfig", "serviceConfig"
 PLACES: Mapping[str, tuple[str, ...]] = {
-    "description": ("description",), "labels": ("labels",), "kmsKeyName": ("kmsKeyName",),
+    "description": ("description",),
+    "labels": ("labels",),
+    "kmsKeyName": ("kmsKeyName",),
     "eventTrigger": ("eventTrigger",),
-    "entryPoint": (_BUILD, "entryPoint"), "runtime": (_BUILD, "runtime"),
-    "buildEnvironmentVariables": (_BUILD, "environmentVariables"), "buildWorkerPool": (_BUILD, "workerPool"),
-    "buildServiceAccount": (_BUILD, "serviceAccount"), "dockerRegistry": (_BUILD, "dockerRegistry"),
-    "dockerRepository": (_BUILD, "dockerRepository"), "automaticUpdatePolicy": (_BUILD, "automaticUpdatePolicy"),
+    "entryPoint": (_BUILD, "entryPoint"),
+    "runtime": (_BUILD, "runtime"),
+    "buildEnvironmentVariables": (_BUILD, "environmentVariables"),
+    "buildWorkerPool": (_BUILD, "workerPool"),
+    "buildServiceAccount": (_BUILD, "serviceAccount"),
+    "dockerRegistry": (_BUILD, "dockerRegistry"),
+    "dockerRepository": (_BUILD, "dockerRepository"),
+    "automaticUpdatePolicy": (_BUILD, "automaticUpdatePolicy"),
     "onDeployUpdatePolicy": (_BUILD, "onDeployUpdatePolicy"),
-    "environmentVariables": (_SERVICE, "environmentVariables"), "maxInstances": (_SERVICE, "maxInstanceCount"),
-    "minInstances": (_SERVICE, "minInstanceCount"), "vpcConnector": (_SERVICE, "vpcConnector"),
+    "environmentVariables": (_SERVICE, "environmentVariables"),
+    "maxInstances": (_SERVICE, "maxInstanceCount"),
+    "minInstances": (_SERVICE, "minInstanceCount"),
+    "vpcConnector": (_SERVICE, "vpcConnector"),
     "vpcConnectorEgressSettings": (_SERVICE, "vpcConnectorEgressSettings"),
-    "ingressSettings": (_SERVICE, "ingressSettings"), "serviceAccountEmail": (_SERVICE, "serviceAccountEmail"),
+    "ingressSettings": (_SERVICE, "ingressSettings"),
+    "serviceAccountEmail": (_SERVICE, "serviceAccountEmail"),
     "secretEnvironmentVariables": (_SERVICE, "secretEnvironmentVariables"),
-    "secretVolumes": (_SERVICE, "secretVolumes"), "timeout": (_SERVICE, "timeoutSeconds"),
+    "secretVolumes": (_SERVICE, "secretVolumes"),
+    "timeout": (_SERVICE, "timeoutSeconds"),
     "availableMemoryMb": (_SERVICE, "availableMemory"),
-}  # fmt: skip
+}
 """Where v2 has the fields of v1."""
 
 

@@ -49,9 +49,12 @@ def patch(call: Call) -> Answer:
     """Change a function."""
     record = _first(located.found(call, KIND))
     body = masks.apply(
-        translation.to_v1(records.asked(record.body)), call.body, masks.paths(call.text("updateMask")),
-        known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("name",),
-    )  # fmt: skip
+        translation.to_v1(records.asked(record.body)),
+        call.body,
+        masks.paths(call.text("updateMask")),
+        known=lambda path: path.partition(".")[0] in _FIELDS,
+        output_only=("name",),
+    )
     return records.deploy(call, record.name, translation.to_v2(body))
 
 
@@ -68,8 +71,10 @@ def list_(call: Call) -> Json:
     known = call.plane.list(KIND, parent.removesuffix("-") if parent.endswith("/locations/-") else f"{parent}/")
     page = listing.page(
         [view(call.plane, record) for record in known if record.body.get("environment") == "GEN_1"],
-        size=call.number("pageSize"), token=call.text("pageToken"), collection=parent,
-    )  # fmt: skip
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        collection=parent,
+    )
     return page.answer("functions")
 
 
@@ -81,9 +86,14 @@ def call_function(call: Call) -> Json:
         raise FailedPrecondition(f"The function {record.name} is not deployed.")
     address = urlsplit(v2.url(record))
     answer = invocation.request(
-        call.plane.store, address.netloc, "POST", address.path, body=call.body.get("data", "").encode(),
-        headers={"content-type": "application/json"}, timeout=_CALL,
-    )  # fmt: skip
+        call.plane.store,
+        address.netloc,
+        "POST",
+        address.path,
+        body=call.body.get("data", "").encode(),
+        headers={"content-type": "application/json"},
+        timeout=_CALL,
+    )
     text = answer.body.decode(errors="replace")
     field = "result" if answer.status < HTTPStatus.BAD_REQUEST else "error"
     return {"executionId": token_hex(6), field: text}
@@ -94,9 +104,13 @@ def view(plane: ControlPlane, record: Record) -> Json:
     body = translation.to_v1(v2.view(plane, record))
     trigger = {"securityLevel": "SECURE_OPTIONAL", **body.get("httpsTrigger", {}), "url": v2.url(record)}
     return {
-        **body, "name": record.name, "httpsTrigger": trigger, "status": _STATUS[v2.state_of(record)],
-        "versionId": str(record.generation), "updateTime": timestamp(record.updated),
-    }  # fmt: skip
+        **body,
+        "name": record.name,
+        "httpsTrigger": trigger,
+        "status": _STATUS[v2.state_of(record)],
+        "versionId": str(record.generation),
+        "updateTime": timestamp(record.updated),
+    }
 
 
 def _first(record: Record) -> Record:
@@ -108,12 +122,16 @@ def _first(record: Record) -> Record:
 def _metadata(operation: Operation) -> Json:
     action = operation.method.rpartition(".")[2]
     return {
-        "target": operation.target, "type": v2.TYPES[action],
+        "target": operation.target,
+        "type": v2.TYPES[action],
         "updateTime": timestamp(operation.ended or operation.accepted),
-    }  # fmt: skip
+    }
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type="google.cloud.functions.v1.OperationMetadataV1", metadata=_metadata,
-    response_type="google.cloud.functions.v1.CloudFunction", view=view, parent=lambda _: "",
-)  # fmt: skip
+    metadata_type="google.cloud.functions.v1.OperationMetadataV1",
+    metadata=_metadata,
+    response_type="google.cloud.functions.v1.CloudFunction",
+    view=view,
+    parent=lambda _: "",
+)

@@ -41,9 +41,12 @@ def patch(call: Call) -> Answer:
     """Change a function."""
     record = located.found(call, KIND)
     body = masks.apply(
-        records.asked(record.body), call.body, masks.paths(call.text("updateMask")),
-        known=lambda path: path.partition(".")[0] in _FIELDS, output_only=("name",),
-    )  # fmt: skip
+        records.asked(record.body),
+        call.body,
+        masks.paths(call.text("updateMask")),
+        known=lambda path: path.partition(".")[0] in _FIELDS,
+        output_only=("name",),
+    )
     if body.get("environment") != records.asked(record.body)["environment"]:
         raise InvalidArgument("Function already exists, can't change the environment.")
     return records.deploy(call, record.name, body)
@@ -76,10 +79,16 @@ def runtimes(call: Call) -> Json:
     wanted = filters.aip160(call.text("filter"))
     known = f"python{PYTHON.replace('.', '')}"
     found: list[Json] = [
-        {"name": name, "displayName": f"Python 3.{name.removeprefix('python3')}", "stage": "GA",
-         "environment": environment, **({} if name == known else {"warnings": [records.NOTE]})}
-        for environment in ("GEN_1", "GEN_2") for name in RUNTIMES
-    ]  # fmt: skip
+        {
+            "name": name,
+            "displayName": f"Python 3.{name.removeprefix('python3')}",
+            "stage": "GA",
+            "environment": environment,
+            **({} if name == known else {"warnings": [records.NOTE]}),
+        }
+        for environment in ("GEN_1", "GEN_2")
+        for name in RUNTIMES
+    ]
     return {"runtimes": [runtime for runtime in found if wanted(runtime)]}
 
 
@@ -104,27 +113,37 @@ def view(plane: ControlPlane, record: Record) -> Json:
     if storage := body["buildConfig"]["source"].get("storageSource"):
         body["buildConfig"]["sourceProvenance"] = {"resolvedStorageSource": storage}
     config = {
-        "timeoutSeconds": 60, "availableMemory": "256M", "ingressSettings": "ALLOW_ALL", "maxInstanceCount": 100,
-        "allTrafficOnLatestRevision": True, "serviceAccountEmail": _account(record, second=second),
+        "timeoutSeconds": 60,
+        "availableMemory": "256M",
+        "ingressSettings": "ALLOW_ALL",
+        "maxInstanceCount": 100,
+        "allTrafficOnLatestRevision": True,
+        "serviceAccountEmail": _account(record, second=second),
         **body.get("serviceConfig", {}),
-    }  # fmt: skip
+    }
     if "vpcConnector" in config:
         config.setdefault("vpcConnectorEgressSettings", "PRIVATE_RANGES_ONLY")
     if "directVpcNetworkInterface" in config:
         config.setdefault("directVpcEgress", "VPC_EGRESS_PRIVATE_RANGES_ONLY")
     if second:
         config |= {
-            "service": record.name.replace("/functions/", "/services/"), "uri": url(record),
+            "service": record.name.replace("/functions/", "/services/"),
+            "uri": url(record),
             "revision": f"{record.id}-00001",
-        }  # fmt: skip
+        }
     result = {
-        **body, "name": record.name, "serviceConfig": config, "state": state_of(record), "url": url(record),
-        "createTime": timestamp(record.created), "updateTime": timestamp(record.updated),
-    }  # fmt: skip
+        **body,
+        "name": record.name,
+        "serviceConfig": config,
+        "state": state_of(record),
+        "url": url(record),
+        "createTime": timestamp(record.created),
+        "updateTime": timestamp(record.updated),
+    }
     if record.error:
         result["stateMessages"] = [
             {"severity": "ERROR", "type": "DeploymentFailed", "message": record.error["message"]}
-        ]  # fmt: skip
+        ]
     return result
 
 
@@ -144,6 +163,8 @@ def _metadata(operation: Operation) -> Json:
 
 
 PRINTERS[API] = LongRunning(
-    metadata_type="google.cloud.functions.v2.OperationMetadata", metadata=_metadata,
-    response_type="google.cloud.functions.v2.Function", view=view,
-)  # fmt: skip
+    metadata_type="google.cloud.functions.v2.OperationMetadata",
+    metadata=_metadata,
+    response_type="google.cloud.functions.v2.Function",
+    view=view,
+)

@@ -115,9 +115,14 @@ def view(record: Record) -> Json:
     """An account as the API prints it."""
     number = unique_id(record.id)
     shown: dict[str, Any] = {
-        "name": record.name, "projectId": segment(record.name, "projects"), "uniqueId": number, "email": record.id,
-        "oauth2ClientId": number, "etag": "MDEwMjE5MjA=", **record.body,
-    }  # fmt: skip
+        "name": record.name,
+        "projectId": segment(record.name, "projects"),
+        "uniqueId": number,
+        "email": record.id,
+        "oauth2ClientId": number,
+        "etag": "MDEwMjE5MjA=",
+        **record.body,
+    }
     return shown
 
 

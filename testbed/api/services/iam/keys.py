@@ -42,9 +42,10 @@ def create(call: Call) -> Json:
     call.plane.keep(Record(KIND, name, {"certificate": certificate}))
     file = json.dumps(content, indent=2) + "\n"
     return {
-        **_view(call, name), "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE",
+        **_view(call, name),
+        "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE",
         "privateKeyData": base64.b64encode(file.encode()).decode(),
-    }  # fmt: skip
+    }
 
 
 @serves(API, "projects.serviceAccounts.keys.get")
@@ -96,6 +97,10 @@ def _view(call: Call, name: str) -> Json:
     record = call.plane.find(KIND, name)
     since = {"validAfterTime": f"{timestamp(record.created)[:19]}Z"} if record else {}
     return {
-        "name": name, "keyAlgorithm": "KEY_ALG_RSA_2048", "keyOrigin": "GOOGLE_PROVIDED", "keyType": "USER_MANAGED",
-        **since, "validBeforeTime": _NEVER,
-    }  # fmt: skip
+        "name": name,
+        "keyAlgorithm": "KEY_ALG_RSA_2048",
+        "keyOrigin": "GOOGLE_PROVIDED",
+        "keyType": "USER_MANAGED",
+        **since,
+        "validBeforeTime": _NEVER,
+    }

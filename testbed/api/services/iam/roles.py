@@ -42,9 +42,11 @@ def list_(call: Call) -> Json:
     """The predefined roles; if a parent is given, its own, of which there are none."""
     names = () if call.text("parent") else ROLES
     page = listing.page(
-        [_view(name, full=call.text("view") == "FULL") for name in names], size=call.number("pageSize"),
-        token=call.text("pageToken"), maximum=1000,
-    )  # fmt: skip
+        [_view(name, full=call.text("view") == "FULL") for name in names],
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        maximum=1000,
+    )
     return page.answer("roles")
 
 

@@ -34,9 +34,12 @@ def list_(call: Call) -> Json:
     """The projects that are known."""
     made = [_printed(call, project) for project in known(call.plane)]
     page = listing.page(
-        made, size=call.number("pageSize"), token=call.text("pageToken"), key=lambda one: str(one["projectId"]),
+        made,
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        key=lambda one: str(one["projectId"]),
         predicate=filters.aip160(call.text("filter") or call.text("query")),
-    )  # fmt: skip
+    )
     return page.answer("projects", always=True)
 
 
@@ -94,9 +97,13 @@ def view(api: str, _: ControlPlane, record: Record) -> Json:
         return {**result, "projectId": record.id, "projectNumber": number, "name": title, "lifecycleState": "ACTIVE"}
     etag = fingerprint(record.name, record.number, record.generation)
     return {
-        **result, "name": f"projects/{number}", "projectId": record.id, "displayName": title, "state": "ACTIVE",
+        **result,
+        "name": f"projects/{number}",
+        "projectId": record.id,
+        "displayName": title,
+        "state": "ACTIVE",
         "etag": etag,
-    }  # fmt: skip
+    }
 
 
 def _metadata(operation: Operation) -> Json:
@@ -108,7 +115,10 @@ for _api, _package, _status in (
     (V3, "google.cloud.resourcemanager.v3", "CreateProjectMetadata"),
 ):
     PRINTERS[_api] = LongRunning(
-        metadata_type=f"{_package}.{_status}", metadata=_metadata, response_type=f"{_package}.Project",
-        view=partial(view, _api), parent=lambda _: "",
-    )  # fmt: skip
+        metadata_type=f"{_package}.{_status}",
+        metadata=_metadata,
+        response_type=f"{_package}.Project",
+        view=partial(view, _api),
+        parent=lambda _: "",
+    )
     iampolicy.register(_api, "projects", lambda call: f"projects/{_project(call)}")

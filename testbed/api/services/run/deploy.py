@@ -102,7 +102,7 @@ def carry_out(call: Call, planned: Plan) -> Operation:
 
 def submit(
     call: Call, kind: str, name: str, changes: tuple[Change, ...], *, result: Json | None = None, **facts: object
-) -> Operation:  # fmt: skip
+) -> Operation:
     """Accept an operation of Cloud Run."""
     made = call.operation(kind, name, changes=changes, facts=facts, result=result)
     return call.plane.submit(replace(made, api=API))

@@ -22,11 +22,14 @@ def job(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
     now = state.of_service(plane, record)
     executions = plane.list(EXECUTIONS, f"{record.name}/executions/")
     result = {
-        "launchStage": "GA", **body, **view.identity(plane, record),
+        "launchStage": "GA",
+        **body,
+        **view.identity(plane, record),
         "template": view.shown(template, public=public),
-        "terminalCondition": view.condition("Ready", now), "conditions": [view.condition("ResourcesAvailable", now)],
+        "terminalCondition": view.condition("Ready", now),
+        "conditions": [view.condition("ResourcesAvailable", now)],
         "executionCount": len(executions),
-    }  # fmt: skip
+    }
     if executions:
         result["latestCreatedExecution"] = reference(plane, executions[-1])
     if now.state == RECONCILING:
@@ -55,13 +58,20 @@ def execution(plane: ControlPlane, record: Record, *, public: bool = True) -> Js
     if now.state == FAILED:
         completed["executionReason"] = "NON_ZERO_EXIT_CODE"
     result = {
-        "parallelism": 0, "taskCount": count, "launchStage": "GA", **body, **view.identity(plane, record),
-        "job": record.name.split("/")[-3], "template": completed_task(body["template"], record.name),
+        "parallelism": 0,
+        "taskCount": count,
+        "launchStage": "GA",
+        **body,
+        **view.identity(plane, record),
+        "job": record.name.split("/")[-3],
+        "template": completed_task(body["template"], record.name),
         "conditions": [completed, *(view.condition(kind, State(SUCCEEDED, record.created)) for kind in _BEGUN)],
-        "startTime": timestamp(record.created), "succeededCount": done.count(True),
-        "failedCount": done.count(False) if done or not over else count, "runningCount": 0 if over else count,
+        "startTime": timestamp(record.created),
+        "succeededCount": done.count(True),
+        "failedCount": done.count(False) if done or not over else count,
+        "runningCount": 0 if over else count,
         "retriedCount": sum(task["attempt"] for task in record.facts.get("tasks", ())),
-    }  # fmt: skip
+    }
     return {**result, "completionTime": timestamp(now.since)} if over else {**result, "reconciling": True}
 
 
@@ -79,11 +89,15 @@ def _task(plane: ControlPlane, record: Record, index: int, task: Json | None) ->
     if task is not None:
         now = State(SUCCEEDED if task["status"] == 0 else FAILED, task["ended"], task["message"])
     result = {
-        **view.identity(plane, record), **completed_task(record.body["template"], record.name),
-        "name": f"{record.name}/tasks/{record.id}-task{index}", "job": record.name.split("/")[-3],
-        "execution": record.id, "index": index, "startTime": timestamp(record.created),
+        **view.identity(plane, record),
+        **completed_task(record.body["template"], record.name),
+        "name": f"{record.name}/tasks/{record.id}-task{index}",
+        "job": record.name.split("/")[-3],
+        "execution": record.id,
+        "index": index,
+        "startTime": timestamp(record.created),
         "conditions": [view.condition("Completed", now)],
-    }  # fmt: skip
+    }
     for field in ("creator", "lastModifier"):
         result.pop(field, None)
     if task is not None:

@@ -218,8 +218,12 @@ def list_tasks(call: Call) -> Json:
 def executions_of(call: Call, above: str) -> list[Record]:
     """The executions of a job; `-` as the last segment means all jobs of the region."""
     place, _, job = above.rpartition("/jobs/")
-    known = [one for owner in names.below(call, JOBS, place) if job in {"-", owner.id}
-             for one in call.plane.list(EXECUTIONS, f"{owner.name}/executions/")]  # fmt: skip
+    known = [
+        one
+        for owner in names.below(call, JOBS, place)
+        if job in {"-", owner.id}
+        for one in call.plane.list(EXECUTIONS, f"{owner.name}/executions/")
+    ]
     if job != "-":
         names.record(call, JOBS, above)
     return known

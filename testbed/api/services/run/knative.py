@@ -37,9 +37,10 @@ NUMBER = Spelling(str, int)
 FLAG = Spelling(lambda value: "true" if value else "false", lambda text: text.lower() == "true")
 JSON = Spelling(lambda value: json.dumps(value, separators=(",", ":")), json.loads)
 _INGRESS = _words(
-    INGRESS_TRAFFIC_ALL="all", INGRESS_TRAFFIC_INTERNAL_ONLY="internal",
+    INGRESS_TRAFFIC_ALL="all",
+    INGRESS_TRAFFIC_INTERNAL_ONLY="internal",
     INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER="internal-and-cloud-load-balancing",
-)  # fmt: skip
+)
 _WAYS = _words(PRIVATE_RANGES_ONLY="private-ranges-only", ALL_TRAFFIC="all-traffic")
 _EGRESS = Spelling(_WAYS.write, lambda word: _WAYS.read({"all": "all-traffic"}.get(word, word)))  # behaviour 3.1
 _GENERATION = _words(EXECUTION_ENVIRONMENT_GEN1="gen1", EXECUTION_ENVIRONMENT_GEN2="gen2")
@@ -87,21 +88,32 @@ EXECUTION: Table = {
     f"{RUN}client-version": (("clientVersion",), TEXT),
     **{
         name: (("template", *TEMPLATE[name][0]), TEMPLATE[name][1])
-        for name in (f"{RUN}vpc-access-connector", f"{RUN}vpc-access-egress", f"{RUN}network-interfaces",
-                     f"{RUN}execution-environment", f"{RUN}encryption-key")
+        for name in (
+            f"{RUN}vpc-access-connector",
+            f"{RUN}vpc-access-egress",
+            f"{RUN}network-interfaces",
+            f"{RUN}execution-environment",
+            f"{RUN}encryption-key",
+        )
     },
-}  # fmt: skip
+}
 """Annotations of an execution's template; most are about its tasks."""
 SERVERS = (
-    "serving.knative.dev/creator", "serving.knative.dev/lastModifier", f"{RUN}creator", f"{RUN}lastModifier",
-    f"{RUN}operation-id", f"{RUN}ingress-status", f"{RUN}urls",
-)  # fmt: skip
+    "serving.knative.dev/creator",
+    "serving.knative.dev/lastModifier",
+    f"{RUN}creator",
+    f"{RUN}lastModifier",
+    f"{RUN}operation-id",
+    f"{RUN}ingress-status",
+    f"{RUN}urls",
+)
 """Annotations that the server makes: they are passed over when a client sends them back."""
 LOCATION = "cloud.googleapis.com/location"
 UPDATED = f"{RUN}lastUpdatedTime"
 _SPEC: Mapping[str, str] = {
-    "containerConcurrency": "maxInstanceRequestConcurrency", "serviceAccountName": "serviceAccount",
-}  # fmt: skip
+    "containerConcurrency": "maxInstanceRequestConcurrency",
+    "serviceAccountName": "serviceAccount",
+}
 
 
 # -- from v1 to v2 ------------------------------------------------------------------------------------------------
@@ -137,7 +149,7 @@ def job_to_v2(job: Json) -> Json:
     return {
         **_read(job.get("metadata", {}), JOB),
         "template": execution_to_v2(job.get("spec", {}).get("template", {})),
-    }  # fmt: skip
+    }
 
 
 def execution_to_v2(template: Json) -> Json:

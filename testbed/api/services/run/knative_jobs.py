@@ -112,8 +112,9 @@ def job(plane: ControlPlane, record: Record) -> Json:
     metadata["labels"][UPDATED] = shown["updateTime"]
     status = {
         "conditions": [condition(one) for one in (shown["terminalCondition"], *shown["conditions"])],
-        "observedGeneration": record.generation, "executionCount": shown["executionCount"],
-    }  # fmt: skip
+        "observedGeneration": record.generation,
+        "executionCount": shown["executionCount"],
+    }
     if latest := shown.get("latestCreatedExecution"):
         times = {"createTime": "creationTimestamp", "completionTime": "completionTimestamp"}
         status["latestCreatedExecution"] = {times.get(key, key): value for key, value in latest.items()}
@@ -129,9 +130,10 @@ def execution(plane: ControlPlane, record: Record) -> Json:
     metadata = metadata_of(plane, record, "executions", {**given, "labels": labels}, {}, version=VERSION)
     kept = ("startTime", "completionTime", "succeededCount", "failedCount", "runningCount", "retriedCount")
     status = {
-        **{key: shown[key] for key in kept if key in shown}, "observedGeneration": record.generation,
+        **{key: shown[key] for key in kept if key in shown},
+        "observedGeneration": record.generation,
         "conditions": [condition(one) for one in shown["conditions"]],
-    }  # fmt: skip
+    }
     return envelope("Execution", VERSION, metadata, translated["spec"], status)
 
 
@@ -151,9 +153,10 @@ def _task(plane: ControlPlane, record: Record, shown: Json) -> Json:
     metadata |= {"name": name, "selfLink": metadata["selfLink"].replace(f"/{record.id}", f"/{name}")}
     kept = ("startTime", "completionTime", "index", "retried", "lastAttemptResult")
     status = {
-        **{key: shown[key] for key in kept if key in shown}, "observedGeneration": record.generation,
+        **{key: shown[key] for key in kept if key in shown},
+        "observedGeneration": record.generation,
         "conditions": [condition(one) for one in shown["conditions"]],
-    }  # fmt: skip
+    }
     spec = knative.execution_from_v2({"template": shown})["spec"]["template"]["spec"]
     return envelope("Task", VERSION, metadata, spec, status)
 

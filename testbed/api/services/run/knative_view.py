@@ -30,9 +30,12 @@ def service(plane: ControlPlane, record: Record) -> Json:
     known = state.revisions(plane, record)
     latest = state.latest_ready(known)
     status: Json = {
-        "conditions": [ready, *others], "observedGeneration": record.generation,
-        "latestCreatedRevisionName": known[-1].id, "url": shown["uri"], "address": {"url": shown["uri"]},
-    }  # fmt: skip
+        "conditions": [ready, *others],
+        "observedGeneration": record.generation,
+        "latestCreatedRevisionName": known[-1].id,
+        "url": shown["uri"],
+        "address": {"url": shown["uri"]},
+    }
     if latest:
         status["latestReadyRevisionName"] = latest.id
         status["traffic"] = [_served(target, latest.id) for target in shown["trafficStatuses"]]
@@ -69,21 +72,23 @@ def revision(plane: ControlPlane, record: Record) -> Json:
     owner = segment(record.name, "services")
     given = translated["metadata"]
     labels = {
-        **given["labels"], "serving.knative.dev/service": owner, "serving.knative.dev/configuration": owner,
+        **given["labels"],
+        "serving.knative.dev/service": owner,
+        "serving.knative.dev/configuration": owner,
         "serving.knative.dev/route": owner,
-    }  # fmt: skip
+    }
     metadata = metadata_of(plane, record, "revisions", {**given, "labels": labels}, {})
-    status = {
-        "conditions": [condition(one) for one in shown["conditions"]], "observedGeneration": record.generation
-    }  # fmt: skip
+    status = {"conditions": [condition(one) for one in shown["conditions"]], "observedGeneration": record.generation}
     return envelope("Revision", SERVING, metadata, translated["spec"], status)
 
 
 def condition(given: Json) -> Json:
     """A condition of v2 in the words of v1: `CONTAINER_MISSING` is `ContainerMissing`."""
     result = {
-        "type": given["type"], "status": _STATES[given["state"]], "lastTransitionTime": given["lastTransitionTime"],
-    }  # fmt: skip
+        "type": given["type"],
+        "status": _STATES[given["state"]],
+        "lastTransitionTime": given["lastTransitionTime"],
+    }
     if reason := given.get("reason") or given.get("revisionReason") or given.get("executionReason"):
         result["reason"] = "".join(word.capitalize() for word in reason.split("_"))
     if message := given.get("message"):
@@ -129,20 +134,23 @@ def envelope(kind: str, version: str, metadata: Json, spec: Json, status: Json) 
 
 def metadata_of(
     plane: ControlPlane, record: Record, collection: str, given: Json, annotations: Json, *, version: str = SERVING
-) -> Json:  # fmt: skip
+) -> Json:
     """The metadata of a resource; `given` are its own labels and annotations."""
     number = str(project_number(segment(record.name, "projects")))
     shown = view.identity(plane, record)
     group = version.partition("/")[0]
     people = {f"{group}/{field}": shown[field] for field in ("creator", "lastModifier") if field in shown}
     return {
-        "name": record.id, "namespace": number,
+        "name": record.id,
+        "namespace": number,
         "selfLink": f"/apis/{version}/namespaces/{number}/{collection}/{record.id}",
-        "uid": shown["uid"], "resourceVersion": shown["etag"], "generation": record.generation,
+        "uid": shown["uid"],
+        "resourceVersion": shown["etag"],
+        "generation": record.generation,
         "creationTimestamp": shown["createTime"],
         "labels": {**given["labels"], LOCATION: segment(record.name, "locations")},
         "annotations": {**given["annotations"], **people, **annotations},
-    }  # fmt: skip
+    }
 
 
 def _served(target: Json, latest: str) -> Json:

@@ -16,9 +16,11 @@ from testbed.control.resources import Record
 
 View = Callable[[ControlPlane, Record], Json]
 TYPES: Mapping[str, tuple[str, View]] = {
-    SERVICES: ("Service", view.service), REVISIONS: ("Revision", view.revision),
-    JOBS: ("Job", job_view.job), EXECUTIONS: ("Execution", job_view.execution),
-}  # fmt: skip
+    SERVICES: ("Service", view.service),
+    REVISIONS: ("Revision", view.revision),
+    JOBS: ("Job", job_view.job),
+    EXECUTIONS: ("Execution", job_view.execution),
+}
 """The message type and the view of each kind."""
 
 
@@ -43,6 +45,8 @@ def wait(call: Call) -> Json:
 
 
 PRINTERS["run.v2"] = Operations(
-    metadata_type="google.cloud.run.v2.Service", metadata=lambda _: {}, response_type="google.cloud.run.v2.Service",
+    metadata_type="google.cloud.run.v2.Service",
+    metadata=lambda _: {},
+    response_type="google.cloud.run.v2.Service",
     view=view.service,
-)  # fmt: skip
+)

@@ -12,7 +12,11 @@ _MOST = 1000
 def page(call: Call, field: str, found: list[Json], above: str, *, order_by: str = "") -> Json:
     """The answer of a list method whose items are in `field`."""
     part = listing.page(
-        found, size=call.number("pageSize"), token=call.text("pageToken"), collection=above, maximum=_MOST,
+        found,
+        size=call.number("pageSize"),
+        token=call.text("pageToken"),
+        collection=above,
+        maximum=_MOST,
         order_by=order_by,
-    )  # fmt: skip
+    )
     return part.answer(field)

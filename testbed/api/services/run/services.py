@@ -81,10 +81,7 @@ def list_revisions(call: Call) -> Json:
     """The revisions of a service, or (`-`) of all, the newest first."""
     above = names.full(call, call.text("parent"))
     place, _, service = above.rpartition("/services/")
-    owners = [
-        record for record in names.below(call, SERVICES, place)
-        if service in {"-", record.id}
-    ]  # fmt: skip
+    owners = [record for record in names.below(call, SERVICES, place) if service in {"-", record.id}]
     if service != "-" and not owners:
         names.record(call, SERVICES, above)
     found = [view.revision(call.plane, one) for owner in owners for one in state.revisions(call.plane, owner)]

@@ -17,10 +17,12 @@ PROBE_SECONDS = 240
 def completed(template: Json, name: str) -> Json:
     """A revision's template with the defaults that Google fills in; `name` is that of a resource in its project."""
     result: Json = {
-        "timeout": "300s", "maxInstanceRequestConcurrency": 80, **with_account(template, name),
+        "timeout": "300s",
+        "maxInstanceRequestConcurrency": 80,
+        **with_account(template, name),
         "scaling": {"maxInstanceCount": 100, **template.get("scaling", {})},
         "containers": [_container(container) for container in template.get("containers", [])],
-    }  # fmt: skip
+    }
     if access := template.get("vpcAccess"):
         result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}
     return result
@@ -34,10 +36,12 @@ def completed_execution(template: Json, name: str) -> Json:
 def completed_task(template: Json, name: str) -> Json:
     """The same for a task's."""
     result = {
-        "maxRetries": DEFAULT_RETRIES, "timeout": DEFAULT_TIMEOUT,
-        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2", **with_account(template, name),
+        "maxRetries": DEFAULT_RETRIES,
+        "timeout": DEFAULT_TIMEOUT,
+        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+        **with_account(template, name),
         "containers": [limited(container) for container in template.get("containers", [])],
-    }  # fmt: skip
+    }
     if access := template.get("vpcAccess"):
         result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}
     return result
@@ -59,9 +63,11 @@ def _container(container: Json) -> Json:
     ports = container.get("ports") or [{}]
     port = {"name": "http1", "containerPort": DEFAULT_PORT, **ports[0]}
     probe = {
-        "timeoutSeconds": PROBE_SECONDS, "periodSeconds": PROBE_SECONDS, "failureThreshold": 1,
+        "timeoutSeconds": PROBE_SECONDS,
+        "periodSeconds": PROBE_SECONDS,
+        "failureThreshold": 1,
         "tcpSocket": {"port": port["containerPort"]},
-    }  # fmt: skip
+    }
     filled = limited(container)
     resources = {"cpuIdle": True, "startupCpuBoost": True, **filled["resources"]}
     return {"startupProbe": probe, **filled, "ports": [port], "resources": resources}

@@ -31,13 +31,19 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
     if spelled := record.facts.get("access"):
         template["vpcAccess"] = {**template["vpcAccess"], **spelled}
     result = {
-        "ingress": "INGRESS_TRAFFIC_ALL", "launchStage": "GA", **body, **identity(plane, record),
-        "template": shown(template, public=public), "traffic": traffic,
+        "ingress": "INGRESS_TRAFFIC_ALL",
+        "launchStage": "GA",
+        **body,
+        **identity(plane, record),
+        "template": shown(template, public=public),
+        "traffic": traffic,
         "trafficStatuses": [_status(target) for target in traffic] if serves else [],
         "terminalCondition": condition("Ready", now, revision_failed=True),
         "conditions": [condition("RoutesReady", now), condition("ConfigurationsReady", now)],
-        "latestCreatedRevision": known[-1].name, "uri": uri, "urls": [uri],
-    }  # fmt: skip
+        "latestCreatedRevision": known[-1].name,
+        "uri": uri,
+        "urls": [uri],
+    }
     if ready:
         result["latestReadyRevision"] = ready.name
     if now.state == state.RECONCILING:
@@ -56,23 +62,28 @@ def revision(plane: ControlPlane, record: Record, *, public: bool = True) -> Jso
     owner = plane.find("run.services", above)
     active = owner is not None and _is(state.serving(owner, state.revisions(plane, owner)), record)
     retired = {"state": SUCCEEDED} if active else {"state": FAILED, "revisionReason": "RETIRED"}
-    conditions.append({
-        "type": "Active", "severity": "INFO", "lastTransitionTime": timestamp(now.since), **retired
-    })  # fmt: skip
+    conditions.append({"type": "Active", "severity": "INFO", "lastTransitionTime": timestamp(now.since), **retired})
     body.pop("healthCheckDisabled", None)  # v2 has it in templates only
     return {
-        **body, **identity(plane, record), "service": above.rpartition("/")[2], "conditions": conditions,
+        **body,
+        **identity(plane, record),
+        "service": above.rpartition("/")[2],
+        "conditions": conditions,
         "launchStage": "GA",
-    }  # fmt: skip
+    }
 
 
 def identity(plane: ControlPlane, record: Record) -> Json:
     """What every resource of Cloud Run is told by."""
     result: Json = {
-        "name": record.name, "uid": uid(plane, record), "generation": str(record.generation),
-        "observedGeneration": str(record.generation), "createTime": timestamp(record.created),
-        "updateTime": timestamp(record.updated), "etag": etag(plane, record),
-    }  # fmt: skip
+        "name": record.name,
+        "uid": uid(plane, record),
+        "generation": str(record.generation),
+        "observedGeneration": str(record.generation),
+        "createTime": timestamp(record.created),
+        "updateTime": timestamp(record.updated),
+        "etag": etag(plane, record),
+    }
     for field in ("creator", "lastModifier"):
         if value := record.facts.get(field):
             result[field] = value

@@ -73,9 +73,12 @@ def put(plane: ControlPlane, bucket_name: str, name: str, data: bytes, described
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     facts = {
-        "sha256": digest, "size": len(data), "md5": md5, "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+        "sha256": digest,
+        "size": len(data),
+        "md5": md5,
+        "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
         "generation": str(time.time_ns() // 1000),
-    }  # fmt: skip
+    }
     body = {key: value for key, value in described.items() if key in _KEPT}
     with _written(path.parent, data) as written, plane.transaction():
         bucket(plane, bucket_name)
@@ -113,8 +116,15 @@ def _blob(plane: ControlPlane, digest: str) -> Path:
     return uploads(plane) / "blobs" / digest
 
 
-_KEPT = frozenset({
-    "contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
-    "storageClass",
-})  # fmt: skip
+_KEPT = frozenset(
+    {
+        "contentType",
+        "contentEncoding",
+        "contentDisposition",
+        "contentLanguage",
+        "cacheControl",
+        "metadata",
+        "storageClass",
+    }
+)
 """What is kept of a caller's description of an object."""

@@ -92,12 +92,20 @@ def bucket_view(record: Record) -> Json:
     """A bucket as the API prints it."""
     location = str(record.body["location"]).upper()
     return {
-        "storageClass": "STANDARD", **record.body, "kind": "storage#bucket", "id": record.name, "name": record.name,
-        "selfLink": f"{_LINK}/{record.name}", "location": location, "metageneration": "1",
+        "storageClass": "STANDARD",
+        **record.body,
+        "kind": "storage#bucket",
+        "id": record.name,
+        "name": record.name,
+        "selfLink": f"{_LINK}/{record.name}",
+        "location": location,
+        "metageneration": "1",
         "locationType": "multi-region" if len(location) == 2 else "region",
-        "projectNumber": str(project_number(record.facts["project"])), "etag": "CAE=",
-        "timeCreated": timestamp(record.created), "updated": timestamp(record.updated),
-    }  # fmt: skip
+        "projectNumber": str(project_number(record.facts["project"])),
+        "etag": "CAE=",
+        "timeCreated": timestamp(record.created),
+        "updated": timestamp(record.updated),
+    }
 
 
 def object_view(record: Record) -> Json:
@@ -105,14 +113,24 @@ def object_view(record: Record) -> Json:
     bucket, _, name = record.name.partition("/")
     facts, link = record.facts, f"/b/{bucket}/o/{quote(name, safe='')}"
     return {
-        "contentType": "application/octet-stream", "storageClass": "STANDARD", **record.body, "kind": "storage#object",
-        "id": f"{bucket}/{name}/{facts['generation']}", "name": name, "bucket": bucket,
+        "contentType": "application/octet-stream",
+        "storageClass": "STANDARD",
+        **record.body,
+        "kind": "storage#object",
+        "id": f"{bucket}/{name}/{facts['generation']}",
+        "name": name,
+        "bucket": bucket,
         "selfLink": f"https://www.googleapis.com/storage/v1{link}",
         "mediaLink": f"https://storage.googleapis.com/download/storage/v1{link}?generation={facts['generation']}"
         "&alt=media",
-        "generation": facts["generation"], "metageneration": "1", "size": str(facts["size"]), "md5Hash": facts["md5"],
-        "etag": facts["md5"], "timeCreated": timestamp(record.created), "updated": timestamp(record.updated),
-    }  # fmt: skip
+        "generation": facts["generation"],
+        "metageneration": "1",
+        "size": str(facts["size"]),
+        "md5Hash": facts["md5"],
+        "etag": facts["md5"],
+        "timeCreated": timestamp(record.created),
+        "updated": timestamp(record.updated),
+    }
 
 
 def _is_of(record: Record, project: str) -> bool:
@@ -121,7 +139,10 @@ def _is_of(record: Record, project: str) -> bool:
 
 def _page(call: Call, kind: str, found: list[Any], collection: str) -> Json:
     page = listing.page(
-        found, size=call.number("maxResults"), token=call.text("pageToken"), maximum=1000,
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        maximum=1000,
         collection=f"{kind}/{collection}/{call.text('prefix')}",
-    )  # fmt: skip
+    )
     return {"kind": kind, **page.answer("items")}

@@ -216,8 +216,9 @@ def _content(plane: ControlPlane, record: Record) -> Response:
     kind = str(record.body.get("contentType", ""))
     headers = {
         "content-type": kind if _TYPE.fullmatch(kind) else "application/octet-stream",
-        "x-goog-hash": f"md5={record.facts['md5']}", "etag": record.facts["md5"],
-    }  # fmt: skip
+        "x-goog-hash": f"md5={record.facts['md5']}",
+        "etag": record.facts["md5"],
+    }
     try:
         return 200, headers, blobs.content(plane, record).read_bytes()
     except FileNotFoundError:  # it is being removed
