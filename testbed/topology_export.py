@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from testbed.model.base import SourceFolder, segment
+from testbed.model.core.annotations import annotated
+from testbed.model.core.resource import SourceFolder, segment
 from testbed.model.topology import Topology
-from testbed.model.walk import annotated
 
 
 def export(

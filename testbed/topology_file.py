@@ -10,12 +10,12 @@ import yaml
 from pydantic import ValidationError
 
 from testbed.errors import InvalidArgument, NotFound
-from testbed.model.base import Defaults, Resource, SourceFolder, last, relative
-from testbed.model.checks import omissions
-from testbed.model.problem import Inconsistent
+from testbed.model.core.annotations import Path as KeyPath
+from testbed.model.core.annotations import annotated, message_in
+from testbed.model.core.problem import Problem
+from testbed.model.core.resource import Defaults, Resource, SourceFolder, last, relative
+from testbed.model.rules.consistency import omissions, problems
 from testbed.model.topology import Topology
-from testbed.model.walk import Path as KeyPath
-from testbed.model.walk import annotated, message_in
 
 _LONGEST_VALUE = 60
 _TEXT = "tag:yaml.org,2002:str"
@@ -90,12 +90,15 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         topology = Topology.model_validate(data, context=Defaults(project or "local", region, zone, str(folder)))
     except ValidationError as error:
         raise InvalidTopology(file, list(_faults(error, node, file))) from None
+    found = list(problems(topology))
+    if found:
+        raise InvalidTopology(file, [_of_problem(file, node, problem) for problem in found])
     missing = [
-        _fault(file, node, found.path, found.value, "there is no such folder")
-        for found in annotated(topology, SourceFolder)
-        if not Path(found.value).is_dir()
+        _fault(file, node, folder.path, folder.value, "there is no such folder")
+        for folder in annotated(topology, SourceFolder)
+        if not Path(folder.value).is_dir()
     ]
-    omitted = [_fault(file, node, problem.path, problem.value, problem.message) for problem in omissions(topology)]
+    omitted = [_of_problem(file, node, problem) for problem in omissions(topology)]
     if missing or omitted:
         raise InvalidTopology(file, [*omitted, *missing])
     return topology
@@ -108,16 +111,15 @@ def _default(value: object) -> str | None:
 
 def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[Fault]:
     for item in error.errors(include_url=False):
-        cause = item.get("ctx", {}).get("error")
-        if isinstance(cause, Inconsistent):
-            for problem in cause.problems:
-                yield _fault(file, node, problem.path, problem.value, problem.message)
-            continue
         rule = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             rule = "unknown key"
         shown = None if item["type"] == "missing" or isinstance(item["input"], dict | list | tuple) else item["input"]
         yield _fault(file, node, item["loc"], shown, rule)
+
+
+def _of_problem(file: str, node: yaml.Node, problem: Problem) -> Fault:
+    return _fault(file, node, problem.path, problem.value, problem.message)
 
 
 def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) -> Fault:

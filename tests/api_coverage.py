@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from testbed.api import services
-from testbed.api.call import HANDLERS, handler_of
-from testbed.api.discovery import APIS, Match, Method, document
-from testbed.api.dispatch import Dispatcher
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
+from testbed.api.calls.call import HANDLERS, handler_of
+from testbed.api.calls.dispatch import Dispatcher
+from testbed.api.contract.discovery import APIS, Match, Method, document
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
 from testbed.model.kinds import KINDS
 
 VARIABLE = "TESTBED_API_DOCS"

@@ -21,26 +21,27 @@ from typing import Self
 import grpc
 import uvicorn
 
-from testbed.api import certificates, services, within
-from testbed.api.audit import AuditLog
-from testbed.api.call import ImageCatalog
-from testbed.api.dispatch import Dispatcher
-from testbed.api.door import Door
-from testbed.api.hosts import is_served
-from testbed.api.identity import Identity
-from testbed.api.inside import Inside, Offer
-from testbed.api.keys import KEYS, SqliteKeys
-from testbed.api.listener import listen
+from testbed.api import services
+from testbed.api.callers.identity import Identity
+from testbed.api.callers.keys import KEYS, SqliteKeys
+from testbed.api.calls.audit import AuditLog
+from testbed.api.calls.call import ImageCatalog
+from testbed.api.calls.dispatch import Dispatcher
+from testbed.api.calls.raw import FOLDER, Uploads
+from testbed.api.frontdoor import certificates, internal_requests
+from testbed.api.frontdoor.hosts import is_served
+from testbed.api.frontdoor.listener import listen
+from testbed.api.frontdoor.multiplexer import Door
+from testbed.api.frontdoor.namespace_listeners import Inside, Offer
 from testbed.api.metadata.callers import Callers
 from testbed.api.metadata.server import Metadata
-from testbed.api.raw import FOLDER, Uploads
-from testbed.api.rest import Rest
-from testbed.api.rpc import Bridge
-from testbed.control.plane import ControlPlane
+from testbed.api.wire.rest import Rest
+from testbed.api.wire.rpc import Bridge
+from testbed.control.accept.plane import ControlPlane
 from testbed.errors import Unavailable
-from testbed.fabric.given_names import edges
-from testbed.fabric.running import Running
-from testbed.model.names import INTERNET
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import edges
+from testbed.model.core.well_known import INTERNET
 from testbed.paths import client_folder
 
 PORT = 7667
@@ -149,7 +150,7 @@ class Server:
             door = Door(rest_socket, grpc_socket, tls, is_served, grace=_GRACE)
 
             async def offered(segment: str, listener: socket.socket) -> None:
-                hosted = None if segment == INTERNET else partial(within.opened, self._plane, segment)
+                hosted = None if segment == INTERNET else partial(internal_requests.opened, self._plane, segment)
                 await Door(
                     rest_socket,
                     grpc_socket,

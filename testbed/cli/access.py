@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli import complete, records
+from testbed.cli import complete, log_lines
 from testbed.cli.context import Name, node_named, nodes_of, only, opened
 from testbed.cli.output import Json, errors, print_json
 from testbed.cli.view import by_name
 from testbed.control import invocation
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound
+from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
-from testbed.model.workload import Workload
 
 HTTP_ERROR = 400
 
@@ -61,7 +61,7 @@ def logs(
         folder, nodes = store.folder, nodes_of(store)
         node = node and node_named(store, node)
     if node is None:
-        records.show(folder, follow=follow, tail=tail, json_=json)
+        log_lines.show(folder, follow=follow, tail=tail, json_=json)
         return
     for chunk in nodes.logs(node, follow=follow, tail=tail):
         sys.stdout.buffer.write(chunk)

@@ -10,7 +10,7 @@ import typer
 
 from testbed.capability import Capability, missing
 from testbed.cli.output import Json, errors, print_json, progress, results, table
-from testbed.control.progress import Progress
+from testbed.control.state.progress import Progress
 from testbed.errors import Unimplemented
 from testbed.kernel import capabilities as kernel_capabilities
 from testbed.model.topology import Topology

@@ -13,17 +13,17 @@ from typing import Annotated
 import typer
 
 from testbed.api import clients
-from testbed.api.identity import Identity
-from testbed.api.keys import KEYS, SqliteKeys
+from testbed.api.callers.identity import Identity
+from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli.context import Name, opened
-from testbed.cli.handing import give, hand_out, write
 from testbed.cli.output import Json, errors, print_json
-from testbed.control.lock import CONTROLLER, holder
-from testbed.control.store import Store
+from testbed.cli.secret_files import give, hand_out, write
+from testbed.control.state.lock import CONTROLLER, holder
+from testbed.control.state.store import Store
 from testbed.errors import Unavailable
-from testbed.model.base import SourceFolder
+from testbed.model.core.annotations import annotated
+from testbed.model.core.resource import SourceFolder
 from testbed.model.kinds import KINDS
-from testbed.model.walk import annotated
 from testbed.paths import client_folder
 from testbed.topology_export import export as exported
 

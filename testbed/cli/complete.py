@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from testbed.api.keys import KEYS, SqliteKeys
+from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli.view import by_name
-from testbed.control.store import Store, exists, names
+from testbed.control.state.store import Store, exists, names
 from testbed.errors import TestbedError
 from testbed.load.request import scenarios
 from testbed.paths import LOADTESTS

@@ -10,9 +10,9 @@ from testbed.cli import complete
 from testbed.cli.context import Name, chosen, node_named, nodes_of, opened, require_root
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, errors, print_json, progress, results
-from testbed.control.configuration import run_roles, with_roles
-from testbed.control.lock import writing
-from testbed.control.store import folder_of
+from testbed.control.realise.configuration import run_roles, with_roles
+from testbed.control.state.lock import writing
+from testbed.control.state.store import folder_of
 from testbed.fabric.compiler import compile_topology
 
 

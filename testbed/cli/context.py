@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from testbed.cli import complete
-from testbed.control.store import Store, exists, names
+from testbed.control.state.store import Store, exists, names
 from testbed.errors import InvalidArgument, NotFound, PermissionDenied
-from testbed.fabric.given_names import short_name
+from testbed.fabric.allocation.short_names import short_name
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect

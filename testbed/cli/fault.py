@@ -9,9 +9,9 @@ import typer
 
 from testbed.cli.context import Name, opened
 from testbed.cli.output import Json, print_json, results, table
-from testbed.control import faults
-from testbed.control.plane import STUCK, release
-from testbed.control.store import Store
+from testbed.control.accept.plane import STUCK, release
+from testbed.control.state import faults
+from testbed.control.state.store import Store
 
 fault = typer.Typer(no_args_is_help=True, help="Faults on demand, for tests of a caller's error handling.")
 

@@ -11,8 +11,8 @@ import typer
 from testbed.cli.context import Name, nodes_of, opened, require_root
 from testbed.cli.output import Json, print_json, results, table
 from testbed.cli.view import connector_rows, instance_rows, nat_rows, notes, policy_rows, service_rows
-from testbed.control.lock import CONTROLLER, holder
-from testbed.control.store import Store, names
+from testbed.control.state.lock import CONTROLLER, holder
+from testbed.control.state.store import Store, names
 from testbed.errors import NotFound
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Interface, Plan

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from testbed.api.identity import Identity
-from testbed.api.keys import KEYS, SqliteKeys
+from testbed.api.callers.identity import Identity
+from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli import complete
 from testbed.cli.context import Name, opened
-from testbed.cli.handing import hand_out
 from testbed.cli.output import Json, print_json, results, table
+from testbed.cli.secret_files import hand_out
 from testbed.errors import InvalidArgument
 
 _SHORT = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")

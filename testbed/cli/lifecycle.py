@@ -14,20 +14,21 @@ from typing import Annotated, Any
 
 import typer
 
-from testbed.api import certificates
+from testbed.api.frontdoor import certificates
 from testbed.api.server import PORT, Server
-from testbed.cli import wanted
+from testbed.cli import requested_topology
 from testbed.cli.context import Name, chosen, nodes_of, require_root
 from testbed.cli.output import Json, building, errors, print_json, progress, results
 from testbed.cli.view import connector_rows, notes
-from testbed.control import controller, transitions
-from testbed.control.background import ensure_controller
-from testbed.control.lock import sign, writing
-from testbed.control.plane import ControlPlane
-from testbed.control.progress import Report
-from testbed.control.reconciler import Outcome, Reconciler
-from testbed.control.store import Store, exists, folder_of
-from testbed.control.teardown import clear, discarded_unless_begun, tear_down
+from testbed.control import controller
+from testbed.control.accept import forbidden_changes
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.controller_process import ensure_controller
+from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.teardown import clear, discarded_unless_begun, tear_down
+from testbed.control.state.lock import sign, writing
+from testbed.control.state.progress import Report
+from testbed.control.state.store import Store, exists, folder_of
 from testbed.errors import Aborted, Internal, NotFound
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
@@ -64,9 +65,9 @@ def up(
     empty: Annotated[
         bool, typer.Option("--empty", help="Without a file: nothing in it, for what an API makes.")
     ] = False,
-    project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {wanted.PROJECT}.")] = None,
-    region: Annotated[str | None, typer.Option(help=f"Its default region; {wanted.REGION}.")] = None,
-    zone: Annotated[str | None, typer.Option(help=f"Its default zone; {wanted.REGION}-a.")] = None,
+    project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {requested_topology.PROJECT}.")] = None,
+    region: Annotated[str | None, typer.Option(help=f"Its default region; {requested_topology.REGION}.")] = None,
+    zone: Annotated[str | None, typer.Option(help=f"Its default zone; {requested_topology.REGION}-a.")] = None,
     operation_delay: Delay = None,
     json: Json = False,
 ) -> None:
@@ -76,7 +77,11 @@ def up(
         raise typer.BadParameter("an empty testbed has no file")
     if not empty and (project or region or zone):
         raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
-    topology, source = (wanted.empty(name, project, region, zone), "empty") if empty else wanted.of_file(file, name)
+    topology, source = (
+        (requested_topology.empty(name, project, region, zone), "empty")
+        if empty
+        else requested_topology.of_file(file, name)
+    )
     client = connect()
     folder = folder_of(topology.name)
     with (
@@ -87,8 +92,8 @@ def up(
         Store.open(topology.name, create=True) as store,
     ):
         if empty:
-            topology = wanted.as_it_is(store.topology, topology)
-        transitions.check(store.topology, topology)
+            topology = requested_topology.as_it_is(store.topology, topology)
+        forbidden_changes.check(store.topology, topology)
         store.source = source
         if operation_delay is not None:
             store.operation_delay = operation_delay

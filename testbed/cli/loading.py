@@ -16,9 +16,9 @@ from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
 from testbed.cli.output import Json, building, errors, print_json, progress, results
 from testbed.cli.view import by_name
-from testbed.control.lock import LOAD, held, writing
-from testbed.control.reconciler import Reconciler
-from testbed.control.store import Store, exists, folder_of
+from testbed.control.realise.reconciler import Reconciler
+from testbed.control.state.lock import LOAD, held, writing
+from testbed.control.state.store import Store, exists, folder_of
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
@@ -26,7 +26,7 @@ from testbed.load.request import LoadRequest, Service
 from testbed.load.result import Progress, summary
 from testbed.load.run import run
 from testbed.load.traffic import instance_traffic
-from testbed.model.names import FRONT_END, LOAD_GENERATOR
+from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from testbed.control.progress import Progress, Report
+from testbed.control.state.progress import Progress, Report
 from testbed.nodes.making import Making
 
 results = Console(highlight=False)

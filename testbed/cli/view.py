@@ -7,22 +7,22 @@ from contextlib import suppress
 from typing import Any
 
 from testbed.control.connectors import KIND
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from testbed.errors import NotFound
-from testbed.fabric.edge import OUT_OF_RESOURCES
-from testbed.fabric.given_names import nat, runtime
-from testbed.fabric.nat import gateways
-from testbed.fabric.rules import label
+from testbed.fabric.allocation.cloud_nat import gateways
+from testbed.fabric.allocation.short_names import nat, runtime
+from testbed.fabric.firewall.rules import label
+from testbed.fabric.routing.internet_gateway import OUT_OF_RESOURCES
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
 from testbed.load.traffic import instance_traffic
-from testbed.model.base import last, segment
-from testbed.model.firewall_policy import RegionNetworkFirewallPolicy
-from testbed.model.names import FRONT_END
+from testbed.model.compute.firewall_policy import RegionNetworkFirewallPolicy
+from testbed.model.core.resource import last, segment
+from testbed.model.core.well_known import FRONT_END
+from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
+from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
-from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE
-from testbed.model.workload import Workload
 
 
 def service_url(workload: Workload) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.errors import ResourceExhausted, TestbedError
-from testbed.fabric.addressing import next_instance
-from testbed.fabric.running import ConnectorInstance
+from testbed.fabric.allocation.addressing import next_instance
+from testbed.fabric.allocation.running import ConnectorInstance
+from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 from testbed.model.topology import Topology
-from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE
 
 KIND = "vpcaccess.connectors"
 HEALTH_FAILURE = (

@@ -1,6 +1,6 @@
 """The controller of a running testbed: checks the health of connector instances and replaces those that fail.
 
-`testbed up` starts one per testbed in the background (`testbed.control.background`); `testbed serve` runs it in the
+`testbed up` starts one per testbed in the background (`control.controller_process`); `testbed serve` runs it in the
 foreground, one testbed of that name after the other.
 """
 
@@ -15,17 +15,18 @@ from threading import Event
 
 import docker
 
-from testbed.control import connectors, dynamic_routing
-from testbed.control.executor import Executor
-from testbed.control.firewall_log import FirewallLog, file_in, places
-from testbed.control.health import INTERVAL, ended
-from testbed.control.lock import CONTENTION, CONTROLLER, held, writing
-from testbed.control.observation import Containers
-from testbed.control.plane import ControlPlane, topology_of
-from testbed.control.reconciler import Reconciler
-from testbed.control.store import Store, exists, folder_of
+from testbed.control import connectors
+from testbed.control.accept.plane import ControlPlane, topology_of
+from testbed.control.realise.executor import Executor
+from testbed.control.realise.reconciler import Reconciler
+from testbed.control.state.lock import CONTENTION, CONTROLLER, held, writing
+from testbed.control.state.store import Store, exists, folder_of
+from testbed.control.watch import dynamic_routing
+from testbed.control.watch.firewall_log import FirewallLog, file_in, places
+from testbed.control.watch.health import INTERVAL, ended
+from testbed.control.watch.observation import Containers
 from testbed.errors import NotFound, TestbedError, Unavailable
-from testbed.fabric.running import Health
+from testbed.fabric.allocation.running import Health
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect

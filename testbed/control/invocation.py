@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
 
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from testbed.errors import DeadlineExceeded, Unavailable
 from testbed.kernel import namespace
-from testbed.model.names import FRONT_END, INTERNET
+from testbed.model.core.well_known import FRONT_END, INTERNET
 
 _PORT = 80
 

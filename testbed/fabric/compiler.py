@@ -11,28 +11,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.fabric import bgp, direct, given_names, ingress, managed_rules, node_specs, producers, routes
-from testbed.fabric.addressing import inner_address, inner_share
+from testbed.fabric import node_specs, producers
+from testbed.fabric.allocation import short_names
+from testbed.fabric.allocation.addressing import inner_address, inner_share
+from testbed.fabric.allocation.cloud_nat import gateways
+from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
-from testbed.fabric.edge import PUBLIC_APIS, Edge
-from testbed.fabric.firewall import Nic
+from testbed.fabric.firewall.chains import Nic
+from testbed.fabric.hybrid import bgp
+from testbed.fabric.hybrid.vpn import Gateways
 from testbed.fabric.naming import interface_name
-from testbed.fabric.nat import gateways
 from testbed.fabric.plan import Chain, Node, Plan, Table
-from testbed.fabric.running import Running
-from testbed.fabric.serverless import ConnectorEnds, Region, Runtime, connector_instance
+from testbed.fabric.routing import routes
+from testbed.fabric.routing.internet_gateway import PUBLIC_APIS, Edge
+from testbed.fabric.serverless import direct_egress, ingress
+from testbed.fabric.serverless.region import ConnectorEnds, Region, Runtime, connector_instance
 from testbed.fabric.vpc import Translation, Vpc
-from testbed.fabric.vpn import Gateways
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
-from testbed.model.base import last
-from testbed.model.names import FRONT_END, INTERNET, LOAD_GENERATOR
-from testbed.model.network import Network
-from testbed.model.outside import SiteFirewall
-from testbed.model.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
+from testbed.model import managed_rules
+from testbed.model.compute.network import Network
+from testbed.model.core.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
+from testbed.model.core.resource import last
+from testbed.model.core.well_known import FRONT_END, INTERNET, LOAD_GENERATOR
+from testbed.model.hybrid.outside import SiteFirewall
+from testbed.model.serverless.connector import Connector
+from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
-from testbed.model.vpcaccess import Connector
-from testbed.model.workload import Workload
 
 LINK_MTU = 1500
 PROBER = "35.191.0.2"
@@ -104,7 +109,7 @@ class _Compiler:
         return self.running.name(key)
 
     def _nodes_of(self, workload: Workload) -> Iterator[str]:
-        return map(self._name, given_names.runtimes(workload))
+        return map(self._name, short_names.runtimes(workload))
 
     # -- the networks ---------------------------------------------------------------------------------------------
 
@@ -171,21 +176,21 @@ class _Compiler:
         for name in self.topology.serverless_regions:
             share = self._address(f"serverless/{name}")
             pool = self._address(f"pool/{name}")
-            segment = self._name(given_names.region(name))
+            segment = self._name(short_names.region(name))
             self.regions[name] = Region.begin(self.wiring, segment, share, pool)
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
             place = workload.direct
-            for index, key in enumerate(given_names.runtimes(workload)):
+            for index, key in enumerate(short_names.runtimes(workload)):
                 node = self._name(key)
                 runtime = Runtime(node, self._address(node), workload.connector, workload.egress, place is not None)
                 self.seen[runtime] = self.topology.reached_network(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 if place is not None:
                     subnet = self.topology.subnetworks[place.subnetwork]
-                    vpc, address = self.vpcs[subnet.network], self._address(given_names.interface(key))
-                    direct.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
+                    vpc, address = self.vpcs[subnet.network], self._address(short_names.interface(key))
+                    direct_egress.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
                 task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
                 self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
 
@@ -234,7 +239,7 @@ class _Compiler:
             if ends:
                 region.connect_vpc(vpc.space, self._address(f"serverless/{name}"), ends, index)
         if mine or any(place.name == network.full_name for _, place in self.topology.flexible):
-            google = self.wiring.segment(self._name(given_names.google(network.full_name)), loopback=PROBER)
+            google = self.wiring.segment(self._name(short_names.google(network.full_name)), loopback=PROBER)
             self.wiring.join(vpc.space, google, mtu=LINK_MTU)
             self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
             self.wiring.route(google, [DEFAULT], vpc.space)
@@ -242,10 +247,10 @@ class _Compiler:
     def _edge(self, network: Network, vpc: Vpc, internet: Space) -> None:
         """The default internet gateway, with Cloud NAT and Google's APIs behind it."""
         name, ranges = network.full_name, self.topology.ranges_of(network.full_name)
-        edge = Edge.begin(self.wiring, self._name(given_names.edge(name)), vpc, internet, ranges)
+        edge = Edge.begin(self.wiring, self._name(short_names.edge(name)), vpc, internet, ranges)
         for router in (one for one in self.topology.compute.routers if one.network == name):
             for gateway in gateways(self.topology, router, self.running.addresses):
-                edge.translate(gateway, self._name(given_names.nat(gateway.router, gateway.name)))
+                edge.translate(gateway, self._name(short_names.nat(gateway.router, gateway.name)))
         edge.finish()
         vpc.google_access += [
             subnet.ip_cidr_range
@@ -270,7 +275,7 @@ class _Compiler:
         for workload, place in self.topology.flexible:
             flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
         for network, targets in flexible.items():
-            google = self.wiring.spaces[self._name(given_names.google(network))]
+            google = self.wiring.spaces[self._name(short_names.google(network))]
             self.wiring.attach(
                 node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )
@@ -288,7 +293,7 @@ class _Compiler:
         for region in self.regions.values():
             region.connect_internet(internet)
         for host in self.topology.internet.hosts:
-            name = self._name(given_names.internet_host(host.name))
+            name = self._name(short_names.internet_host(host.name))
             self.wiring.attach(self.wiring.node(name), "eth0", internet, host.address, mtu=LINK_MTU)
             self.nodes.append(node_specs.host(host, name, "internet-host"))
         if self.running.load_generator:
@@ -299,7 +304,7 @@ class _Compiler:
         for site in self.topology.on_prem.sites:
             segment = vpn.site(site)
             for host in site.hosts:
-                name = self._name(given_names.site(site.name, f"hosts/{host.name}"))
+                name = self._name(short_names.site(site.name, f"hosts/{host.name}"))
                 self.wiring.attach(self.wiring.node(name), "eth0", segment, host.address, mtu=LINK_MTU)
                 self.nodes.append(node_specs.host(host, name, "on-prem-host"))
             segment.tables.append(self.wiring.anti_spoofing(segment))

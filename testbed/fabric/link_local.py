@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from testbed.model.ranges import METADATA_SERVER
+from testbed.model.core.ranges import METADATA_SERVER
 
 PREFIX = f"{METADATA_SERVER}/32"
 PORT = 80

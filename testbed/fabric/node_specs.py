@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from testbed.fabric import ingress, link_local
-from testbed.fabric.bgp import Session
+from testbed.fabric import link_local
+from testbed.fabric.allocation.running import ConnectorInstance, ServerCertificate
 from testbed.fabric.dns import internal
+from testbed.fabric.hybrid.bgp import Session
 from testbed.fabric.plan import Node
-from testbed.fabric.running import ConnectorInstance, ServerCertificate
-from testbed.model.compute import Instance
-from testbed.model.images import BUILT_IN
-from testbed.model.names import FRONT_END, LOAD_GENERATOR
-from testbed.model.outside import Host, VpnGateway
-from testbed.model.ranges import PUBLIC_GOOGLE_API
-from testbed.model.redis import Instance as RedisInstance
-from testbed.model.vpn import EVERYTHING, VpnTunnel
-from testbed.model.workload import Workload
+from testbed.fabric.serverless import ingress
+from testbed.model.compute.images import BUILT_IN
+from testbed.model.compute.instance import Instance
+from testbed.model.core.ranges import PUBLIC_GOOGLE_API
+from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
+from testbed.model.hybrid.outside import Host, VpnGateway
+from testbed.model.hybrid.vpn import EVERYTHING, VpnTunnel
+from testbed.model.managed.redis import Instance as RedisInstance
+from testbed.model.serverless.workload import Workload
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.fabric import managed_rules, node_specs
-from testbed.fabric.addressing import redis_host
-from testbed.fabric.firewall import Nic
-from testbed.fabric.given_names import producer
+from testbed.fabric import node_specs
+from testbed.fabric.allocation.addressing import redis_host
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import producer
+from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.plan import Node
-from testbed.fabric.running import Running
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import Wiring
+from testbed.model import managed_rules
 from testbed.model.topology import Topology
 
 

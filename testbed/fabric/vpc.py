@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from testbed.fabric import blocked, link_local, logged, resolving, tracking
-from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
-from testbed.fabric.forwarding import RECEIVERS, SENDERS, Forwarding
+from testbed.fabric import dns_interception, link_local
+from testbed.fabric.firewall import always_blocked, connection_tracking, log_chains
+from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, Forwarding
+from testbed.fabric.firewall.rules import stages
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, Mark, Route, Table
-from testbed.fabric.rules import stages
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
-from testbed.model.firewall import Firewall
-from testbed.model.firewall_policy import NetworkFirewallPolicy
-from testbed.model.names import INTERNET
-from testbed.model.network import DEFAULT_MTU
-from testbed.model.ranges import (
+from testbed.model.compute.firewall import Firewall
+from testbed.model.compute.firewall_policy import NetworkFirewallPolicy
+from testbed.model.compute.network import DEFAULT_MTU
+from testbed.model.core.ranges import (
     GOOGLE_API_VIPS,
     GOOGLE_APIS,
     INTERNAL,
@@ -25,6 +25,7 @@ from testbed.model.ranges import (
     SPECIAL_PATHS,
     gateway,
 )
+from testbed.model.core.well_known import INTERNET
 
 MARKS = 0xFFFF0000
 """The bits of a packet's mark that say which senders with routes of their own it is from."""
@@ -93,7 +94,7 @@ class Vpc:
         space.routes |= {
             Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in (*ranges, *map(str, SPECIAL_PATHS))
         }
-        space.sysctls |= {**tracking.SYSCTLS, "net.ipv4.fib_multipath_hash_policy": "1"}  # by the 5-tuple
+        space.sysctls |= {**connection_tracking.SYSCTLS, "net.ipv4.fib_multipath_hash_policy": "1"}  # by the 5-tuple
         return cls(space, wiring, mtu, subnets=ranges)
 
     def attach(
@@ -171,18 +172,18 @@ class Vpc:
         if forwarding.needed:
             sent, received = f"-j {SENDERS}", f"-j {RECEIVERS}"
         forward = [
-            blocked.dhcp(nics, answers=True),
+            always_blocked.dhcp(nics, answers=True),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             "-m conntrack --ctstate INVALID -j DROP",
-            *(resolving.passing(self.name_server[0]) if self.name_server else ()),
+            *(dns_interception.passing(self.name_server[0]) if self.name_server else ()),
             sent,
-            blocked.dhcp(nics),
-            blocked.FROM_INTERNET,
+            always_blocked.dhcp(nics),
+            always_blocked.FROM_INTERNET,
             received,
             *forwarding.passing(),
             *self._transit(),
             *self._google_from_outside(),
-            *([resolving.asking(self.name_server[0], interface_name(INTERNET))] if self.name_server else []),
+            *([dns_interception.asking(self.name_server[0], interface_name(INTERNET))] if self.name_server else []),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
             f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
             *self._to_internet(space),
@@ -194,9 +195,9 @@ class Vpc:
                 Chain("INPUT", "DROP", (link_local.answered(nics),)),
                 Chain("FORWARD", "DROP", tuple(forward)),
                 *chains(tried, self.nics, space),
-                blocked.EXTERNAL_PROTOCOLS,
-                *logged.chains(rule for stage in tried for rule in stage),
-                *([logged.HANDED_ON] if len(tried) > 1 else ()),
+                always_blocked.EXTERNAL_PROTOCOLS,
+                *log_chains.chains(rule for stage in tried for rule in stage),
+                *([log_chains.HANDED_ON] if len(tried) > 1 else ()),
                 *(forwarding.chains() if forwarding.needed else ()),
             ),
         )
@@ -234,7 +235,7 @@ class Vpc:
         }
         return (
             f"{device} -m set --match-set {internal} dst -m comment --comment private-traffic-to-internet -j DROP",
-            *blocked.TO_INTERNET,
+            *always_blocked.TO_INTERNET,
             *(f"{device} {packets} -m comment --comment {cause} -j DROP" for cause, packets in drops.items()),
         )
 
@@ -246,7 +247,7 @@ class Vpc:
 
     def _nat(self) -> Table:
         device = interface_name(INTERNET)
-        queries = resolving.translated(self.name_server[1]) if self.name_server else ()
+        queries = dns_interception.translated(self.name_server[1]) if self.name_server else ()
         inbound = [
             f"-d {t.external}/32 -i {device} -m comment --comment {t.name} -j DNAT --to-destination {t.source}"
             for t in self.translations

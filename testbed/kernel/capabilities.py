@@ -12,8 +12,8 @@ import threading
 from testbed.capability import Capability, Finding, Probe, on_path
 from testbed.errors import TestbedError
 from testbed.kernel import nflog
-from testbed.kernel.sandbox import in_new_namespace
-from testbed.kernel.trial import Step, privileged, step, trying
+from testbed.kernel.feature_test import Step, privileged, step, trying
+from testbed.kernel.temporary_namespace import in_new_namespace
 
 
 def rule(table: str, text: str) -> Step:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
 from testbed.fabric.naming import host_name
-from testbed.kernel.sandbox import CLONE_NEWNET, in_new_namespace
+from testbed.kernel.temporary_namespace import CLONE_NEWNET, in_new_namespace
 
 T = TypeVar("T")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from testbed.fabric.compiler import connector_addresses
-from testbed.fabric.serverless import TUNNEL
+from testbed.fabric.serverless.region import TUNNEL
 from testbed.fabric.vpc import flow_counters
 from testbed.kernel import namespace
 from testbed.kernel.device_counters import device_bytes
 from testbed.kernel.firewall import members
 from testbed.load.result import InstanceTraffic
-from testbed.model.base import last
+from testbed.model.core.resource import last
 from testbed.model.topology import Topology
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from testbed.model.base import Resource
+from testbed.model.core.resource import Resource
 from testbed.model.topology import Topology
 
 

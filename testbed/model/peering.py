@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from testbed.model.network import Network, Peering
-from testbed.model.ranges import PRIVATE
-
-if TYPE_CHECKING:
-    from testbed.model.topology import Topology
+from testbed.model.compute.network import Network, Peering
+from testbed.model.core.ranges import PRIVATE
+from testbed.model.topology import Topology
 
 
 class Sides(NamedTuple):

@@ -9,28 +9,26 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from testbed.model import checks
-from testbed.model.appengine import Application, FlexibleNetwork, Version
-from testbed.model.appengine import Service as AppEngineService
-from testbed.model.base import ComputeName, RegionName, Resource, ZoneName
-from testbed.model.compute import Instance
-from testbed.model.dns import ManagedZone, ResourceRecordSet
-from testbed.model.firewall import Firewall
-from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
-from testbed.model.functions import Function
-from testbed.model.interconnect import InterconnectAttachment
-from testbed.model.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
-from testbed.model.outside import Host, Site
-from testbed.model.private_services import GOOGLE, Connection
-from testbed.model.problem import Inconsistent
-from testbed.model.projects import project_number
-from testbed.model.redis import Instance as RedisInstance
-from testbed.model.router import Router
-from testbed.model.run import Execution, Revision, Service, serving
-from testbed.model.secrets import Secret
-from testbed.model.vpcaccess import Connector
-from testbed.model.vpn import ExternalVpnGateway, ForwardingRule, HaVpnGateway, TargetVpnGateway, VpnTunnel
-from testbed.model.workload import Workload, from_execution, from_function, from_service, from_version
+from testbed.model.compute.firewall import Firewall
+from testbed.model.compute.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
+from testbed.model.compute.instance import Instance
+from testbed.model.compute.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
+from testbed.model.compute.router import Router
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import ComputeName, RegionName, Resource, ZoneName
+from testbed.model.hybrid.interconnect import InterconnectAttachment
+from testbed.model.hybrid.outside import Host, Site
+from testbed.model.hybrid.vpn import ExternalVpnGateway, ForwardingRule, HaVpnGateway, TargetVpnGateway, VpnTunnel
+from testbed.model.managed.dns import ManagedZone, ResourceRecordSet
+from testbed.model.managed.private_services import GOOGLE, Connection
+from testbed.model.managed.redis import Instance as RedisInstance
+from testbed.model.managed.secrets import Secret
+from testbed.model.serverless.appengine import Application, FlexibleNetwork, Version
+from testbed.model.serverless.appengine import Service as AppEngineService
+from testbed.model.serverless.connector import Connector
+from testbed.model.serverless.functions import Function
+from testbed.model.serverless.run import Execution, Revision, Service, serving
+from testbed.model.serverless.workload import Workload, from_execution, from_function, from_service, from_version
 
 MAX_NAME = 20
 """Characters of a testbed's name: it is a part of longer names."""
@@ -194,13 +192,6 @@ class Topology(Resource):
     internet: Internet = Internet()
     on_prem: OnPrem = OnPrem()
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        problems = list(checks.problems(self))
-        if problems:
-            raise Inconsistent(problems)
-        return self
-
     @property
     def project_number(self) -> int:
         """The project's number."""
@@ -297,4 +288,4 @@ class Topology(Resource):
         return [c for c in self.vpcaccess.connectors if self.connector_network(c) == network]
 
     def _subnet_of(self, connector: Connector) -> Subnetwork:
-        return self.subnetworks[checks.connector_subnet(connector)]
+        return self.subnetworks[connector.subnet_name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
-from testbed.model.ranges import METADATA_SERVER
+from testbed.model.core.ranges import METADATA_SERVER
 from testbed.nodes import tree, trust
 
 NAME = "dev.testbed.name"

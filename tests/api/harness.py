@@ -19,20 +19,20 @@ from urllib.parse import urlencode
 import pytest
 
 from testbed.api import services
-from testbed.api.audit import AuditLog
-from testbed.api.discovery import Json, document
-from testbed.api.dispatch import Dispatcher
-from testbed.api.identity import OWNER, Identity
-from testbed.api.keys import SqliteKeys
-from testbed.api.raw import Uploads
-from testbed.api.rest import Rest
-from testbed.api.schema import faults_in
+from testbed.api.callers.identity import OWNER, Identity
+from testbed.api.callers.keys import SqliteKeys
+from testbed.api.calls.audit import AuditLog
+from testbed.api.calls.dispatch import Dispatcher
+from testbed.api.calls.raw import Uploads
+from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.schema import faults_in
+from testbed.api.wire.rest import Rest
 from testbed.control import connectors
-from testbed.control.allotment import allot
-from testbed.control.executor import Executor
-from testbed.control.plane import ControlPlane
-from testbed.control.reconciler import Outcome, Reconciler
-from testbed.control.store import Store
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.realise.allocate import allot
+from testbed.control.realise.executor import Executor
+from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.state.store import Store
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
 from testbed.model.topology import Topology

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.fabric.plan import Node
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused

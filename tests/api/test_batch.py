@@ -7,7 +7,7 @@ from email import message_from_bytes
 
 import pytest
 
-from testbed.api import batch
+from testbed.api.wire import batch
 from testbed.errors import InvalidArgument
 from tests.api.harness import Api
 

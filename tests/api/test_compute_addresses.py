@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testbed.fabric.addressing import EXTERNAL_POOL
+from testbed.fabric.allocation.addressing import EXTERNAL_POOL
 from tests.api.harness import Api, Refused
 
 P = "compute/v1/projects/demo"

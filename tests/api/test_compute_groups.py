@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from testbed.api.services.compute.names import fingerprint
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api import harness
 from tests.api.harness import Api, Refused

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.model.base import Defaults
-from testbed.model.places import AUTO_SUBNETS
+from testbed.model.core.places import AUTO_SUBNETS
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from testbed.control.observation import BgpState
+from testbed.control.watch.observation import BgpState
+from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.plan import Plan
-from testbed.fabric.running import LearnedRoute
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

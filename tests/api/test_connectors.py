@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from testbed.control import connectors
-from testbed.model.base import Defaults
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.fabric.plan import Plan
 from tests.api import test_appengine, test_functions_v2
 from tests.api.harness import Api, Refused

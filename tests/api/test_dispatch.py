@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from testbed.control.faults import fault
-from testbed.model.projects import project_number
+from testbed.control.state.faults import fault
+from testbed.model.core.projects import project_number
 from tests.api.harness import Api
 from tests.waiting import PATIENCE
 

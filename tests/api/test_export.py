@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testbed.control.plane import topology_of
+from testbed.control.accept.plane import topology_of
 from testbed.topology_export import export
 from testbed.topology_file import parse
 from tests.api.harness import Api

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from testbed.cli import app
-from testbed.control.faults import Fault, fault
-from testbed.control.plane import STUCK
+from testbed.control.accept.plane import STUCK
+from testbed.control.state.faults import Fault, fault
 from testbed.errors import InvalidArgument, NotFound
 from tests.api.harness import Api, Refused
 from tests.waiting import PATIENCE

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.source import folders
 from testbed.fabric.plan import Node
 from tests.api.harness import Api, Refused

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testbed.api import services
-from testbed.api.call import handler_of
-from testbed.api.discovery import APIS, Json, Method, document
-from testbed.api.schema import is_output
+from testbed.api.calls.call import handler_of
+from testbed.api.contract.discovery import APIS, Json, Method, document
+from testbed.api.contract.schema import is_output
 from tests.api import harness
 from tests.api.furnished import NAME, NAMES, furnish
 from tests.sample import size

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.rest import LIMIT
+from testbed.api.wire.rest import LIMIT
 from tests.api.harness import Api, Refused
 
 NETWORKS = "compute/v1/projects/demo/global/networks"

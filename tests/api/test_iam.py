@@ -11,9 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from testbed.api.discovery import Json
-from testbed.api.identity import JWT_BEARER, OWNER
-from testbed.api.keyfile import TOKEN_URI
+from testbed.api.callers.identity import JWT_BEARER, OWNER
+from testbed.api.callers.keyfile import TOKEN_URI
+from testbed.api.contract.discovery import Json
 from testbed.errors import Unauthenticated
 from tests.api.harness import Api, Refused
 

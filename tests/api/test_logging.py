@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from testbed.api import audit
-from testbed.api.discovery import Json
-from testbed.control.firewall_log import file_in
+from testbed.api.calls import audit
+from testbed.api.contract.discovery import Json
+from testbed.control.watch.firewall_log import file_in
 from tests.api.harness import Api, Refused
 
 NETWORKS = "compute/v1/projects/demo/global/networks"

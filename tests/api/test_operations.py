@@ -10,16 +10,16 @@ from typing import Any, cast
 
 import pytest
 
-from testbed.api.discovery import APIS, document
+from testbed.api.contract.discovery import APIS, document
 from testbed.control import connectors
-from testbed.control.durations import TYPICAL, typical
-from testbed.control.executor import Executor
-from testbed.control.operations import Change, Operation
-from testbed.control.reconciler import Outcome, Reconciler
-from testbed.control.store import Store
+from testbed.control.accept.durations import TYPICAL, typical
+from testbed.control.realise.executor import Executor
+from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.store import Store
 from testbed.errors import Unavailable
-from testbed.fabric.addressing import allocate
-from testbed.model.base import Defaults
+from testbed.fabric.allocation.addressing import allocate
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.nodes.playbook import TaskFailed
 from tests.api import harness

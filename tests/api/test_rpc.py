@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from testbed.api.identity import OWNER
-from testbed.api.messages import rpcs
-from testbed.api.rpc import Bridge
+from testbed.api.callers.identity import OWNER
+from testbed.api.contract.messages import rpcs
+from testbed.api.wire.rpc import Bridge
 from tests.api.harness import Api
 
 LIST = "/google.cloud.vpcaccess.v1.VpcAccessService/ListConnectors"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import knative
-from testbed.model.run import LATEST, REVISION
+from testbed.model.serverless.run import LATEST, REVISION
 
 words = st.text("abcdefgh-./ ", min_size=1, max_size=12)
 counts = st.integers(1, 1000)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.errors import Unavailable
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbed.api.discovery import Json
-from testbed.model.projects import project_number
+from testbed.api.contract.discovery import Json
+from testbed.model.core.projects import project_number
 from tests.api.harness import Api, Refused
 
 HOST = "us-central1-run.googleapis.com"

@@ -8,9 +8,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from testbed.api import errors
-from testbed.api.admission import ServiceDisabled
-from testbed.model.projects import project_number
+from testbed.api.calls.admission import ServiceDisabled
+from testbed.api.contract import errors
+from testbed.model.core.projects import project_number
 from tests.api.harness import Api, Refused
 
 SERVICES = "v1/projects/demo/services"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import blobs, transfers
 from tests.api.harness import Api, Refused
 

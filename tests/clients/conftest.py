@@ -17,10 +17,10 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 
 from testbed.api import clients, server
-from testbed.api.discovery import Json
-from testbed.api.identity import Identity
-from testbed.api.keys import KEYS, SqliteKeys
-from testbed.control.durations import typical
+from testbed.api.callers.identity import Identity
+from testbed.api.callers.keys import KEYS, SqliteKeys
+from testbed.api.contract.discovery import Json
+from testbed.control.accept.durations import typical
 from testbed.paths import client_folder
 from tests.api import harness
 from tests.waiting import COMMAND, PATIENCE

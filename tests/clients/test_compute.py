@@ -8,7 +8,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import compute_v1 as compute
 
-from testbed.api.dispatch import WINDOW
+from testbed.api.calls.dispatch import WINDOW
 from tests.clients.conftest import PROJECT, Connect, Served
 from tests.waiting import PATIENCE
 

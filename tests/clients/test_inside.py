@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api import inside
+from testbed.api.frontdoor import namespace_listeners
 from testbed.fabric.naming import host_name
 from testbed.kernel import firewall, namespace
 from tests.clients.conftest import PROJECT, REGION, Served, serving
@@ -65,7 +65,7 @@ def net(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
 
 @contextmanager
 def network(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
-    monkeypatch.setattr(inside, "_LOOK", 0.05)
+    monkeypatch.setattr(namespace_listeners, "_LOOK", 0.05)
     served.network()
     subnet = {
         "name": "us",

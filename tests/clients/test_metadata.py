@@ -21,11 +21,11 @@ import pytest
 import requests
 from google.auth import compute_engine
 
-from testbed.api import inside
-from testbed.api.identity import Identity
-from testbed.api.keys import KEYS, SqliteKeys
+from testbed.api.callers.identity import Identity
+from testbed.api.callers.keys import KEYS, SqliteKeys
+from testbed.api.frontdoor import namespace_listeners
 from testbed.kernel import namespace
-from testbed.model.projects import compute_account, project_number
+from testbed.model.core.projects import compute_account, project_number
 from tests.clients.conftest import PROJECT, Served, serving
 from tests.clients.spaces import Spaces
 from tests.kernel.spaces import sh
@@ -45,7 +45,7 @@ REGION = "serverless-us-central1"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inside, "_LOOK", 0.05)
+        patch.setattr(namespace_listeners, "_LOOK", 0.05)
         with serving(tmp_path_factory.mktemp("metadata"), patch, f"md{secrets.token_hex(3)}") as made:
             yield made
 

@@ -11,9 +11,10 @@ from google.api_core import exceptions
 from google.auth import jwt
 from google.cloud import compute_v1, vpcaccess_v1
 
-from testbed.api import clients, keyfile
-from testbed.api.audit import AuditLog
-from testbed.api.keys import KEYS, SqliteKeys
+from testbed.api import clients
+from testbed.api.callers import keyfile
+from testbed.api.callers.keys import KEYS, SqliteKeys
+from testbed.api.calls.audit import AuditLog
 from tests.clients.conftest import PROJECT, REGION, Connect, Served
 
 TOUR = str(Path(__file__).with_name("tour.py"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.control.lock import CONTROLLER, holder
+from testbed.control.state.lock import CONTROLLER, holder
 from tests.e2e.rest import Json, Rest, client_of, eventually_seen
 from tests.e2e.small import program, start
 from tests.waiting import PATIENCE, QUIET, eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.control.observation import handshake
+from testbed.control.watch.observation import handshake
 from testbed.fabric.plan import Node
 from testbed.kernel import namespace
 from testbed.kernel.command import run

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from testbed.model.ranges import CLOUD_DNS
+from testbed.model.core.ranges import CLOUD_DNS
 from tests.e2e.hybrid import HOST, hybrid
 from tests.e2e.program import Program
 from tests.e2e.small import file, program

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from tests.e2e.program import Program
 from tests.e2e.small import containers, file, program
 from tests.waiting import PATIENCE, QUIET

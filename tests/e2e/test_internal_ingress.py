@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from testbed.fabric.naming import host_name
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 from testbed.paths import EXAMPLES
 from tests.e2e import inside
 from tests.e2e.program import Program

@@ -11,7 +11,7 @@ from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
 
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from tests.e2e.program import Program
 from tests.e2e.readers import LONGEST
 from tests.e2e.small import file, program, small

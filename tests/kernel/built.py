@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from testbed.fabric.allocation.running import Running
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
-from testbed.fabric.running import Running
 from testbed.kernel import firewall, namespace
 from testbed.kernel.apply import apply
 from testbed.model.topology import Topology

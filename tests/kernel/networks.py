@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from testbed.fabric.addressing import allocate, next_instance, redis_host
-from testbed.fabric.given_names import interface, internet_host, runtimes, site
-from testbed.fabric.oracle.verdict import Flow, Protocol
-from testbed.fabric.running import Health, Running
-from testbed.model.base import Defaults
+from testbed.fabric.allocation.addressing import allocate, next_instance, redis_host
+from testbed.fabric.allocation.running import Health, Running
+from testbed.fabric.allocation.short_names import interface, internet_host, runtimes, site
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
+from testbed.oracle.verdict import Flow, Protocol
 from tests.kernel.policies import ordered, policies
 from tests.kernel.sites import SITES, from_sites, hybrid, learned
 

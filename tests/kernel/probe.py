@@ -14,8 +14,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.kernel import namespace
+from testbed.oracle.verdict import Flow, Protocol
 from tests.kernel.spaces import Paths
 
 QUIET = 0.15

@@ -12,18 +12,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from testbed.fabric.bgp import sessions
-from testbed.fabric.given_names import site as site_key
+from testbed.fabric.allocation.running import LearnedRoute, Running
+from testbed.fabric.allocation.short_names import site as site_key
+from testbed.fabric.hybrid.bgp import sessions
+from testbed.fabric.hybrid.vpn import importers
 from testbed.fabric.node_specs import ATTACHMENT_DEVICE
-from testbed.fabric.oracle.cloud import Cloud
-from testbed.fabric.oracle.tunnels import Tunnel, attachments, established
 from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Plan, PolicyRule, Route, Veth
-from testbed.fabric.running import LearnedRoute, Running
-from testbed.fabric.vpn import importers
 from testbed.fabric.wiring import LEFT, RIGHT, mac
-from testbed.model.outside import Site
-from testbed.model.router import Session
+from testbed.model.compute.router import Session
+from testbed.model.hybrid.outside import Site
 from testbed.model.topology import Topology
+from testbed.oracle.cloud import Cloud
+from testbed.oracle.tunnels import Tunnel, attachments, established
 
 Data = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 
 from testbed.capability import Capability, missing
 from testbed.kernel.capabilities import VETH, probe
-from testbed.kernel.sandbox import in_new_namespace
-from testbed.kernel.trial import Step, perform, step, trying
+from testbed.kernel.feature_test import Step, perform, step, trying
+from testbed.kernel.temporary_namespace import in_new_namespace
 
 CONFIG = Path("/proc/config.gz")
 SYMBOLS = {

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import interface, runtimes
 from testbed.fabric.compiler import compile_topology
-from testbed.fabric.given_names import interface, runtimes
-from testbed.fabric.oracle.verdict import Flow, Protocol
 from testbed.fabric.plan import Plan
-from testbed.fabric.running import Running
 from testbed.kernel import firewall
 from testbed.kernel.apply import apply
 from testbed.model.topology import Topology
+from testbed.oracle.verdict import Flow, Protocol
 from tests.kernel.probe import Probe
 from tests.kernel.spaces import Paths, spaces
 from tests.unit.topologies import Data, compute, connector, network, running, service, subnet, topology, vm

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric.allocation.cloud_nat import gateways
 from testbed.fabric.compiler import compile_topology
-from testbed.fabric.nat import gateways
-from testbed.fabric.oracle.verdict import Protocol
 from testbed.fabric.plan import Plan
 from testbed.kernel import firewall, namespace
 from testbed.kernel.apply import apply
 from testbed.kernel.conntrack import not_inserted
+from testbed.oracle.verdict import Protocol
 from tests.kernel.spaces import Paths, sh, spaces
 from tests.unit.topologies import compute, plan, running, topology, vm
 from tests.waiting import eventually

@@ -16,20 +16,20 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from testbed.fabric import decision_tree
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import edge
 from testbed.fabric.compiler import compile_topology
-from testbed.fabric.decision_tree import Limits
-from testbed.fabric.given_names import edge
-from testbed.fabric.oracle.judge import judge
-from testbed.fabric.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
+from testbed.fabric.firewall import decision_tree
+from testbed.fabric.firewall.decision_tree import Limits
 from testbed.fabric.plan import Chain, Namespace, Plan, Table, whole
-from testbed.fabric.running import Running
 from testbed.kernel import firewall
 from testbed.kernel.apply import apply
-from testbed.model.base import last
-from testbed.model.firewall import Firewall
-from testbed.model.names import INTERNET, vpc_segment
+from testbed.model.compute.firewall import Firewall
+from testbed.model.core.resource import last
+from testbed.model.core.well_known import INTERNET, vpc_segment
 from testbed.model.topology import Topology
+from testbed.oracle.judge import judge
+from testbed.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
 from tests import proof
 from tests.kernel.networks import HOSTS, PORTS, REDIS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbed.control.firewall_log import FirewallLog, file_in
+from testbed.control.watch.firewall_log import FirewallLog, file_in
 from testbed.kernel.capabilities import nflog_works
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance

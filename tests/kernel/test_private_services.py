@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from testbed.fabric.addressing import redis_host
+from testbed.fabric.allocation.addressing import redis_host
 from testbed.fabric.compiler import compile_topology
 from testbed.kernel.apply import apply
 from testbed.model.topology import Topology

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from testbed.fabric.addressing import inner_address, name_server
+from testbed.fabric.allocation.addressing import inner_address, name_server
 from testbed.kernel import namespace
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testbed.fabric.selectors import LOCAL_MISMATCH, NO_SELECTOR, REMOTE_MISMATCH
+from testbed.fabric.hybrid.traffic_selectors import LOCAL_MISMATCH, NO_SELECTOR, REMOTE_MISMATCH
 from testbed.model.topology import Topology
 from tests.e2e.capture import arriving
 from tests.kernel.built import Built, built

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from testbed.fabric.given_names import google
-from testbed.fabric.managed_rules import HEALTH_PORT
+from testbed.fabric.allocation.short_names import google
+from testbed.model.managed_rules import HEALTH_PORT
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
 from tests.kernel.spaces import answering, ask

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from testbed.fabric.tracking import IDLE
+from testbed.fabric.firewall.connection_tracking import IDLE
 from testbed.kernel import namespace
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance

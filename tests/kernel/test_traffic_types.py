@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from testbed.model.ranges import METADATA_SERVER
+from testbed.model.core.ranges import METADATA_SERVER
 from tests.kernel.built import Built, built, instance
 from tests.kernel.spaces import answering, ask
 from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm

@@ -15,7 +15,7 @@ import yaml
 
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 from tests.kernel.built import Built, built

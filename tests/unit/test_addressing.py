@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
-from testbed.fabric.addressing import (
+from testbed.fabric.allocation.addressing import (
     DIRECT_EGRESS_POOL,
     EXTERNAL_POOL,
     INNER,
@@ -21,8 +21,8 @@ from testbed.fabric.addressing import (
     next_instance,
     redis_host,
 )
-from testbed.fabric.running import ConnectorInstance
-from testbed.model.ranges import SERVERLESS
+from testbed.fabric.allocation.running import ConnectorInstance
+from testbed.model.core.ranges import SERVERLESS
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, connector, example, network, service, small, subnet, topology, vm
 

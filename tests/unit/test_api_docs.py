@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from testbed.api import services
-from testbed.api.call import handler_of
-from testbed.api.discovery import APIS, document
+from testbed.api.calls.call import handler_of
+from testbed.api.contract.discovery import APIS, document
 from testbed.paths import PROJECT
 
 

@@ -11,8 +11,8 @@ from threading import Thread
 import pytest
 from cryptography import x509
 
-from testbed.api import authority, certificates
-from testbed.api.certificates import Certificates, bundle, ensure, server_context
+from testbed.api.frontdoor import authority, certificates
+from testbed.api.frontdoor.certificates import Certificates, bundle, ensure, server_context
 
 NOW = datetime.now(UTC)
 SERVED = [

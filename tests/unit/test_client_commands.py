@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from testbed.cli import app, context, inspect
 from testbed.cli import clients as commands
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.model.topology import Topology
 from testbed.paths import client_folder

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from testbed.fabric.addressing import allocate
+from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import IFNAMSIZ, interface_name
 from testbed.fabric.plan import MAIN_TABLE, Plan, Route

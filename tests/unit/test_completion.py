@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from testbed.api.keys import KEYS, PublicKey, SqliteKeys
+from testbed.api.callers.keys import KEYS, PublicKey, SqliteKeys
 from testbed.cli import app
-from testbed.control.store import Store
-from testbed.fabric.addressing import allocate
+from testbed.control.state.store import Store
+from testbed.fabric.allocation.addressing import allocate
 from tests.unit.topologies import example
 
 

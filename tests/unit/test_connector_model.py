@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from testbed.model.vpcaccess import Connector
+from testbed.model.serverless.connector import Connector
 from tests.unit.topologies import KNOWN, connector
 
 PATTERN = "Connector ID must follow the pattern ^[a-z][-a-z0-9]{0,23}[a-z0-9]$"

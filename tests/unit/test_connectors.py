@@ -21,7 +21,7 @@ from testbed.control.connectors import (
     replacements,
 )
 from testbed.errors import InvalidArgument
-from testbed.fabric.running import ConnectorInstance, Health
+from testbed.fabric.allocation.running import ConnectorInstance, Health
 from tests.unit.topologies import CONNECTOR, Serial, connector, instances, small
 
 OTHER = "projects/p/locations/us-central1/connectors/c2"

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from testbed.fabric.addressing import allocate, name_server
+from testbed.fabric.allocation.addressing import allocate, name_server
 from testbed.fabric.dns import files, internal, views
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
-from testbed.model.dns_records import is_data
+from testbed.model.managed.dns_records import is_data
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, network, plan, service, small, subnet, topology, vm
 

@@ -19,14 +19,14 @@ import pytest
 import requests
 import uvicorn
 
-from testbed.api import splice
-from testbed.api.certificates import Certificates, ensure, server_context
-from testbed.api.door import Door
-from testbed.api.greeting import Greeting, greeting
-from testbed.api.listener import listen
+from testbed.api.frontdoor import pipe
+from testbed.api.frontdoor.certificates import Certificates, ensure, server_context
+from testbed.api.frontdoor.http_connect import HEAD_LIMIT
+from testbed.api.frontdoor.listener import listen
+from testbed.api.frontdoor.multiplexer import Door
+from testbed.api.frontdoor.pipe import Stream
+from testbed.api.frontdoor.protocol import Greeting, greeting
 from testbed.api.server import within_reach
-from testbed.api.splice import Stream
-from testbed.api.tunnel import HEAD_LIMIT
 from tests.waiting import PATIENCE, QUIET
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -333,7 +333,7 @@ def test_who_has_said_all_still_hears_the_answer(run: Run) -> None:
 
 
 def test_a_client_that_does_not_go_is_let_go(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splice, "LINGER", 0.05)
+    monkeypatch.setattr(pipe, "LINGER", 0.05)
 
     async def scenario(door: House) -> None:
         reader, writer = await door.connect(GET)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from testbed.control.dynamic_routing import parse
-from testbed.fabric.bgp import REGION_COST, sessions
+from testbed.control.watch.dynamic_routing import parse
+from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.compiler import compile_topology
+from testbed.fabric.hybrid.bgp import REGION_COST, sessions
 from testbed.fabric.plan import MAIN_TABLE, Namespace, Route
-from testbed.fabric.running import LearnedRoute
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.e2e.hybrid import hybrid
 from tests.unit.topologies import members, running, space, table_rules, vm

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.api.filters import Filter, aip160, compute
-from testbed.api.filters.charsets import PatternError
-from testbed.api.filters.patterns import Pattern
+from testbed.api.contract.filters import Filter, aip160, compute
+from testbed.api.contract.filters.charsets import PatternError
+from testbed.api.contract.filters.patterns import Pattern
 from testbed.errors import InvalidArgument
 
 quick = settings(max_examples=60)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.fabric.decision_tree import Limits
-from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
-from testbed.fabric.rules import classic, stages
+from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.firewall.decision_tree import Limits
+from testbed.fabric.firewall.rules import classic, stages
 from testbed.fabric.wiring import Space
-from testbed.model.firewall import PROTOCOL_NUMBERS, Firewall, Match
+from testbed.model.compute.firewall import PROTOCOL_NUMBERS, Firewall, Match
 from tests.sample import size
 from tests.unit.topologies import KNOWN
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from testbed.cli.records import line
-from testbed.control import firewall_log
-from testbed.control.firewall_log import INTERVAL, LIMIT, Limiter, require
+from testbed.cli.log_lines import line
+from testbed.control.watch import firewall_log
+from testbed.control.watch.firewall_log import INTERVAL, LIMIT, Limiter, require
 from testbed.errors import Unimplemented
-from testbed.fabric.connection_records import Connection, Records
+from testbed.fabric.firewall.log_records import Connection, Records
 from tests.unit.topologies import compute, running, small, space, table_rules, topology, vm
 from tests.unit.topologies import plan as compiled
 

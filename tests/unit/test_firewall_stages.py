@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from testbed.fabric.decision_tree import Limits
-from testbed.fabric.firewall import EGRESS, INGRESS, Nic, chains
-from testbed.fabric.forwarding import Forwarding
-from testbed.fabric.rules import Rule, stages
+from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
+from testbed.fabric.firewall.decision_tree import Limits
+from testbed.fabric.firewall.ip_forwarding import Forwarding
+from testbed.fabric.firewall.rules import Rule, stages
 from testbed.fabric.wiring import Space
-from testbed.model.firewall import Firewall
-from testbed.model.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
+from testbed.model.compute.firewall import Firewall
+from testbed.model.compute.firewall_policy import NetworkFirewallPolicy, RegionNetworkFirewallPolicy
+from testbed.model.core.problem import Inconsistent
 from testbed.model.topology import Topology
 from tests.unit.topologies import KNOWN, Data, compute, network, topology
 
@@ -167,8 +168,8 @@ def test_a_network_has_one_policy_of_each_scope() -> None:
     ]
     assert not known.policies_of("projects/p/global/networks/other")
     for more, regional in (([one, two], []), ([], [one, two])):
-        with pytest.raises(ValidationError, match="is associated with the firewall policy 'projects/p/"):
+        with pytest.raises(Inconsistent, match="is associated with the firewall policy 'projects/p/"):
             with_policies(*more, regional=regional)
     foreign = {**one, "associations": [{"name": "x", "attachmentTarget": "projects/q/global/networks/vpc"}]}
-    with pytest.raises(ValidationError, match="was not found"):
+    with pytest.raises(Inconsistent, match="was not found"):
         with_policies(foreign)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.control.connectors import additions
-from testbed.control.store import Store
-from testbed.fabric.addressing import allocate
-from testbed.fabric.compiler import compile_topology
-from testbed.fabric.given_names import (
+from testbed.control.state.store import Store
+from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import (
     NAME_SERVER,
     PREFIX,
     free_serial,
@@ -25,8 +25,8 @@ from testbed.fabric.given_names import (
     runtime,
     site,
 )
+from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
-from testbed.fabric.running import Running
 from testbed.model.topology import Topology
 from tests.unit.topologies import Data, compute, connector, example, network, service, small, subnet, vm
 

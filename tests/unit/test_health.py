@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from testbed.control import controller
 from testbed.control.controller import Watch
-from testbed.control.health import FAILURES, HealthChecker, ended
-from testbed.fabric.running import ConnectorInstance, Health
+from testbed.control.watch.health import FAILURES, HealthChecker, ended
+from testbed.fabric.allocation.running import ConnectorInstance, Health
 from tests.waiting import PATIENCE
 
 HEALTHY = ConnectorInstance("c1-0001", "c1", "10.8.0.2", "healthy")

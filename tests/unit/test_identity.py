@@ -17,10 +17,10 @@ import jwt
 import pytest
 from google.oauth2 import id_token, service_account
 
-from testbed.api import keyfile
-from testbed.api.identity import JWT_BEARER, OWNER, Identity
-from testbed.api.keyfile import TOKEN_URI, unique_id
-from testbed.api.keys import PublicKey, SqliteKeys
+from testbed.api.callers import keyfile
+from testbed.api.callers.identity import JWT_BEARER, OWNER, Identity
+from testbed.api.callers.keyfile import TOKEN_URI, unique_id
+from testbed.api.callers.keys import PublicKey, SqliteKeys
 from testbed.errors import NotFound, Unauthenticated, Unavailable
 
 EMAIL, OTHER = "deployer@demo.iam.gserviceaccount.com", "viewer@demo.iam.gserviceaccount.com"

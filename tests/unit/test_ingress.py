@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from testbed.api import within
-from testbed.api.door import head
-from testbed.fabric.ingress import PORT, admitted, mark
+from testbed.api.frontdoor import internal_requests
+from testbed.api.frontdoor.multiplexer import head
+from testbed.fabric.serverless.ingress import PORT, admitted, mark
 from testbed.model.topology import Topology
 from tests.unit.topologies import Data, compute, connector, network, plan, service, small, space, subnet, table_rules
 from tests.unit.topologies import topology as made
@@ -98,7 +98,7 @@ def test_networks_are_told_apart() -> None:
     ],
 )
 def test_the_host_of_a_request_is_found(sent: bytes, host: str) -> None:
-    assert within.host_of(sent) == host
+    assert internal_requests.host_of(sent) == host
 
 
 def test_the_head_of_a_request_is_read_and_no_more_is_waited_for() -> None:
@@ -117,6 +117,7 @@ def test_the_head_of_a_request_is_read_and_no_more_is_waited_for() -> None:
 def test_what_is_for_an_api_is_left_to_it() -> None:
     async def run() -> object:
         with socket.socket() as client:
-            return await within.opened(None, "edge-vpc", b"GET / HTTP/1.1\r\nHost: run.googleapis.com\r\n\r\n", client)  # type: ignore[arg-type]
+            head = b"GET / HTTP/1.1\r\nHost: run.googleapis.com\r\n\r\n"
+            return await internal_requests.opened(None, "edge-vpc", head, client)  # type: ignore[arg-type]
 
     assert asyncio.run(run()) is None

@@ -9,7 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from testbed.fabric.plan import Interface, Node, Plan, Veth, Vlan
-from testbed.model.base import Defaults
+from testbed.model.core.problem import Inconsistent
+from testbed.model.core.resource import Defaults
+from testbed.model.rules import consistency
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 from tests.unit.topologies import plan, space, table_rules
@@ -24,7 +26,9 @@ def example() -> Data:
 
 
 def read(data: Data) -> Topology:
-    return Topology.model_validate(data, context=KNOWN)
+    made = Topology.model_validate(data, context=KNOWN)
+    consistency.check(made)
+    return made
 
 
 def nodes(of: Plan) -> dict[str, Node]:
@@ -126,7 +130,7 @@ def test_what_an_attachment_may_not_be(change: Data, message: str) -> None:
     if "region" in change:
         data["compute"]["routers"][0]["interfaces"] = []
         data["compute"]["routers"][0]["bgpPeers"] = []
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises((ValidationError, Inconsistent), match=message):
         read(data)
 
 
@@ -134,7 +138,7 @@ def test_an_interface_is_linked_to_an_attachment_of_its_own_router() -> None:
     data = example()
     data["compute"]["routers"].append({"name": "other", "network": "vpc", "bgp": {"asn": 64513}})
     data["compute"]["interconnectAttachments"][0]["router"] = "other"
-    with pytest.raises(ValidationError, match="an attachment of another router"):
+    with pytest.raises(Inconsistent, match="an attachment of another router"):
         read(data)
 
 
@@ -143,7 +147,7 @@ def test_an_attachment_has_one_on_prem_end_and_a_site_one_way_out() -> None:
     other = {**data["onPrem"]["sites"][0], "name": "other", "range": "192.168.11.0/24", "hosts": []}
     other["router"] = {**other["router"], "name": "other-router", "internalAddress": "192.168.11.1"}
     data["onPrem"]["sites"].append(other)
-    with pytest.raises(ValidationError, match="another on-prem end already"):
+    with pytest.raises(Inconsistent, match="another on-prem end already"):
         read(data)
     data = example()
     del data["onPrem"]["sites"][0]["router"]

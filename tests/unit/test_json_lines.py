@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from testbed.control.json_lines import Json, JsonLines
+from testbed.control.state.json_lines import Json, JsonLines
 from tests.waiting import PATIENCE
 
 LARGEST = 100

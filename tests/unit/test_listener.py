@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.api import listener
-from testbed.api.listener import accept, listen, room_for
+from testbed.api.frontdoor import listener
+from testbed.api.frontdoor.listener import accept, listen, room_for
 from testbed.errors import InvalidArgument, Unavailable
 
 ANY = "0.0.0.0"  # noqa: S104 - what the tests are about

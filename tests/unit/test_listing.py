@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.api.filters import EVERYTHING, aip160
-from testbed.api.listing import AIP, COMPUTE, Rules, order, page
+from testbed.api.contract.filters import EVERYTHING, aip160
+from testbed.api.contract.listing import AIP, COMPUTE, Rules, order, page
 from testbed.errors import InvalidArgument
 
 quick = settings(max_examples=60)

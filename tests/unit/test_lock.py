@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from testbed import descendants
-from testbed.control import background, lock
-from testbed.control.background import ensure_controller
-from testbed.control.lock import CONTROLLER, STARTING, WRITER, held, holder, sign, take, writing
-from testbed.control.teardown import clear
+from testbed.control import controller_process
+from testbed.control.controller_process import ensure_controller
+from testbed.control.realise.teardown import clear
+from testbed.control.state import lock
+from testbed.control.state.lock import CONTROLLER, STARTING, WRITER, held, holder, sign, take, writing
 from testbed.errors import NotFound, Unavailable
 from tests.waiting import PATIENCE
 
@@ -141,8 +142,8 @@ def test_a_controller_in_the_foreground_may_end_while_another_command_looks(
     folder.mkdir(parents=True)
     said = iter([STARTING, None, STARTING, 4711])
     begun: list[str] = []
-    monkeypatch.setattr(background, "holder", lambda *_: next(said))
-    monkeypatch.setattr(background, "_start", lambda name, *_: begun.append(name))
+    monkeypatch.setattr(controller_process, "holder", lambda *_: next(said))
+    monkeypatch.setattr(controller_process, "_start", lambda name, *_: begun.append(name))
     assert (ensure_controller("bed", folder), begun) == (4711, ["bed"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.api.masks import apply, camel, merge, paths, snake
+from testbed.api.contract.masks import apply, camel, merge, paths, snake
 from testbed.errors import InvalidArgument
 
 KNOWN = {"name", "labels", "minInstances", "vpcAccess.connector", "vpcAccess.egress", "containers", "uid"}

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from testbed.model.base import Defaults, qualify, relative, segment
-from testbed.model.checks import omissions
-from testbed.model.compute import Instance
-from testbed.model.firewall import Firewall
-from testbed.model.network import Address, Network, Route, Subnetwork
-from testbed.model.router import Router
+from testbed.model.compute.firewall import Firewall
+from testbed.model.compute.instance import Instance
+from testbed.model.compute.network import Address, Network, Route, Subnetwork
+from testbed.model.compute.router import Router
+from testbed.model.core.problem import Inconsistent
+from testbed.model.core.resource import Defaults, qualify, relative, segment
+from testbed.model.hybrid.vpn import ForwardingRule
+from testbed.model.rules.consistency import omissions
 from testbed.model.topology import Topology
-from testbed.model.vpn import ForwardingRule
 from tests.unit import topologies
 from tests.unit.topologies import KNOWN, Data, compute, connector, network, service, small, subnet, topology, vm
 
@@ -35,8 +36,8 @@ def problems(**apis: Any) -> list[str]:
     """What is said of a small topology with these APIs: why it cannot be, or what it lacks."""
     try:
         found = list(omissions(small(**apis)))
-    except ValidationError as caught:
-        found = [problem for error in caught.errors() for problem in error["ctx"]["error"].problems]
+    except Inconsistent as caught:
+        found = caught.problems
     return [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in found]
 
 
@@ -469,7 +470,7 @@ def test_a_connector_has_its_subnet_to_itself() -> None:
     ],
 )
 def test_a_vm_may_have_any_name(name: str) -> None:
-    """What else is called so in a testbed is none of the user's business (`fabric.given_names`)."""
+    """What else is called so in a testbed is none of the user's business (`fabric.allocation.short_names`)."""
     of = small(compute=compute(instances=[vm(name)]), run={"services": [service("web", instances=2)]})
     assert [instance.name for instance in of.compute.instances] == [name]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from testbed.fabric.addressing import allocate
-from testbed.fabric.edge import timeouts
-from testbed.fabric.nat import Block, Gateway, endpoints, gateways
-from testbed.model.router import RouterNat
+from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.fabric.routing.internet_gateway import timeouts
+from testbed.model.compute.router import RouterNat
 from testbed.model.topology import Topology
 from tests.unit.topologies import (
     compute,

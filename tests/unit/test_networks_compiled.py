@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testbed.fabric.plan import Plan
-from testbed.model.places import AUTO_SUBNETS
+from testbed.model.core.places import AUTO_SUBNETS
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
 

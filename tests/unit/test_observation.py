@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from testbed.control.observation import Containers
+from testbed.control.watch.observation import Containers
 from testbed.errors import NotFound
 from testbed.nodes.docker import DockerNodes
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from testbed.cli import output
-from testbed.control.progress import Progress
+from testbed.control.state.progress import Progress
 from testbed.nodes.making import Making
 
 

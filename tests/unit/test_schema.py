@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from testbed.cli import app
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 

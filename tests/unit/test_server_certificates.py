@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from testbed.control.store import Store
+from testbed.control.state.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
-from testbed.control import startup
-from testbed.control.operations import Change, Operation
+from testbed.control.state.operations import Change, Operation
+from testbed.control.watch import listening
 from tests.unit.topologies import running, service, small
 
 WEB = "projects/p/locations/us-central1/services/web"
@@ -16,21 +16,21 @@ def test_a_socket_counts_while_it_listens() -> None:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-        assert not startup.listens(os.getpid(), port)
+        assert not listening.listens(os.getpid(), port)
         one.listen()
-        assert startup.listens(os.getpid(), port)
-    assert not startup.listens(os.getpid(), port)
+        assert listening.listens(os.getpid(), port)
+    assert not listening.listens(os.getpid(), port)
 
 
 def test_only_what_is_deployed_and_has_a_process_is_waited_for() -> None:
     of = small(run={"services": [service("web", instances=2), service("other")]})
     deployed = Operation(
-        api="run.v2", method="", kind=startup.KIND, target=WEB, changes=(Change(startup.KIND, WEB, {}),)
+        api="run.v2", method="", kind=listening.KIND, target=WEB, changes=(Change(listening.KIND, WEB, {}),)
     )
-    assert startup.silent(of, running(of), {}, deployed) == {}
-    silent = startup.silent(of, running(of), {"web-2": os.getpid(), "other": os.getpid()}, deployed)
+    assert listening.silent(of, running(of), {}, deployed) == {}
+    silent = listening.silent(of, running(of), {"web-2": os.getpid(), "other": os.getpid()}, deployed)
     assert set(silent) == {"web-2"}
-    assert "PORT=8080" in startup.failure(silent["web-2"])["message"]
+    assert "PORT=8080" in listening.failure(silent["web-2"])["message"]
 
 
 def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
@@ -47,10 +47,10 @@ def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
         target=name,
         changes=(Change("appengine.services", name, split),),
     )
-    silent = startup.silent(of, running(of), {"p": os.getpid()}, moved)
+    silent = listening.silent(of, running(of), {"p": os.getpid()}, moved)
     assert [workload.name for workload in silent.values()] == [f"{name}/versions/v2"]
-    assert startup.failure(silent["p"])["message"].startswith("Revision 'v2' is not ready")
+    assert listening.failure(silent["p"])["message"].startswith("Revision 'v2' is not ready")
 
 
 def test_a_process_that_has_ended_listens_no_more() -> None:
-    assert not startup.listens(2**22 + 1, 80)
+    assert not listening.listens(2**22 + 1, 80)

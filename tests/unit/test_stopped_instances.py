@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.fabric.addressing import allocate
+from testbed.fabric.allocation.addressing import allocate
 from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
 
 ROUTE = {"name": "r", "network": "vpc", "destRange": "192.168.0.0/24", "nextHopInstance": "router"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testbed.control.transitions import check
+from testbed.control.accept.forbidden_changes import check
 from testbed.errors import InvalidArgument
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, connector, network, small, subnet

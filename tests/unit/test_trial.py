@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from testbed.kernel.capabilities import rule
-from testbed.kernel.trial import CAP_NET_ADMIN, CAP_SYS_ADMIN, Step, effective_capabilities, first_line, step
+from testbed.kernel.feature_test import CAP_NET_ADMIN, CAP_SYS_ADMIN, Step, effective_capabilities, first_line, step
 
 ROOT = "Name:\tbash\nCapInh:\t0000000000000000\nCapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n"
 DOCKER_DEFAULT = "CapBnd:\t000001ffffffffff\nCapEff:\t00000000a80425fb\n"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.api.greeting import Greeting, meaning
-from testbed.api.tunnel import host_of
+from testbed.api.frontdoor.http_connect import host_of
+from testbed.api.frontdoor.protocol import Greeting, meaning
 from testbed.errors import InvalidArgument
 
 

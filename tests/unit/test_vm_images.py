@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.model.images import docker_image
+from testbed.model.compute.images import docker_image
 
 _PUBLIC = "projects/debian-cloud/global/images"
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from testbed.control.connectors import additions
-from testbed.fabric.addressing import allocate
+from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.running import ConnectorInstance, Health, Running
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Namespace, Plan
-from testbed.fabric.running import ConnectorInstance, Health, Running
-from testbed.model.base import Defaults
+from testbed.model.core.resource import Defaults
+from testbed.model.rules import consistency
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 from testbed.topology_file import load
@@ -25,7 +26,9 @@ Data = dict[str, Any]
 def topology(**apis: Any) -> Topology:
     """A topology of these resources, by API; the defaults are those of KNOWN."""
     data = {"name": "t", "project": KNOWN.project, "region": KNOWN.region, "zone": KNOWN.zone, **apis}
-    return Topology.model_validate(data, context=KNOWN)
+    made = Topology.model_validate(data, context=KNOWN)
+    consistency.check(made)
+    return made
 
 
 def example() -> Topology:

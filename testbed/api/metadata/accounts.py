@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Mapping
 
-from testbed.api.identity import Identity
+from testbed.api.callers.identity import Identity
 from testbed.api.metadata import answers, entries
 from testbed.api.metadata.callers import Caller, Machine
 from testbed.api.metadata.tree import Made
 from testbed.api.metadata.wire import Reply
-from testbed.control.resources import Json
+from testbed.control.state.resources import Json
 from testbed.errors import Unauthenticated
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 
 FRESH = 300
 """Seconds before its end from which on a token is not given out any more, as Google's documentation has it."""

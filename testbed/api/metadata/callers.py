@@ -12,21 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.projects import KIND as PROJECTS
 from testbed.api.services.compute.projects import METADATA
-from testbed.control.plane import topology_of
-from testbed.control.resources import Record
-from testbed.control.store import Store
-from testbed.fabric import given_names
-from testbed.fabric.addressing import inner_address
+from testbed.control.accept.plane import topology_of
+from testbed.control.state.resources import Record
+from testbed.control.state.store import Store
+from testbed.fabric.allocation import short_names
+from testbed.fabric.allocation.addressing import inner_address
+from testbed.fabric.allocation.running import Running
 from testbed.fabric.naming import interface_name
-from testbed.fabric.running import Running
-from testbed.model.base import segment
-from testbed.model.compute import Instance
-from testbed.model.network import Network, Subnetwork
+from testbed.model.compute.instance import Instance
+from testbed.model.compute.network import Network, Subnetwork
+from testbed.model.core.resource import segment
+from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
-from testbed.model.workload import Workload
 
 
 class Origin(NamedTuple):
@@ -101,7 +101,7 @@ class Callers:
 
 def segments(running: Running) -> list[str]:
     """The names of the segments that have the metadata server: networks, and regions' infrastructure."""
-    return [*given_names.networks(running.addresses), *given_names.regions(running.addresses)]
+    return [*short_names.networks(running.addresses), *short_names.regions(running.addresses)]
 
 
 def _all(store: Store) -> Iterator[tuple[Origin, Caller]]:
@@ -150,8 +150,8 @@ def _runtimes(
     for workload in topology.workloads:
         parts = workload.name.split("/")
         project = parts[1]  # of an app, the id is that of its project
-        for key in given_names.runtimes(workload):
-            node = running.addresses.get(given_names.PREFIX + key, "")
+        for key in short_names.runtimes(workload):
+            node = running.addresses.get(short_names.PREFIX + key, "")
             network = places.get(workload.name)
             address = running.addresses.get(workload.name if network else node)
             if address is None:
@@ -162,10 +162,10 @@ def _runtimes(
 
 
 def _region(workload: Workload) -> str:
-    return given_names.region(workload.region)
+    return short_names.region(workload.region)
 
 
 def _origin(running: Running, place: str, node: str, address: str) -> Origin | None:
     """By the keys of segment and node; None as long as there are none."""
-    names = [running.addresses.get(given_names.PREFIX + key) for key in (place, node)]
+    names = [running.addresses.get(short_names.PREFIX + key) for key in (place, node)]
     return Origin(names[0], interface_name(names[1]), address) if names[0] and names[1] else None

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.metadata.callers import Caller, Machine, Runtime, attributes
 from testbed.api.metadata.tree import Entry, Given, Lines, Listed, Made
 from testbed.api.services.compute.names import numeric_id
 from testbed.fabric.wiring import mac
-from testbed.model.base import last, segment
-from testbed.model.compute import ServiceAccount
-from testbed.model.projects import project_number
-from testbed.model.ranges import METADATA_SERVER, gateway
+from testbed.model.compute.instance import ServiceAccount
+from testbed.model.core.projects import project_number
+from testbed.model.core.ranges import METADATA_SERVER, gateway
+from testbed.model.core.resource import last, segment
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 SERVERLESS_SCOPES = (CLOUD_PLATFORM, "https://www.googleapis.com/auth/userinfo.email")

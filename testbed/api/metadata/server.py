@@ -8,9 +8,9 @@ import socket
 from collections import Counter
 from urllib.parse import unquote
 
-from testbed.api import acceptor
-from testbed.api.identity import Identity
-from testbed.api.inside import Offer
+from testbed.api.callers.identity import Identity
+from testbed.api.frontdoor import acceptor
+from testbed.api.frontdoor.namespace_listeners import Offer
 from testbed.api.metadata import answers, entries
 from testbed.api.metadata.accounts import Accounts
 from testbed.api.metadata.callers import Caller, Callers, Origin, segments
@@ -18,8 +18,8 @@ from testbed.api.metadata.tree import Made
 from testbed.api.metadata.wire import Reply, Request, converse
 from testbed.errors import TestbedError
 from testbed.fabric.link_local import PORT
-from testbed.kernel import arrival
-from testbed.model.ranges import METADATA_SERVER
+from testbed.kernel import incoming_device
+from testbed.model.core.ranges import METADATA_SERVER
 
 _CONNECTIONS = 500
 """At a time, in each namespace."""
@@ -46,7 +46,7 @@ class Metadata:
 
     async def _serve(self, segment: str, listener: socket.socket) -> None:
         async def answer(sock: socket.socket) -> None:
-            device = arrival.device(sock)
+            device = incoming_device.device(sock)
             if device is None:
                 return
             origin = Origin(segment, device, sock.getpeername()[0])

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import h11
 
-from testbed.api.splice import Stream, accepted, closing
+from testbed.api.frontdoor.pipe import Stream, accepted, closing
 
 HEAD_LIMIT = 16384
 """Bytes of a request's first line and headers."""

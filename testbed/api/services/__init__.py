@@ -1,4 +1,4 @@
-"""The APIs, one module or package each.  Importing one registers its handlers (`testbed.api.call`)."""
+"""The APIs, one module or package each.  Importing one registers its handlers (`testbed.api.calls.call`)."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
-from testbed.model.base import segment
-from testbed.model.projects import project_number
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract.discovery import Json
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import segment
 
 
 @serves("cloudbuild.v1", "projects.locations.getDefaultServiceAccount")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import Json
 from testbed.errors import InvalidArgument, NotFound
-from testbed.model.base import Defaults, last, qualify, segment
-from testbed.model.direct import NetworkInterface, problem, subnet_like
+from testbed.model.core.resource import Defaults, last, qualify, segment
+from testbed.model.rules.direct_egress import problem
+from testbed.model.serverless.direct_egress import NetworkInterface, subnet_like
 
 SUBNETS = "compute.subnetworks"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import fingerprint
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
 from testbed.errors import Aborted, InvalidArgument
 
 KIND = "iam.policies"

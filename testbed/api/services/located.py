@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from testbed.api import filters, listing
-from testbed.api.call import Call
-from testbed.api.discovery import Json
-from testbed.control.resources import Record
+from testbed.api.calls.call import Call
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, NotFound
-from testbed.model.base import segment
-from testbed.model.places import REGIONS
+from testbed.model.core.places import REGIONS
+from testbed.model.core.resource import segment
 
 
 def region_of(name: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.api import filters, listing
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
-from testbed.control.firewall_log import file_in
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
+from testbed.control.watch.firewall_log import file_in
 from testbed.errors import InvalidArgument
 
 API = "logging.v2"

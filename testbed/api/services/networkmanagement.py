@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 
-from testbed.api import masks
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json, document
-from testbed.api.longrunning import LongRunning, common_metadata
-from testbed.api.schema import is_output
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning, common_metadata
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.schema import is_output
 from testbed.api.services import iampolicy, located
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
-from testbed.model.base import last
+from testbed.model.core.resource import last
 
 API = "networkmanagement.v1"
 KIND = "networkmanagement.connectivityTests"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from testbed.api import filters, listing
-from testbed.api.call import PRINTERS, Call, serves
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning
-from testbed.control.operations import Operation
+from testbed.api.calls.call import PRINTERS, Call, serves
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
+from testbed.control.state.operations import Operation
 from testbed.errors import FailedPrecondition, NotFound
 
 _LOCATED = "vpcaccess.v1 vpcaccess.v1beta1 run.v2 run.v1 cloudfunctions.v2 redis.v1"

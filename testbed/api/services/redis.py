@@ -10,24 +10,24 @@ import re
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 
-from testbed.api import masks
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning, common_metadata
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning, common_metadata
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json
 from testbed.api.services import located
 from testbed.api.services.resourcemanager.ids import id_of
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane, InvalidResource
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument
-from testbed.fabric.addressing import redis_host
-from testbed.model.base import segment
-from testbed.model.places import zones
-from testbed.model.private_services import GOOGLE
-from testbed.model.private_services_checks import NOT_ENABLED, OTHER_PROJECT
-from testbed.model.projects import project_number
-from testbed.model.redis import PORT, TLS_PORT
+from testbed.fabric.allocation.addressing import redis_host
+from testbed.model.core.places import zones
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import segment
+from testbed.model.managed.private_services import GOOGLE
+from testbed.model.managed.redis import PORT, TLS_PORT
+from testbed.model.rules.private_services import NOT_ENABLED, OTHER_PROJECT
 
 API = "redis.v1"
 KIND = "redis.instances"

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any
 
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.discovery import Json
-from testbed.api.longrunning import EMPTY, LongRunning
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.longrunning import EMPTY, LongRunning
+from testbed.api.contract.discovery import Json
 from testbed.api.services.resourcemanager.ids import id_of
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.base import last, segment
-from testbed.model.private_services import GOOGLE
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import last, segment
+from testbed.model.managed.private_services import GOOGLE
 
 API = "servicenetworking.v1"
 REDIS = "redis.instances"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from testbed.api import filters, listing
-from testbed.api.admission import KIND, known_services, state_of
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.api.calls.admission import KIND, known_services, state_of
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, PermissionDenied
-from testbed.model.base import last
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import last
 
 API = "serviceusage.v1"
 MOST = 20

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from testbed.api.services.storage import blobs, transfers
 from testbed.api.source import folders, requirements
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Json, Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Json, Record
 from testbed.errors import InvalidArgument, NotFound
 
 _KINDS = ("cloudfunctions.functions", "appengine.versions")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from testbed.api import filters, listing, masks
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract import filters, listing, masks
+from testbed.api.contract.discovery import Json
 from testbed.api.services.located import found, listed, location, region_of, unused
 from testbed.control import connectors
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
-from testbed.model.base import last, segment
-from testbed.model.places import REGIONS
-from testbed.model.vpcaccess import DEFAULT_MACHINE_TYPE, MBPS_PER_INSTANCE, Connector
+from testbed.model.core.places import REGIONS
+from testbed.model.core.resource import last, segment
+from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE, MBPS_PER_INSTANCE, Connector
 
 APIS = "vpcaccess.v1 vpcaccess.v1beta1"
 KIND = connectors.KIND

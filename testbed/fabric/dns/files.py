@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from testbed.fabric.dns.zones import ROOT, RecordSet, View, Zone, within
-from testbed.model.ranges import CLOUD_DNS, METADATA_SERVER
+from testbed.model.core.ranges import CLOUD_DNS, METADATA_SERVER
 
 FOLDER = "/var/lib/testbed/dns"
 _SERVER = "ns-gcp-private.googledomains.com."

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.dns.zones import RecordSet, Zone, closest, within
-from testbed.model.base import segment
-from testbed.model.compute import Instance
-from testbed.model.ranges import RFC1918
+from testbed.model.compute.instance import Instance
+from testbed.model.core.ranges import RFC1918
+from testbed.model.core.resource import segment
 from testbed.model.topology import Topology
 
 GOOGLE = "google.internal"

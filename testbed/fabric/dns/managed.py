@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from testbed.fabric.addressing import name_server
+from testbed.fabric.allocation.addressing import name_server
 from testbed.fabric.dns.zones import Forwarded, RecordSet, Zone, within
-from testbed.model.dns import ManagedZone
-from testbed.model.dns_records import SERVED
+from testbed.model.managed.dns import ManagedZone
+from testbed.model.managed.dns_records import SERVED
 from testbed.model.topology import Topology
 
 _APEX = ("SOA", "NS")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from testbed.fabric.dns.zones import ROOT, RecordSet, Zone
-from testbed.model.ranges import GOOGLE_API_VIPS, METADATA_SERVER, PUBLIC_GOOGLE_API
+from testbed.model.core.ranges import GOOGLE_API_VIPS, METADATA_SERVER, PUBLIC_GOOGLE_API
 
 GOOGLE_APIS = "googleapis.com."
 SERVICES = (

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from testbed.fabric import given_names
-from testbed.fabric.addressing import inner_share, name_server
+from testbed.fabric.allocation import short_names
+from testbed.fabric.allocation.addressing import inner_share, name_server
+from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import files, views
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Node, PolicyRule, Route
-from testbed.fabric.running import Running
-from testbed.fabric.serverless import Region, Runtime
+from testbed.fabric.serverless.region import Region, Runtime
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
 from testbed.model.topology import Topology
@@ -43,7 +43,7 @@ class NameServer:
     @classmethod
     def begin(cls, topology: Topology, running: Running, wiring: Wiring) -> NameServer:
         """A server without any NIC."""
-        return cls(topology, running, wiring, wiring.node(running.name(given_names.NAME_SERVER)))
+        return cls(topology, running, wiring, wiring.node(running.name(short_names.NAME_SERVER)))
 
     def region(self, name: str, region: Region, networks: Mapping[Runtime, str | None]) -> None:
         """Answer the runtimes of a region; each sees the view of a network, or the public one."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from testbed.fabric.addressing import name_server
+from testbed.fabric.allocation.addressing import name_server
 from testbed.fabric.dns import internal, managed, public
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
 from testbed.model.topology import Topology

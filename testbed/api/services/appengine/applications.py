@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from testbed.api import masks
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json, document
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services.appengine.names import API, APPLICATIONS, VIEWS, application, operation, page
 from testbed.api.services.storage import blobs
 from testbed.api.source.requirements import RUNTIMES
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.appengine import LEGACY_LOCATIONS
-from testbed.model.places import REGIONS
-from testbed.model.projects import app_engine_account
+from testbed.model.core.places import REGIONS
+from testbed.model.core.projects import app_engine_account
+from testbed.model.serverless.appengine import LEGACY_LOCATIONS
 
 _FIELDS = document(API).schemas["Application"]["properties"]
 _OLD = {region: location for location, region in LEGACY_LOCATIONS.items()}

@@ -11,18 +11,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import Json
 from testbed.api.services import direct, sources
 from testbed.api.services.appengine.names import VERSIONS, region_of
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import RUNTIMES
+from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.connectors import KIND as CONNECTORS
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.control.resources import Record
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
-from testbed.model.base import Defaults, segment
+from testbed.model.core.resource import Defaults, segment
 
 _ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONNECTOR = re.compile(r"projects/[^/]+/locations/[^/]+/connectors/[^/]+")

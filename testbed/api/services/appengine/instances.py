@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from testbed.api.call import Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract.discovery import Json
 from testbed.api.services.appengine import services
 from testbed.api.services.appengine.names import API, VERSIONS, found, page, service_name, version_name
-from testbed.control.resources import Record, model
+from testbed.control.state.resources import Record, model
 from testbed.errors import NotFound
-from testbed.model.appengine import Version
+from testbed.model.serverless.appengine import Version
 
 
 @serves(API, "apps.services.versions.instances.list")

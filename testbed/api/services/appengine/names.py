@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.api import listing
-from testbed.api.call import PRINTERS, Call
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
-from testbed.api.longrunning import EMPTY, LongRunning
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.api.calls.call import PRINTERS, Call
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import EMPTY, LongRunning
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import NotFound
-from testbed.model.appengine import LEGACY_LOCATIONS
+from testbed.model.serverless.appengine import LEGACY_LOCATIONS
 
 API = "appengine.v1"
 APPLICATIONS, SERVICES, VERSIONS = "appengine.application", "appengine.services", "appengine.versions"

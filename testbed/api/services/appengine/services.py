@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from testbed.api import masks
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json, document
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services.appengine.names import (
     API,
     DEFAULT,
@@ -17,11 +17,11 @@ from testbed.api.services.appengine.names import (
     page,
     service_name,
 )
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
-from testbed.model.base import last
+from testbed.model.core.resource import last
 
 _FIELDS = document(API).schemas["Service"]["properties"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from testbed.api import masks
-from testbed.api.call import Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json, document
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services.appengine import deployment, services
 from testbed.api.services.appengine.names import (
     API,
@@ -20,12 +20,12 @@ from testbed.api.services.appengine.names import (
     service_name,
     version_name,
 )
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
-from testbed.model.base import last, segment
-from testbed.model.projects import app_engine_account
+from testbed.model.core.projects import app_engine_account
+from testbed.model.core.resource import last, segment
 
 _FIELDS = document(API).schemas["Version"]["properties"]
 _FULL = frozenset(name for name, field in _FIELDS.items() if "view=FULL" in field.get("description", ""))

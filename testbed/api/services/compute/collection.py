@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from testbed.api import filters, listing, masks
-from testbed.api.call import HANDLERS, Answer, Call
-from testbed.api.clock import compute_timestamp
-from testbed.api.discovery import Json, document
+from testbed.api.calls.call import HANDLERS, Answer, Call
+from testbed.api.calls.clock import compute_timestamp
+from testbed.api.contract import filters, listing, masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.api.services.compute.references import present, rewrite
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane, InvalidResource, busy
-from testbed.control.resources import Record, model
+from testbed.control.accept.plane import ControlPlane, InvalidResource, busy
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record, model
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from testbed.model.base import COMPUTE_NAME, NAME_RULE, Reference, last, relative
+from testbed.model.core.annotations import annotated
+from testbed.model.core.places import REGIONS, ZONES, zones
+from testbed.model.core.resource import COMPUTE_NAME, NAME_RULE, Reference, last, relative
 from testbed.model.kinds import KINDS
-from testbed.model.places import REGIONS, ZONES, zones
-from testbed.model.walk import annotated
 
 API = "compute.v1"
 _PLACES = {"regions": "region", "zones": "zone"}

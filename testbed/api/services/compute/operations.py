@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from testbed.api import filters, listing
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import compute_timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import compute_timestamp
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
 from testbed.errors import CODES, NotFound
 
 API = "compute.v1"

@@ -5,15 +5,15 @@ Every project that a call names is there.  Quotas are numbers to look at: the te
 
 from __future__ import annotations
 
-from testbed.api.call import Answer, Call, serves
-from testbed.api.clock import compute_timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.calls.clock import compute_timestamp
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
-from testbed.control.operations import Change
-from testbed.control.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change
 from testbed.errors import FailedPrecondition
-from testbed.model.projects import compute_account
+from testbed.model.core.projects import compute_account
 
 KIND = "compute.projects"
 STATUS = "xpnProjectStatus"

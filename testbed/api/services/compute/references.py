@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.model.base import Defaults, last, qualify
-from testbed.model.walk import Path
+from testbed.control.accept.plane import ControlPlane, InvalidResource
+from testbed.model.core.annotations import Path
+from testbed.model.core.resource import Defaults, last, qualify
 
 
 def qualified(path: Path, collection: str, known: Defaults, value: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.api import filters, listing
-from testbed.api.call import Call, serves
-from testbed.api.clock import compute_timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.calls.clock import compute_timestamp
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import numeric_id, url
-from testbed.control.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane
 from testbed.errors import NotFound
-from testbed.model.base import region_of
-from testbed.model.places import REGIONS, ZONES, zones
+from testbed.model.core.places import REGIONS, ZONES, zones
+from testbed.model.core.resource import region_of
 
 LIMITS = {"CPUS": 72, "DISKS_TOTAL_GB": 40960, "STATIC_ADDRESSES": 8, "IN_USE_ADDRESSES": 8, "INSTANCES": 6000}
 """Google's usual limits (recalled)."""

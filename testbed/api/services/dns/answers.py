@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from testbed.api.call import PRINTERS
-from testbed.api.discovery import Json
+from testbed.api.calls.call import PRINTERS
+from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import changes, zones
 from testbed.api.services.dns.base import API, CHANGES, OPERATIONS
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
 from testbed.errors import Unavailable
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from testbed.api import listing
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.api.services.dns import faults
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
 from testbed.errors import NotFound, TestbedError
-from testbed.model.base import Defaults, qualify
+from testbed.model.core.resource import Defaults, qualify
 
 API = "dns.v1"
 ZONES = "dns.managedZones"

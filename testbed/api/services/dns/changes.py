@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from testbed.api import filters
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract import filters
+from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import (
     API,
@@ -21,9 +21,9 @@ from testbed.api.services.dns.base import (
     zone_of,
 )
 from testbed.api.services.dns.records import Key, changed, checked, initial, key_of, title
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 
 SHOWN = "shown"
 """The fact of an operation on one record set: how it is printed."""

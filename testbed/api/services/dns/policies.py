@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from testbed.api import masks
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import API, POLICIES, named, network, number_of, page
-from testbed.control.resources import Record
-from testbed.model.base import COMPUTE_NAME
-from testbed.model.projects import project_number
+from testbed.control.state.resources import Record
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import COMPUTE_NAME
 
 _ENTITY = "entity.policy"
 _QUOTA = {

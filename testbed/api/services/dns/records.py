@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
-from testbed.model.dns_records import DNS_NAME, TYPES, is_data
+from testbed.model.managed.dns_records import DNS_NAME, TYPES, is_data
 
 Key = tuple[str, str]
 """Name and type."""

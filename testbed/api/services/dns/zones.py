@@ -6,9 +6,9 @@ import copy
 import secrets
 from dataclasses import replace
 
-from testbed.api import masks
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.api.services.dns import changes, faults
 from testbed.api.services.dns.base import (
@@ -27,13 +27,13 @@ from testbed.api.services.dns.base import (
     zone_of,
 )
 from testbed.api.services.dns.records import APEX, NAME_SERVERS
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane, InvalidResource
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
-from testbed.model.base import COMPUTE_NAME, relative
-from testbed.model.dns_checks import bound_twice
-from testbed.model.dns_records import DNS_NAME
+from testbed.model.core.resource import COMPUTE_NAME, relative
+from testbed.model.managed.dns_records import DNS_NAME
+from testbed.model.rules.dns import bound_twice
 
 _OUTPUT = ("kind", "id", "creationTime", "nameServers")
 _PRIVATE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbed.api.call import Call
+from testbed.api.calls.call import Call
 from testbed.api.services import iampolicy
 from testbed.api.services.functions.records import KIND
 from testbed.errors import NotFound

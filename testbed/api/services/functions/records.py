@@ -11,18 +11,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.api.call import Call
+from testbed.api.calls.call import Call
 from testbed.api.services import direct, sources
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import PYTHON, RUNTIMES
+from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.connectors import KIND as CONNECTORS
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane, InvalidResource
-from testbed.control.resources import Json
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Json
 from testbed.errors import InvalidArgument
-from testbed.model.base import COMPUTE_NAME, Defaults, last, segment
-from testbed.model.functions import BuildConfig
+from testbed.model.core.resource import COMPUTE_NAME, Defaults, last, segment
+from testbed.model.serverless.functions import BuildConfig
 
 KIND = "cloudfunctions.functions"
 DEFAULT_RUNTIME = BuildConfig.model_fields["runtime"].default

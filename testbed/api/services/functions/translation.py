@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import transfers
 from testbed.errors import InvalidArgument
 

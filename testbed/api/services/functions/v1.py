@@ -6,20 +6,20 @@ from http import HTTPStatus
 from secrets import token_hex
 from urllib.parse import urlsplit
 
-from testbed.api import listing, masks
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json, document
-from testbed.api.longrunning import LongRunning
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract import listing, masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services import located
 from testbed.api.services.functions import records, translation, v2
 from testbed.api.services.functions.records import KIND
 from testbed.control import invocation
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
-from testbed.model.base import last
+from testbed.model.core.resource import last
 
 API = "cloudfunctions.v1"
 _FIELDS = document(API).schemas["CloudFunction"]["properties"]

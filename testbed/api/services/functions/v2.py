@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from testbed.api import filters, masks
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json, document
-from testbed.api.longrunning import LongRunning, common_metadata
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning, common_metadata
+from testbed.api.contract import filters, masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
 from testbed.api.source.requirements import PYTHON, RUNTIMES
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
-from testbed.model.base import segment
-from testbed.model.projects import app_engine_account, compute_account
+from testbed.model.core.projects import app_engine_account, compute_account
+from testbed.model.core.resource import segment
 
 API = "cloudfunctions.v2"
 _FIELDS = document(API).schemas["Function"]["properties"]

@@ -6,15 +6,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from testbed.api import listing, masks
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
-from testbed.api.keyfile import unique_id
+from testbed.api.callers.keyfile import unique_id
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract import listing, masks
+from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.resourcemanager.ids import id_of
-from testbed.control.resources import Record
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, NotFound
-from testbed.model.base import segment
+from testbed.model.core.resource import segment
 
 API = "iam.v1"
 KIND = "iam.serviceAccounts"

@@ -1,20 +1,20 @@
-"""Keys of service accounts: the testbed's token endpoint takes them (`testbed.api.identity`)."""
+"""Keys of service accounts: the testbed's token endpoint takes them (`testbed.api.callers.identity`)."""
 
 from __future__ import annotations
 
 import base64
 import json
 
-from testbed.api.call import Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
-from testbed.api.keyfile import unique_id
-from testbed.api.keys import PublicKey
+from testbed.api.callers.keyfile import unique_id
+from testbed.api.callers.keys import PublicKey
+from testbed.api.calls.call import Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract.discovery import Json
 from testbed.api.services.iam.accounts import API, account_of
 from testbed.api.services.iam.certificate import self_signed
-from testbed.control.resources import Record
+from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, NotFound, Unimplemented
-from testbed.model.base import segment
+from testbed.model.core.resource import segment
 
 KIND = "iam.serviceAccountKeys"
 """What is kept of a key here is when it was made, and its certificate."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from testbed.api import listing
-from testbed.api.call import Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services.iam.accounts import API
 from testbed.errors import NotFound
 

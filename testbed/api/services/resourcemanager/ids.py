@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from testbed.control.plane import ControlPlane
-from testbed.model.projects import project_number
+from testbed.control.accept.plane import ControlPlane
+from testbed.model.core.projects import project_number
 
 KIND = "cloudresourcemanager.projects"
 _PROJECTS = frozenset({"projects", "namespaces", "apps"})

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from testbed.api import filters, listing
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract import filters, listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.compute.names import fingerprint
 from testbed.api.services.resourcemanager.ids import KIND, id_of, known
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, PermissionDenied
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 
 V1, V3 = "cloudresourcemanager.v1", "cloudresourcemanager.v3"
 _ID = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")

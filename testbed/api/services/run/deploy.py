@@ -10,17 +10,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.run import names, state, template, validation, view
 from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
-from testbed.control.operations import Change, Operation
-from testbed.control.plane import busy
-from testbed.control.resources import Record
+from testbed.control.accept.plane import busy
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
-from testbed.model.base import segment
-from testbed.model.run import REVISION
+from testbed.model.core.resource import segment
+from testbed.model.serverless.run import REVISION
 
 API = "run.v2"
 """Whose operations all of them are, whichever version was called."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Never
 
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import state, view
 from testbed.api.services.run.names import EXECUTIONS
 from testbed.api.services.run.state import FAILED, RECONCILING, SUCCEEDED, State
 from testbed.api.services.run.template import completed_execution, completed_task
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 
 

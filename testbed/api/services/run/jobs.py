@@ -1,7 +1,7 @@
 """Cloud Run's jobs and their executions: what both versions of the API do with them, and v2's methods.
 
 An execution runs for real: a container for each task, in the region's serverless infrastructure, with the job's
-connector (`testbed.control.executions`).
+connector (`testbed.control.realise.executions`).
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from testbed.api import masks
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json, document
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract import masks
+from testbed.api.contract.discovery import Json, document
 from testbed.api.services import direct
 from testbed.api.services.run import deploy, job_view, names, validation
 from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.pages import page
-from testbed.control.operations import Change, Operation
-from testbed.control.resources import Record
+from testbed.control.state.operations import Change, Operation
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
-from testbed.model.base import segment
+from testbed.model.core.resource import segment
 
 API = "run.v2"
 _JOBS = "projects.locations.jobs"

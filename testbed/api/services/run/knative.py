@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.errors import InvalidArgument
-from testbed.model.run import LATEST, REVISION
+from testbed.model.serverless.run import LATEST, REVISION
 
 RUN = "run.googleapis.com/"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from testbed.api.call import Answer, Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import deploy, job_view, jobs, knative, knative_view, names, state
 from testbed.api.services.run.knative import RUN, UPDATED
 from testbed.api.services.run.knative_view import JOBS as VERSION
 from testbed.api.services.run.knative_view import condition, envelope, metadata_of
 from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.namespaces import API, DELETED, VIEWS, is_dry
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
 
 

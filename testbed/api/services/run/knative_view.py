@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from testbed.api.discovery import Json
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import knative, state, view
 from testbed.api.services.run.knative import LOCATION, RUN
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
-from testbed.model.base import segment
-from testbed.model.projects import project_number
-from testbed.model.run import REVISION
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import segment
+from testbed.model.serverless.run import REVISION
 
 SERVING, JOBS = "serving.knative.dev/v1", "run.googleapis.com/v1"
 _STATES = {state.SUCCEEDED: "True", state.FAILED: "False", state.RECONCILING: "Unknown"}

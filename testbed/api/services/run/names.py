@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from testbed.api.call import Call
+from testbed.api.calls.call import Call
 from testbed.api.services import located
-from testbed.control.resources import Record
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, NotFound
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 
 SERVICES, REVISIONS, JOBS, EXECUTIONS = "run.services", "run.revisions", "run.jobs", "run.executions"
 _REGIONAL = re.compile(r"//([a-z0-9-]+)-run\.googleapis\.com")

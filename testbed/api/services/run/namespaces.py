@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from testbed.api.call import PRINTERS, Answer, Call, serves
-from testbed.api.discovery import Json
+from testbed.api.calls.call import PRINTERS, Answer, Call, serves
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import deploy, knative, knative_view, names, state
 from testbed.api.services.run.names import REVISIONS, SERVICES
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
 
 API = "run.v1"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from testbed.api.call import PRINTERS, Call, serves
-from testbed.api.discovery import Json
-from testbed.api.longrunning import LongRunning
+from testbed.api.calls.call import PRINTERS, Call, serves
+from testbed.api.calls.longrunning import LongRunning
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import job_view, view
 from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
-from testbed.control.operations import Operation
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
+from testbed.control.state.resources import Record
 
 View = Callable[[ControlPlane, Record], Json]
 TYPES: Mapping[str, tuple[str, View]] = {

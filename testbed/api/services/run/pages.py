@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from testbed.api import listing
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
 
 _MOST = 1000
 

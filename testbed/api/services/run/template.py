@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.api.discovery import Json
-from testbed.control.executions import DEFAULT_RETRIES, DEFAULT_TIMEOUT
-from testbed.model.base import segment
-from testbed.model.projects import compute_account
-from testbed.model.run import DEFAULT_PORT
+from testbed.api.contract.discovery import Json
+from testbed.control.realise.executions import DEFAULT_RETRIES, DEFAULT_TIMEOUT
+from testbed.model.core.projects import compute_account
+from testbed.model.core.resource import segment
+from testbed.model.serverless.run import DEFAULT_PORT
 
 PROBE_SECONDS = 240
 """How long Cloud Run waits for a container to listen, unless it is told otherwise."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.api.call import Call
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import Json
 from testbed.api.services import direct, vpcaccess
 from testbed.api.services.run import names
 from testbed.control import connectors
 from testbed.errors import InvalidArgument, Unimplemented
-from testbed.model.base import Defaults, qualify, segment
-from testbed.model.workload import is_hello
+from testbed.model.core.resource import Defaults, qualify, segment
+from testbed.model.serverless.workload import is_hello
 
 RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
 """Name spaces of labels and annotations that v2 has fields for, and refuses (its discovery document)."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract.discovery import Json
 from testbed.api.services.run import state
 from testbed.api.services.run.state import FAILED, SUCCEEDED, State
 from testbed.api.services.run.template import completed
 from testbed.api.services.run.validation import RESERVED
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
-from testbed.model.run import LATEST, REVISION
-from testbed.model.workload import run_host
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
+from testbed.model.serverless.run import LATEST, REVISION
+from testbed.model.serverless.workload import run_host
 
 _SPACE = uuid.UUID("6f1d3c0e-54a5-4b52-9a8e-5d9f6a1c7e02")
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from testbed.api.raw import FOLDER
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Record
+from testbed.api.calls.raw import FOLDER
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 
 Json = dict[str, Any]

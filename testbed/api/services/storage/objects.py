@@ -6,14 +6,14 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from testbed.api import listing
-from testbed.api.call import Call, serves
-from testbed.api.clock import timestamp
-from testbed.api.discovery import Json
+from testbed.api.calls.call import Call, serves
+from testbed.api.calls.clock import timestamp
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import blobs
-from testbed.control.resources import Record
+from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 
 API = "storage.v1"
 _LINK = "https://www.googleapis.com/storage/v1/b"

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from testbed.api.hosts import GOOGLE, without_port
-from testbed.api.payload import parsed
-from testbed.api.raw import RawCall, Response, Uploads, serves_raw
+from testbed.api.calls.raw import RawCall, Response, Uploads, serves_raw
+from testbed.api.frontdoor.hosts import GOOGLE, without_port
 from testbed.api.services.storage import blobs
 from testbed.api.services.storage.objects import object_view
 from testbed.api.source.folders import MAX_BYTES
-from testbed.control.plane import ControlPlane
-from testbed.control.resources import Json, Record
+from testbed.api.wire.payload import parsed
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.resources import Json, Record
 from testbed.errors import InvalidArgument, NotFound
-from testbed.model.projects import project_number
+from testbed.model.core.projects import project_number
 
 _UPLOAD = r"(?:resumable/)?upload/storage/v1/b/(?P<bucket>[^/]+)/o"
 _DOWNLOAD = r"(?:download/)?storage/v1/b/(?P<bucket>[^/]+)/o/(?P<object>.+)"

@@ -1,0 +1,106 @@
+"""What every call has to pass before it is served: its API is enabled in the project, and no fault waits for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import APIS
+from testbed.control.accept.plane import ControlPlane
+from testbed.errors import PermissionDenied
+from testbed.model.core.projects import project_number
+from testbed.model.core.resource import last
+
+KIND = "serviceusage.services"
+SERVED = frozenset(f"{api.split('.')[0]}.googleapis.com" for api in APIS)
+"""The services that the testbed answers for."""
+_PREFIX = re.compile(r"(?:(?:compute|dns|storage)/|apis/[^/]+/)?v\d\w*/")
+_ALWAYS = frozenset({"serviceusage", "cloudresourcemanager", "iam"})
+"""APIs that answer even so: without them, nothing could be enabled (our choice)."""
+
+
+class ServiceDisabled(PermissionDenied):
+    """An API that is not enabled in a project (behaviour 1.1.8)."""
+
+    def __init__(self, service: str, project: str) -> None:
+        number = project_number(project)
+        self.url = f"https://console.developers.google.com/apis/api/{service}/overview?project={number}"
+        super().__init__(
+            f"{known_services()[service]} has not been used in project {number} before or it is disabled. Enable it by"
+            f" visiting {self.url} then retry. If you enabled this API recently, wait a few minutes for the action to"
+            " propagate to our systems and retry.",
+            reason="SERVICE_DISABLED",
+        )
+        self.details = (
+            {
+                "@type": "type.googleapis.com/google.rpc.Help",
+                "links": [{"description": "Google developers console API activation", "url": self.url}],
+            },
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": {"service": service, "consumer": f"projects/{number}"},
+            },
+        )
+
+
+def admit(call: Call) -> None:
+    """Let a call pass.
+
+    Raises:
+        ServiceDisabled: its API is not enabled.
+        TestbedError: a fault says so.
+    """
+    api = call.method.api.split(".")[0]
+    project = next(_projects(call), None)
+    if project is not None and api not in _ALWAYS:
+        service = f"{api}.googleapis.com"
+        if state_of(call.plane, project, service) == "DISABLED":
+            raise ServiceDisabled(service, project)
+    call.plane.refuse(call.method.id, resource_of(call))
+
+
+def state_of(plane: ControlPlane, project: str, service: str) -> str:
+    """Whether a service is ENABLED or DISABLED in a project."""
+    record = plane.find(KIND, f"projects/{project}/services/{service}")
+    if record is None:
+        return "ENABLED" if service in SERVED else "DISABLED"
+    return str((record.body if record.effective is None else record.effective)["state"])
+
+
+def resource_of(call: Call) -> str:
+    """The full name of what a call is about, as far as it says: of what it makes, with the id that it gives it."""
+    filled = re.sub(r"\{\+?(\w+)\}", lambda found: call.text(found[1]), call.method.path)
+    path = _PREFIX.sub("", filled, count=1).partition(":")[0]
+    made = next((call.text(name) for name in call.method.parameters if name.endswith("Id") and call.text(name)), "")
+    name = made or str(call.body.get("name", ""))
+    return f"{path}/{last(name)}" if name and call.method.action in {"create", "insert"} else path
+
+
+@cache
+def known_services() -> Mapping[str, str]:
+    """Google's services and their titles: what google-api-python-client has a document of."""
+    folder = files("googleapiclient") / "discovery_cache" / "documents"
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))["items"]
+    titles = {item["name"]: item["title"] for item in index}
+    titles["appengineflex"] = "Google App Engine Flexible Environment"  # has no methods of its own, but is enabled
+    for name, _, version in sorted(file.name.removesuffix(".json").partition(".") for file in folder.iterdir()):
+        if version and name not in titles:  # the index does not have them all
+            served = f"{name}.{version}" in APIS
+            titles[name] = json.loads((folder / f"{name}.{version}.json").read_text())["title"] if served else name
+    return {f"{name}.googleapis.com": title for name, title in sorted(titles.items())}
+
+
+def _projects(call: Call) -> Iterator[str]:
+    """The projects that a call's path names, however it does."""
+    for name, value in call.parameters.items():
+        parts = value.split("/")
+        if name in {"project", "projectId", "appsId"}:
+            yield value
+        elif len(parts) > 1 and parts[0] in {"projects", "namespaces", "apps"}:
+            yield parts[1]

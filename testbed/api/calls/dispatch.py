@@ -1,0 +1,200 @@
+"""From a request to its answer, whatever way it came: REST and gRPC both end here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.api.callers.identity import Identity
+from testbed.api.calls.admission import admit
+from testbed.api.calls.audit import AuditLog
+from testbed.api.calls.call import (
+    PRINTERS,
+    Answer,
+    Call,
+    Handler,
+    ImageCatalog,
+    changes,
+    handler_of,
+    prepare,
+    takes_time,
+)
+from testbed.api.contract import messages
+from testbed.api.contract.discovery import Json, Match, Method, Router, document
+from testbed.api.contract.masks import camel
+from testbed.api.contract.schema import Reader
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.state.operations import Operation
+from testbed.errors import InvalidArgument, NotFound, TestbedError, Unimplemented
+
+WINDOW = 1.0
+"""Seconds that a caller is kept waiting, if that spares him the first poll: most operations are done by then.
+
+Google's clients poll for the first time after a second (google-api-core)."""
+_THREADS = 16
+_STANDARD = frozenset(
+    {
+        "$.xgafv",
+        "access_token",
+        "alt",
+        "$alt",
+        "callback",
+        "fields",
+        "key",
+        "oauth_token",
+        "userIp",
+        "prettyPrint",
+        "quotaUser",
+        "upload_protocol",
+        "uploadType",
+        "$prettyPrint",
+        "$userProject",
+        "$req",
+        "$outputDefaults",
+        "$unique",
+        "userProject",
+        "returnPartialSuccess",
+    }
+)
+"""Query parameters that every method takes (google.api.HttpRule's system parameters).
+
+The last one is compute's: gcloud sends it with every aggregated list, though discovery has it no more.
+"""
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Finds methods, reads what they are called with, runs their handlers and prints their answers."""
+
+    plane: ControlPlane
+    images: ImageCatalog
+    audit: AuditLog
+    identity: Identity
+    router: Router = field(default_factory=Router)
+    window: float = WINDOW
+    _readers: dict[str, Reader] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
+    _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
+    """For handlers that may take their time: they hold up nobody but each other."""
+
+    def find(self, verb: str, path: str, api: str | None) -> Match:
+        """The method of a request.
+
+        Raises:
+            NotFound: no API that is served has such a path.
+        """
+        if match := self.router.find(verb, path, api):
+            return match
+        allowed = ", ".join(sorted(self.router.verbs(path)))
+        known = f"; this path takes {allowed}" if allowed else ""
+        raise NotFound(f"Method not found: {verb} /{path}{known}.", reason="notFound")
+
+    async def dispatch(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
+    ) -> Json:
+        """Answer a request.
+
+        Raises:
+            TestbedError: Google would refuse it, or the testbed cannot do it.
+        """
+        pool = self._patient if takes_time(match.method) else self._pool
+        call, answer = await self._run(pool, self._answer, match, query, body, principal, endpoint)
+        if not isinstance(answer, Operation):
+            result: Json = answer
+            return result
+        await self.wait(answer.id, self.window)
+        printer = PRINTERS[call.method.api]
+        printed: Json = await self._run(self._pool, lambda: printer(self.plane, self.plane.operation(answer.id)))
+        return printed
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+    def _answer(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+    ) -> tuple[Call, Answer]:
+        """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well."""
+        method, error = match.method, None
+        try:
+            handler = handler_of(method)
+            if handler is None:
+                raise Unimplemented(f"The testbed does not implement {method.id} ({method.api}).")
+            call = self._call(match, query, body, principal, endpoint)
+            return call, self._invoke(handler, call)
+        except TestbedError as refusal:
+            error = refusal
+            raise
+        finally:
+            self.audit.write(method, match.parameters, principal, error)
+
+    def _invoke(self, handler: Handler, call: Call) -> Answer:
+        admit(call)
+        if not changes(call.method):
+            return handler(call)
+        prepare(call)
+        with self.plane.transaction():
+            if call.request and (known := self.plane.store.operations.of_request(call.request)):
+                return known
+            return handler(call)
+
+    async def wait(self, operation: str, seconds: float) -> None:
+        """Until an operation is done, but no longer than this."""
+        waiting = asyncio.wrap_future(await self._run(self._pool, self.plane.when_done, operation))
+        try:
+            await asyncio.wait({waiting}, timeout=seconds)
+        finally:
+            waiting.cancel()  # nobody waits any more
+
+    def _call(
+        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+    ) -> Call:
+        method = match.method
+        given, repeated = _query(method, query)
+        read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
+        path = {key: self._with_id(key, text) for key, text in match.parameters.items()}
+        return Call(
+            plane=self.plane,
+            images=self.images,
+            audit=self.audit,
+            identity=self.identity,
+            method=method,
+            parameters={**given, **path},
+            repeated=repeated,
+            body=read,
+            principal=principal,
+            endpoint=endpoint,
+        )
+
+    def _with_id(self, key: str, text: str) -> str:
+        """A parameter of a path that may have a project's number."""
+        if key in {"project", "projectId"}:
+            return self.plane.with_id(f"projects/{text}").removeprefix("projects/")
+        return self.plane.with_id(text)
+
+    def _reader(self, api: str) -> Reader:
+        if api not in self._readers:
+            self._readers[api] = Reader(document(api), messages.enums(api))
+        return self._readers[api]
+
+
+def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, str], Mapping[str, tuple[str, ...]]]:
+    """The query's parameters, of which the method's document knows.
+
+    Raises:
+        InvalidArgument: it does not know one.
+    """
+    last: dict[str, str] = {}
+    every: dict[str, list[str]] = {}
+    for key, value in query:
+        name = key if key in method.parameters else camel(key)
+        if name not in method.parameters and key not in _STANDARD:
+            raise InvalidArgument(
+                f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter. Field '{key}'"
+                " could not be found in request message."
+            )
+        last[name] = value
+        every.setdefault(name, []).append(value)
+    return last, {name: tuple(values) for name, values in every.items()}

@@ -1,0 +1,89 @@
+"""Errors as Google's APIs print them: an HTTP status and an envelope, or a `google.rpc.Status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from testbed.control.accept.plane import InvalidResource
+from testbed.errors import CODES, Internal, TestbedError
+
+Json = dict[str, Any]
+
+HTTP: Mapping[str, int] = {
+    "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "ABORTED": 409, "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
+}  # fmt: skip
+"""HTTP statuses of `google.rpc.Code`, as its proto says."""
+_BY_REASON: Mapping[str, int] = {"conditionNotMet": 412, "uploadTooLarge": 413, "quotaExceeded": 403}
+_REASONS: Mapping[str, str] = {
+    "INVALID_ARGUMENT": "invalid", "FAILED_PRECONDITION": "failedPrecondition", "UNAUTHENTICATED": "required",
+    "PERMISSION_DENIED": "forbidden", "NOT_FOUND": "notFound", "ALREADY_EXISTS": "alreadyExists",
+    "ABORTED": "aborted", "RESOURCE_EXHAUSTED": "rateLimitExceeded", "UNIMPLEMENTED": "notImplemented",
+    "UNAVAILABLE": "backendError",
+}  # fmt: skip
+_USAGE: Mapping[str, str] = {"SERVICE_DISABLED": "accessNotConfigured", "quotaExceeded": "quotaExceeded"}
+"""Reasons of the domain `usageLimits`, and how they are spelled there."""
+LEGACY = frozenset({"compute", "dns", "storage"})
+"""APIs whose errors have a list `errors`, with reason and domain."""
+
+
+def http_status(error: TestbedError) -> int:
+    """The HTTP status of an error."""
+    return _BY_REASON.get(error.reason or "", HTTP.get(error.status, 500))
+
+
+def envelope(error: TestbedError, api: str) -> Json:
+    """The body of an error's answer; `api` is the name of the API without its version."""
+    message, code = message_of(error, api), http_status(error)
+    if api in LEGACY:
+        reason = error.reason or _REASONS.get(error.status, "backendError")
+        domain = "usageLimits" if reason in _USAGE else "global"
+        errors = [{"message": message, "domain": domain, "reason": _USAGE.get(reason, reason)}]
+        more = {"details": list(error.details)} if error.details else {}
+        return {"error": {"code": code, "message": message, "errors": errors, "status": error.status, **more}}
+    body: Json = {"code": code, "message": message, "status": error.status}
+    if found := details(error, api):
+        body["details"] = found
+    return {"error": body}
+
+
+def message_of(error: TestbedError, api: str) -> str:
+    """What an error says; compute names the field."""
+    if api == "compute" and isinstance(error, InvalidResource):
+        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.path)
+        return f"Invalid value for field 'resource{field}': '{_short(error.value)}'. {error.message}"
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def details(error: TestbedError, api: str) -> list[Json]:
+    """What clients can read of an error besides its text."""
+    found: list[Json] = [dict(detail) for detail in error.details]
+    if error.reason and not found:
+        found.append(
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error.reason,
+                "domain": f"{api}.googleapis.com",
+            }
+        )
+    if isinstance(error, InvalidResource) and error.path:
+        violation = {"field": ".".join(map(str, error.path)), "description": error.message}
+        found.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})
+    return found
+
+
+def defect() -> Internal:
+    """What a caller is told of an error that nobody meant; the log has it."""
+    return Internal("Internal error encountered.", hint="the controller's log says more")
+
+
+def code(error: TestbedError) -> int:
+    """The number of `google.rpc.Code`."""
+    return CODES.get(error.status, 2)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

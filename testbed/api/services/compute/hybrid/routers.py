@@ -1,0 +1,165 @@
+"""Cloud Routers with Cloud NAT and BGP (behaviour 4.11, 4.13)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from testbed.api.calls.call import Call, serves
+from testbed.api.contract import listing
+from testbed.api.contract.discovery import Json
+from testbed.api.services.compute.collection import API, Collection
+from testbed.api.services.compute.hybrid.bgp_status import bgp_status
+from testbed.api.services.compute.names import url
+from testbed.control.state.resources import Record
+from testbed.errors import NotFound
+from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.model.topology import Topology
+
+
+def defaults(body: Json) -> Json:
+    """A router with what Google fills in."""
+    result = dict(body)
+    if bgp := body.get("bgp"):
+        result["bgp"] = {"advertiseMode": "DEFAULT", "keepaliveInterval": 20, **bgp}
+    if peers := body.get("bgpPeers"):
+        own = {one.get("name"): str(one.get("ipRange", "")).partition("/")[0] for one in body.get("interfaces", ())}
+        result["bgpPeers"] = [_peer(peer, own.get(peer.get("interfaceName"), "")) for peer in peers]
+    if "nats" in body:
+        result["nats"] = [_nat(nat) for nat in body["nats"]]
+    return result
+
+
+def _peer(peer: Json, address: str) -> Json:
+    """A BGP peer with what Google fills in."""
+    given = {"ipAddress": address} if address else {}
+    return {
+        "advertiseMode": "DEFAULT",
+        "advertisedRoutePriority": 100,
+        "enable": "TRUE",
+        "managementType": "MANAGED_BY_USER",
+        **given,
+        **peer,
+    }
+
+
+def _nat(nat: Json) -> Json:
+    return {
+        "type": "PUBLIC",
+        "natIpAllocateOption": "AUTO_ONLY",
+        "enableEndpointIndependentMapping": False,
+        "endpointTypes": ["ENDPOINT_TYPE_VM"],
+        "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
+        **nat,
+    }
+
+
+ROUTERS = Collection(
+    name="routers",
+    singular="router",
+    scope="regions",
+    defaults=defaults,
+    immutable=frozenset({"name", "network"}),
+).register()
+
+
+@serves(API, "routers.preview")
+def preview(call: Call) -> Json:
+    """What a router would be after a patch with this body."""
+    record = ROUTERS.record(call)
+    body = ROUTERS.resolved(call, ROUTERS.completed({**record.body, **call.body}, call), record.name)
+    shown = Record(record.kind, record.name, body, created=record.created, number=record.number)
+    return {"resource": ROUTERS.printed(call.plane, shown)}
+
+
+@serves(API, "routers.getRouterStatus")
+def status(call: Call) -> Json:
+    """The addresses of its NAT gateways, its sessions as its speakers see them, and what they have learned."""
+    record = ROUTERS.record(call)
+    topology, running = call.plane.topology(), call.plane.running
+    result: Json = {"network": url(record.body["network"])}
+    own = list(endpoints(topology, call.plane.running, record.body["network"]))
+    if found := list(_gateways(topology, record, running.addresses)):
+        result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
+    if record.body.get("bgpPeers"):
+        result |= bgp_status(call.plane, topology, defaults(record.body), record.name)
+    return {"kind": "compute#routerStatusResponse", "result": result}
+
+
+def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -> Json:
+    own = [address for _, address in endpoints]
+    result: Json = {
+        "name": gateway.name,
+        "numVmEndpointsWithNatMappings": len(gateway.blocks(own)),
+        "minExtraNatIpsNeeded": gateway.addresses_missing(own),
+    }
+    externals = list(gateway.externals)
+    if named := nat.get("natIps"):
+        return {**result, "userAllocatedNatIps": externals, "userAllocatedNatIpResources": [url(n) for n in named]}
+    return {**result, "autoAllocatedNatIps": externals}
+
+
+@serves(API, "routers.getNatMappingInfo")
+def mappings(call: Call) -> Json:
+    """Which NIC leaves by which address, and the block of ports that it has there."""
+    record = ROUTERS.record(call)
+    topology = call.plane.topology()
+    chosen = call.text("natName")
+    found = []
+    known = [g for g in _gateways(topology, record, call.plane.running.addresses) if chosen in {"", g.name}]
+    own = [*endpoints(topology, call.plane.running, record.body["network"])]
+    blocks = [gateway.blocks(address for _, address in own) for gateway in known]
+    for name, address in own:
+        shown = [_mapping(address, given[address]) for given in blocks if address in given]
+        if shown:
+            found.append({"instanceName": name, "interfaceNatMappings": shown})
+    page = listing.page(
+        found,
+        size=call.number("maxResults"),
+        token=call.text("pageToken"),
+        collection=record.name,
+        rules=listing.COMPUTE,
+        key=lambda item: str(item["instanceName"]),
+    )
+    return {"kind": "compute#vmEndpointNatMappingsList", "id": record.name, **page.answer("result", always=True)}
+
+
+def _mapping(address: str, block: Block) -> Json:
+    ports = [f"{block.external}:{block.first}-{block.last}"]
+    return {
+        "sourceVirtualIp": address,
+        "natIpPortRanges": ports,
+        "numTotalNatPorts": block.size,
+        "numTotalDrainNatPorts": 0,
+    }
+
+
+@serves(API, "routers.getNatIpInfo")
+def addresses(call: Call) -> Json:
+    """The addresses of NAT gateways."""
+    record = ROUTERS.record(call)
+    topology = call.plane.topology()
+    used = {address for _, address in endpoints(topology, call.plane.running, record.body["network"])}
+    result = []
+    for gateway, nat in zip(_gateways(topology, record, call.plane.running.addresses), _nats(record), strict=True):
+        taken = {block.external for block in gateway.blocks(used).values()}
+        mode = "MANUAL" if nat.get("natIps") else "AUTO"
+        shown = [
+            {"natIp": ip, "mode": mode, "usage": "IN_USE" if ip in taken else "UNUSED"} for ip in gateway.externals
+        ]
+        result.append({"natName": gateway.name, "natIpInfoMappings": shown})
+    if chosen := call.text("natName"):
+        result = [one for one in result if one["natName"] == chosen]
+        if not result:
+            raise NotFound(f"There is no NAT gateway '{chosen}' of router '{record.name}'.", reason="notFound")
+    return {"result": result}
+
+
+def _nats(record: Record) -> list[Json]:
+    return list((record.effective or {}).get("nats", ()))
+
+
+def _gateways(topology: Topology, record: Record, given: Mapping[str, str]) -> Iterator[Gateway]:
+    """The NAT gateways of a router that are in effect."""
+    for router in topology.compute.routers:
+        if router.full_name == record.name:
+            yield from gateways(topology, router, given)

@@ -1,0 +1,113 @@
+"""Reserved addresses: external and internal ones of a region, and ranges for private services access."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from testbed.api.calls.call import Call
+from testbed.api.contract.discovery import Json
+from testbed.api.services.compute.collection import Collection
+from testbed.api.services.compute.names import url
+from testbed.control.accept.plane import ControlPlane, InvalidResource
+from testbed.control.state.resources import Record
+from testbed.errors import ResourceExhausted, Unimplemented
+from testbed.fabric.allocation.addressing import ranges_in_use
+
+PICKED_FROM = IPv4Network("10.0.0.0/9")
+"""Where a range is taken from if none is asked for: not where auto mode networks have theirs (our choice)."""
+
+
+def defaults(body: Json) -> Json:
+    """An address with what Google fills in."""
+    if body.get("addressType", "EXTERNAL") == "INTERNAL":
+        return {"purpose": "GCE_ENDPOINT", "networkTier": "PREMIUM", **body}
+    return {"addressType": "EXTERNAL", "networkTier": "PREMIUM", **body}
+
+
+def complete(body: Json, call: Call) -> Json:
+    """A regional address; an internal one that names no subnet is of the default network's."""
+    if body["addressType"] == "INTERNAL" and "subnetwork" not in body:
+        return {**body, "subnetwork": f"regions/{call.text('region')}/subnetworks/default"}
+    return body
+
+
+def complete_range(body: Json, call: Call) -> Json:
+    """A range of a network: one that is free, if no address is given.
+
+    Raises:
+        Unimplemented: it is to be an external address, or something else that only load balancers use.
+        ResourceExhausted: no range of this size is free.
+    """
+    if body["addressType"] == "EXTERNAL" or body.get("purpose") != "VPC_PEERING":
+        what = "ranges for private services access (--purpose=VPC_PEERING)"
+        raise Unimplemented(
+            f"Global addresses are for load balancers, which the testbed does not have; only {what} are."
+        )
+    if "network" not in body or "prefixLength" not in body:
+        missing = "prefixLength" if "network" in body else "network"
+        raise InvalidResource((missing,), "", "A value must be given for a range of purpose VPC_PEERING.")
+    return body if "address" in body else {**body, "address": _free(call.plane, body["prefixLength"])}
+
+
+def _free(plane: ControlPlane, prefix: int) -> str:
+    used = [IPv4Network(cidr) for cidr in ranges_in_use(plane.topology())]
+    used += [IPv4Network(f"{r.body['address']}/{r.body['prefixLength']}") for r in plane.list(RANGES.kind)]
+    if PICKED_FROM.prefixlen <= prefix:
+        for candidate in PICKED_FROM.subnets(new_prefix=prefix):
+            if not any(candidate.overlaps(other) for other in used):
+                return str(candidate.network_address)
+    raise ResourceExhausted(f"No range of /{prefix} is free in {PICKED_FROM}.")
+
+
+def view(plane: ControlPlane, record: Record) -> Json:
+    """The address itself, and who uses it."""
+    result: Json = {}
+    address = record.body.get("address") or plane.running.addresses.get(record.name)
+    if address:
+        result["address"] = address
+    users = [url(user) for user in _users(plane, record, address)]
+    result["status"] = "IN_USE" if users else "RESERVED"
+    return {**result, "users": users} if users else result
+
+
+def _users(plane: ControlPlane, record: Record, address: str | None) -> Iterator[str]:
+    """The resources that have a regional address (of a range the API does not say it)."""
+    for instance in plane.list("compute.instances"):
+        for nic in instance.body.get("networkInterfaces", ()):
+            external = {access.get("natIP") for access in nic.get("accessConfigs", ())}
+            mine = external if record.body.get("addressType") != "INTERNAL" else {nic.get("networkIP")}
+            if address in mine:
+                yield instance.name
+    for router in plane.list("compute.routers"):
+        if any(record.name in nat.get("natIps", ()) for nat in router.body.get("nats", ())):
+            yield router.name
+    for rule in plane.list("compute.forwardingRules"):
+        if rule.body.get("IPAddress") in {record.name, address}:
+            yield rule.name
+
+
+def _global(plane: ControlPlane, project: str) -> list[Record]:
+    return plane.list(RANGES.kind, f"projects/{project}/")
+
+
+ADDRESSES = Collection(
+    name="addresses",
+    singular="address",
+    scope="regions",
+    defaults=defaults,
+    complete=complete,
+    view=view,
+    given=_global,
+    labelled=True,
+).register()
+RANGES = Collection(
+    name="globalAddresses",
+    segment="addresses",
+    singular="address",
+    scope="global",
+    defaults=defaults,
+    complete=complete_range,
+    view=view,
+    labelled=True,
+).register()

@@ -1,0 +1,98 @@
+"""gRPC: each call becomes the REST request that Google's own annotations say it is, and the answer a message again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.api_core import path_template
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from testbed.api.calls.dispatch import Dispatcher
+from testbed.api.contract import errors
+from testbed.api.contract.messages import COMMON, Rpc, rpcs
+from testbed.api.frontdoor import guards
+from testbed.errors import Internal, TestbedError, Unimplemented
+
+log = logging.getLogger("testbed.api")
+
+Principal = Callable[[str | None], str]
+"""Who calls, by the `authorization` header; raises Unauthenticated."""
+
+
+class Bridge(grpc.GenericRpcHandler):
+    """Serves every procedure of `messages.rpcs` through a dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher, principal: Principal) -> None:
+        self._dispatcher = dispatcher
+        self._principal = principal
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a procedure; one that there is none of is UNIMPLEMENTED."""
+        rpc = rpcs().get(handler_call_details.method)
+        if rpc is None:
+            return None
+
+        async def answer(request: Message, context: Any) -> Message | None:
+            return await self._answer(rpc, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, request_deserializer=rpc.request.FromString, response_serializer=rpc.response.SerializeToString
+        )
+
+    async def _answer(self, rpc: Rpc, request: Message, context: Any) -> Message | None:
+        name = rpc.api.split(".")[0]
+        metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
+        try:
+            guards.check_caller(metadata)
+            principal = self._principal(metadata.get("authorization"))
+            result = await self._call(rpc, request, principal)
+            return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
+        except TestbedError as refusal:
+            error = refusal
+        except Exception:
+            log.exception("%s", rpc.path)
+            error = errors.defect()
+        status = status_pb2.Status(code=errors.code(error), message=errors.message_of(error, name))
+        for detail in errors.details(error, name):
+            json_format.ParseDict(detail, status.details.add())
+        await context.abort_with_status(rpc_status.to_status(status))
+        return None
+
+    async def _call(self, rpc: Rpc, request: Message, principal: str) -> dict[str, Any]:
+        try:
+            written = path_template.transcode(list(rpc.http), request)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise Unimplemented(f"{rpc.path} cannot be written as a request: {error}") from error
+        dispatcher = self._dispatcher
+        api = None if rpc.path in COMMON else rpc.api.split(".")[0]
+        match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), api)
+        body = written.get("body")
+        return await dispatcher.dispatch(
+            match,
+            _query(written["query_params"]),
+            _dict(body) if body is not None else None,
+            principal=principal,
+            endpoint="",
+        )
+
+
+def _dict(message: Message) -> dict[str, Any]:
+    result: dict[str, Any] = json_format.MessageToDict(message)
+    return result
+
+
+def _query(parameters: Message) -> list[tuple[str, str]]:
+    """What is neither in the path nor in the body, as a query."""
+    found: list[tuple[str, str]] = []
+    for key, value in _dict(parameters).items():
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, dict) for one in values):
+            raise Internal(f"the field {key} of a query is a message")
+        found += [(key, str(one).lower() if isinstance(one, bool) else str(one)) for one in values]
+    return found

@@ -1,0 +1,21 @@
+"""Gives out what a topology leaves open, before anything of it is made: addresses, AUTH strings, certificates."""
+
+from __future__ import annotations
+
+from testbed.control.state.store import Store
+from testbed.fabric.allocation.addressing import allocate, redis_host
+from testbed.model.topology import Topology
+
+
+def allot(store: Store, topology: Topology) -> None:
+    """Write down what each resource has; what was given out before stays as it is.
+
+    Raises:
+        TestbedError: as `allocate`.
+    """
+    instances = topology.redis.instances
+    store.ensure_auth_strings(redis.full_name for redis in instances if redis.auth_enabled)
+    addresses = allocate(topology, store.running.addresses)
+    store.set_addresses(addresses)
+    encrypted = (redis.full_name for redis in instances if redis.encrypted)
+    store.certificates.ensure({name: redis_host(addresses[f"{name}/range"]) for name in encrypted})

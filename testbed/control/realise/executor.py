@@ -1,0 +1,260 @@
+"""Carries out what was accepted: brings resources into effect, and says when that is done.
+
+Operations take effect in the order in which they are due, several at once where several are.  If that cannot be done,
+they are tried one by one, so that only the one at fault fails.  What takes its time after that (the configuration of
+nodes, the health of connectors) is waited for without holding up the others.
+
+What was under way when a controller was killed is begun once more by the next one: until its end, an operation stands
+in the store with all that is needed for that, and with what to go back to.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from testbed.control import connectors
+from testbed.control.accept.durations import CONNECTOR, UNHEALTHY
+from testbed.control.accept.plane import topology_of
+from testbed.control.realise import executions
+from testbed.control.realise.reconciler import Configuration, Reconciler
+from testbed.control.state.operations import Operation
+from testbed.control.state.resources import Json
+from testbed.control.state.store import Store
+from testbed.control.watch import listening
+from testbed.errors import CODES, Internal, TestbedError
+from testbed.nodes.playbook import TaskFailed
+
+log = logging.getLogger("testbed.executor")
+
+LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cloudfunctions.functions"})
+"""Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
+WIRED = frozenset({
+    "compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", "compute.addresses",
+    "compute.globalAddresses", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies",
+    "compute.routers", "compute.projects", "servicenetworking.connections", "dns.managedZones",
+    "dns.resourceRecordSets", connectors.KIND,
+})  # fmt: skip
+"""Kinds that are in effect as soon as the kernel is: no node is configured for them."""
+
+
+@dataclass(slots=True)
+class _Settling:
+    """An operation that has taken effect, but for what is waited for."""
+
+    operation: Operation
+    since: float
+    """When it took effect, or last made progress, as `time.monotonic` counts."""
+    configuration: Configuration | None
+    """The run of Ansible that its nodes wait for."""
+
+
+class Executor:
+    """Carries out the operations of one testbed; `ended` is told the id of each that is over."""
+
+    def __init__(self, ended: Callable[[str], None] = lambda _: None) -> None:
+        self._ended = ended
+        self._settling: dict[str, _Settling] = {}
+        self._executions = executions.Executions()
+
+    def round(self, store: Store, reconciler: Reconciler) -> None:
+        """Take up what is due, and end what has settled.  The caller has the testbed's lock."""
+        now = time.time()
+        found = {one.id: one for one in store.operations.open()}
+        self._settling = {name: one for name, one in self._settling.items() if name in found}
+        due = [one for one in found.values() if one.id not in self._settling and one.due <= now]
+        sound: list[Operation] = []
+        for one in sorted(due, key=lambda one: (one.due, one.number)):
+            if fails := one.facts.get("fails"):
+                self._end(store, one, {"code": fails["code"], "message": fails["message"]})
+            else:
+                sound.append(one)
+        if sound:
+            self._carry_out(store, reconciler, sound)
+        self._look_at_configurations(store, reconciler)
+        for settling in list(self._settling.values()):
+            self._look(store, reconciler, settling)
+
+    # -- taking effect --------------------------------------------------------------------------------------------
+
+    def _carry_out(self, store: Store, reconciler: Reconciler, due: Sequence[Operation]) -> None:
+        try:
+            with store.transaction():
+                for one in due:
+                    _put_into_effect(store, one)
+                topology = topology_of(store)  # or nothing of it is written
+            outcome = reconciler.advance(topology, _restarted(store, due))
+        except Exception as error:
+            if len(due) == 1:
+                if isinstance(error, Internal) or not isinstance(error, TestbedError):
+                    log.exception("%s", due[0].method)
+                self._fail(store, reconciler, due[0], _crash(store, due[0]) or _status(due[0], error))
+                return
+            with store.transaction():
+                for one in reversed(due):
+                    _take_back(store, one)
+            for one in due:
+                self._carry_out(store, reconciler, [one])
+            return
+        for one in due:
+            wired = all(change.kind in WIRED for change in one.changes)
+            self._settling[one.id] = _Settling(one, time.monotonic(), None if wired else outcome.configuration)
+
+    # -- settling -------------------------------------------------------------------------------------------------
+
+    def _look_at_configurations(self, store: Store, reconciler: Reconciler) -> None:
+        """Fail the operations whose nodes could not be configured; for the others, that is tried again."""
+        for settling in list(self._settling.values()):
+            run = settling.configuration
+            error = run.exception() if run is not None and run.done() and not run.cancelled() else None
+            if error is None or settling.operation.id not in self._settling:
+                continue
+            waiting = [one for one in self._settling.values() if one.configuration is run]
+            nodes = error.nodes if isinstance(error, TaskFailed) else frozenset()
+            running = store.running
+            at_fault = [one for one in waiting if any(nodes & running.nodes(c.name) for c in one.operation.changes)]
+            for one in at_fault or waiting:
+                again = self._fail(store, reconciler, one.operation, _status(one.operation, error))
+                for other in waiting:
+                    other.configuration = again
+
+    def _look(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End an operation whose effect is there, or will never be."""
+        operation, run = settling.operation, settling.configuration
+        if run is not None and not run.done():
+            return
+        if name := executions.executed(operation):
+            self._look_at_tasks(store, reconciler, operation, name)
+        elif operation.kind in listening.KINDS:
+            self._look_at_containers(store, reconciler, settling)
+        else:
+            self._look_at_connectors(store, reconciler, settling)
+
+    def _look_at_connectors(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End an operation when the instances of its connectors are healthy."""
+        operation = settling.operation
+        patience = max(connectors.PATIENCE, store.operation_delay * (UNHEALTHY - CONNECTOR))
+        for change in operation.changes:
+            if change.kind != connectors.KIND or change.body is None:
+                continue
+            mine = [instance for instance in store.instances if instance.connector == change.name]
+            healthy = [instance.health == "healthy" for instance in mine]
+            if all(healthy) and connectors.outdated(change.body, mine):
+                settling.since = time.monotonic()  # one after the other is replaced
+                return
+            if not all(healthy) and time.monotonic() - settling.since < patience:
+                return
+            if mine and not any(healthy):  # behaviour 1.7.5
+                self._fail(store, reconciler, operation, dict(connectors.UNHEALTHY))
+                return
+            store.set_connector_state(change.name, "READY")
+        self._end(store, operation)
+
+    def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+        """End a deployment when its containers listen."""
+        operation, running, pids = settling.operation, store.running, store.processes()
+        topology = topology_of(store)
+        silent = listening.silent(topology, running, pids, operation)
+        late = time.monotonic() - settling.since > listening.PATIENCE
+        if crash := listening.crash(topology, running, pids, operation):
+            self._fail(store, reconciler, operation, crash)
+        elif silent and late:
+            self._fail(store, reconciler, operation, listening.failure(silent[min(silent)]))
+        elif not silent:
+            self._end(store, operation)
+
+    def _look_at_tasks(self, store: Store, reconciler: Reconciler, operation: Operation, name: str) -> None:
+        """End an execution whose tasks are over, and remove their nodes."""
+        record = store.resources.get(executions.KIND, name)
+        if record is None:  # a topology file has taken its place
+            self._end(store, operation, {"code": CODES["ABORTED"], "message": "The execution was cancelled."})
+            return
+        tasks = self._executions.tasks(store, reconciler.nodes, record)
+        if tasks is None:
+            return
+        with store.transaction():
+            now = store.resources.get(executions.KIND, name) or record
+            store.resources.put(replace(now, facts={**now.facts, "tasks": tasks}))
+        self._end(store, operation, executions.failure(record, tasks))
+        store.resources.put(replace(store.resources.get(executions.KIND, name) or record, effective=None))
+        try:
+            reconciler.advance(topology_of(store))
+        except TestbedError as error:
+            log.warning("after %s: %s", operation.id, error.message)
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def _fail(self, store: Store, reconciler: Reconciler, operation: Operation, error: Json) -> Configuration | None:
+        """Make everything as it was before; returns the configuration of nodes that this takes."""
+        log.info("%s of %s: %s", operation.method, operation.target, error["message"])
+        again: Configuration | None = None
+        try:
+            with store.transaction():
+                _take_back(store, operation)
+                topology = topology_of(store)
+            store.forget_connectors(c.name for c in operation.changes if c.kind == connectors.KIND and c.creates)
+            again = reconciler.advance(topology).configuration
+        except Exception:  # a boundary: the operation has to end, whatever its end meets
+            log.exception("after the failure of %s", operation.id)
+        self._end(store, operation, error)
+        return again
+
+    def _end(self, store: Store, operation: Operation, error: Json | None = None) -> None:
+        """Write down that an operation is over, and what it leaves."""
+        with store.transaction():
+            for change in operation.changes:
+                record = store.resources.get(change.kind, change.name)
+                if record is None or record.pending != operation.id:
+                    continue
+                kept = replace(record, pending="", deleting=False)
+                if error is None and change.body is None:
+                    store.resources.remove(change.kind, change.name)
+                elif error is None:
+                    store.resources.put(replace(kept, error=None))
+                elif change.body is None or (change.creates and record.effective is not None):
+                    store.resources.put(kept)  # the latter where others could not do without it
+                elif change.creates and change.kind in LEFT_IN_ERROR:
+                    store.resources.put(replace(kept, error=error))
+                elif change.creates:
+                    store.resources.remove(change.kind, change.name)
+                else:
+                    back = change.previous if record.effective is None else record.effective
+                    store.resources.put(replace(kept, body=record.body if back is None else back))
+            store.operations.end(operation, error)
+        self._settling.pop(operation.id, None)
+        self._ended(operation.id)
+
+
+def _put_into_effect(store: Store, operation: Operation) -> None:
+    """Bring the changes of an operation into the topology in effect; a second time changes nothing."""
+    for change in operation.changes:
+        if record := store.resources.get(change.kind, change.name):
+            store.resources.put(replace(record, effective=change.body))
+
+
+def _take_back(store: Store, operation: Operation) -> None:
+    for change in operation.changes:
+        if record := store.resources.get(change.kind, change.name):
+            store.resources.put(replace(record, effective=change.previous))
+
+
+def _crash(store: Store, operation: Operation) -> Json | None:
+    """Why a deployment of Cloud Run failed, if a container ended before it was wired."""
+    if operation.kind != listening.KIND:
+        return None
+    return listening.crash(topology_of(store), store.running, store.processes(), operation)
+
+
+def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
+    """The nodes of the instances that operations restart."""
+    running = store.running
+    return {node for one in due for full in one.facts.get("restarts", ()) for node in running.nodes(full)}
+
+
+def _status(operation: Operation, error: BaseException) -> Json:
+    """An error as a `google.rpc.Status`."""
+    known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
+    message = connectors.refusal(known) if operation.kind == connectors.KIND else known.message
+    return {"code": CODES[known.status], "message": message}

@@ -1,0 +1,82 @@
+"""Whether containers listen: Cloud Run waits for that before a revision serves (its default startup probe).
+
+So do functions and App Engine, as far as the testbed goes (our choice).  It is read from the kernel, in the network of
+the container's process: no probe is sent, and an image needs no program for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed.control.state.operations import Operation
+from testbed.control.state.resources import Json
+from testbed.control.watch.health import ended
+from testbed.errors import CODES
+from testbed.fabric.allocation.running import Running
+from testbed.model.core.resource import last
+from testbed.model.serverless.workload import Workload
+from testbed.model.topology import Topology
+
+KIND = "run.services"
+KINDS = frozenset({KIND, "cloudfunctions.functions", "appengine.versions", "appengine.services"})
+"""What has containers that are waited for; of an App Engine service, those of the version that gets its traffic."""
+PATIENCE = 240.0
+"""Seconds that a container may take (Cloud Run's default)."""
+_BEFORE = {
+    "cloud-function": "Could not create or update Cloud Run service {}, Container Healthcheck failed. ",
+}
+"""What comes before it where that is deployed otherwise (recalled)."""
+_LISTEN = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
+
+
+def silent(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> dict[str, Workload]:
+    """The nodes of what an operation deploys that do not listen, with their workloads.
+
+    A node without a process that is known is none of them: in tests there are no containers.
+    """
+    deployed = {change.name for change in operation.changes if change.kind in KINDS and change.body is not None}
+    return {
+        node: workload
+        for workload in topology.served
+        if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
+        for node in running.nodes(workload.name)
+        if node in pids and not listens(pids[node], workload.port)
+    }
+
+
+def crash(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> Json | None:
+    """Why a deployment has failed, if one of its containers has ended."""
+    found = silent(topology, running, pids, operation)
+    gone = ended({node: pids[node] for node in found})
+    return failure(found[min(gone)]) if gone else None
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether something in the network of a process listens on a TCP port."""
+    return any(
+        fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
+        for table in ("tcp", "tcp6")
+        for fields in _sockets(Path(f"/proc/{pid}/net/{table}"))
+    )
+
+
+def failure(workload: Workload) -> Json:
+    """What Google says of a container that does not listen (its text, recalled), as a `google.rpc.Status`."""
+    revision = workload.environment.get("K_REVISION", last(workload.name))
+    text = (
+        f"{_BEFORE.get(workload.kind, '').format(workload.id)}Revision '{revision}' is not ready and cannot serve"
+        " traffic. The user-provided container failed to start and listen on the port defined provided by the"
+        f" PORT={workload.port} environment variable within the allocated timeout. This can happen when the container"
+        " port is misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this"
+        " revision might contain more information."
+    )
+    return {"code": CODES["FAILED_PRECONDITION"], "message": text}
+
+
+def _sockets(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:  # the process has ended
+        return []

@@ -1,0 +1,76 @@
+"""What a running testbed knows besides its topology: addresses given out, connector instances, generated secrets.
+
+The control package keeps it; the compiler reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from testbed.fabric.allocation.short_names import PREFIX
+
+Health = Literal["starting", "healthy", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorInstance:
+    """One instance of a connector.  Only a healthy one is given new flows."""
+
+    name: str
+    connector: str
+    """The connector's resource name."""
+    address: str
+    """Its address in the connector's /28."""
+    health: Health = "starting"
+    machine_type: str = "e2-micro"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """What a server with TLS shows, in PEM, and the CA that has signed it and nothing else."""
+
+    ca: str
+    certificate: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LearnedRoute:
+    """A route that a BGP speaker has learned from its peer."""
+
+    node: str
+    """The speaker's node."""
+    destination: str
+    priority: int
+    """The MED that the peer gave it; 0 if it gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The running state that the compiler needs."""
+
+    addresses: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Allocations (`fabric.allocation.addressing`): key to address or range; and the names of nodes and segments."""
+    instances: tuple[ConnectorInstance, ...] = ()
+    auth_strings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """AUTH strings of Redis instances by resource name."""
+    certificates: Mapping[str, ServerCertificate] = field(default_factory=lambda: MappingProxyType({}))
+    """Of Redis instances with in-transit encryption, by resource name."""
+    load_generator: bool = False
+    """Whether the load generator is on the internet segment."""
+    learned: tuple[LearnedRoute, ...] = ()
+    """What BGP has brought, from all nodes that speak it."""
+    vlans: bool = False
+    """Whether the kernel has VLANs (IEEE 802.1Q)."""
+
+    def name(self, key: str) -> str:
+        """What a node or segment is called, by its key (`testbed.fabric.allocation.short_names`)."""
+        return self.addresses[PREFIX + key]
+
+    def nodes(self, resource: str) -> frozenset[str]:
+        """What the nodes of a resource are called, by its full name: a workload may have several, or none now."""
+        key = PREFIX + resource
+        return frozenset(name for k, name in self.addresses.items() if k == key or k.startswith(f"{key}/"))

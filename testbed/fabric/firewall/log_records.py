@@ -1,0 +1,132 @@
+"""Records of VPC firewall rules logging: what Cloud Logging has of a connection that a logged rule decided on.
+
+The shape is Google's (`logged_rules`).  Left out is what nothing here knows: where
+an external address is in the world, and managed instance groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.short_names import runtimes
+from testbed.fabric.firewall.log_details import Json, Logged, logged
+from testbed.model.core.resource import last, segment
+from testbed.model.topology import Topology
+
+LOG = "compute.googleapis.com%2Ffirewall"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The five-tuple of a connection, as its first packet had it inside the network."""
+
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """A VM at one end of a connection."""
+
+    instance: Json
+    vpc: Json
+    region: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Writes the records of one network."""
+
+    topology: Topology
+    running: Running
+    network: str
+    """Its full name."""
+
+    @cached_property
+    def rules(self) -> dict[str, Logged]:
+        """The logged rules, by what the kernel's log calls them."""
+        return logged(self.topology, self.network)
+
+    @cached_property
+    def _endpoints(self) -> dict[str, _Endpoint]:
+        return dict(self._found())
+
+    def entry(self, name: str, connection: Connection, time: float) -> Json:
+        """The log entry of the verdict of one of the rules on a connection; `time` is in seconds since 1970."""
+        known = self.rules[name]
+        source, destination = self._end(connection.source), self._end(connection.destination)
+        mine, remote = (destination, source) if known.rule.inbound else (source, destination)
+        payload: Json = {
+            "connection": {
+                "src_ip": connection.source,
+                "src_port": connection.source_port,
+                "dest_ip": connection.destination,
+                "dest_port": connection.destination_port,
+                "protocol": connection.protocol,
+            },
+            "disposition": "ALLOWED" if known.rule.action == "allow" else "DENIED",
+            "rule_details": known.told(),
+        }
+        if known.metadata:
+            for prefix, end in (("", mine), ("remote_", remote)):
+                if end is not None:
+                    payload |= {f"{prefix}instance": end.instance, f"{prefix}vpc": end.vpc}
+        stamp = datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        project = segment(self.network, "projects")
+        labels = {"project_id": project}
+        if mine is not None:
+            labels |= {"location": mine.region, "subnetwork_name": mine.vpc.get("subnetwork_name", "")}
+        return {
+            "jsonPayload": payload,
+            "timestamp": stamp,
+            "receiveTimestamp": stamp,
+            "logName": f"projects/{project}/logs/{LOG}",
+            "resource": {"type": "gce_subnetwork", "labels": labels},
+        }
+
+    def vm(self, name: str, connection: Connection) -> str:
+        """The address of the VM that one of the rules was tried for."""
+        return connection.destination if self.rules[name].rule.inbound else connection.source
+
+    def _end(self, address: str) -> _Endpoint | None:
+        return self._endpoints.get(address)
+
+    def _found(self) -> Iterator[tuple[str, _Endpoint]]:
+        """Every VM of the network by its address: instances, those of connectors, and App Engine's flexible ones."""
+        topology, addresses = self.topology, self.running.addresses
+        for instance in topology.compute.instances:
+            subnet = topology.subnetworks[instance.nic.subnetwork]
+            if subnet.network == self.network and instance.full_name in addresses:
+                project, zone = (segment(instance.full_name, key) for key in ("projects", "zones"))
+                details = {"project_id": project, "vm_name": instance.name, "region": subnet.region, "zone": zone}
+                address = addresses[instance.full_name]
+                yield address, self._endpoint(details, address)
+        connectors = {connector.name: connector for connector in topology.connectors_in(self.network)}
+        for one in self.running.instances:
+            if connector := connectors.get(one.connector):
+                project = segment(connector.name, "projects")
+                details = {"project_id": project, "vm_name": one.name, "region": connector.region}
+                yield one.address, self._endpoint(details, one.address)
+        for workload, place in topology.flexible:
+            if place.name == self.network:
+                details = {
+                    "project_id": segment(self.network, "projects"),
+                    "region": workload.region,
+                    "vm_name": self.running.name(runtimes(workload)[0]),
+                }
+                yield addresses[workload.name], self._endpoint(details, addresses[workload.name])
+
+    def _endpoint(self, details: Json, address: str) -> _Endpoint:
+        vpc = {"project_id": segment(self.network, "projects"), "vpc_name": last(self.network)}
+        for subnet in self.topology.compute.subnetworks:
+            if subnet.network == self.network and IPv4Address(address) in IPv4Network(subnet.ip_cidr_range):
+                vpc["subnetwork_name"] = subnet.name
+        return _Endpoint(details, vpc, details["region"])

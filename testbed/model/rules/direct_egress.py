@@ -1,0 +1,46 @@
+"""The rules between workloads with Direct VPC egress and their subnetworks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+
+from testbed.model.compute.network import Subnetwork
+from testbed.model.core.annotations import Path
+from testbed.model.core.problem import Problem
+from testbed.model.core.ranges import INTERNAL
+from testbed.model.core.resource import last
+from testbed.model.rules.references import missing, path_of
+from testbed.model.serverless.direct_egress import SMALLEST, Direct
+from testbed.model.topology import Topology
+
+
+def problems(topology: Topology) -> Iterator[Problem]:
+    """Every rule that workloads break."""
+    for workload in topology.workloads:
+        if workload.direct is not None:
+            path = path_of(topology, workload.name)
+            if found := problem(workload.direct, workload.region, topology.subnetworks, path):
+                yield found
+
+
+def problem(direct: Direct, region: str, subnetworks: Mapping[str, Subnetwork], path: Path = ()) -> Problem | None:
+    """What is wrong with the subnet of a workload of a region, which stands at `path`; None if nothing is."""
+    name, short = direct.subnetwork, last(direct.subnetwork)
+    subnet = subnetworks.get(name)
+    if subnet is None:
+        return missing(path, name)
+    cidr = IPv4Network(subnet.ip_cidr_range)
+    if subnet.region != region:
+        message = f"The subnetwork {short} is in {subnet.region}, not in the region of the workload, {region}."
+    elif direct.network not in {None, subnet.network}:
+        message = f"The subnetwork {short} does not belong to the network {last(direct.network or '')}."
+    elif cidr.prefixlen > SMALLEST:
+        message = f"The subnetwork {short} is {cidr}: it must be /{SMALLEST} or larger."
+    elif subnet.purpose != "PRIVATE":
+        message = f"The subnetwork {short} has purpose {subnet.purpose}, not PRIVATE."
+    elif not any(cidr.subnet_of(whole) for whole in INTERNAL):
+        message = f"The subnetwork {short} is {cidr}: it must be of RFC 1918, RFC 6598 or class E."
+    else:
+        return None
+    return Problem(path, message)
