@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import selectors
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,8 +40,8 @@ _STATUS: Mapping[str, Status] = {
 RUN = "run-"
 """How the names of the folders begin that a run works in."""
 _HOME = "ANSIBLE_HOME"
-CANCEL_POLL = 0.2
-"""Seconds between two looks at whether the run was cancelled."""
+POLL = 0.2
+"""Seconds between two looks at whether the run was cancelled, or Ctrl-C was pressed."""
 
 
 class TaskFailed(Unavailable):
@@ -178,53 +178,45 @@ def _run(
     program: Sequence[str], folder: str, handle: Callable[[Mapping[str, Any]], None], cancelled: threading.Event
 ) -> int:
     """The exit status of ansible-runner; its events are handled here as they come."""
-
-    def stop() -> None:
-        """End it, and Ansible and its workers with it: each has a session of its own."""
-        descendants.end(_HOME, folder)
-
-    # In a session of its own, too, so that Ctrl-C reaches us alone: it would end without ending Ansible.
-    with (
-        subprocess.Popen(
-            program,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=1,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, **_environment(folder)},
-            start_new_session=True,
-        ) as process,
-        _stopped_when(cancelled, stop),
-    ):
+    # In a session of its own, so that Ctrl-C reaches us alone: it would end without ending Ansible.
+    with subprocess.Popen(
+        program,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **_environment(folder)},
+        start_new_session=True,
+    ) as process:
         try:
-            for line in process.stdout or ():
+            for line in _lines(process, cancelled):
                 handle(_read(line))
         except BaseException:
-            stop()
+            descendants.end(_HOME, folder)  # Ansible and its workers have sessions of their own, too
             raise
+        if cancelled.is_set():
+            descendants.end(_HOME, folder)
     return process.returncode
 
 
-@contextmanager
-def _stopped_when(cancelled: threading.Event, stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop`, in another thread, if it is cancelled within this context."""
-    over = threading.Event()
+def _lines(process: subprocess.Popen[bytes], cancelled: threading.Event) -> Iterator[str]:
+    """What a program prints, line by line, until it has ended or the run is cancelled.
 
-    def watch() -> None:
-        while not over.wait(CANCEL_POLL):
-            if cancelled.is_set():
-                stop()
-                return
-
-    thread = threading.Thread(target=watch, name="cancellation")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    No wait is longer than `POLL`: a signal that comes just before one does not interrupt it.
+    """
+    if process.stdout is None:
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        unfinished = b""
+        while not cancelled.is_set():
+            if not selector.select(POLL):
+                continue
+            if not (data := os.read(process.stdout.fileno(), 65536)):
+                break
+            *lines, unfinished = (unfinished + data).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+    if unfinished:
+        yield unfinished.decode(errors="replace")
 
 
 def _read(line: str) -> Mapping[str, Any]:
