@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from testbed.json_object import Json
 from testbed.model.core.annotations import annotated
 from testbed.model.core.resource import SourceFolder, segment
 from testbed.model.topology import Topology
@@ -43,7 +44,7 @@ def export(
     return text
 
 
-def _shorten(section: dict[str, Any], project: str) -> None:
+def _shorten(section: Json, project: str) -> None:
     """Leave out the links of compute resources that a reader of the file would make again."""
     for resources in section.values():
         for resource in resources if isinstance(resources, list) else ():
@@ -52,7 +53,7 @@ def _shorten(section: dict[str, Any], project: str) -> None:
                 del resource["selfLink"]
 
 
-def _ordered(data: dict[str, Any]) -> dict[str, Any]:
+def _ordered(data: Json) -> Json:
     """What the file says of itself first."""
-    head: dict[str, Any] = {key: data[key] for key in ("name", "project", "region", "zone") if key in data}
+    head: Json = {key: data[key] for key in ("name", "project", "region", "zone") if key in data}
     return {**head, **{key: value for key, value in data.items() if key not in head and value}}

@@ -22,7 +22,7 @@ _TEXT = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FileProblem:
     """One error of a topology file."""
 
     file: str
@@ -40,7 +40,7 @@ class Fault:
 class InvalidTopology(InvalidArgument):
     """A topology file that breaks rules; `faults` lists all of them."""
 
-    def __init__(self, file: str, faults: list[Fault]) -> None:
+    def __init__(self, file: str, faults: list[FileProblem]) -> None:
         count = "one error" if len(faults) == 1 else f"{len(faults)} errors"
         super().__init__(f"{file} has {count}:\n" + "\n".join(f"  {fault}" for fault in faults))
         self.faults = faults
@@ -75,13 +75,13 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise InvalidTopology(file, [Fault(file, line, "", None, f"not YAML: {error.problem}")]) from error
+        raise InvalidTopology(file, [FileProblem(file, line, "", None, f"not YAML: {error.problem}")]) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise InvalidTopology(file, [Fault(file, line, "", None, f"not YAML: {error.reason}")]) from error
+        raise InvalidTopology(file, [FileProblem(file, line, "", None, f"not YAML: {error.reason}")]) from error
     if node is None or not isinstance(data, dict):
         rule = "a topology is a mapping with at least name and project"
-        raise InvalidTopology(file, [Fault(file, 1, "", None, rule)])
+        raise InvalidTopology(file, [FileProblem(file, 1, "", None, rule)])
     duplicates = list(_duplicate_keys(node, file, set()))
     if duplicates:
         raise InvalidTopology(file, duplicates)
@@ -109,7 +109,7 @@ def _default(value: object) -> str | None:
     return last(relative(value)) if isinstance(value, str) else None
 
 
-def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[Fault]:
+def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[FileProblem]:
     for item in error.errors(include_url=False):
         rule = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
@@ -118,11 +118,11 @@ def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[Faul
         yield _fault(file, node, item["loc"], shown, rule)
 
 
-def _of_problem(file: str, node: yaml.Node, problem: Problem) -> Fault:
+def _of_problem(file: str, node: yaml.Node, problem: Problem) -> FileProblem:
     return _fault(file, node, problem.path, problem.value, problem.message)
 
 
-def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) -> Fault:
+def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) -> FileProblem:
     line, found = _find(node, path)
     text = None if value is None else repr(value)
     if isinstance(found, yaml.ScalarNode):  # what is written, rather than what it was completed to
@@ -130,7 +130,7 @@ def _fault(file: str, node: yaml.Node, path: KeyPath, value: object, rule: str) 
     if text is not None and len(text) > _LONGEST_VALUE:
         text = text[: _LONGEST_VALUE - 3] + "..."
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    return Fault(file, line, dotted, None if _is_secret(path) else text, rule)
+    return FileProblem(file, line, dotted, None if _is_secret(path) else text, rule)
 
 
 def _is_secret(path: KeyPath) -> bool:
@@ -159,7 +159,7 @@ def _find(node: yaml.Node, path: KeyPath) -> tuple[int, yaml.Node | None]:
     return line, node
 
 
-def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[Fault]:
+def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[FileProblem]:
     """YAML's parser lets the last of two equal keys win; here that is an error."""
     if id(node) in visited:  # by another alias, or by itself
         return
@@ -168,7 +168,7 @@ def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[F
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                yield Fault(file, key.start_mark.line + 1, str(key.value), None, "the key stands twice")
+                yield FileProblem(file, key.start_mark.line + 1, str(key.value), None, "the key stands twice")
             seen.add(key.value)
             yield from _duplicate_keys(value, file, visited)
     elif isinstance(node, yaml.SequenceNode):

@@ -18,7 +18,7 @@ import pytest
 from testbed.api import services
 from testbed.api.calls.call import HANDLERS, handler_of
 from testbed.api.calls.dispatch import Dispatcher
-from testbed.api.contract.discovery import APIS, Match, Method, document
+from testbed.api.contract.discovery import APIS, Method, MethodMatch, document
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.model.kinds import KINDS
@@ -47,7 +47,7 @@ class Calls:
         """Note every call that is dispatched, and every operation that is accepted."""
         dispatch, submit = Dispatcher.dispatch, ControlPlane.submit
 
-        async def noted(dispatcher: Dispatcher, match: Match, *rest: Any, **named: Any) -> Any:
+        async def noted(dispatcher: Dispatcher, match: MethodMatch, *rest: Any, **named: Any) -> Any:
             test = os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[0]
             self.tests[match.method.api, match.method.id].add(Path(test).name)
             return await dispatch(dispatcher, match, *rest, **named)

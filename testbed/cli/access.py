@@ -9,7 +9,7 @@ import typer
 
 from testbed.cli import complete, log_lines
 from testbed.cli.context import Name, node_named, nodes_of, only, opened
-from testbed.cli.output import Json, errors, print_json
+from testbed.cli.output import JsonOption, errors, print_json
 from testbed.cli.view import by_name
 from testbed.control import invocation
 from testbed.control.state.store import Store
@@ -79,7 +79,7 @@ def invoke(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, as 'Name: value'.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Call a service from the internet, through the front end.  Prints the body; fails if the status is 400 or more."""
     with opened(name) as (store, topology):

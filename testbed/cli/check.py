@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed.capability import Capability, missing
-from testbed.cli.output import Json, errors, print_json, progress, results, table
+from testbed.cli.output import JsonOption, errors, print_json, progress, results, table
 from testbed.control.state.progress import Progress
 from testbed.errors import Unimplemented
 from testbed.kernel import capabilities as kernel_capabilities
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def validate(file: Annotated[Path, typer.Argument(help="The topology file.")], json: Json = False) -> None:
+def validate(file: Annotated[Path, typer.Argument(help="The topology file.")], json: JsonOption = False) -> None:
     """Check a topology file; nothing is made."""
     try:
         topology = load(file)
@@ -56,7 +56,7 @@ def schema() -> None:
 
 
 def doctor(
-    json: Json = False,
+    json: JsonOption = False,
     prepare: Annotated[bool, typer.Option("--prepare", help="Install what can be installed (Debian).")] = False,
 ) -> None:
     """Say what this machine can do, what each missing thing costs, and how to get it."""

@@ -16,7 +16,7 @@ from testbed.api import clients
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli.context import Name, opened
-from testbed.cli.output import Json, errors, print_json
+from testbed.cli.output import JsonOption, errors, print_json
 from testbed.cli.secret_files import give, hand_out, write
 from testbed.control.state.lock import CONTROLLER, holder
 from testbed.control.state.store import Store
@@ -42,7 +42,7 @@ def env(
         bool, typer.Option("--proxy", help="Override nothing: a proxy and a CA, for every client at once.")
     ] = False,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Print what points gcloud, Terraform and client libraries at a testbed: eval "$(testbed env)"."""
     with opened(name) as (store, topology):

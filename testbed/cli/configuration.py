@@ -9,7 +9,7 @@ import typer
 from testbed.cli import complete
 from testbed.cli.context import Name, chosen, node_named, nodes_of, opened, require_root
 from testbed.cli.lifecycle import PATIENCE
-from testbed.cli.output import Json, errors, print_json, progress, results
+from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.control.realise.configuration import run_roles, with_roles
 from testbed.control.state.lock import writing
 from testbed.control.state.store import folder_of
@@ -26,7 +26,7 @@ def configure(
         list[str] | None, typer.Argument(help="Nodes; all that have a role.", autocompletion=complete.nodes)
     ] = None,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Run the Ansible roles of nodes again: what was changed by hand in them is as their topology says afterwards."""
     require_root()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from testbed.cli.context import Name, opened
-from testbed.cli.output import Json, print_json, results, table
+from testbed.cli.output import JsonOption, print_json, results, table
 from testbed.control.accept.plane import STUCK, release
 from testbed.control.state import faults
 from testbed.control.state.store import Store
+from testbed.json_object import Json
 
 fault = typer.Typer(no_args_is_help=True, help="Faults on demand, for tests of a caller's error handling.")
 
@@ -41,7 +42,7 @@ def add(
     code: Annotated[str | None, typer.Option(help="A name of google.rpc.Code: UNAVAILABLE.")] = None,
     message: Annotated[str | None, typer.Option(help="What the caller is told.")] = None,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Let something go wrong: the next creation, once, unless more is said."""
     made = faults.fault(kind, method=method, resource=resource, left=count, code=code, message=message)
@@ -57,7 +58,7 @@ def add(
 
 
 @fault.command(name="list")
-def list_(name: Name = None, json: Json = False) -> None:
+def list_(name: Name = None, json: JsonOption = False) -> None:
     """List the faults that can still strike, and the operations that one holds up."""
     with opened(name) as (store, _):
         found, stuck = [asdict(one) for one in store.faults.all()], _stuck(store)
@@ -77,7 +78,7 @@ def list_(name: Name = None, json: Json = False) -> None:
 def clear(
     number: Annotated[int | None, typer.Argument(help="Only this fault.")] = None,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Remove the faults; operations that one holds up go on."""
     with opened(name) as (store, _), store.transaction():
@@ -92,6 +93,6 @@ def clear(
         results.print(f"{removed} faults removed")
 
 
-def _stuck(store: Store) -> list[dict[str, Any]]:
+def _stuck(store: Store) -> list[Json]:
     found = (one for one in store.operations.open() if one.facts.get(STUCK) and one.due)
     return [{"operation": one.id, "method": one.method, "resource": one.target} for one in found]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import typer
 
 from testbed.cli.context import Name, nodes_of, opened, require_root
-from testbed.cli.output import Json, print_json, results, table
+from testbed.cli.output import JsonOption, print_json, results, table
 from testbed.cli.view import connector_rows, instance_rows, nat_rows, notes, policy_rows, service_rows
 from testbed.control.state.lock import CONTROLLER, holder
 from testbed.control.state.store import Store, names
 from testbed.errors import NotFound
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Interface, Plan
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 
@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
     app.command(name="ls")(ls)
 
 
-def status(name: Name = None, json: Json = False) -> None:
+def status(name: Name = None, json: JsonOption = False) -> None:
     """Show a testbed: connectors and their instances, services and their URLs, nodes."""
     with opened(name) as (store, topology):
         nodes = nodes_of(store)
         controller = holder(store.folder, CONTROLLER)
-        facts: dict[str, Any] = {
+        facts: Json = {
             **store.export(),
             "controller": controller,
             "endpoint": f"http://127.0.0.1:{store.port}" if controller and store.port else None,
@@ -96,7 +96,7 @@ _TABLES = {
 }
 
 
-def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[dict[str, Any]]:
+def _node_rows(store: Store, topology: Topology, nodes: DockerNodes) -> list[Json]:
     plan = compile_topology(topology, store.running)
     present = nodes.running()
     addresses: dict[str, list[str]] = {}
@@ -123,10 +123,10 @@ def _interfaces(plan: Plan) -> Iterator[tuple[str, Interface]]:
         yield from ((space.name, vlan.interface) for vlan in space.vlans)
 
 
-def ls(json: Json = False) -> None:
+def ls(json: JsonOption = False) -> None:
     """List the testbeds of this machine."""
     require_root()
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     for name in names():
         with suppress(NotFound), Store.open(name) as store:  # a `down` may be removing it
             rows.append({**store.export(), "controller": holder(store.folder, CONTROLLER)})

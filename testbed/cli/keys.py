@@ -15,7 +15,7 @@ from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli import complete
 from testbed.cli.context import Name, opened
-from testbed.cli.output import Json, print_json, results, table
+from testbed.cli.output import JsonOption, print_json, results, table
 from testbed.cli.secret_files import hand_out
 from testbed.errors import InvalidArgument
 
@@ -50,7 +50,7 @@ def create(
 def list_(
     account: Annotated[str | None, typer.Argument(help="Only those of this account.")] = None,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """List the keys that hold."""
     with _opened(name) as (known, project):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ from testbed.api.frontdoor import certificates
 from testbed.api.server import PORT, Server
 from testbed.cli import requested_topology
 from testbed.cli.context import Name, chosen, nodes_of, require_root
-from testbed.cli.output import Json, building, errors, print_json, progress, results
+from testbed.cli.output import JsonOption, building, errors, print_json, progress, results
 from testbed.cli.view import connector_rows, notes
 from testbed.control import controller
 from testbed.control.accept import forbidden_changes
@@ -30,6 +30,7 @@ from testbed.control.state.lock import sign, writing
 from testbed.control.state.progress import Report
 from testbed.control.state.store import Store, exists, folder_of
 from testbed.errors import Aborted, Internal, NotFound
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
@@ -69,7 +70,7 @@ def up(
     region: Annotated[str | None, typer.Option(help=f"Its default region; {requested_topology.REGION}.")] = None,
     zone: Annotated[str | None, typer.Option(help=f"Its default zone; {requested_topology.REGION}-a.")] = None,
     operation_delay: Delay = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Make a testbed what its topology file says; a second time changes nothing."""
     require_root()
@@ -129,7 +130,7 @@ def stoppable(name: str) -> Iterator[None]:
 
 
 def _show(
-    topology: Topology, outcome: Outcome, connectors: list[dict[str, Any]], noted: list[str], port: int, *, json: bool
+    topology: Topology, outcome: Outcome, connectors: list[Json], noted: list[str], port: int, *, json: bool
 ) -> None:
     endpoint = f"http://127.0.0.1:{port}"
     if json:
@@ -190,7 +191,7 @@ def _suggest(topology: Topology) -> None:
         results.print(f"  {command:<{width}}  [dim]{text}[/]")
 
 
-def down(name: Name = None, json: Json = False) -> None:
+def down(name: Name = None, json: JsonOption = False) -> None:
     """Remove a testbed: containers, namespaces, processes, state.  Reports of load tests are kept."""
     require_root()
     target = chosen(name)

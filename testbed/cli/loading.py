@@ -14,7 +14,7 @@ from rich.live import Live
 from testbed.cli import complete
 from testbed.cli.context import Name, nodes_of, opened
 from testbed.cli.lifecycle import PATIENCE
-from testbed.cli.output import Json, building, errors, print_json, progress, results
+from testbed.cli.output import JsonOption, building, errors, print_json, progress, results
 from testbed.cli.view import by_name
 from testbed.control.realise.reconciler import Reconciler
 from testbed.control.state.lock import LOAD, held, writing
@@ -22,8 +22,8 @@ from testbed.control.state.store import Store, exists, folder_of
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
-from testbed.load.request import LoadRequest, Service
-from testbed.load.result import Progress, summary
+from testbed.load.request import LoadRequest, LoadTarget
+from testbed.load.result import LoadProgress, summary
 from testbed.load.run import run
 from testbed.load.traffic import instance_traffic
 from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
@@ -55,7 +55,7 @@ def load(
     ui: Annotated[bool, typer.Option("--ui", help="Serve Locust's web page instead.")] = False,
     port: Annotated[int, typer.Option(help="The port of the web page on 127.0.0.1.")] = web.WEB_PORT,
     name: Name = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Put load on the services; fails if a request failed."""
     with opened(name) as (store, topology):
@@ -66,7 +66,7 @@ def load(
                 return
             with Live(console=errors, auto_refresh=False, transient=True, redirect_stdout=False) as live:
 
-                def show(progress: Progress) -> None:
+                def show(progress: LoadProgress) -> None:
                     if errors.is_terminal:
                         live.update(progress_line(request, progress), refresh=True)
 
@@ -101,7 +101,7 @@ def _request(
     connected = {name: w for name, w in by_name(store, topology.served).items() if w.connector}
     return LoadRequest(
         scenario,
-        tuple(Service(name, f"http://{w.host}{w.path}", front_end) for name, w in connected.items()),
+        tuple(LoadTarget(name, f"http://{w.host}{w.path}", front_end) for name, w in connected.items()),
         users,
         spawn_rate,
         duration,

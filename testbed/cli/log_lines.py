@@ -7,9 +7,9 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from testbed.control.watch.firewall_log import file_in
+from testbed.json_object import Json
 
 _PROTOCOLS = {6: "tcp", 17: "udp"}
 
@@ -17,7 +17,7 @@ _PROTOCOLS = {6: "tcp", 17: "udp"}
 def show(folder: Path, *, follow: bool, tail: int | None, json_: bool) -> None:
     """Print the records of the testbed that has this folder, the oldest first; with `follow`, go on until Ctrl-C."""
     file = file_in(folder)
-    found: Iterable[dict[str, Any]] = file.follow() if follow else file.read()
+    found: Iterable[Json] = file.follow() if follow else file.read()
     if tail is not None and not follow:
         found = deque(found, tail)
     for entry in found:
@@ -25,7 +25,7 @@ def show(folder: Path, *, follow: bool, tail: int | None, json_: bool) -> None:
         sys.stdout.flush()
 
 
-def line(entry: dict[str, Any]) -> str:
+def line(entry: Json) -> str:
     """A record in one line."""
     payload = entry["jsonPayload"]
     rule, flow = payload["rule_details"], payload["connection"]

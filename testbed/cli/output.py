@@ -21,7 +21,7 @@ results = Console(highlight=False)
 results.width = max(results.width, 160)  # a table is not cut: a narrow terminal wraps its lines
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def print_json(value: object) -> None:

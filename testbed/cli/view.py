@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from testbed.control.connectors import KIND
 from testbed.control.state.store import Store
@@ -13,6 +12,7 @@ from testbed.fabric.allocation.cloud_nat import gateways
 from testbed.fabric.allocation.short_names import nat, runtime
 from testbed.fabric.firewall.rules import label
 from testbed.fabric.routing.internet_gateway import OUT_OF_RESOURCES
+from testbed.json_object import Json
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
@@ -43,7 +43,7 @@ def notes(store: Store, topology: Topology) -> list[str]:
     return []
 
 
-def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Connectors with their state and instances."""
     states = store.connector_states()
     for connector in topology.vpcaccess.connectors:
@@ -80,7 +80,7 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]
             }
 
 
-def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+def instance_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Connector instances with what they have carried."""
     carried = {t.address: t for t in instance_traffic(store, topology)}
     for instance in store.instances:
@@ -95,7 +95,7 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
         }
 
 
-def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+def nat_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Cloud NAT gateways, with how many packets found no port, as their VM has none or all of its are in use."""
     running = store.running
     for router in topology.compute.routers:
@@ -116,7 +116,7 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
             }
 
 
-def policy_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+def policy_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Firewall policies, with how many connections have met one of their rules in the networks that they are for."""
     running, compute = store.running, topology.compute
     for policy in (*compute.network_firewall_policies, *compute.region_network_firewall_policies):
@@ -130,7 +130,7 @@ def policy_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
         yield {"name": policy.name, "region": region, "networks": networks, "rules": len(policy.rules), "met": met}
 
 
-def service_rows(store: Store, topology: Topology) -> Iterator[dict[str, Any]]:
+def service_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Serverless services and where they are reached."""
     for name, workload in by_name(store, topology.workloads).items():
         yield {

@@ -18,7 +18,7 @@ from testbed.model.core.ranges import PUBLIC_GOOGLE_API
 from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
 from testbed.model.hybrid.outside import Host, VpnGateway
 from testbed.model.hybrid.vpn import EVERYTHING, VpnTunnel
-from testbed.model.managed.redis import Instance as RedisInstance
+from testbed.model.managed.redis import RedisInstance
 from testbed.model.serverless.workload import Workload
 
 MIB = 1 << 20

@@ -115,7 +115,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class KernelRoute:
     """One IPv4 route.
 
     A unicast one has a device (and maybe a gateway, taken as on-link), a nexthop object's id, or several next hops that
@@ -144,7 +144,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRule:
+class RoutingRule:
     """A routing policy rule (ip-rule(8)): packets from this source prefix, with this mark, look in this table first."""
 
     priority: int
@@ -213,8 +213,8 @@ class Namespace:
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
     groups: frozenset[NexthopGroup] = frozenset()
-    routes: frozenset[Route] = frozenset()
-    rules: frozenset[PolicyRule] = frozenset()
+    routes: frozenset[KernelRoute] = frozenset()
+    rules: frozenset[RoutingRule] = frozenset()
     sets: frozenset[IpSet] = frozenset()
     tables: tuple[Table, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -297,12 +297,12 @@ def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace
     )
 
 
-def _over(route: Route, hops: frozenset[Hop]) -> Route | None:
+def _over(route: KernelRoute, hops: frozenset[Hop]) -> KernelRoute | None:
     """A route with those of its next hops that are there; None if none is."""
     return route if hops == route.hops else over(route, hops) if hops else None
 
 
-def over(route: Route, hops: frozenset[Hop]) -> Route:
+def over(route: KernelRoute, hops: frozenset[Hop]) -> KernelRoute:
     """A route by way of one next hop or of several."""
     if len(hops) > 1:
         return replace(route, device=None, gateway=None, hops=hops)

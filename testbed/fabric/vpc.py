@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from testbed.fabric import dns_interception, link_local
 from testbed.fabric.firewall import always_blocked, connection_tracking, log_chains
 from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
-from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, Forwarding
+from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, IpForwarding
 from testbed.fabric.firewall.rules import stages
 from testbed.fabric.naming import interface_name, set_name
-from testbed.fabric.plan import Chain, Mark, Route, Table
+from testbed.fabric.plan import Chain, KernelRoute, Mark, Table
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.compute.firewall import Firewall
 from testbed.model.compute.firewall_policy import NetworkFirewallPolicy
@@ -92,7 +92,7 @@ class Vpc:
         """The segment of a network; what a subnet has no NIC for is dropped in silence (behaviour 4.3.7)."""
         space, ranges = wiring.segment(name, loopback=str(METADATA_SERVER)), [*subnets]
         space.routes |= {
-            Route(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in (*ranges, *map(str, SPECIAL_PATHS))
+            KernelRoute(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in (*ranges, *map(str, SPECIAL_PATHS))
         }
         space.sysctls |= {**connection_tracking.SYSCTLS, "net.ipv4.fib_multipath_hash_policy": "1"}  # by the 5-tuple
         return cls(space, wiring, mtu, subnets=ranges)
@@ -167,7 +167,7 @@ class Vpc:
         space = self.space
         tried = stages(self.rules, self.policies, before=self.policies_first)
         nics = space.set_of("hash:ip", (nic.address for nic in self.nics))
-        forwarding = Forwarding(space, self.nics, self.forwarders, tried)
+        forwarding = IpForwarding(space, self.nics, self.forwarders, tried)
         sent, received = f"-m set --match-set {nics} src -j {EGRESS}", f"-m set --match-set {nics} dst -j {INGRESS}"
         if forwarding.needed:
             sent, received = f"-j {SENDERS}", f"-j {RECEIVERS}"

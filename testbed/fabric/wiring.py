@@ -19,12 +19,12 @@ from testbed.fabric.plan import (
     End,
     Interface,
     IpSet,
+    KernelRoute,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
-    PolicyRule,
-    Route,
+    RoutingRule,
     SetType,
     Table,
     Tunnel,
@@ -65,8 +65,8 @@ class Space:
     neighbours: set[Neighbour] = field(default_factory=set)
     nexthops: set[Nexthop] = field(default_factory=set)
     groups: set[NexthopGroup] = field(default_factory=set)
-    routes: set[Route] = field(default_factory=set)
-    rules: set[PolicyRule] = field(default_factory=set)
+    routes: set[KernelRoute] = field(default_factory=set)
+    rules: set[RoutingRule] = field(default_factory=set)
     sets: set[IpSet] = field(default_factory=set)
     tables: list[Table] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
@@ -150,9 +150,9 @@ class Wiring:
             )
         )
         node.neighbours.add(Neighbour(gateway, mac(gateway), device))
-        node.routes |= {Route(destination, device, gateway) for destination in routes}
+        node.routes |= {KernelRoute(destination, device, gateway) for destination in routes}
         segment.neighbours.add(Neighbour(address, mac(address), port))
-        segment.routes.add(Route(f"{address}/32", port))
+        segment.routes.add(KernelRoute(f"{address}/32", port))
         if forwards:
             segment.anywhere.add(port)
         return port
@@ -202,7 +202,7 @@ class Wiring:
         port = interface_name(to.name)
         via = next(n.address for n in segment.neighbours if n.device == port)
         for destination in destinations:
-            segment.routes.add(Route(destination, port, via, metric=metric, table=table))
+            segment.routes.add(KernelRoute(destination, port, via, metric=metric, table=table))
             if destination == DEFAULT:
                 segment.anywhere.add(port)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from testbed.errors import Internal, NotFound
 from testbed.fabric.plan import Namespace, Plan
 from testbed.kernel import firewall, links, netlink, routing, routing_messages, sysctl
-from testbed.kernel.change import Change, Step
+from testbed.kernel.change import KernelChange, KernelStep
 from testbed.kernel.namespace import inside
 
 T = TypeVar("T")
@@ -22,12 +22,12 @@ _ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class KernelState:
     """What one namespace is like."""
 
     links: links.Links
     routing: routing_messages.Routing
-    firewall: firewall.Firewall
+    firewall: firewall.FirewallState
     sysctls: Mapping[str, str]
 
 
@@ -35,7 +35,7 @@ class State:
 class Task:
     """Changes that are made together, by an action inside their namespace."""
 
-    changes: Sequence[Change]
+    changes: Sequence[KernelChange]
     action: Callable[[], None]
 
 
@@ -43,12 +43,14 @@ Phase = Mapping[str, Sequence[Task]]
 """Tasks by namespace: one namespace's are done in order, different namespaces' at the same time."""
 
 
-def difference(plan: Plan, paths: Mapping[str, str]) -> list[Change]:
+def difference(plan: Plan, paths: Mapping[str, str]) -> list[KernelChange]:
     """What `apply` would change.  `paths` says where each namespace of the plan is."""
     return _changes(_phases(plan, paths, _read(plan.namespaces, paths)))
 
 
-def apply(plan: Plan, paths: Mapping[str, str], report: Callable[[Change], None] | None = None) -> list[Change]:
+def apply(
+    plan: Plan, paths: Mapping[str, str], report: Callable[[KernelChange], None] | None = None
+) -> list[KernelChange]:
     """Makes the plan true, and returns what had to be changed; the kernel has been read back and is as planned.
 
     Changes only what differs, so that a second call returns nothing, and one after an accident repairs the damage.
@@ -59,7 +61,7 @@ def apply(plan: Plan, paths: Mapping[str, str], report: Callable[[Change], None]
         Internal: the kernel refused something (what was done before stays, and calling again goes on from there), or
             what it says it has keeps differing from the plan.
     """
-    made: list[Change] = []
+    made: list[KernelChange] = []
     states = _read(plan.namespaces, paths)
     for _ in range(_ROUNDS):
         phases = _phases(plan, paths, states)
@@ -115,14 +117,14 @@ def adjust(before: Namespace, space: Namespace, path: str) -> None:
     inside(path, act)
 
 
-def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, State]:
+def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, KernelState]:
     return _each({space.name: partial(_state, space) for space in spaces}, paths)
 
 
-def _state(space: Namespace) -> State:
+def _state(space: Namespace) -> KernelState:
     """The state of the calling thread's namespace, as far as the plan for it manages it."""
     dump = netlink.read()
-    return State(
+    return KernelState(
         links.parse(dump.links, dump.addresses),
         routing_messages.parse(dump, node=space.node),
         firewall.read(space),
@@ -130,7 +132,7 @@ def _state(space: Namespace) -> State:
     )
 
 
-def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, State]) -> list[Phase]:
+def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, KernelState]) -> list[Phase]:
     """All that turns the states into the plan.
 
     The firewall comes first, so that no packet passes through a device that is not guarded yet.
@@ -152,16 +154,16 @@ def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, State]) -
     return [{name: tasks for name, tasks in phase.items() if tasks} for phase in (guard, remove, make, finish)]
 
 
-def _netlink_tasks(steps: Sequence[Step]) -> list[Task]:
+def _netlink_tasks(steps: Sequence[KernelStep]) -> list[Task]:
     return [Task([step.change for step in steps if step.reported], partial(netlink.perform, steps))] if steps else []
 
 
 def _sysctl_tasks(namespace: str, values: Mapping[str, str]) -> list[Task]:
-    changes = [Change(namespace, "replace", "sysctl", f"{name} = {value}") for name, value in values.items()]
+    changes = [KernelChange(namespace, "replace", "sysctl", f"{name} = {value}") for name, value in values.items()]
     return [Task(changes, partial(sysctl.write, values))] if values else []
 
 
-def _changes(phases: Iterable[Phase]) -> list[Change]:
+def _changes(phases: Iterable[Phase]) -> list[KernelChange]:
     return [change for phase in phases for tasks in phase.values() for task in tasks for change in task.changes]
 
 

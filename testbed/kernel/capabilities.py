@@ -12,11 +12,11 @@ import threading
 from testbed.capability import Capability, Finding, Probe, on_path
 from testbed.errors import TestbedError
 from testbed.kernel import nflog
-from testbed.kernel.feature_test import Step, privileged, step, trying
+from testbed.kernel.feature_test import Command, privileged, step, trying
 from testbed.kernel.temporary_namespace import in_new_namespace
 
 
-def rule(table: str, text: str) -> Step:
+def rule(table: str, text: str) -> Command:
     """The step that adds one rule the way the testbed does, by iptables-restore."""
     return step("iptables-restore --noflush", f"*{table}\n{text}\nCOMMIT\n")
 

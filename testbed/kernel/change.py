@@ -10,7 +10,7 @@ Verb = Literal["add", "delete", "replace"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class KernelChange:
     """One thing that is not as the plan says, and what is done about it."""
 
     namespace: str
@@ -24,7 +24,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class NetlinkRequest:
     """A request to the kernel, in pyroute2's words, but with the names of devices for their numbers."""
 
     subject: Literal["link", "addr", "neigh", "nexthop", "route", "rule"]
@@ -33,10 +33,10 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class KernelStep:
     """A request and what it changes."""
 
-    request: Request
-    change: Change
+    request: NetlinkRequest
+    change: KernelChange
     reported: bool = True
     """False if it only completes the change of another step."""

@@ -16,16 +16,16 @@ CAP_SYS_ADMIN = 21
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Command:
     """One command of a trial, and what it reads."""
 
     arguments: tuple[str, ...]
     text: str = ""
 
 
-def step(line: str, text: str = "") -> Step:
+def step(line: str, text: str = "") -> Command:
     """The step of a line of plain words; there is no quoting, as no shell is involved."""
-    return Step(tuple(line.split()), text)
+    return Command(tuple(line.split()), text)
 
 
 def first_line(text: str) -> str:
@@ -45,7 +45,7 @@ def privileged() -> bool:
     return all(held >> bit & 1 for bit in (CAP_NET_ADMIN, CAP_SYS_ADMIN))
 
 
-def perform(steps: tuple[Step, ...]) -> Finding:
+def perform(steps: tuple[Command, ...]) -> Finding:
     """Run the steps one after the other, up to the first that fails; the last one's first line is the detail."""
     output = ""
     for each in steps:
@@ -60,7 +60,7 @@ def perform(steps: tuple[Step, ...]) -> Finding:
     return Finding(present=True, detail=first_line(output) or "works")
 
 
-def trying(*steps: Step) -> Look:
+def trying(*steps: Command) -> Look:
     """A look that performs the steps in a new network namespace."""
 
     def look() -> Finding:

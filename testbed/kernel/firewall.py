@@ -8,37 +8,37 @@ from dataclasses import dataclass, field
 
 from testbed.fabric.plan import IpSet, Namespace, Table
 from testbed.kernel import ipset, iptables
-from testbed.kernel.change import Change
+from testbed.kernel.change import KernelChange
 from testbed.kernel.command import CommandFailed
 from testbed.kernel.namespace import inside
 
 
 @dataclass(frozen=True, slots=True)
-class Firewall:
+class FirewallState:
     """What one namespace has."""
 
     sets: frozenset[IpSet] = frozenset()
     tables: iptables.Tables = field(default_factory=dict)
 
 
-def read(namespace: Namespace, sets: frozenset[IpSet] | None = None) -> Firewall:
+def read(namespace: Namespace, sets: frozenset[IpSet] | None = None) -> FirewallState:
     """Reads the namespace of the calling thread; `sets` are those that it is known to have.
 
     In a node's namespace only the tables that the plan has are looked at: programs of the node may have others.
     """
     if namespace.node and not namespace.tables and not namespace.sets:
-        return Firewall()
+        return FirewallState()
     tables = iptables.parse(iptables.save())
     if namespace.node:
         ours = {table.name for table in namespace.tables}
         tables = {name: saved for name, saved in tables.items() if name in ours}
-    return Firewall(ipset.parse(ipset.save()) if sets is None else sets, tables)
+    return FirewallState(ipset.parse(ipset.save()) if sets is None else sets, tables)
 
 
 class Update:
     """What has to be done to the firewall of one namespace."""
 
-    def __init__(self, namespace: Namespace, actual: Firewall) -> None:
+    def __init__(self, namespace: Namespace, actual: FirewallState) -> None:
         self._actual = actual
         there = {one.name: one for one in actual.sets}
         self._sets = [(one, there.get(one.name)) for one in _by_name(namespace.sets - actual.sets)]
@@ -46,14 +46,14 @@ class Update:
         self._tables = [*_differing(namespace.tables, actual.tables)]
         self.changes = [*self._changes(namespace.name)]
 
-    def _changes(self, namespace: str) -> list[Change]:
+    def _changes(self, namespace: str) -> list[KernelChange]:
         return [
             *(
-                Change(namespace, "replace" if old else "add", "set", f"{new.name} ({len(new.members)} members)")
+                KernelChange(namespace, "replace" if old else "add", "set", f"{new.name} ({len(new.members)} members)")
                 for new, old in self._sets
             ),
-            *(Change(namespace, "replace", "table", _summary(new, old)) for new, old in self._tables),
-            *(Change(namespace, "delete", "set", name) for name in self._stale),
+            *(KernelChange(namespace, "replace", "table", _summary(new, old)) for new, old in self._tables),
+            *(KernelChange(namespace, "delete", "set", name) for name in self._stale),
         ]
 
     def make(self) -> None:

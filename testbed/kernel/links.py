@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from testbed.fabric.plan import LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
-from testbed.kernel.change import Change, Request, Step
+from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest
 from testbed.kernel.netlink import Message
 
 Device = TypeVar("Device", Tunnel, Vlan)
@@ -98,23 +98,23 @@ def _only(port: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
+class LinkSteps:
     """The steps of each namespace.  All of `remove` come before any of `make`, and those before any of `adjust`."""
 
-    remove: Mapping[str, list[Step]]
-    make: Mapping[str, list[Step]]
-    adjust: Mapping[str, list[Step]]
+    remove: Mapping[str, list[KernelStep]]
+    make: Mapping[str, list[KernelStep]]
+    adjust: Mapping[str, list[KernelStep]]
 
 
-def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> Wiring:
+def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> LinkSteps:
     """The steps that turn the devices in `actual` (by namespace) into those of the plan."""
-    remove, make, adjust = (defaultdict[str, list[Step]](list) for _ in range(3))
+    remove, make, adjust = (defaultdict[str, list[KernelStep]](list) for _ in range(3))
     kept = {name: dict(links) for name, links in actual.items()}
 
     def discard(namespace: str, name: str) -> None:
         link = kept[namespace].pop(name)
-        change = Change(namespace, "delete", link.kind or "link", name)
-        remove[namespace].append(Step(Request("link", "delete", {"ifname": name}), change))
+        change = KernelChange(namespace, "delete", link.kind or "link", name)
+        remove[namespace].append(KernelStep(NetlinkRequest("link", "delete", {"ifname": name}), change))
 
     for namespace, name in _stale(plan, actual):
         discard(namespace, name)
@@ -131,7 +131,7 @@ def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> W
             if tunnel.interface.name not in kept[space.name]:
                 make[space.name].append(_make_tunnel(space.name, tunnel))
         adjust[space.name] += _vlans(space, kept[space.name])
-    return Wiring(remove, make, adjust)
+    return LinkSteps(remove, make, adjust)
 
 
 def _devices(plan: Plan) -> Iterator[tuple[str, Interface, str]]:
@@ -149,7 +149,7 @@ def _alias(peer: End) -> str:
     return f"{_MARK}{peer.namespace}/{peer.interface.name}"
 
 
-def _vlans(space: Namespace, kept: Links) -> Iterator[Step]:
+def _vlans(space: Namespace, kept: Links) -> Iterator[KernelStep]:
     """The steps for the VLANs of a namespace.
 
     The kernel removes one along with its parent, and takes one only on a parent that is there and up: after `make`, in
@@ -187,25 +187,27 @@ def _by_name(devices: Iterable[Device]) -> list[Device]:
     return sorted(devices, key=lambda device: device.interface.name)
 
 
-def _make_veth(veth: Veth, paths: Mapping[str, str]) -> Step:
+def _make_veth(veth: Veth, paths: Mapping[str, str]) -> KernelStep:
     a, b = veth.a, veth.b
     peer = {**_properties(b.interface), "net_ns_fd": paths[b.namespace]}
-    request = Request("link", "add", {**_properties(a.interface), "kind": "veth", "peer": peer})
-    return Step(request, Change(a.namespace, "add", "veth", f"{a.interface.name} -- {b.namespace}/{b.interface.name}"))
+    request = NetlinkRequest("link", "add", {**_properties(a.interface), "kind": "veth", "peer": peer})
+    return KernelStep(
+        request, KernelChange(a.namespace, "add", "veth", f"{a.interface.name} -- {b.namespace}/{b.interface.name}")
+    )
 
 
-def _make_tunnel(namespace: str, tunnel: Tunnel) -> Step:
+def _make_tunnel(namespace: str, tunnel: Tunnel) -> KernelStep:
     modes = {f"vxlan_{mode}": True for mode in _MODES}
     ports = {"vxlan_port": tunnel.port, "vxlan_port_range": _only(tunnel.port)}
     values = {**_properties(tunnel.interface), "kind": "vxlan", "vxlan_learning": 0, **ports, **modes}
-    change = Change(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})")
-    return Step(Request("link", "add", values), change)
+    change = KernelChange(namespace, "add", "tunnel", f"{tunnel.interface.name} (udp {tunnel.port})")
+    return KernelStep(NetlinkRequest("link", "add", values), change)
 
 
-def _make_vlan(namespace: str, vlan: Vlan) -> Step:
+def _make_vlan(namespace: str, vlan: Vlan) -> KernelStep:
     values = {**_properties(vlan.interface), "kind": "vlan", "link": vlan.parent, "vlan_id": vlan.tag}
-    change = Change(namespace, "add", "vlan", f"{vlan.interface.name} (tag {vlan.tag} on {vlan.parent})")
-    return Step(Request("link", "add", values), change)
+    change = KernelChange(namespace, "add", "vlan", f"{vlan.interface.name} (tag {vlan.tag} on {vlan.parent})")
+    return KernelStep(NetlinkRequest("link", "add", values), change)
 
 
 def _properties(interface: Interface) -> dict[str, object]:
@@ -213,12 +215,12 @@ def _properties(interface: Interface) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _adjust(namespace: str, wanted: Interface, alias: str, link: Link | None) -> Iterator[Step]:
+def _adjust(namespace: str, wanted: Interface, alias: str, link: Link | None) -> Iterator[KernelStep]:
     """The steps for one device.  `link` is None if it is just being made: alias, state and addresses are missing."""
 
-    def setting(what: str, values: Mapping[str, object], *, reported: bool = True) -> Step:
-        change = Change(namespace, "replace", "link", f"{wanted.name}: {what}")
-        return Step(Request("link", "set", {"ifname": wanted.name, **values}), change, reported)
+    def setting(what: str, values: Mapping[str, object], *, reported: bool = True) -> KernelStep:
+        change = KernelChange(namespace, "replace", "link", f"{wanted.name}: {what}")
+        return KernelStep(NetlinkRequest("link", "set", {"ifname": wanted.name, **values}), change, reported)
 
     if link is None:
         yield setting(f"up, alias {alias}", {"ifalias": alias, "state": "up"}, reported=False)
@@ -240,6 +242,6 @@ def _adjust(namespace: str, wanted: Interface, alias: str, link: Link | None) ->
             yield _address(namespace, wanted.name, "add", address)
 
 
-def _address(namespace: str, device: str, verb: Literal["add", "delete"], address: str) -> Step:
-    change = Change(namespace, verb, "address", f"{address} {'on' if verb == 'add' else 'of'} {device}")
-    return Step(Request("addr", verb, {"index": device, "address": address}), change)
+def _address(namespace: str, device: str, verb: Literal["add", "delete"], address: str) -> KernelStep:
+    change = KernelChange(namespace, verb, "address", f"{address} {'on' if verb == 'add' else 'of'} {device}")
+    return KernelStep(NetlinkRequest("addr", verb, {"index": device, "address": address}), change)

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from testbed.kernel.change import Step
+from testbed.kernel.change import KernelStep
 
 if TYPE_CHECKING:
     from testbed.kernel.rtnetlink import Socket
@@ -44,7 +44,7 @@ def read() -> Dump:
         return socket.dump()
 
 
-def perform(steps: Sequence[Step]) -> None:
+def perform(steps: Sequence[KernelStep]) -> None:
     """Does the steps in the namespace of the calling thread, up to the first that the kernel refuses (Internal)."""
     with closing(_socket()) as socket:
         for step in steps:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from testbed.fabric.plan import Neighbour, Nexthop, NexthopGroup, PolicyRule, Route
-from testbed.kernel.change import Change, Step, Verb
+from testbed.fabric.plan import KernelRoute, Neighbour, Nexthop, NexthopGroup, RoutingRule
+from testbed.kernel.change import KernelChange, KernelStep, Verb
 from testbed.kernel.routing_messages import Routing, install, remove
 
-T = TypeVar("T", Neighbour, Nexthop, NexthopGroup, PolicyRule, Route)
+T = TypeVar("T", Neighbour, Nexthop, NexthopGroup, RoutingRule, KernelRoute)
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class _Kind(Generic[T]):
     """Two values of equal key cannot both be installed: the one takes the other's place."""
     text: Callable[[T], str]
 
-    def replacements(self, namespace: str, want: frozenset[T], have: frozenset[T]) -> Iterator[Step]:
+    def replacements(self, namespace: str, want: frozenset[T], have: frozenset[T]) -> Iterator[KernelStep]:
         """Installs what is missing."""
         taken = {self.key(value) for value in have}
         for value in sorted(want - have, key=repr):
             verb: Verb = "replace" if self.key(value) in taken else "add"
-            yield Step(install(value), Change(namespace, verb, self.name, self.text(value)))
+            yield KernelStep(install(value), KernelChange(namespace, verb, self.name, self.text(value)))
 
-    def deletions(self, namespace: str, want: frozenset[T], have: frozenset[T]) -> Iterator[Step]:
+    def deletions(self, namespace: str, want: frozenset[T], have: frozenset[T]) -> Iterator[KernelStep]:
         """Removes what is too many, unless its place has been taken."""
         replaced = {self.key(value) for value in want - have}
         for value in sorted(have - want, key=repr):
             if self.key(value) not in replaced:
-                yield Step(remove(value), Change(namespace, "delete", self.name, self.text(value)))
+                yield KernelStep(remove(value), KernelChange(namespace, "delete", self.name, self.text(value)))
 
 
 def _neighbour_text(neighbour: Neighbour) -> str:
@@ -53,7 +53,7 @@ def _group_text(group: NexthopGroup) -> str:
     return f"id {group.id} group {members} {resilience}"
 
 
-def _route_text(route: Route) -> str:
+def _route_text(route: KernelRoute) -> str:
     words = [route.destination] if route.kind == "unicast" else [route.kind, route.destination]
     for key, value in (("via", route.gateway), ("dev", route.device), ("nhid", route.nexthop), ("src", route.source)):
         if value is not None:
@@ -67,7 +67,7 @@ def _route_text(route: Route) -> str:
     return " ".join(words)
 
 
-def _rule_text(rule: PolicyRule) -> str:
+def _rule_text(rule: RoutingRule) -> str:
     mark = f" fwmark {rule.mark.value:#x}/{rule.mark.mask:#x}" if rule.mark else ""
     return f"priority {rule.priority} from {rule.source}{mark} table {rule.table}"
 
@@ -75,11 +75,11 @@ def _rule_text(rule: PolicyRule) -> str:
 _NEIGHBOUR = _Kind[Neighbour]("neighbour", lambda n: (n.address, n.device), _neighbour_text)
 _NEXTHOP = _Kind[Nexthop]("nexthop", lambda n: n.id, _nexthop_text)
 _GROUP = _Kind[NexthopGroup]("group", lambda g: g.id, _group_text)
-_ROUTE = _Kind[Route]("route", lambda r: (r.destination, r.table, r.metric), _route_text)
-_RULE = _Kind[PolicyRule]("rule", lambda r: r, _rule_text)
+_ROUTE = _Kind[KernelRoute]("route", lambda r: (r.destination, r.table, r.metric), _route_text)
+_RULE = _Kind[RoutingRule]("rule", lambda r: r, _rule_text)
 
 
-def steps(namespace: str, want: Routing, have: Routing) -> Iterator[Step]:
+def steps(namespace: str, want: Routing, have: Routing) -> Iterator[KernelStep]:
     """The steps that turn `have` into `want`.
 
     Make before break: what replaces something takes its place in one go; what refers to an object comes after it, and
@@ -87,7 +87,7 @@ def steps(namespace: str, want: Routing, have: Routing) -> Iterator[Step]:
     """
     resized = _resized(want, have)
     for group in sorted(resized, key=lambda group: group.id):
-        yield Step(remove(group), Change(namespace, "delete", "group", _group_text(group)))
+        yield KernelStep(remove(group), KernelChange(namespace, "delete", "group", _group_text(group)))
     gone = {group.id for group in resized}
     groups = have.groups - resized
     routes = frozenset(route for route in have.routes if route.nexthop not in gone)

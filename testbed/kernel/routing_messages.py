@@ -9,16 +9,16 @@ from socket import AF_INET
 
 from testbed.fabric.plan import (
     Hop,
+    KernelRoute,
     Mark,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
-    PolicyRule,
-    Route,
     RouteKind,
+    RoutingRule,
 )
-from testbed.kernel.change import Request
+from testbed.kernel.change import NetlinkRequest
 from testbed.kernel.netlink import Dump, Message
 
 PROTOCOL = 116
@@ -48,8 +48,8 @@ class Routing:
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
     groups: frozenset[NexthopGroup] = frozenset()
-    routes: frozenset[Route] = frozenset()
-    rules: frozenset[PolicyRule] = frozenset()
+    routes: frozenset[KernelRoute] = frozenset()
+    rules: frozenset[RoutingRule] = frozenset()
 
 
 def wanted(namespace: Namespace) -> Routing:
@@ -96,10 +96,10 @@ def _group(message: Message) -> NexthopGroup:
     return NexthopGroup(message.get("id"), tuple(sorted(message.get("group"))), buckets, ticks // _TICKS)
 
 
-def _route(message: Message, devices: Devices) -> Route:
+def _route(message: Message, devices: Devices) -> KernelRoute:
     nexthop = message.get("nh_id")  # of a route by way of a nexthop object the kernel tells the devices, too
     hops = () if nexthop else message.get("multipath") or ()
-    return Route(
+    return KernelRoute(
         f"{message.get('dst', _ANY)}/{message['dst_len']}",
         None if nexthop else devices.get(message.get("oif")),
         None if nexthop else message.get("gateway"),
@@ -112,39 +112,39 @@ def _route(message: Message, devices: Devices) -> Route:
     )
 
 
-def _rule(message: Message) -> PolicyRule:
+def _rule(message: Message) -> RoutingRule:
     source = f"{message.get('src', _ANY)}/{message['src_len']}"
     value = message.get("fwmark")
     mark = None if value is None else Mark(value, message.get("fwmask"))
-    return PolicyRule(message.get("priority", 0), source, message.get("table", 0), mark)
+    return RoutingRule(message.get("priority", 0), source, message.get("table", 0), mark)
 
 
-def install(value: Neighbour | Nexthop | NexthopGroup | Route | PolicyRule) -> Request:
+def install(value: Neighbour | Nexthop | NexthopGroup | KernelRoute | RoutingRule) -> NetlinkRequest:
     """The request that adds this, in the place of what is there of the same key (except a rule: it has none)."""
     match value:
         case Neighbour():
-            return Request("neigh", "replace", _neighbour_key(value) | {"lladdr": value.mac})
+            return NetlinkRequest("neigh", "replace", _neighbour_key(value) | {"lladdr": value.mac})
         case Nexthop():
-            return Request("nexthop", "replace", _nexthop_values(value) | {"protocol": PROTOCOL})
+            return NetlinkRequest("nexthop", "replace", _nexthop_values(value) | {"protocol": PROTOCOL})
         case NexthopGroup():
-            return Request("nexthop", "replace", _group_values(value) | {"protocol": PROTOCOL})
-        case Route():
-            return Request("route", "replace", _route_values(value) | {"protocol": PROTOCOL})
-        case PolicyRule():
-            return Request("rule", "add", _rule_values(value) | {"protocol": PROTOCOL})
+            return NetlinkRequest("nexthop", "replace", _group_values(value) | {"protocol": PROTOCOL})
+        case KernelRoute():
+            return NetlinkRequest("route", "replace", _route_values(value) | {"protocol": PROTOCOL})
+        case RoutingRule():
+            return NetlinkRequest("rule", "add", _rule_values(value) | {"protocol": PROTOCOL})
 
 
-def remove(value: Neighbour | Nexthop | NexthopGroup | Route | PolicyRule) -> Request:
+def remove(value: Neighbour | Nexthop | NexthopGroup | KernelRoute | RoutingRule) -> NetlinkRequest:
     """The request that deletes this, whoever added it."""
     match value:
         case Neighbour():
-            return Request("neigh", "delete", _neighbour_key(value))
+            return NetlinkRequest("neigh", "delete", _neighbour_key(value))
         case Nexthop() | NexthopGroup():
-            return Request("nexthop", "delete", {"id": value.id})
-        case Route():
-            return Request("route", "delete", _route_values(value) | {"scope": _NOWHERE})
-        case PolicyRule():
-            return Request("rule", "delete", _rule_values(value))
+            return NetlinkRequest("nexthop", "delete", {"id": value.id})
+        case KernelRoute():
+            return NetlinkRequest("route", "delete", _route_values(value) | {"scope": _NOWHERE})
+        case RoutingRule():
+            return NetlinkRequest("rule", "delete", _rule_values(value))
 
 
 def _neighbour_key(neighbour: Neighbour) -> Values:
@@ -167,7 +167,7 @@ def _group_values(group: NexthopGroup) -> Values:
     return {"id": group.id, "group": group.members, "group_type": _RESILIENT, "res_group": resilience}
 
 
-def _route_values(route: Route) -> Values:
+def _route_values(route: KernelRoute) -> Values:
     address, length = route.destination.split("/")
     return {
         "family": AF_INET,
@@ -186,6 +186,6 @@ def _route_values(route: Route) -> Values:
     }
 
 
-def _rule_values(rule: PolicyRule) -> Values:
+def _rule_values(rule: RoutingRule) -> Values:
     values: Values = {"priority": rule.priority, "src": rule.source, "table": rule.table}
     return values | ({"fwmark": rule.mark.value, "fwmask": rule.mark.mask} if rule.mark else {})

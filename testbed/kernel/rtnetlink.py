@@ -26,7 +26,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
 from testbed.errors import Internal, Unavailable
-from testbed.kernel.change import Step
+from testbed.json_object import Json
+from testbed.kernel.change import KernelStep
 from testbed.kernel.netlink import Dump, Message
 from testbed.kernel.nexthop_messages import (
     RTM_DELNEXTHOP,
@@ -64,7 +65,7 @@ class Socket(IPRoute):
         """`ip route`."""
         self.nlm_request(message(RouteMessage, values), *self.make_request_type(command, _ROUTE))
 
-    def perform(self, step: Step) -> None:
+    def perform(self, step: KernelStep) -> None:
         """Does one step.
 
         A deletion that the kernel refuses is no error: with a device or nexthop the kernel removes what depends on it,
@@ -110,7 +111,7 @@ def _note(flags: list[int], answer: Message) -> None:
     flags.append(answer["header"]["flags"])
 
 
-def _numbered(values: Mapping[str, Any]) -> dict[str, Any]:
+def _numbered(values: Mapping[str, Any]) -> Json:
     numbered = {name: if_nametoindex(v) if v and name in _DEVICES else v for name, v in values.items()}
     if values.get(_HOPS):
         numbered[_HOPS] = [(if_nametoindex(device), gateway) for device, gateway in values[_HOPS]]

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.load.request import REPORT, LoadRequest
-from testbed.load.result import LoadResult, Progress, Row
+from testbed.load.result import LoadProgress, LoadResult, Row
 
 NUMBERS = ("requests", "failures", "req/s", "p50 ms", "p90", "p95", "p99", "max")
 
 
-def progress_line(request: LoadRequest, progress: Progress) -> Text:
+def progress_line(request: LoadRequest, progress: LoadProgress) -> Text:
     """One second of a running load."""
     text = Text.assemble(
         (request.name, "bold"),

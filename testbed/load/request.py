@@ -21,7 +21,7 @@ STOP_TIMEOUT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class LoadTarget:
     """A service to call: the URL that its callers know, and the address of the front end to connect to.
 
     Without a front end, the URL's host name is resolved where the load generator runs.
@@ -52,7 +52,7 @@ class LoadRequest:
     """One load test.  `scenario` is the name of a file in `loadtests/`, or the path of a Locust file of the user's."""
 
     scenario: str
-    services: tuple[Service, ...] = ()
+    services: tuple[LoadTarget, ...] = ()
     users: int = 20
     spawn_rate: float = 10.0
     """Users that begin per second."""

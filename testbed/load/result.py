@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
 
+from testbed.json_object import Json
 from testbed.load.request import LoadRequest
 
 SATURATED = 90.0
@@ -14,7 +14,7 @@ SATURATED = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class LoadProgress:
     """One second of a running load.  `requests` and `failures` count from the beginning, all else is that second's."""
 
     seconds: float
@@ -65,7 +65,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LoadOutcome:
     """What the generator measured."""
 
     seconds: float
@@ -93,8 +93,8 @@ class LoadResult:
     request: LoadRequest
     began: str
     """RFC 3339, UTC."""
-    outcome: Outcome
-    history: tuple[Progress, ...]
+    outcome: LoadOutcome
+    history: tuple[LoadProgress, ...]
     instances: tuple[InstanceTraffic, ...]
     exit_status: int
     """Locust's."""
@@ -128,7 +128,7 @@ class LoadResult:
         return tuple(found)
 
 
-def summary(result: LoadResult) -> dict[str, Any]:
+def summary(result: LoadResult) -> Json:
     """The result as JSON values, with what follows from it."""
     return asdict(result) | {
         "failed": result.failed,

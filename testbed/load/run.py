@@ -11,7 +11,7 @@ from typing import Protocol
 
 from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.load.request import REPORT, RESULTS, LoadRequest, files
-from testbed.load.result import InstanceTraffic, LoadResult, Progress, summary, traffic_between
+from testbed.load.result import InstanceTraffic, LoadProgress, LoadResult, summary, traffic_between
 from testbed.load.telemetry import Telemetry
 
 SUMMARY = "summary.json"
@@ -53,7 +53,7 @@ def run(
     scenarios: Path,
     loads: Path,
     counters: Callable[[], Sequence[InstanceTraffic]] = tuple,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[LoadProgress], None] = lambda _: None,
 ) -> tuple[LoadResult, Path]:
     """Runs a load test; returns what it measured and the folder, new in `loads`, that holds the reports.
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from testbed.errors import Internal
-from testbed.load.result import Outcome, Progress
+from testbed.json_object import Json
+from testbed.load.result import LoadOutcome, LoadProgress
 
-PROGRESS = TypeAdapter(Progress)
-OUTCOME = TypeAdapter(Outcome)
+PROGRESS = TypeAdapter(LoadProgress)
+OUTCOME = TypeAdapter(LoadOutcome)
 
 
 class Telemetry:
     """Sorts Locust's output, in whatever pieces it comes, into progress, outcome and log lines."""
 
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, on_progress: Callable[[LoadProgress], None]) -> None:
         self.on_progress = on_progress
-        self.history: list[Progress] = []
-        self.outcome: Outcome | None = None
+        self.history: list[LoadProgress] = []
+        self.outcome: LoadOutcome | None = None
         self.log: list[str] = []
         self._rest = b""
 
@@ -41,7 +41,7 @@ class Telemetry:
             self.log.append(line)
             return
         try:
-            record: dict[str, Any] = json.loads(line)
+            record: Json = json.loads(line)
             kind = record.pop("telemetry")
             if kind == "progress":
                 progress = PROGRESS.validate_python(record)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from testbed.json_object import Json
 from testbed.model.core.resource import Resource
 from testbed.model.topology import Topology
 
@@ -60,7 +61,7 @@ def assemble(general: Mapping[str, Any], resources: Iterable[tuple[str, Resource
     Raises:
         pydantic.ValidationError: they do not fit together.
     """
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Json] = {}
     for key, resource in resources:
         kind = KINDS[key]
         section, field = key.split(".")

@@ -20,11 +20,10 @@ from testbed.model.hybrid.interconnect import InterconnectAttachment
 from testbed.model.hybrid.outside import Host, Site
 from testbed.model.hybrid.vpn import ExternalVpnGateway, ForwardingRule, HaVpnGateway, TargetVpnGateway, VpnTunnel
 from testbed.model.managed.dns import ManagedZone, ResourceRecordSet
-from testbed.model.managed.private_services import GOOGLE, Connection
-from testbed.model.managed.redis import Instance as RedisInstance
+from testbed.model.managed.private_services import GOOGLE, PrivateConnection
+from testbed.model.managed.redis import RedisInstance
 from testbed.model.managed.secrets import Secret
-from testbed.model.serverless.appengine import Application, FlexibleNetwork, Version
-from testbed.model.serverless.appengine import Service as AppEngineService
+from testbed.model.serverless.appengine import AppEngineService, Application, FlexibleNetwork, Version
 from testbed.model.serverless.connector import Connector
 from testbed.model.serverless.functions import Function
 from testbed.model.serverless.run import Execution, Revision, Service, serving
@@ -134,7 +133,7 @@ class AppEngine(Resource):
 class ServiceNetworking(Resource):
     """Resources of servicenetworking v1."""
 
-    connections: tuple[Connection, ...] = ()
+    connections: tuple[PrivateConnection, ...] = ()
 
 
 class Redis(Resource):
@@ -242,7 +241,7 @@ class Topology(Resource):
         mine = (n.model_copy(update={"peerings": peerings[n.full_name]}) for n in self.compute.networks)
         return (*mine, *(connection.producer_network(mtus[connection.network]) for connection in connections))
 
-    def connection(self, redis: RedisInstance) -> Connection | None:
+    def connection(self, redis: RedisInstance) -> PrivateConnection | None:
         """The private connection that a Redis instance is reached by; None of one with direct peering."""
         wanted = None if redis.direct else f"{redis.authorized_network}/{GOOGLE}"
         return next((c for c in self.servicenetworking.connections if c.full_name == wanted), None)

@@ -8,13 +8,13 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import docker
 import requests
 from docker.errors import DockerException
 
 from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.json_object import Json
 from testbed.nodes.engine import new_enough, too_old
 from testbed.paths import state_root
 
@@ -25,7 +25,7 @@ DEADLINE = 5
 LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
 """The limits that nodes are given, as the Engine's `/info` names them, and as cgroups do."""
 
-Info = dict[str, Any] | str
+Info = Json | str
 """What the Docker Engine says about itself, or why it says nothing."""
 
 

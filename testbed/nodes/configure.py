@@ -13,12 +13,12 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from testbed.errors import Internal
 from testbed.fabric.plan import Node
+from testbed.json_object import Json
 from testbed.nodes.playbook import RUN, Event, run_playbook
 from testbed.paths import PLAYBOOKS
 
@@ -78,9 +78,7 @@ def _write(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def inventory(
-    nodes: Iterable[Node], container: Callable[[str], str], unfinished: Collection[str] = ()
-) -> dict[str, Any]:
+def inventory(nodes: Iterable[Node], container: Callable[[str], str], unfinished: Collection[str] = ()) -> Json:
     """Ansible's inventory: for each role a group of the nodes that have it.
 
     A group is called `role_ROLE`, because a group must not be called like a host and a node may well be called `redis`.
@@ -89,7 +87,7 @@ def inventory(
     Raises:
         Internal: a node has a role that does not exist, or a variable that YAML cannot say.
     """
-    groups: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
+    groups: dict[str, Json] = {role: {} for role in ROLES}
     for node in sorted(nodes, key=lambda node: node.name):
         if node.role is None:
             continue

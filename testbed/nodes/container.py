@@ -11,6 +11,7 @@ from typing import Any
 
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
+from testbed.json_object import Json
 from testbed.model.core.ranges import METADATA_SERVER
 from testbed.nodes import tree, trust
 
@@ -100,7 +101,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
 
 
-def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -> dict[str, Any]:
+def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -> Json:
     """The arguments of docker-py's `containers.create` for a node: the least privilege that works."""
     limits = {} if node.memory is None else {"mem_limit": node.memory, "memswap_limit": node.memory}
     return {

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import docker
 from docker.errors import APIError
@@ -23,6 +22,7 @@ from docker.models.containers import Container
 from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
+from testbed.json_object import Json
 from testbed.nodes import execute, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
@@ -64,10 +64,10 @@ class DockerNodes:
         nodes = (running_node(item) for item in details)
         return {node.name: node for node in nodes}
 
-    def _inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        def one(identifier: str) -> dict[str, Any] | None:
+    def _inspect(self, ids: Sequence[str]) -> list[Json]:
+        def one(identifier: str) -> Json | None:
             try:
-                attributes: dict[str, Any] = self._client.api.inspect_container(identifier)
+                attributes: Json = self._client.api.inspect_container(identifier)
             except NoContainer:  # removed since the list was made
                 return None
             return attributes

@@ -15,7 +15,7 @@ from types import FrameType
 import docker
 
 from testbed.errors import DeadlineExceeded
-from testbed.nodes.execution import CHUNK, STDERR, STDOUT, Execution
+from testbed.nodes.execution import CHUNK, STDERR, STDOUT, ExecInstance
 
 STANDARD = (0, 1, 2)
 """This process's own standard input, output and error."""
@@ -38,7 +38,7 @@ def passed_through(
     stdin, stdout, stderr = streams
     interactive = os.isatty(stdin) and os.isatty(stdout)
     targets = {STDOUT: stdout, STDERR: stderr}
-    with Execution(client.api, container, argv, stdin=True, tty=interactive) as execution:
+    with ExecInstance(client.api, container, argv, stdin=True, tty=interactive) as execution:
         with raw_terminal(execution, stdin) if interactive else nullcontext(), feeding(execution, stdin):
             for stream, data in execution.output():
                 write(targets[stream], data)
@@ -63,14 +63,14 @@ def captured(
     """
     output = bytearray()
     take = on_output or output.extend
-    with Execution(client.api, container, argv, directory=directory) as execution, limited(execution, timeout):
+    with ExecInstance(client.api, container, argv, directory=directory) as execution, limited(execution, timeout):
         for _, data in execution.output():
             take(data)
         return execution.status(), bytes(output)
 
 
 @contextmanager
-def limited(execution: Execution, timeout: float | None) -> Iterator[None]:
+def limited(execution: ExecInstance, timeout: float | None) -> Iterator[None]:
     """Kill a command that does not end in time, in seconds, and say so."""
     if timeout is None:
         yield
@@ -100,7 +100,7 @@ def write(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def feeding(execution: Execution, stdin: int) -> Iterator[None]:
+def feeding(execution: ExecInstance, stdin: int) -> Iterator[None]:
     """Give a command what can be read from `stdin`, in a thread that ends with this context."""
     wake, woken = os.pipe()
 
@@ -130,7 +130,7 @@ def feeding(execution: Execution, stdin: int) -> Iterator[None]:
 
 
 @contextmanager
-def raw_terminal(execution: Execution, terminal: int) -> Iterator[None]:
+def raw_terminal(execution: ExecInstance, terminal: int) -> Iterator[None]:
     """Give the caller's terminal to a command that has one of its own: every key reaches it, and so does the size."""
     before = termios.tcgetattr(terminal)
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 import docker
 
 from testbed.errors import Internal
+from testbed.json_object import Json
 from testbed.nodes.engine import engine_errors
 
 STDOUT = 1
@@ -28,7 +29,7 @@ GRACE = 60.0
 _POLL = 0.01
 
 
-class Execution:
+class ExecInstance:
     """A command that runs in a container; as a context, it does not outlive the context.
 
     With `stdin` it is given input by `write`; without, its input is empty.  With `tty` it runs on a terminal of its
@@ -138,7 +139,7 @@ class Execution:
     def _state(self) -> Mapping[str, Any]:
         """What Docker knows of the command: `Pid` is 0 and `ExitCode` None before it starts."""
         with engine_errors(self._what):
-            state: dict[str, Any] = self._api.exec_inspect(self._id)
+            state: Json = self._api.exec_inspect(self._id)
         return state
 
 

@@ -19,7 +19,7 @@ _MAX_PRIORITY = 65535
 _SPECIAL = ("35.199.224.0/19", "35.191.0.0/16", "130.211.0.0/22", "35.235.240.0/20", "35.199.192.0/19")
 
 
-class Origin(IntEnum):
+class RouteOrigin(IntEnum):
     """Whose a static route is: the network's own come first (behaviour 4.3.5)."""
 
     LOCAL = 1
@@ -36,7 +36,7 @@ class Way:
     target: str = ""
     """The instance, address or tunnel that is the next hop."""
     priority: int = 0
-    origin: Origin = Origin.LOCAL
+    origin: RouteOrigin = RouteOrigin.LOCAL
     running: bool = True
     """Whether the next hop is there: if it is gone, the route is disregarded."""
     tags: frozenset[str] = frozenset()
@@ -74,7 +74,7 @@ def ways(cloud: Cloud, network: str, destination: str, tags: frozenset[str]) -> 
     ]
     longest = max((one.specific for one in found), default=0)
     found = [one for one in found if one.specific == longest]
-    local = [one for one in found if one.origin is Origin.LOCAL]
+    local = [one for one in found if one.origin is RouteOrigin.LOCAL]
     if local or not found:
         return [_survivors(local)] if found else []
     owners = {one.network for one in found}
@@ -109,11 +109,11 @@ def _static(cloud: Cloud, network: str) -> Iterator[Way]:
     peers = active(cloud.topology.networks)
     for route in cloud.topology.compute.routes:
         if route.network == network:
-            yield _of(cloud, route, Origin.LOCAL)
+            yield _of(cloud, route, RouteOrigin.LOCAL)
         elif (network, route.network) in peers and not route.next_hop_gateway and not route.tags:
             sides = peers[network, route.network]
             if sides.theirs.export_custom_routes and sides.mine.import_custom_routes:
-                yield _of(cloud, route, Origin.PEERING)
+                yield _of(cloud, route, RouteOrigin.PEERING)
 
 
 def _dynamic(cloud: Cloud, network: str) -> Iterator[Way]:
@@ -127,7 +127,7 @@ def _dynamic(cloud: Cloud, network: str) -> Iterator[Way]:
         exchanged = sides and sides.theirs.export_custom_routes and sides.mine.import_custom_routes
         if network != link.network and not exchanged:
             continue
-        origin = Origin.LOCAL if network == link.network else Origin.PEERING
+        origin = RouteOrigin.LOCAL if network == link.network else RouteOrigin.PEERING
         for route in cloud.running.learned:
             if route.node == link.node:
                 priority = min(route.priority, _MAX_PRIORITY)
@@ -140,7 +140,7 @@ def _default(network: Network) -> Iterator[Way]:
         yield Way("0.0.0.0/0", network.full_name, "INTERNET_GATEWAY", priority=DEFAULT_ROUTE_PRIORITY)
 
 
-def _of(cloud: Cloud, route: Route, origin: Origin) -> Way:
+def _of(cloud: Cloud, route: Route, origin: RouteOrigin) -> Way:
     hops: dict[Hop, str | None] = {
         "INTERNET_GATEWAY": route.next_hop_gateway,
         "INSTANCE": route.next_hop_instance,

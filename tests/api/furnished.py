@@ -5,7 +5,7 @@ Most are called `a1`; of what becomes a node there are not two of a name in a te
 
 from __future__ import annotations
 
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 from tests.api.harness import Api
 
 NAME = "a1"

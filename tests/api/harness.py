@@ -24,7 +24,7 @@ from testbed.api.callers.keys import SqliteKeys
 from testbed.api.calls.audit import AuditLog
 from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.calls.raw import Uploads
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.contract.schema import faults_in
 from testbed.api.wire.rest import Rest
 from testbed.control import connectors
@@ -35,6 +35,7 @@ from testbed.control.realise.reconciler import Outcome, Reconciler
 from testbed.control.state.store import Store
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 
 HOST = "127.0.0.1:7667"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.fabric.plan import Node
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
 

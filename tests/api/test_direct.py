@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.fabric.plan import Plan
+from testbed.json_object import Json
 from tests.api import test_appengine, test_functions_v2
 from tests.api.harness import Api, Refused
 

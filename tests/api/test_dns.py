@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 ZONES = "dns/v1/projects/demo/managedZones"

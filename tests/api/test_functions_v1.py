@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.functions import translation
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 from tests.api.test_functions_v2 import SOURCE, zipped
 

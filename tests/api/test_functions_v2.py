@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.api.source import folders
 from testbed.fabric.plan import Node
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 REGION = "v2/projects/demo/locations/us-central1"

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from testbed.api import services
 from testbed.api.calls.call import handler_of
-from testbed.api.contract.discovery import APIS, Json, Method, document
+from testbed.api.contract.discovery import APIS, Method, document
 from testbed.api.contract.schema import is_output
+from testbed.json_object import Json
 from tests.api import harness
 from tests.api.furnished import NAME, NAMES, furnish
 from tests.sample import size

@@ -13,8 +13,8 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from testbed.api.callers.identity import JWT_BEARER, OWNER
 from testbed.api.callers.keyfile import TOKEN_URI
-from testbed.api.contract.discovery import Json
 from testbed.errors import Unauthenticated
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 ACCOUNTS = "v1/projects/demo/serviceAccounts"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from testbed.api.calls import audit
-from testbed.api.contract.discovery import Json
 from testbed.control.watch.firewall_log import file_in
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 NETWORKS = "compute/v1/projects/demo/global/networks"

@@ -15,7 +15,7 @@ from testbed.control import connectors
 from testbed.control.accept.durations import TYPICAL, typical
 from testbed.control.realise.executor import Executor
 from testbed.control.realise.reconciler import Outcome, Reconciler
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.store import Store
 from testbed.errors import Unavailable
 from testbed.fabric.allocation.addressing import allocate
@@ -217,17 +217,17 @@ class Configuring:
         return Outcome(configuration=self.runs[-1])
 
 
-def accepted(api: Api, *changes: Change) -> Operation:
+def accepted(api: Api, *changes: ResourceChange) -> Operation:
     with api.plane.transaction():
         return api.plane.submit(
             Operation(api="redis.v1", method="m", kind="redis.instances", target=changes[0].name, changes=changes)
         )
 
 
-def cache(name: str) -> Change:
+def cache(name: str) -> ResourceChange:
     full = f"projects/demo/locations/us-central1/instances/{name}"
     body = {"name": full, "tier": "BASIC", "memorySizeGb": 1, "authorizedNetwork": "projects/demo/global/networks/vpc"}
-    return Change("redis.instances", full, body)
+    return ResourceChange("redis.instances", full, body)
 
 
 def error_of(api: Api, operation: Operation) -> Any:

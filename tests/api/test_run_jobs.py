@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 JOBS = "v2/projects/demo/locations/us-central1/jobs"

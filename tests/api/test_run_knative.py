@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import knative
+from testbed.json_object import Json
 from testbed.model.serverless.run import LATEST, REVISION
 
 words = st.text("abcdefgh-./ ", min_size=1, max_size=12)

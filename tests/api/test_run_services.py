@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.errors import Unavailable
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from tests.api.harness import Api, Refused
 

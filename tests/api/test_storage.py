@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import blobs, transfers
+from testbed.json_object import Json
 from tests.api.harness import Api, Refused
 
 BUCKETS = "storage/v1/b"

@@ -19,8 +19,8 @@ from google.auth.credentials import AnonymousCredentials
 from testbed.api import clients, server
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
-from testbed.api.contract.discovery import Json
 from testbed.control.accept.durations import typical
+from testbed.json_object import Json
 from testbed.paths import client_folder
 from tests.api import harness
 from tests.waiting import COMMAND, PATIENCE

@@ -17,7 +17,7 @@ from testbed.fabric.allocation.short_names import site as site_key
 from testbed.fabric.hybrid.bgp import sessions
 from testbed.fabric.hybrid.vpn import importers
 from testbed.fabric.node_specs import ATTACHMENT_DEVICE
-from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Plan, PolicyRule, Route, Veth
+from testbed.fabric.plan import End, Interface, KernelRoute, Namespace, Neighbour, Plan, RoutingRule, Veth
 from testbed.fabric.wiring import LEFT, RIGHT, mac
 from testbed.model.compute.router import Session
 from testbed.model.hybrid.outside import Site
@@ -203,7 +203,7 @@ def with_tunnels(plan: Plan, topology: Topology, running: Running) -> Plan:
             routes = frozenset(_routes(device, other, sources, targets))
             spaces[name] = _joined(spaces[name], Neighbour(other, mac(other), device), routes, sources)
     for route, peer in learned(topology, running):  # as BIRD would write it into the node's kernel
-        written = Route(route.destination, ATTACHMENT_DEVICE, peer, metric=route.priority)
+        written = KernelRoute(route.destination, ATTACHMENT_DEVICE, peer, metric=route.priority)
         spaces[route.node] = replace(spaces[route.node], routes=spaces[route.node].routes | {written})
     return replace(plan, namespaces=tuple(spaces.values()), veths=tuple(veths))
 
@@ -213,11 +213,11 @@ def _directions(tunnel: Tunnel) -> Iterator[tuple[Sequence[str], Sequence[str]]]
     yield tunnel.remote, tunnel.local
 
 
-def _routes(device: str, hop: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Route]:
+def _routes(device: str, hop: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[KernelRoute]:
     for table, _ in enumerate(sources, _FIRST_TABLE):
-        yield from (Route(target, device, hop, table=table) for target in targets)
+        yield from (KernelRoute(target, device, hop, table=table) for target in targets)
 
 
-def _joined(space: Namespace, hop: Neighbour, routes: frozenset[Route], sources: Sequence[str]) -> Namespace:
-    rules = frozenset(PolicyRule(1000, source, table) for table, source in enumerate(sources, _FIRST_TABLE))
+def _joined(space: Namespace, hop: Neighbour, routes: frozenset[KernelRoute], sources: Sequence[str]) -> Namespace:
+    rules = frozenset(RoutingRule(1000, source, table) for table, source in enumerate(sources, _FIRST_TABLE))
     return replace(space, neighbours=space.neighbours | {hop}, routes=space.routes | routes, rules=space.rules | rules)

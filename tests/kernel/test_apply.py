@@ -13,16 +13,16 @@ from testbed.errors import Internal, NotFound, Unimplemented
 from testbed.fabric.plan import (
     End,
     Interface,
+    KernelRoute,
     Namespace,
     Neighbour,
     Plan,
-    PolicyRule,
-    Route,
+    RoutingRule,
     Veth,
 )
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
-from testbed.kernel.change import Change
+from testbed.kernel.change import KernelChange
 from tests.kernel.spaces import Paths, answering, ask, ip, sh, spaces
 from tests.waiting import PATIENCE
 
@@ -41,12 +41,12 @@ def host(name: str, mac: str, *, node: bool = False) -> Namespace:
         neighbours=frozenset({Neighbour(GATEWAY, mac, "eth0")}),
         routes=frozenset(
             {
-                Route("0.0.0.0/0", "eth0", GATEWAY),
-                Route("172.16.0.0/12", kind="unreachable", metric=7),
-                Route("0.0.0.0/0", table=100, kind="blackhole"),
+                KernelRoute("0.0.0.0/0", "eth0", GATEWAY),
+                KernelRoute("172.16.0.0/12", kind="unreachable", metric=7),
+                KernelRoute("0.0.0.0/0", table=100, kind="blackhole"),
             }
         ),
-        rules=frozenset({PolicyRule(100, "192.0.2.0/24", 100)}),
+        rules=frozenset({RoutingRule(100, "192.0.2.0/24", 100)}),
     )
 
 
@@ -55,7 +55,7 @@ ROUTER = Namespace(
     neighbours=frozenset(
         {Neighbour("10.0.0.1", "02:00:00:00:00:01", "to-left"), Neighbour("10.0.0.2", "02:00:00:00:00:02", "to-right")}
     ),
-    routes=frozenset({Route("10.0.0.1/32", "to-left"), Route("10.0.0.2/32", "to-right")}),
+    routes=frozenset({KernelRoute("10.0.0.1/32", "to-left"), KernelRoute("10.0.0.2/32", "to-right")}),
     sysctls={"net.ipv4.ip_forward": "1", "net.ipv4.conf.to-left.proxy_arp": "1"},
 )
 PLAN = Plan(
@@ -75,7 +75,7 @@ def namespace_of(plan: Plan, name: str) -> Namespace:
 
 
 def without_right(plan: Plan) -> Plan:
-    routes = frozenset({Route("10.0.0.1/32", "to-left")})
+    routes = frozenset({KernelRoute("10.0.0.1/32", "to-left")})
     neighbours = frozenset(n for n in ROUTER.neighbours if n.device == "to-left")
     router = replace(ROUTER, routes=routes, neighbours=neighbours)
     right = Namespace("right", node=True)
@@ -116,13 +116,13 @@ def test_difference_tells_what_apply_does_and_does_nothing(paths: Paths) -> None
     expected = difference(PLAN, paths)
     assert difference(PLAN, paths) == expected
 
-    reported: list[Change] = []
+    reported: list[KernelChange] = []
     made = apply(PLAN, paths, reported.append)
 
     assert made == reported == expected
-    assert Change("router", "add", "veth", "to-left -- left/eth0") in made
-    assert Change("left", "add", "route", "0.0.0.0/0 via 169.254.1.1 dev eth0 onlink table 254") in made
-    assert Change("router", "replace", "sysctl", "net.ipv4.conf.to-left.proxy_arp = 1") in made
+    assert KernelChange("router", "add", "veth", "to-left -- left/eth0") in made
+    assert KernelChange("left", "add", "route", "0.0.0.0/0 via 169.254.1.1 dev eth0 onlink table 254") in made
+    assert KernelChange("router", "replace", "sysctl", "net.ipv4.conf.to-left.proxy_arp = 1") in made
 
 
 def test_nothing_appears_in_the_hosts_namespace(paths: Paths) -> None:
@@ -222,7 +222,7 @@ def test_a_veth_that_was_deleted_comes_back(applied: Paths) -> None:
 
     made = apply(PLAN, applied)
 
-    assert made[0] == Change("router", "add", "veth", "to-left -- left/eth0")
+    assert made[0] == KernelChange("router", "add", "veth", "to-left -- left/eth0")
     assert difference(PLAN, applied) == []
     assert answers(applied)
 
@@ -260,7 +260,7 @@ def test_a_cable_that_is_replugged_is_made_anew_though_all_names_stay(applied: P
                 Neighbour("10.0.0.1", "02:00:00:00:00:01", "to-right"),
             }
         ),
-        routes=frozenset({Route("10.0.0.2/32", "to-left"), Route("10.0.0.1/32", "to-right")}),
+        routes=frozenset({KernelRoute("10.0.0.2/32", "to-left"), KernelRoute("10.0.0.1/32", "to-right")}),
     )
     plan = with_namespace(swapped, router)
     plan = with_namespace(plan, host("left", "02:00:00:00:00:12"))
@@ -312,7 +312,7 @@ def test_what_a_nodes_own_programs_set_up_is_left_alone(applied: Paths) -> None:
 def test_an_address_that_moves_to_another_prefix_length_keeps_its_routes(applied: Paths) -> None:
     right = replace(RIGHT, addresses=frozenset({"10.0.0.2/31"}))
     routed = replace(
-        namespace_of(PLAN, "right"), routes=frozenset({Route("0.0.0.0/0", "eth0", GATEWAY, source="10.0.0.2")})
+        namespace_of(PLAN, "right"), routes=frozenset({KernelRoute("0.0.0.0/0", "eth0", GATEWAY, source="10.0.0.2")})
     )
     plan = with_namespace(replace(PLAN, veths=(PLAN.veths[0], Veth(End("right", right), PLAN.veths[1].b))), routed)
 
@@ -324,7 +324,7 @@ def test_an_address_that_moves_to_another_prefix_length_keeps_its_routes(applied
 
 def test_a_route_is_replaced_without_a_hole(applied: Paths) -> None:
     left = namespace_of(PLAN, "left")
-    default = Route("0.0.0.0/0", "eth0", GATEWAY)
+    default = KernelRoute("0.0.0.0/0", "eth0", GATEWAY)
     plans = [
         with_namespace(PLAN, replace(left, routes=left.routes - {default} | {replace(default, source=source)}))
         for source in ("10.0.0.1", "192.0.2.1")
@@ -359,12 +359,18 @@ def test_a_namespace_without_a_path_is_not_found(paths: Paths) -> None:
 @pytest.mark.parametrize(
     ("route", "reason"),
     [
-        (Route("10.9.0.0/16", "eth7"), r"10\.9\.0\.0/16 dev eth7 table 254 was refused: no interface with this name"),
-        (Route("10.9.0.1/16", "eth0"), r"10\.9\.0\.1/16 dev eth0 .* refused: .*Invalid prefix for given prefix length"),
-        (Route("10.9.0.0/16", nexthop=7), r"10\.9\.0\.0/16 nhid 7 .* refused: .*Nexthop id does not exist"),
+        (
+            KernelRoute("10.9.0.0/16", "eth7"),
+            r"10\.9\.0\.0/16 dev eth7 table 254 was refused: no interface with this name",
+        ),
+        (
+            KernelRoute("10.9.0.1/16", "eth0"),
+            r"10\.9\.0\.1/16 dev eth0 .* refused: .*Invalid prefix for given prefix length",
+        ),
+        (KernelRoute("10.9.0.0/16", nexthop=7), r"10\.9\.0\.0/16 nhid 7 .* refused: .*Nexthop id does not exist"),
     ],
 )
-def test_a_refusal_tells_where_what_and_why(paths: Paths, route: Route, reason: str) -> None:
+def test_a_refusal_tells_where_what_and_why(paths: Paths, route: KernelRoute, reason: str) -> None:
     left = replace(namespace_of(PLAN, "left"), routes=frozenset({route}))
 
     with pytest.raises(Internal, match=f"left: add route {reason}"):

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.capability import Capability, missing
 from testbed.kernel.capabilities import VETH, probe
-from testbed.kernel.feature_test import Step, perform, step, trying
+from testbed.kernel.feature_test import Command, perform, step, trying
 from testbed.kernel.temporary_namespace import in_new_namespace
 
 CONFIG = Path("/proc/config.gz")
@@ -74,7 +74,7 @@ def test_trials_do_not_see_each_other() -> None:
         ((step("false"), step("echo never")), "false failed (1):"),
     ],
 )
-def test_what_does_not_work_is_absent(steps: tuple[Step, ...], detail: str) -> None:
+def test_what_does_not_work_is_absent(steps: tuple[Command, ...], detail: str) -> None:
     finding = trying(*steps)()
     assert not finding.present
     assert finding.detail == detail

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from testbed.errors import Internal
-from testbed.fabric.plan import Chain, End, Interface, IpSet, Namespace, Plan, Route, Table, Veth
+from testbed.fabric.plan import Chain, End, Interface, IpSet, KernelRoute, Namespace, Plan, Table, Veth
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference
-from testbed.kernel.change import Change
+from testbed.kernel.change import KernelChange
 from testbed.kernel.command import CommandFailed
 from testbed.kernel.firewall import counters, members
 from tests.kernel.spaces import Paths, sh, spaces
@@ -29,11 +29,11 @@ MANGLE = Table("mangle", (Chain("PREROUTING", "ACCEPT", ("-s 10.0.0.1/32 -j MARK
 GATE = Namespace(
     "gate",
     loopback=frozenset({"10.0.1.1/32"}),
-    routes=frozenset({Route("10.0.0.1/32", "in0")}),
+    routes=frozenset({KernelRoute("10.0.0.1/32", "in0")}),
     sets=frozenset({CLIENTS, PORTS}),
     tables=(FILTER, MANGLE),
 )
-CLIENT = Namespace("client", routes=frozenset({Route("10.0.1.1/32", "out0")}))
+CLIENT = Namespace("client", routes=frozenset({KernelRoute("10.0.1.1/32", "out0")}))
 VETH = Veth(
     End("gate", Interface("in0", frozenset({"10.0.2.1/32"}), "02:00:00:00:00:01")),
     End("client", Interface("out0", frozenset({"10.0.0.1/32"}), "02:00:00:00:00:02")),
@@ -98,26 +98,26 @@ def test_rules_that_stay_keep_their_counters(applied: Paths) -> None:
 
     [change] = apply(plan(replace(GATE, tables=(more, MANGLE))), applied)
 
-    assert change == Change("gate", "replace", "table", "filter (+2 -0 rules)")
+    assert change == KernelChange("gate", "replace", "table", "filter (+2 -0 rules)")
     assert [c.packets for c in counters(applied["gate"]) if c.table == "filter"] == [3, 0, 3, 0]
     assert counted(applied, MANGLE.chains[0].rules[0]) == 3
 
 
 DRIFT = [
-    ("iptables -F guard", Change("gate", "replace", "table", "filter (+1 -0 rules)")),
-    ("iptables -P INPUT ACCEPT", Change("gate", "replace", "table", "filter (+0 -0 rules)")),
-    ("iptables -P FORWARD DROP", Change("gate", "replace", "table", "filter (+0 -0 rules)")),
-    ("iptables -I INPUT -j ACCEPT", Change("gate", "replace", "table", "filter (+0 -1 rules)")),
-    ("iptables -t nat -A POSTROUTING -j MASQUERADE", Change("gate", "replace", "table", "nat (+0 -1 rules)")),
-    ("iptables -t mangle -F", Change("gate", "replace", "table", "mangle (+1 -0 rules)")),
-    ("ipset del tb-c11e 192.0.2.1", Change("gate", "replace", "set", "tb-c11e (2 members)")),
-    ("ipset add tb-9047 80", Change("gate", "replace", "set", "tb-9047 (2 members)")),
-    ("ipset create tb-01d hash:ip", Change("gate", "delete", "set", "tb-01d")),
+    ("iptables -F guard", KernelChange("gate", "replace", "table", "filter (+1 -0 rules)")),
+    ("iptables -P INPUT ACCEPT", KernelChange("gate", "replace", "table", "filter (+0 -0 rules)")),
+    ("iptables -P FORWARD DROP", KernelChange("gate", "replace", "table", "filter (+0 -0 rules)")),
+    ("iptables -I INPUT -j ACCEPT", KernelChange("gate", "replace", "table", "filter (+0 -1 rules)")),
+    ("iptables -t nat -A POSTROUTING -j MASQUERADE", KernelChange("gate", "replace", "table", "nat (+0 -1 rules)")),
+    ("iptables -t mangle -F", KernelChange("gate", "replace", "table", "mangle (+1 -0 rules)")),
+    ("ipset del tb-c11e 192.0.2.1", KernelChange("gate", "replace", "set", "tb-c11e (2 members)")),
+    ("ipset add tb-9047 80", KernelChange("gate", "replace", "set", "tb-9047 (2 members)")),
+    ("ipset create tb-01d hash:ip", KernelChange("gate", "delete", "set", "tb-01d")),
 ]
 
 
 @pytest.mark.parametrize(("command", "change"), DRIFT, ids=[command for command, _ in DRIFT])
-def test_an_accident_is_repaired_and_nothing_else_touched(applied: Paths, command: str, change: Change) -> None:
+def test_an_accident_is_repaired_and_nothing_else_touched(applied: Paths, command: str, change: KernelChange) -> None:
     sh(applied["gate"], command)
 
     assert apply(plan(GATE), applied) == [change]

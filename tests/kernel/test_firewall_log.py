@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from testbed.control.state.json_lines import Json
 from testbed.control.watch.firewall_log import LIMIT, FirewallLog, file_in
 from testbed.errors import Internal
 from testbed.fabric.firewall.log_chains import GROUP
+from testbed.json_object import Json
 from testbed.kernel import nflog
 from testbed.kernel.capabilities import nflog_works
 from testbed.model.topology import Topology

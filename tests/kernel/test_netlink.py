@@ -7,7 +7,7 @@ import pytest
 
 from testbed.errors import Internal, Unavailable
 from testbed.kernel import namespace, netlink, rtnetlink
-from testbed.kernel.change import Change, Request, Step, Verb
+from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest, Verb
 from testbed.kernel.command import run
 from tests.kernel.spaces import ip, spaces
 
@@ -20,8 +20,10 @@ def space() -> Iterator[str]:
         yield paths["a"]
 
 
-def address(verb: Verb, text: str) -> Step:
-    return Step(Request("addr", verb, {"index": "lo", "address": text}), Change("a", verb, "address", text))
+def address(verb: Verb, text: str) -> KernelStep:
+    return KernelStep(
+        NetlinkRequest("addr", verb, {"index": "lo", "address": text}), KernelChange("a", verb, "address", text)
+    )
 
 
 def addresses(path: str) -> list[str]:
@@ -83,7 +85,7 @@ def test_a_veth_leaves_no_descriptor_of_the_other_namespace() -> None:
 
         def make(name: str) -> None:
             values = {"ifname": name, "kind": "veth", "peer": {"ifname": name, "net_ns_fd": paths["b"]}}
-            step = Step(Request("link", "add", values), Change("a", "add", "veth", name))
+            step = KernelStep(NetlinkRequest("link", "add", values), KernelChange("a", "add", "veth", name))
             namespace.inside(paths["a"], lambda: netlink.perform([step]))
 
         make("x")

@@ -14,10 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from testbed.fabric.plan import End, Interface, Namespace, Neighbour, Nexthop, NexthopGroup, Plan, Route, Tunnel, Veth
+from testbed.fabric.plan import (
+    End,
+    Interface,
+    KernelRoute,
+    Namespace,
+    Neighbour,
+    Nexthop,
+    NexthopGroup,
+    Plan,
+    Tunnel,
+    Veth,
+)
 from testbed.kernel import namespace
 from testbed.kernel.apply import apply, difference, reroute
-from testbed.kernel.change import Change
+from testbed.kernel.change import KernelChange
 from tests.kernel.spaces import Paths, answering, ask, ip, sh, spaces
 from tests.waiting import PATIENCE, eventually
 
@@ -42,7 +53,7 @@ def instance(number: int) -> Namespace:
         loopback=frozenset({f"{SERVICE[0]}/32"}),
         tunnels=frozenset({TUN}),
         neighbours=frozenset({Neighbour(RUNTIME, mac(number), "eth0")}),
-        routes=frozenset({Route(f"{RUNTIME}/32", "eth0")}),
+        routes=frozenset({KernelRoute(f"{RUNTIME}/32", "eth0")}),
         sysctls=LOOSE,
     )
 
@@ -62,10 +73,10 @@ def spreader(members: Sequence[int], *, buckets: int = BUCKETS) -> Namespace:
         groups=frozenset({NexthopGroup(GROUP, tuple(1 + n for n in members), buckets, IDLE)}),
         routes=frozenset(
             {
-                *(Route(f"10.8.0.{n}/32", f"p{n}") for n in range(3)),
-                Route(f"{RUNTIME}/32", "in0"),
-                Route("10.100.0.0/16", nexthop=GROUP),
-                *(Route(f"10.101.{n}.0/24", nexthop=1 + n) for n in members),
+                *(KernelRoute(f"10.8.0.{n}/32", f"p{n}") for n in range(3)),
+                KernelRoute(f"{RUNTIME}/32", "in0"),
+                KernelRoute("10.100.0.0/16", nexthop=GROUP),
+                *(KernelRoute(f"10.101.{n}.0/24", nexthop=1 + n) for n in members),
             }
         ),
         sysctls={**LOOSE, "net.ipv4.ip_forward": "1", "net.ipv4.fib_multipath_hash_policy": "1"},
@@ -75,7 +86,7 @@ def spreader(members: Sequence[int], *, buckets: int = BUCKETS) -> Namespace:
 CLIENT = Namespace(
     "runtime",
     neighbours=frozenset({Neighbour("35.199.224.1", mac(32), "eth0")}),
-    routes=frozenset({Route("0.0.0.0/0", "eth0", "35.199.224.1")}),
+    routes=frozenset({KernelRoute("0.0.0.0/0", "eth0", "35.199.224.1")}),
     sysctls=LOOSE,
 )
 
@@ -250,7 +261,7 @@ def test_a_tunnel_that_is_not_as_planned_is_made_anew(served: Paths, tunnel: str
 
     made = apply(plan((0, 1)), served)
 
-    assert Change("spreader", "delete", "vxlan", "tun0") in made
+    assert KernelChange("spreader", "delete", "vxlan", "tun0") in made
     assert difference(plan((0, 1)), served) == []
     assert new_flow(served) in ("i1", "i2")
 

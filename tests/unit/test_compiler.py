@@ -18,7 +18,7 @@ import pytest
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import IFNAMSIZ, interface_name
-from testbed.fabric.plan import MAIN_TABLE, Plan, Route
+from testbed.fabric.plan import MAIN_TABLE, KernelRoute, Plan
 from testbed.model.topology import Topology
 from tests.unit.topologies import (
     compute,
@@ -267,7 +267,7 @@ def test_a_namespace_that_forwards_does_not_ask_whence(whole: Plan) -> None:
 # -- connectors and egress settings -----------------------------------------------------------------------------------
 
 
-def tunnelled(of: Plan, node: str = "web") -> dict[str, Route]:
+def tunnelled(of: Plan, node: str = "web") -> dict[str, KernelRoute]:
     """What a runtime does not send directly: the routes of its own table, by destination."""
     region = space(of, "serverless-us-central1")
     inner = _address(of, node)

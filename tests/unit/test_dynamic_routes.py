@@ -12,7 +12,7 @@ from testbed.control.watch.dynamic_routing import parse
 from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.hybrid.bgp import REGION_COST, sessions
-from testbed.fabric.plan import MAIN_TABLE, Namespace, Route
+from testbed.fabric.plan import MAIN_TABLE, KernelRoute, Namespace
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.e2e.hybrid import hybrid
@@ -49,7 +49,7 @@ def learning(topology: Topology, *routes: LearnedRoute) -> Namespace:
     return space(compile_topology(topology, replace(running(topology), learned=routes)), "vpc-vpc")
 
 
-def dynamic(of: Namespace, destination: str = OFFICE) -> set[Route]:
+def dynamic(of: Namespace, destination: str = OFFICE) -> set[KernelRoute]:
     return {route for route in of.routes if route.destination == destination}
 
 

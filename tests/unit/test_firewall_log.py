@@ -10,12 +10,12 @@ from testbed.cli.log_lines import line
 from testbed.control.watch import firewall_log
 from testbed.control.watch.firewall_log import INTERVAL, LIMIT, Limiter, require
 from testbed.errors import Unimplemented
-from testbed.fabric.firewall.log_records import Connection, Records
+from testbed.fabric.firewall.log_records import LoggedConnection, Records
 from tests.unit.topologies import compute, running, small, space, table_rules, topology, vm
 from tests.unit.topologies import plan as compiled
 
 VPC = "projects/p/global/networks/vpc"
-FLOW = Connection("10.0.0.2", 40000, "10.0.0.3", 80, 6)
+FLOW = LoggedConnection("10.0.0.2", 40000, "10.0.0.3", 80, 6)
 RULE = {"name": "r", "network": "vpc", "allowed": "all", "logConfig": {"enable": True}}
 
 

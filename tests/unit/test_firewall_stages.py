@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.firewall.decision_tree import Limits
-from testbed.fabric.firewall.ip_forwarding import Forwarding
+from testbed.fabric.firewall.ip_forwarding import IpForwarding
 from testbed.fabric.firewall.rules import Rule, stages
 from testbed.fabric.wiring import Space
 from testbed.model.compute.firewall import Firewall
@@ -112,7 +112,7 @@ def test_what_forwards_has_stages_of_its_own() -> None:
     tried = stages(
         [own("in", targetTags=["web"])], [policy(rule(1, "goto_next"), rule(2, targetServiceAccounts=["x"]))]
     )
-    made = Forwarding(space, NICS, [("eth1", NICS[1])], tried).chains()
+    made = IpForwarding(space, NICS, [("eth1", NICS[1])], tried).chains()
     rules = {chain.name: chain.rules for chain in made}
     assert rules["ingress/via0"] == (
         "-j ingress/via0/s0",

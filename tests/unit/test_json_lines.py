@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from testbed.control.state.json_lines import Json, JsonLines
+from testbed.control.state.json_lines import JsonLines
+from testbed.json_object import Json
 from tests.waiting import PATIENCE
 
 LARGEST = 100

@@ -9,8 +9,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from testbed.fabric.plan import End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel import links
-from testbed.kernel.change import Request, Step
-from testbed.kernel.links import Link, Links, Wiring
+from testbed.kernel.change import KernelStep, NetlinkRequest
+from testbed.kernel.links import Link, Links, LinkSteps
 from testbed.kernel.netlink import Message
 from tests.unit.messages import decoded
 
@@ -34,7 +34,7 @@ TAGGED = Vlan(Interface("vlan", frozenset({"169.254.0.2/30"}), VM_END.interface.
 TRUNK = Plan("t", (Namespace("vpc"), Namespace("vm", node=True, vlans=frozenset({TAGGED}))), PLAN.veths, ())
 VLAN = Link(TAGGED.interface, "vlan", "testbed:vlan", up=True, vlan=("eth0", 100))
 MAKE_VLAN = [
-    Request(
+    NetlinkRequest(
         "link",
         "add",
         {
@@ -46,8 +46,8 @@ MAKE_VLAN = [
             "vlan_id": 100,
         },
     ),
-    Request("link", "set", {"ifname": "vlan", "ifalias": "testbed:vlan", "state": "up"}),
-    Request("addr", "add", {"index": "vlan", "address": "169.254.0.2/30"}),
+    NetlinkRequest("link", "set", {"ifname": "vlan", "ifalias": "testbed:vlan", "state": "up"}),
+    NetlinkRequest("addr", "add", {"index": "vlan", "address": "169.254.0.2/30"}),
 ]
 
 
@@ -55,15 +55,15 @@ def there(*devices: Link) -> Links:
     return {device.interface.name: device for device in (LO, *devices)}
 
 
-def wire(vpc: Links, vm: Links, plan: Plan = PLAN) -> Wiring:
+def wire(vpc: Links, vm: Links, plan: Plan = PLAN) -> LinkSteps:
     return links.wire(plan, {"vpc": vpc, "vm": vm}, PATHS)
 
 
-def requests(steps: list[Step]) -> list[Request]:
+def requests(steps: list[KernelStep]) -> list[NetlinkRequest]:
     return [step.request for step in steps]
 
 
-def nothing(wiring: Wiring) -> bool:
+def nothing(wiring: LinkSteps) -> bool:
     return not any(steps for phase in (wiring.remove, wiring.make, wiring.adjust) for steps in phase.values())
 
 
@@ -133,12 +133,12 @@ def test_a_veth_is_made_from_one_end_into_the_other_namespace() -> None:
 
     [request] = requests(wiring.make["vpc"])
     peer = {"ifname": "eth0", "address": "02:00:00:00:00:02", "mtu": 1460, "net_ns_fd": "/proc/123/ns/net"}
-    assert request == Request(
+    assert request == NetlinkRequest(
         "link", "add", {"ifname": "vm", "address": "02:00:00:00:00:01", "mtu": 1460, "kind": "veth", "peer": peer}
     )
     assert requests(wiring.adjust["vm"]) == [
-        Request("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"}),
-        Request("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
+        NetlinkRequest("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"}),
+        NetlinkRequest("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
     ]
     assert [step.reported for step in wiring.adjust["vm"]] == [False, True]
 
@@ -158,7 +158,7 @@ def test_a_vlan_is_made_once_its_parent_is_there_and_up() -> None:
     assert len(wiring.make["vpc"]) == 1
     assert not wiring.make.get("vm")
     adjusted = requests(wiring.adjust["vm"])
-    assert adjusted[0] == Request("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"})
+    assert adjusted[0] == NetlinkRequest("link", "set", {"ifname": "eth0", "ifalias": "testbed:vpc/vm", "state": "up"})
     assert adjusted[2:] == MAKE_VLAN
     assert [step.change.kind for step in wiring.adjust["vm"] if step.reported] == ["address", "vlan", "address"]
 
@@ -180,14 +180,14 @@ def test_a_vlan_that_is_there_needs_nothing() -> None:
 def test_a_vlan_of_another_kind_is_removed_and_made_anew(other: Link) -> None:
     wiring = wire(there(VPC_SIDE), there(VM_SIDE, other), TRUNK)
 
-    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "vlan"})]
+    assert requests(wiring.remove["vm"]) == [NetlinkRequest("link", "delete", {"ifname": "vlan"})]
     assert requests(wiring.adjust["vm"]) == MAKE_VLAN
 
 
 def test_a_vlan_goes_with_its_parent_and_is_made_anew_with_it() -> None:
     wiring = wire(there(), there(VM_SIDE, VLAN), TRUNK)
 
-    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "eth0"})]
+    assert requests(wiring.remove["vm"]) == [NetlinkRequest("link", "delete", {"ifname": "eth0"})]
     assert requests(wiring.adjust["vm"])[2:] == MAKE_VLAN
 
 
@@ -195,22 +195,22 @@ def test_a_vlan_that_the_plan_does_not_have_is_removed() -> None:
     stranger = Link(Interface("x"), "vlan")
     wiring = wire(there(VPC_SIDE, stranger), there(VM_SIDE, TUN, stranger, VLAN))
 
-    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "x"})]
-    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "vlan"})]
+    assert requests(wiring.remove["vpc"]) == [NetlinkRequest("link", "delete", {"ifname": "x"})]
+    assert requests(wiring.remove["vm"]) == [NetlinkRequest("link", "delete", {"ifname": "vlan"})]
 
 
 def test_half_a_veth_is_removed_and_made_anew() -> None:
     wiring = wire(there(VPC_SIDE), there(TUN))
 
-    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "vm"})]
+    assert requests(wiring.remove["vpc"]) == [NetlinkRequest("link", "delete", {"ifname": "vm"})]
     assert len(wiring.make["vpc"]) == 1
 
 
 def test_a_veth_to_another_place_is_removed_at_both_ends() -> None:
     wiring = wire(there(replace(VPC_SIDE, alias="testbed:other/eth0")), there(VM_SIDE, TUN))
 
-    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "vm"})]
-    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "eth0"})]
+    assert requests(wiring.remove["vpc"]) == [NetlinkRequest("link", "delete", {"ifname": "vm"})]
+    assert requests(wiring.remove["vm"]) == [NetlinkRequest("link", "delete", {"ifname": "eth0"})]
     assert len(wiring.make["vpc"]) == 1
 
 
@@ -219,8 +219,8 @@ def test_unknown_veths_go_from_our_namespaces_and_only_ours_from_a_nodes() -> No
     former = Link(Interface("y"), "veth", "testbed:gone/z")
     wiring = wire(there(VPC_SIDE, stranger), there(VM_SIDE, TUN, stranger, former))
 
-    assert requests(wiring.remove["vpc"]) == [Request("link", "delete", {"ifname": "x"})]
-    assert requests(wiring.remove["vm"]) == [Request("link", "delete", {"ifname": "y"})]
+    assert requests(wiring.remove["vpc"]) == [NetlinkRequest("link", "delete", {"ifname": "x"})]
+    assert requests(wiring.remove["vm"]) == [NetlinkRequest("link", "delete", {"ifname": "y"})]
 
 
 def test_devices_of_other_kinds_are_left_alone() -> None:
@@ -233,7 +233,7 @@ def test_only_what_differs_is_adjusted() -> None:
 
     assert not wiring.remove
     assert requests(wiring.adjust["vm"]) == [
-        Request("link", "set", {"ifname": "eth0", "mtu": 1460}),
-        Request("addr", "delete", {"index": "eth0", "address": "10.0.0.3/32"}),
-        Request("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
+        NetlinkRequest("link", "set", {"ifname": "eth0", "mtu": 1460}),
+        NetlinkRequest("addr", "delete", {"index": "eth0", "address": "10.0.0.3/32"}),
+        NetlinkRequest("addr", "add", {"index": "eth0", "address": "10.0.0.2/32"}),
     ]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.api.contract.filters import EVERYTHING, aip160
-from testbed.api.contract.listing import AIP, COMPUTE, Rules, order, page
+from testbed.api.contract.listing import AIP, COMPUTE, ListingRules, order, page
 from testbed.errors import InvalidArgument
 
 quick = settings(max_examples=60)
@@ -146,7 +146,7 @@ def test_a_token_is_opaque_and_fits_a_url() -> None:
 @pytest.mark.parametrize("rules", [AIP, COMPUTE])
 @given(token=st.text("aé \ud800/+%", min_size=1, max_size=9) | st.text("abcXYZ019-_=", min_size=1, max_size=60))
 @quick
-def test_no_made_up_token_is_taken(rules: Rules, token: str) -> None:
+def test_no_made_up_token_is_taken(rules: ListingRules, token: str) -> None:
     with pytest.raises(InvalidArgument, match=r"(?i)page token is invalid"):
         page(THREE, token=token, rules=rules)
 

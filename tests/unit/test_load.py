@@ -13,13 +13,13 @@ from rich.console import Console, RenderableType
 
 from testbed.errors import Internal, InvalidArgument, NotFound
 from testbed.load.report import progress_line, report
-from testbed.load.request import LoadRequest, Service, files, scenarios
+from testbed.load.request import LoadRequest, LoadTarget, files, scenarios
 from testbed.load.result import (
     Failure,
     InstanceTraffic,
+    LoadOutcome,
+    LoadProgress,
     LoadResult,
-    Outcome,
-    Progress,
     Row,
     Source,
     summary,
@@ -29,7 +29,7 @@ from testbed.load.telemetry import Telemetry
 
 SCENARIOS = Path(__file__).parents[2] / "loadtests"
 
-SECOND = Progress(
+SECOND = LoadProgress(
     seconds=1.0,
     users=20,
     requests=480,
@@ -43,9 +43,9 @@ SECOND = Progress(
 )
 ROW = Row("run vm", requests=500, failures=2, median=4, p90=7, p95=9.4, p99=21, max=30.6, rps=50.04)
 RESULT = LoadResult(
-    request=LoadRequest("mixed", (Service("run", "http://run.example"),), duration=10),
+    request=LoadRequest("mixed", (LoadTarget("run", "http://run.example"),), duration=10),
     began="2026-01-02T03:04:05Z",
-    outcome=Outcome(
+    outcome=LoadOutcome(
         seconds=10.1,
         rows=(ROW, replace(ROW, name="run redis read", failures=0, requests=498)),
         total=replace(ROW, name="Aggregated", requests=998, rps=99.9),
@@ -145,7 +145,7 @@ def telemetry_lines() -> bytes:
 
 @given(cuts=st.lists(st.integers(0, 2000)))
 def test_output_is_read_however_it_is_cut(cuts: list[int]) -> None:
-    output, seen = telemetry_lines(), list[Progress]()
+    output, seen = telemetry_lines(), list[LoadProgress]()
     telemetry = Telemetry(seen.append)
     ends = [0, *sorted(cuts), len(output)]
     for begin, end in itertools.pairwise(ends):
@@ -166,7 +166,7 @@ def test_a_broken_telemetry_line_is_an_error(line: bytes) -> None:
 def test_command_lines() -> None:
     request = LoadRequest(
         "mixed",
-        (Service("run", "http://run.example/x", "203.0.113.2:80"), Service("fn", "http://fn.example")),
+        (LoadTarget("run", "http://run.example/x", "203.0.113.2:80"), LoadTarget("fn", "http://fn.example")),
         users=5,
         spawn_rate=2.5,
         duration=7,
@@ -213,7 +213,7 @@ def test_figures_that_make_no_load_are_refused(wrong: dict[str, object]) -> None
 )
 def test_services_that_cannot_be_called_are_refused(name: str, url: str) -> None:
     with pytest.raises(InvalidArgument):
-        Service(name, url)
+        LoadTarget(name, url)
 
 
 def test_scenarios() -> None:

@@ -24,8 +24,8 @@ import requests
 
 from testbed.errors import FailedPrecondition, NotFound, Unavailable
 from testbed.load import web
-from testbed.load.request import LoadRequest, Service
-from testbed.load.result import InstanceTraffic, LoadResult, Progress
+from testbed.load.request import LoadRequest, LoadTarget
+from testbed.load.result import InstanceTraffic, LoadProgress, LoadResult
 from testbed.load.run import run
 from tests.waiting import PATIENCE
 
@@ -139,7 +139,7 @@ def press_ctrl_c() -> None:
 
 
 def request_for(front_end: str, *names: str, scenario: str = "mixed", duration: int = 1) -> LoadRequest:
-    services = tuple(Service(name, f"http://{name}.example/base", front_end) for name in names)
+    services = tuple(LoadTarget(name, f"http://{name}.example/base", front_end) for name in names)
     return LoadRequest(
         scenario,
         services,
@@ -170,10 +170,10 @@ def test_a_load_without_failures(
     generator: Process, front_end: str, served: Counter[tuple[str, str, str]], tmp_path: Path
 ) -> None:
     """It goes on until each service was asked for everything, which may take a busy machine long."""
-    seconds: list[Progress] = []
+    seconds: list[LoadProgress] = []
     presses = iter([press_ctrl_c])
 
-    def told(progress: Progress) -> None:
+    def told(progress: LoadProgress) -> None:
         seconds.append(progress)
         if progress.users == 4 and len(served) == 6 and min(served.values()) > 2:
             next(presses, lambda: None)()

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.api.metadata import answers, tree
 from testbed.api.metadata.tree import Given, Lines, Listed, Made
-from testbed.api.metadata.wire import HEAD_LIMIT, Reply, Request, converse
+from testbed.api.metadata.wire import HEAD_LIMIT, MetadataRequest, Reply, converse
 
 FLAVOR = {"metadata-flavor": "Google"}
 V1 = "/computeMetadata/v1/"
@@ -32,8 +32,8 @@ TREE: tree.Entry = {
 }
 
 
-def asked(target: str, headers: dict[str, str] | None = None, method: str = "GET") -> Request:
-    return Request(method, target, FLAVOR if headers is None else headers)
+def asked(target: str, headers: dict[str, str] | None = None, method: str = "GET") -> MetadataRequest:
+    return MetadataRequest(method, target, FLAVOR if headers is None else headers)
 
 
 def found(path: str) -> Reply:
@@ -127,7 +127,7 @@ def test_what_is_made_is_left_to_its_maker() -> None:
         (asked("/<script>"), 404, "<code>/&lt;script&gt;</code>"),
     ],
 )
-def test_what_is_answered_whoever_asks(request_: Request, status: int, text: str) -> None:
+def test_what_is_answered_whoever_asks(request_: MetadataRequest, status: int, text: str) -> None:
     answer = answers.refusal(request_)
     assert answer is not None
     assert answer.status == status
@@ -141,7 +141,7 @@ def test_the_rest_is_about_the_caller(target: str) -> None:
     assert answers.path_of(asked(target)) == f"{V1}x"
 
 
-def talk(sent: bytes, respond: Callable[[Request], Reply], patience: float = 30.0) -> bytes:
+def talk(sent: bytes, respond: Callable[[MetadataRequest], Reply], patience: float = 30.0) -> bytes:
     """All that a client gets that sends something, and then no more."""
 
     async def run() -> bytes:
@@ -149,7 +149,7 @@ def talk(sent: bytes, respond: Callable[[Request], Reply], patience: float = 30.
         client.setblocking(False)
         server.setblocking(False)
 
-        async def answer(request: Request) -> Reply:
+        async def answer(request: MetadataRequest) -> Reply:
             return respond(request)
 
         task = asyncio.create_task(converse(server, answer, answers.malformed, patience))
@@ -184,7 +184,7 @@ def test_requests_of_a_connection_are_answered_one_after_the_other() -> None:
     ids=["tls", "no host", "large head", "large body"],
 )
 def test_what_is_no_request_ends_the_connection(sent: bytes) -> None:
-    def nobody(_: Request) -> Reply:
+    def nobody(_: MetadataRequest) -> Reply:
         raise AssertionError
 
     received = talk(sent, nobody)

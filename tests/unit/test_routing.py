@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from testbed.fabric.plan import Nexthop, NexthopGroup, PolicyRule, Route
+from testbed.fabric.plan import KernelRoute, Nexthop, NexthopGroup, RoutingRule
 from testbed.kernel import routing
-from testbed.kernel.change import Request
+from testbed.kernel.change import NetlinkRequest
 from testbed.kernel.routing_messages import PROTOCOL, Routing
 
 
@@ -11,7 +11,7 @@ def changes(want: Routing, have: Routing) -> list[str]:
 
 
 ONE, TWO = Nexthop(1, "tun0", 7, "10.8.0.1"), Nexthop(2, "tun0", 7, "10.8.0.2")
-VIA = Route("10.0.0.0/8", nexthop=10)
+VIA = KernelRoute("10.0.0.0/8", nexthop=10)
 
 
 def group(*members: int, buckets: int = 128) -> NexthopGroup:
@@ -53,8 +53,8 @@ def test_everything_goes_in_the_reverse_order() -> None:
 
 
 def test_a_route_that_takes_anothers_place_replaces_it() -> None:
-    have = Routing(routes=frozenset({VIA, Route("10.0.0.0/8", kind="blackhole", metric=9)}))
-    want = Routing(routes=frozenset({Route("10.0.0.0/8", kind="unreachable")}))
+    have = Routing(routes=frozenset({VIA, KernelRoute("10.0.0.0/8", kind="blackhole", metric=9)}))
+    want = Routing(routes=frozenset({KernelRoute("10.0.0.0/8", kind="unreachable")}))
 
     assert changes(want, have) == [
         "ns: replace route unreachable 10.0.0.0/8 table 254",
@@ -74,8 +74,8 @@ def test_a_group_of_another_size_is_made_anew_with_its_routes() -> None:
 
 
 def test_what_is_installed_carries_our_number_and_what_is_removed_may_have_any() -> None:
-    rule = Routing(rules=frozenset({PolicyRule(100, "10.0.0.0/8", 7)}))
+    rule = Routing(rules=frozenset({RoutingRule(100, "10.0.0.0/8", 7)}))
     [add], [delete] = routing.steps("ns", rule, Routing()), routing.steps("ns", Routing(), rule)
 
-    assert add.request == Request("rule", "add", {**delete.request.values, "protocol": PROTOCOL})
-    assert delete.request == Request("rule", "delete", {"priority": 100, "src": "10.0.0.0/8", "table": 7})
+    assert add.request == NetlinkRequest("rule", "add", {**delete.request.values, "protocol": PROTOCOL})
+    assert delete.request == NetlinkRequest("rule", "delete", {"priority": 100, "src": "10.0.0.0/8", "table": 7})

@@ -10,7 +10,7 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
-from testbed.fabric.plan import Namespace, Neighbour, Nexthop, NexthopGroup, PolicyRule, Route
+from testbed.fabric.plan import KernelRoute, Namespace, Neighbour, Nexthop, NexthopGroup, RoutingRule
 from testbed.kernel import routing_messages
 from testbed.kernel.netlink import Dump, Message
 from testbed.kernel.nexthop_messages import NexthopMessage, RouteMessage
@@ -28,7 +28,7 @@ def read(*, node: bool = False, **messages: list[Message]) -> Routing:
     return routing_messages.parse(Dump(LINKS, [], *(messages.get(kind, []) for kind in kinds)), node=node)
 
 
-def sent(kind: type[Any], value: Nexthop | NexthopGroup | Route) -> Message:
+def sent(kind: type[Any], value: Nexthop | NexthopGroup | KernelRoute) -> Message:
     """The message that installs this."""
     values = dict(install(value).values)
     return decoded(kind, **values | {"oif": DEVICES.get(str(values.get("oif")))})
@@ -60,11 +60,24 @@ groups = st.builds(
 tables = st.integers(1, 2**32 - 1)
 routes = st.one_of(
     st.builds(
-        Route, prefixes, devices, st.none() | addresses, st.none(), st.none() | addresses, numbers | st.just(0), tables
+        KernelRoute,
+        prefixes,
+        devices,
+        st.none() | addresses,
+        st.none(),
+        st.none() | addresses,
+        numbers | st.just(0),
+        tables,
     ),
-    st.builds(Route, prefixes, st.none(), st.none(), numbers, st.none() | addresses, numbers | st.just(0), tables),
     st.builds(
-        Route, prefixes, metric=numbers, table=tables, kind=st.sampled_from(["blackhole", "unreachable", "prohibit"])
+        KernelRoute, prefixes, st.none(), st.none(), numbers, st.none() | addresses, numbers | st.just(0), tables
+    ),
+    st.builds(
+        KernelRoute,
+        prefixes,
+        metric=numbers,
+        table=tables,
+        kind=st.sampled_from(["blackhole", "unreachable", "prohibit"]),
     ),
 )
 
@@ -82,7 +95,7 @@ def test_a_group_is_read_as_it_was_written(group: NexthopGroup) -> None:
 
 
 @given(routes)
-def test_a_route_is_read_as_it_was_written(route: Route) -> None:
+def test_a_route_is_read_as_it_was_written(route: KernelRoute) -> None:
     assert read(routes=[sent(RouteMessage, route)]).routes == {route}
 
 
@@ -101,7 +114,7 @@ def test_a_nexthop_without_encapsulation_is_read_too() -> None:
 def test_the_device_of_a_route_by_way_of_a_nexthop_object_is_the_objects() -> None:
     told = decoded(RouteMessage, dst="10.9.0.1", dst_len=32, type=1, oif=DEVICES["tun0"], nh_id=3, table=254)
 
-    assert read(routes=[told]).routes == {Route("10.9.0.1/32", nexthop=3)}
+    assert read(routes=[told]).routes == {KernelRoute("10.9.0.1/32", nexthop=3)}
 
 
 def test_local_and_broadcast_routes_and_the_kernels_own_are_not_ours() -> None:
@@ -112,7 +125,7 @@ def test_local_and_broadcast_routes_and_the_kernels_own_are_not_ours() -> None:
 
 
 def test_in_a_nodes_namespace_only_what_carries_our_number_is_ours() -> None:
-    route = Route("10.0.0.0/8", "eth0")
+    route = KernelRoute("10.0.0.0/8", "eth0")
     foreign = decoded(RouteMessage, dst="10.0.0.0", dst_len=8, oif=DEVICES["eth0"], table=254, type=1, protocol=STATIC)
 
     assert read(routes=[foreign], node=True).routes == frozenset()
@@ -127,7 +140,7 @@ def test_rules_are_read_without_the_three_that_every_namespace_has() -> None:
         decoded(fibmsg, priority=101, FRA_TABLE=1000, protocol=116),
         decoded(fibmsg, priority=32766, FRA_TABLE=254, protocol=KERNEL),
     ]
-    assert read(rules=rules).rules == {PolicyRule(100, "10.8.0.0/28", 100), PolicyRule(101, "0.0.0.0/0", 1000)}
+    assert read(rules=rules).rules == {RoutingRule(100, "10.8.0.0/28", 100), RoutingRule(101, "0.0.0.0/0", 1000)}
 
 
 @pytest.mark.parametrize(
@@ -150,5 +163,5 @@ def test_what_hangs_on_a_device_that_came_after_the_list_of_devices_is_read() ->
 
     assert read(neighbours=[neighbour], routes=[route]) == Routing(
         neighbours=frozenset({Neighbour("10.0.0.1", "02:00:00:00:00:01", "")}),
-        routes=frozenset({Route("10.0.0.0/8")}),
+        routes=frozenset({KernelRoute("10.0.0.0/8")}),
     )

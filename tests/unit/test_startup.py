@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.watch import listening
 from tests.unit.topologies import running, service, small
 
@@ -25,7 +25,7 @@ def test_a_socket_counts_while_it_listens() -> None:
 def test_only_what_is_deployed_and_has_a_process_is_waited_for() -> None:
     of = small(run={"services": [service("web", instances=2), service("other")]})
     deployed = Operation(
-        api="run.v2", method="", kind=listening.KIND, target=WEB, changes=(Change(listening.KIND, WEB, {}),)
+        api="run.v2", method="", kind=listening.KIND, target=WEB, changes=(ResourceChange(listening.KIND, WEB, {}),)
     )
     assert listening.silent(of, running(of), {}, deployed) == {}
     silent = listening.silent(of, running(of), {"web-2": os.getpid(), "other": os.getpid()}, deployed)
@@ -45,7 +45,7 @@ def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
         method="",
         kind="appengine.services",
         target=name,
-        changes=(Change("appengine.services", name, split),),
+        changes=(ResourceChange("appengine.services", name, split),),
     )
     silent = listening.silent(of, running(of), {"p": os.getpid()}, moved)
     assert [workload.name for workload in silent.values()] == [f"{name}/versions/v2"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from testbed.kernel.capabilities import rule
-from testbed.kernel.feature_test import CAP_NET_ADMIN, CAP_SYS_ADMIN, Step, effective_capabilities, first_line, step
+from testbed.kernel.feature_test import CAP_NET_ADMIN, CAP_SYS_ADMIN, Command, effective_capabilities, first_line, step
 
 ROOT = "Name:\tbash\nCapInh:\t0000000000000000\nCapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n"
 DOCKER_DEFAULT = "CapBnd:\t000001ffffffffff\nCapEff:\t00000000a80425fb\n"
@@ -24,7 +24,7 @@ def test_the_first_line_that_says_something_counts() -> None:
 
 
 def test_a_step_is_a_list_of_words() -> None:
-    assert step("ip rule add; reboot") == Step(("ip", "rule", "add;", "reboot"))
+    assert step("ip rule add; reboot") == Command(("ip", "rule", "add;", "reboot"))
 
 
 def test_a_rule_is_a_whole_transaction_of_its_table() -> None:

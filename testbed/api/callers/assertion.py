@@ -6,11 +6,10 @@ at most an hour after `iat`.  The texts are those of Google's token endpoint.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jwt
 
 from testbed.api.callers.keys import Keys, PublicKey
+from testbed.json_object import Json
 
 LIFE = 3600
 """Seconds that an assertion holds, at most."""
@@ -35,7 +34,7 @@ class Refused(Exception):  # noqa: N818 - as testbed.errors
         self.description = description
 
 
-def unverified(token: str) -> tuple[str | None, dict[str, Any]] | None:
+def unverified(token: str) -> tuple[str | None, Json] | None:
     """The key's id and the claims that a token says it has, or None if it is no JWT."""
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
@@ -54,7 +53,7 @@ def claims_an_account(token: str, keys: Keys) -> bool:
     return bool((key_id and keys.get(key_id)) or keys.of(str(claims.get("iss"))))
 
 
-def verify(token: str, keys: Keys, now: float) -> dict[str, Any]:
+def verify(token: str, keys: Keys, now: float) -> Json:
     """The claims of an assertion that holds at `now` (seconds since the epoch); `iss` is the account.
 
     Raises:

@@ -15,6 +15,7 @@ from testbed.api.callers.keyfile import TOKEN_URI
 from testbed.api.callers.keys import Keys, PublicKey
 from testbed.api.callers.tokens import Tokens
 from testbed.errors import Unauthenticated
+from testbed.json_object import Json
 
 OWNER = "owner@testbed.local"
 """The principal of every caller that does not say it is a service account of the testbed; our choice."""
@@ -73,7 +74,7 @@ class Identity:
         """
         self._keys.set_disabled(email, disabled=disabled)
 
-    def exchange(self, form: Mapping[str, str], now: float) -> dict[str, Any]:
+    def exchange(self, form: Mapping[str, str], now: float) -> Json:
         """The token endpoint: the answer to a form that was posted to it, in the shape of OAuth (RFC 6749, 5.2).
 
         It has `access_token`, or `id_token` if the assertion names a `target_audience`, or `error` and
@@ -117,7 +118,7 @@ class Identity:
             raise Unauthenticated(_INVALID)  # an ID token says who somebody is, but is no leave to call an API
         return self._self_signed(token, now) if claims_an_account(token, self._keys) else OWNER
 
-    def access_token(self, email: str, now: float) -> dict[str, Any]:
+    def access_token(self, email: str, now: float) -> Json:
         """A new access token of a service account, in the shape of OAuth (RFC 6749, 5.1).
 
         Raises:
@@ -144,11 +145,11 @@ class Identity:
         email = self._tokens.account_of(access_token, now)
         return email is not None and not self._keys.is_disabled(email)
 
-    def public_keys(self) -> dict[str, Any]:
+    def public_keys(self) -> Json:
         """What ID tokens are verified with (a JSON Web Key Set)."""
         return self._tokens.public_keys()
 
-    def _granted(self, form: Mapping[str, str], now: float) -> dict[str, Any]:
+    def _granted(self, form: Mapping[str, str], now: float) -> Json:
         grant, assertion = form.get("grant_type"), form.get("assertion")
         if not grant:
             raise Refused("invalid_request", "Required parameter is missing: grant_type")

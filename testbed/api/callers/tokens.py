@@ -16,6 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 from testbed.api.callers.keyfile import new_key, private_pem, public_pem, unique_id
 from testbed.api.callers.keys import Keys
 from testbed.errors import Internal
+from testbed.json_object import Json
 
 ISSUER = "https://accounts.google.com"
 """Of ID tokens (developers.google.com/identity/openid-connect/openid-connect)."""
@@ -63,7 +64,7 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
 
-    def public_keys(self) -> dict[str, Any]:
+    def public_keys(self) -> Json:
         """What ID tokens are verified with, as Google publishes it at https://www.googleapis.com/oauth2/v3/certs."""
         public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return {"keys": [public | {"kid": self._key_id, "alg": "RS256", "use": "sig"}]}

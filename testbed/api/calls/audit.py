@@ -10,14 +10,13 @@ import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from testbed.api.contract import errors, messages
 from testbed.api.contract.discovery import Method
 from testbed.control.state.json_lines import JsonLines
 from testbed.errors import TestbedError
+from testbed.json_object import Json
 
-Json = dict[str, Any]
 FILE = "audit.jsonl"
 OLDER = "audit-older.jsonl"
 LARGEST = 32 << 20

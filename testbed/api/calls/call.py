@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from testbed.api.callers.identity import Identity
 from testbed.api.calls.audit import AuditLog
-from testbed.api.contract.discovery import Json, Method
+from testbed.api.contract.discovery import Method
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults
 
 

@@ -23,12 +23,13 @@ from testbed.api.calls.call import (
     takes_time,
 )
 from testbed.api.contract import messages
-from testbed.api.contract.discovery import Json, Match, Method, Router, document
+from testbed.api.contract.discovery import Method, MethodMatch, MethodRouter, document
 from testbed.api.contract.masks import camel
 from testbed.api.contract.schema import Reader
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.errors import InvalidArgument, NotFound, TestbedError, Unimplemented
+from testbed.json_object import Json
 
 WINDOW = 1.0
 """Seconds that a caller is kept waiting, if that spares him the first poll: most operations are done by then.
@@ -73,14 +74,14 @@ class Dispatcher:
     images: ImageCatalog
     audit: AuditLog
     identity: Identity
-    router: Router = field(default_factory=Router)
+    router: MethodRouter = field(default_factory=MethodRouter)
     window: float = WINDOW
     _readers: dict[str, Reader] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
     _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
     """For handlers that may take their time: they hold up nobody but each other."""
 
-    def find(self, verb: str, path: str, api: str | None) -> Match:
+    def find(self, verb: str, path: str, api: str | None) -> MethodMatch:
         """The method of a request.
 
         Raises:
@@ -93,7 +94,7 @@ class Dispatcher:
         raise NotFound(f"Method not found: {verb} /{path}{known}.", reason="notFound")
 
     async def dispatch(
-        self, match: Match, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
+        self, match: MethodMatch, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
     ) -> Json:
         """Answer a request.
 
@@ -114,7 +115,7 @@ class Dispatcher:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
     def _answer(
-        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+        self, match: MethodMatch, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
     ) -> tuple[Call, Answer]:
         """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well."""
         method, error = match.method, None
@@ -149,7 +150,7 @@ class Dispatcher:
             waiting.cancel()  # nobody waits any more
 
     def _call(
-        self, match: Match, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+        self, match: MethodMatch, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
     ) -> Call:
         method = match.method
         given, repeated = _query(method, query)

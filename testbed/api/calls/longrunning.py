@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from testbed.api.calls.clock import timestamp
-from testbed.api.contract.discovery import Json
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 
 _TYPE = "type.googleapis.com/"
 EMPTY = "google.protobuf.Empty"

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Json = dict[str, Any]
+from testbed.json_object import Json
 
 APIS = (
     "vpcaccess.v1", "vpcaccess.v1beta1", "compute.v1", "run.v2", "run.v1", "cloudfunctions.v2", "cloudfunctions.v1",
@@ -115,14 +115,14 @@ def _pattern(path: str, parameters: Mapping[str, Json]) -> re.Pattern[str]:
     return re.compile("".join([*parts, re.escape(path[position:])]))
 
 
-class Match(NamedTuple):
+class MethodMatch(NamedTuple):
     """A method, and the parameters that the path has."""
 
     method: Method
     parameters: dict[str, str]
 
 
-class Router:
+class MethodRouter:
     """Finds the method that a request means."""
 
     def __init__(self, apis: tuple[str, ...] = APIS) -> None:
@@ -133,7 +133,7 @@ class Router:
                 for count in _lengths(method):
                     self._by_shape.setdefault((method.verb, count), []).append((one.name, method))
 
-    def find(self, verb: str, path: str, api: str | None = None) -> Match | None:
+    def find(self, verb: str, path: str, api: str | None = None) -> MethodMatch | None:
         """The method of a request; `path` has no leading slash, `api` is what its host name says (`run`).
 
         Where several methods have a path, the one with the fewest parameters is meant, then the first API's.  Slashes
@@ -141,7 +141,7 @@ class Router:
         """
         for form in dict.fromkeys((path.replace(SLASH, "/"), path)):
             found = [
-                Match(method, {name: value.replace(SLASH, "/") for name, value in hit.groupdict().items()})
+                MethodMatch(method, {name: value.replace(SLASH, "/") for name, value in hit.groupdict().items()})
                 for name, method in self._by_shape.get((verb, form.count("/") + 1), ())
                 if api in (None, name) and (hit := method.pattern.fullmatch(form))
             ]
@@ -161,7 +161,7 @@ class Router:
         return {verb for verb in ("GET", "POST", "PUT", "PATCH", "DELETE") if self.find(verb, path)}
 
 
-def _generality(match: Match) -> tuple[int, bool]:
+def _generality(match: MethodMatch) -> tuple[int, bool]:
     """How much of a path a method leaves open: characters that its parameters took, and whether a verb is among them.
 
     `services/hello:getIamPolicy` could be the name of a service, but is a call of `{resource}:getIamPolicy`.

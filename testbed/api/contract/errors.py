@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from testbed.control.accept.plane import InvalidResource
 from testbed.errors import CODES, Internal, TestbedError
-
-Json = dict[str, Any]
+from testbed.json_object import Json
 
 HTTP: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403,

@@ -21,6 +21,7 @@ from testbed.api.contract.filters.fields import Path, member, parent
 from testbed.api.contract.filters.scalars import instant, whole
 from testbed.api.contract.masks import camel
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 
 Resource = Mapping[str, Any]
 Term = tuple[Path, bool]
@@ -41,7 +42,7 @@ class Page:
     """The token of the page that follows; empty after the last one ("the only way to communicate end-of-collection",
     AIP-158)."""
 
-    def answer(self, field: str, *, always: bool = False) -> dict[str, Any]:
+    def answer(self, field: str, *, always: bool = False) -> Json:
         """The page as it is printed; without items, Google's servers leave the field out, if not `always`."""
         items = {field: list(self.items)} if self.items or always else {}
         return {**items, **self.following}
@@ -53,7 +54,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ListingRules:
     """How a family of services words its errors and what it takes as a size or an order."""
 
     size_field: str
@@ -65,7 +66,7 @@ class Rules:
     """The only orders there are; None if any field will do."""
 
 
-AIP = Rules(
+AIP = ListingRules(
     size_field="page_size",
     token_error=lambda _: "Page token is invalid.",
     order_error=lambda text: f"Invalid order_by: '{text}'.",
@@ -73,7 +74,7 @@ AIP = Rules(
 )
 """The services that follow the AIPs."""
 
-COMPUTE = Rules(
+COMPUTE = ListingRules(
     size_field="maxResults",
     token_error=lambda text: f"Invalid value for field 'pageToken': '{text}'. The page token is invalid.",
     order_error=lambda text: f"Invalid value for field 'orderBy': '{text}'. Unsupported sort order.",
@@ -98,7 +99,7 @@ def page(
     maximum: int = 500,
     key: Callable[[Resource], str] = by_name,
     collection: str = "",
-    rules: Rules = AIP,
+    rules: ListingRules = AIP,
 ) -> Page:
     """At most `size` items (0: `maximum`) that pass the filter, from where `token` says.
 
@@ -123,7 +124,7 @@ def page(
     )
 
 
-def order(text: str, rules: Rules = AIP) -> tuple[Term, ...]:
+def order(text: str, rules: ListingRules = AIP) -> tuple[Term, ...]:
     """The fields of an `order_by`: separated by commas, ` desc` for descending, white space as one likes (AIP-132)."""
     spelled = " ".join(text.split())
     if not spelled:
@@ -138,7 +139,7 @@ def order(text: str, rules: Rules = AIP) -> tuple[Term, ...]:
     return terms
 
 
-def _limit(size: int, maximum: int, rules: Rules) -> int:
+def _limit(size: int, maximum: int, rules: ListingRules) -> int:
     if size < 0 or (size > maximum and not rules.over_maximum):
         within = "not be negative" if rules.over_maximum else f"be within the range: [0, {maximum}]"
         raise InvalidArgument(f"Invalid value for field '{rules.size_field}': '{size}'. Values must {within}.")
@@ -189,7 +190,7 @@ def _sealed(values: list[Any], request: bytes) -> str:
     return urlsafe_b64encode(_digest(position, request) + position).decode().rstrip("=")
 
 
-def _opened(token: str, request: bytes, length: int, rules: Rules) -> list[Any]:
+def _opened(token: str, request: bytes, length: int, rules: ListingRules) -> list[Any]:
     try:
         raw = b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         digest, position = raw[:_DIGEST], raw[_DIGEST:]

@@ -12,6 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 
 Path = tuple[str, ...]
 """A field of a resource, name by name: `("labels", "env")`."""
@@ -85,7 +86,7 @@ def apply(
     *,
     known: Known,
     output_only: Collection[str] = frozenset(),
-) -> dict[str, Any]:
+) -> Json:
     """The resource after an update: each field of the mask as the patch has it, and gone where the patch lacks it.
 
     Without a mask, every field that the patch has is replaced ("an implied field mask equivalent to all fields that are
@@ -101,7 +102,7 @@ def apply(
     elif EVERYTHING in wanted:
         # what is not known is not the client's to clear: it stays
         wanted = [(name,) for name in {**current, **spelled} if name in spelled or _is_known(known, (name,))]
-    result: dict[str, Any] = deepcopy(dict(current))
+    result: Json = deepcopy(dict(current))
     for path in wanted:
         if not _is_known(known, path):
             raise InvalidArgument(f"Invalid field mask: the resource has no field '{'.'.join(path)}'.")
@@ -123,7 +124,7 @@ def _is_known(known: Known, path: Path) -> bool:
     return any(one in known and not any(other.startswith(f"{one}.") for other in known) for one in above)
 
 
-def _replace(target: dict[str, Any], source: Mapping[str, Any] | None, path: Path) -> None:
+def _replace(target: Json, source: Mapping[str, Any] | None, path: Path) -> None:
     for depth, name in enumerate(path):
         if source is not None and not isinstance(source, Mapping):
             raise InvalidArgument(f"Invalid field mask: '{'.'.join(path[:depth])}' has no fields of its own.")
@@ -144,12 +145,12 @@ def _replace(target: dict[str, Any], source: Mapping[str, Any] | None, path: Pat
         target, source = target[at], value
 
 
-def merge(current: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def merge(current: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
     """A resource after compute's PATCH: JSON merge patch (RFC 7396; "uses JSON merge patch format", compute v1).
 
     Objects are merged, lists and plain values replaced, null removes. Neither argument is changed.
     """
-    result: dict[str, Any] = deepcopy(dict(current))
+    result: Json = deepcopy(dict(current))
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)

@@ -19,7 +19,7 @@ from google.cloud.location import locations_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
-from testbed.api.contract.discovery import Method, Router
+from testbed.api.contract.discovery import Method, MethodRouter
 from testbed.api.contract.masks import snake
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
@@ -142,7 +142,7 @@ def _type(codec: Any) -> type[Message]:
 @cache
 def _names() -> Mapping[tuple[str, str], str]:
     """The procedure of each REST method, by API and method id."""
-    router = Router(tuple(SERVICES))
+    router = MethodRouter(tuple(SERVICES))
     found: dict[tuple[str, str], str] = {}
     for rpc in rpcs().values():
         for binding in rpc.http:

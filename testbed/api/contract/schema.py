@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.api.contract.discovery import Document, Json
+from testbed.api.contract.discovery import Document
 from testbed.api.contract.masks import camel
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 
 _INTEGERS = {"int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
 _DEEPEST = 64

@@ -12,8 +12,8 @@ from testbed.api.metadata import answers, entries
 from testbed.api.metadata.callers import Caller, Machine
 from testbed.api.metadata.tree import Made
 from testbed.api.metadata.wire import Reply
-from testbed.control.state.resources import Json
 from testbed.errors import Unauthenticated
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
 FRESH = 300

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from testbed.api.metadata import tree
 from testbed.api.metadata.tree import Entry, Made
-from testbed.api.metadata.wire import Reply, Request
+from testbed.api.metadata.wire import MetadataRequest, Reply
 
 ABOVE = {"/": "computeMetadata/\n", "/computeMetadata/": "v1/\n"}
 """What anybody may read: clients find out by it that they are at Google's."""
@@ -24,7 +24,7 @@ TEXT, JSON, PAGE = "application/text", "application/json", "text/html; charset=U
 _HEADERS = {"Metadata-Flavor": "Google", "X-XSS-Protection": "0", "X-Frame-Options": "SAMEORIGIN"}
 
 
-def refusal(request: Request) -> Reply | None:
+def refusal(request: MetadataRequest) -> Reply | None:
     """The answer to what is refused or answered whoever asks; None if it is about the caller."""
     path = path_of(request)
     if request.method not in {"GET", "HEAD"}:
@@ -36,7 +36,7 @@ def refusal(request: Request) -> Reply | None:
     return _denied(request, path) if path.startswith(ROOT) else not_found(request)
 
 
-def _denied(request: Request, path: str) -> Reply | None:
+def _denied(request: MetadataRequest, path: str) -> Reply | None:
     denied = f"Your client does not have permission to get URL <code>{html.escape(path)}</code> from this server."
     if "x-forwarded-for" in request.headers:
         return page(403, f"{denied} Requests with the header X-Forwarded-For are refused.")
@@ -45,13 +45,13 @@ def _denied(request: Request, path: str) -> Reply | None:
     return None
 
 
-def unknown(request: Request) -> Reply:
+def unknown(request: MetadataRequest) -> Reply:
     """What a caller is told that is nobody's workload."""
     path = html.escape(path_of(request))
     return page(403, f"Your client does not have permission to get URL <code>{path}</code> from this server.")
 
 
-def looked_up(request: Request, root: Entry) -> Reply | Made:
+def looked_up(request: MetadataRequest, root: Entry) -> Reply | Made:
     """What a request finds in a tree of metadata."""
     path, query = path_of(request).removeprefix(ROOT), query_of(request)
     is_directory = path.endswith("/") or not path
@@ -72,12 +72,12 @@ def looked_up(request: Request, root: Entry) -> Reply | Made:
     return reply(tree.everything(found) if recursive else tree.text(found), TEXT)
 
 
-def path_of(request: Request) -> str:
+def path_of(request: MetadataRequest) -> str:
     """The path that was asked for; clients that take the server for their proxy name the host before it."""
     return urlsplit(request.target).path if not request.target.startswith("//") else request.target
 
 
-def query_of(request: Request) -> Mapping[str, str]:
+def query_of(request: MetadataRequest) -> Mapping[str, str]:
     """The query that was asked."""
     return dict(parse_qsl(urlsplit(request.target).query, keep_blank_values=True))
 
@@ -98,7 +98,7 @@ def named(answer: Reply) -> Reply:
     return replace(answer, headers={**answer.headers, "Server": "Metadata Server for VM"})
 
 
-def moved(request: Request) -> Reply:
+def moved(request: MetadataRequest) -> Reply:
     """A directory is asked for by a slash at its end."""
     parts = urlsplit(request.target)
     where = f"{path_of(request)}/" + (f"?{parts.query}" if parts.query else "")
@@ -106,7 +106,7 @@ def moved(request: Request) -> Reply:
     return replace(found, headers={**found.headers, "Location": where})
 
 
-def not_found(request: Request) -> Reply:
+def not_found(request: MetadataRequest) -> Reply:
     """Nothing is there."""
     path = html.escape(path_of(request))
     return page(404, f"The requested URL <code>{path}</code> was not found on this server.")

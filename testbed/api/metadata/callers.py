@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.projects import KIND as PROJECTS
 from testbed.api.services.compute.projects import METADATA
 from testbed.control.accept.plane import topology_of
@@ -22,6 +21,7 @@ from testbed.fabric.allocation import short_names
 from testbed.fabric.allocation.addressing import inner_address
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.naming import interface_name
+from testbed.json_object import Json
 from testbed.model.compute.instance import Instance
 from testbed.model.compute.network import Network, Subnetwork
 from testbed.model.core.resource import segment
@@ -58,7 +58,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class CallingRuntime:
     """A container instance of a serverless workload."""
 
     workload: Workload
@@ -67,7 +67,7 @@ class Runtime:
     project_attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-Caller = Machine | Runtime
+Caller = Machine | CallingRuntime
 
 
 class Callers:
@@ -145,7 +145,7 @@ def _machines(
 
 def _runtimes(
     topology: Topology, running: Running, projects: Mapping[str, Mapping[str, str]]
-) -> Iterator[tuple[Origin, Runtime]]:
+) -> Iterator[tuple[Origin, CallingRuntime]]:
     places = {workload.name: place.name for workload, place in topology.flexible}
     for workload in topology.workloads:
         parts = workload.name.split("/")
@@ -158,7 +158,7 @@ def _runtimes(
                 continue
             where, source = (network, address) if network else (_region(workload), inner_address(address))
             if origin := _origin(running, where, key, source):
-                yield origin, Runtime(workload, project, node, projects.get(project, {}))
+                yield origin, CallingRuntime(workload, project, node, projects.get(project, {}))
 
 
 def _region(workload: Workload) -> str:

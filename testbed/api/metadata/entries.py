@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
-from testbed.api.contract.discovery import Json
-from testbed.api.metadata.callers import Caller, Machine, Runtime, attributes
+from testbed.api.metadata.callers import Caller, CallingRuntime, Machine, attributes
 from testbed.api.metadata.tree import Entry, Given, Lines, Listed, Made
 from testbed.api.services.compute.names import numeric_id
 from testbed.fabric.wiring import mac
+from testbed.json_object import Json
 from testbed.model.compute.instance import ServiceAccount
 from testbed.model.core.projects import project_number
 from testbed.model.core.ranges import METADATA_SERVER, gateway
@@ -141,7 +141,7 @@ def _flag(value: bool) -> str:  # noqa: FBT001 - it is the value
     return "TRUE" if value else "FALSE"
 
 
-def _runtime(caller: Runtime) -> Entry:
+def _runtime(caller: CallingRuntime) -> Entry:
     number, region = project_number(caller.project), caller.workload.region
     return {
         "id": instance_id(caller),

@@ -15,7 +15,7 @@ from testbed.api.metadata import answers, entries
 from testbed.api.metadata.accounts import Accounts
 from testbed.api.metadata.callers import Caller, Callers, Origin, segments
 from testbed.api.metadata.tree import Made
-from testbed.api.metadata.wire import Reply, Request, converse
+from testbed.api.metadata.wire import MetadataRequest, Reply, converse
 from testbed.errors import TestbedError
 from testbed.fabric.link_local import PORT
 from testbed.kernel import incoming_device
@@ -59,7 +59,7 @@ class Metadata:
         await acceptor.serve(listener, answer, connections=_CONNECTIONS, grace=_GRACE)
 
     async def _converse(self, sock: socket.socket, origin: Origin, *, busy: bool) -> None:
-        async def answer(request: Request) -> Reply:
+        async def answer(request: MetadataRequest) -> Reply:
             if busy:
                 return answers.page(503, "Too many connections at a time.")
             try:
@@ -70,7 +70,7 @@ class Metadata:
 
         await converse(sock, answer, answers.malformed, _PATIENCE)
 
-    async def _answer(self, request: Request, origin: Origin) -> Reply:
+    async def _answer(self, request: MetadataRequest, origin: Origin) -> Reply:
         if refused := answers.refusal(request):
             return refused
         found = await asyncio.to_thread(self._found, request, origin)
@@ -85,7 +85,7 @@ class Metadata:
             found = await asyncio.to_thread(self._found, request, origin)
         return found
 
-    def _found(self, request: Request, origin: Origin) -> Reply:
+    def _found(self, request: MetadataRequest, origin: Origin) -> Reply:
         caller = self._callers.find(origin)
         if caller is None:
             return answers.unknown(request)
@@ -94,7 +94,7 @@ class Metadata:
             return self._made(found, caller, request)
         return found
 
-    def _made(self, made: Made, caller: Caller, request: Request) -> Reply:
+    def _made(self, made: Made, caller: Caller, request: MetadataRequest) -> Reply:
         """What is made for the account whose directory it was found in: `.../service-accounts/EMAIL/token`."""
         given = unquote(answers.path_of(request).split("/")[-2])
         email = next(iter(entries.accounts(caller))) if given == "default" else given

@@ -20,7 +20,7 @@ _CHUNK = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class MetadataRequest:
     """What was asked."""
 
     method: str
@@ -43,7 +43,10 @@ class Reply:
 
 
 async def converse(
-    sock: socket.socket, answer: Callable[[Request], Awaitable[Reply]], malformed: Callable[[], Reply], patience: float
+    sock: socket.socket,
+    answer: Callable[[MetadataRequest], Awaitable[Reply]],
+    malformed: Callable[[], Reply],
+    patience: float,
 ) -> None:
     """Answer the requests of a connection, one after the other; `malformed` is for what is none.
 
@@ -73,7 +76,7 @@ async def converse(
             wire.start_next_cycle()
 
 
-async def _request(wire: h11.Connection, stream: Stream) -> Request | None:
+async def _request(wire: h11.Connection, stream: Stream) -> MetadataRequest | None:
     """The next request; None if there is none any more."""
     reader, _ = stream
     found, read = None, 0
@@ -84,7 +87,7 @@ async def _request(wire: h11.Connection, stream: Stream) -> Request | None:
         elif isinstance(event, h11.Request):
             headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in event.headers}
             target = event.target.decode("latin-1")
-            found = Request(event.method.decode("ascii"), target, headers, reader.at_eof)
+            found = MetadataRequest(event.method.decode("ascii"), target, headers, reader.at_eof)
         elif isinstance(event, h11.Data):
             read += len(event.data)
             if read > _BODY_LIMIT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Call, serves
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import segment
 

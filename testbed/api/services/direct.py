@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.errors import InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, last, qualify, segment
 from testbed.model.rules.direct_egress import problem
-from testbed.model.serverless.direct_egress import NetworkInterface, subnet_like
+from testbed.model.serverless.direct_egress import DirectInterface, subnet_like
 
 SUBNETS = "compute.subnetworks"
 
@@ -66,7 +66,7 @@ def check(call: Call, interface: Json, region: str) -> None:
         NotFound, InvalidArgument: it is not there, or of another network or region, or too small.
     """
     try:
-        place = NetworkInterface.model_validate(interface).place(region)
+        place = DirectInterface.model_validate(interface).place(region)
     except ValidationError as error:
         raise InvalidArgument(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     found = problem(place, region, call.plane.topology().subnetworks)

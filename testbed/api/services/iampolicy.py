@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from testbed.api.calls.call import Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import fingerprint
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import Aborted, InvalidArgument
+from testbed.json_object import Json
 
 KIND = "iam.policies"
 EMPTY: Json = {"version": 1, "etag": "ACAB"}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from testbed.api.calls.call import Call
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.resource import segment
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.control.watch.firewall_log import file_in
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 
 API = "logging.v2"
 SIZE = 50

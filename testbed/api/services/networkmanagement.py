@@ -11,13 +11,14 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning, common_metadata
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.contract.schema import is_output
 from testbed.api.services import iampolicy, located
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 API = "networkmanagement.v1"
@@ -68,7 +69,7 @@ def rerun(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete a test."""
     record = located.found(call, KIND)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    return call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, None),)))
 
 
 @serves(API, f"{_COLLECTION}.get")
@@ -115,7 +116,7 @@ def _submit(call: Call, name: str, body: Json) -> Answer:
     if (protocol := body.get("protocol", "TCP")) not in PROTOCOLS:
         raise InvalidArgument(f"Invalid protocol '{protocol}': it is one of {', '.join(sorted(PROTOCOLS))}.")
     kept = {**body, "name": name}
-    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, kept),)))
+    return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, kept),)))
 
 
 PRINTERS[API] = LongRunning(

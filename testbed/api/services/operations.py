@@ -5,9 +5,9 @@ from __future__ import annotations
 from testbed.api.calls.call import PRINTERS, Call, serves
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.control.state.operations import Operation
 from testbed.errors import FailedPrecondition, NotFound
+from testbed.json_object import Json
 
 _LOCATED = "vpcaccess.v1 vpcaccess.v1beta1 run.v2 run.v1 cloudfunctions.v2 redis.v1"
 _PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcemanager.v1 cloudresourcemanager.v3"

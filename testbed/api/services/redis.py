@@ -14,14 +14,14 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning, common_metadata
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services import located
 from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument
 from testbed.fabric.allocation.addressing import redis_host
+from testbed.json_object import Json
 from testbed.model.core.places import zones
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import segment
@@ -81,7 +81,7 @@ def patch(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete an instance, with all that is in it."""
     record = located.found(call, KIND)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    return call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, None),)))
 
 
 @serves(API, "projects.locations.instances.get")
@@ -133,7 +133,7 @@ def _submit(call: Call, name: str, body: Json, fails: Json | None = None) -> Ans
         key: value for key, value in body.items() if not (isinstance(value, str) and value.endswith("_UNSPECIFIED"))
     }
     resolved = call.plane.resolve(KIND, settled, call.scope(segment(name, "projects"), region=region))
-    changes = () if fails else (Change(KIND, name, resolved),)
+    changes = () if fails else (ResourceChange(KIND, name, resolved),)
     return call.plane.submit(call.operation(KIND, name, changes=changes, facts=fails or {}))
 
 

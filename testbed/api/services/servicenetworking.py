@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network
-from typing import Any
 
 from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.longrunning import EMPTY, LongRunning
-from testbed.api.contract.discovery import Json
 from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last, segment
 from testbed.model.managed.private_services import GOOGLE
@@ -46,10 +45,10 @@ def create(call: Call) -> Answer:
     known = call.plane.find(KIND, name)
     ranges = ranges or (known.body["reservedPeeringRanges"] if known else [])
     body = _body(call, network, service, ranges) | _flags(known)
-    fails: dict[str, Any] = {}
+    fails: Json = {}
     if known and known.body["reservedPeeringRanges"] != ranges:
         fails = {"fails": {"code": 9, "message": MODIFIED}}
-    changes = () if fails else (Change(KIND, name, body),)
+    changes = () if fails else (ResourceChange(KIND, name, body),)
     return call.plane.submit(call.operation(KIND, name, changes=changes, facts=fails))
 
 
@@ -70,7 +69,7 @@ def patch(call: Call) -> Answer:
         if users := list(_users(call.plane, record, name)):
             raise FailedPrecondition(f"The allocated range {name} is used by {users[0]}.")
     body = _body(call, record.body["network"], record.body["service"], ranges) | _flags(record)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, body),)))
+    return call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, body),)))
 
 
 @serves(API, "services.connections.deleteConnection")
@@ -79,7 +78,7 @@ def delete(call: Call) -> Answer:
     record = _connection(call, call.body.get("consumerNetwork", ""))
     used = any(_users(call.plane, record))
     fails: Json = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": IN_USE}} if used else {}
-    changes = () if used else (Change(KIND, record.name, None),)
+    changes = () if used else (ResourceChange(KIND, record.name, None),)
     return call.plane.submit(call.operation(KIND, record.name, changes=changes, facts=fails))
 
 

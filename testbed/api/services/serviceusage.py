@@ -12,11 +12,11 @@ from testbed.api.calls.admission import KIND, known_services, state_of
 from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, PermissionDenied
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last
 
@@ -79,7 +79,7 @@ def _changed(call: Call, names: list[str], response: Callable[[list[Json]], Json
     wanted = [name for name in names if state_of(call.plane, project, name) != state]
     if not wanted:
         return {"name": "operations/noop.DONE_OPERATION", "done": True, "response": result}
-    changes = tuple(Change(KIND, f"projects/{project}/services/{name}", {"state": state}) for name in wanted)
+    changes = tuple(ResourceChange(KIND, f"projects/{project}/services/{name}", {"state": state}) for name in wanted)
     return call.plane.submit(call.operation(KIND, changes[0].name, changes=changes, result=result))
 
 

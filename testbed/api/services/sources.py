@@ -10,8 +10,9 @@ from pathlib import Path
 from testbed.api.services.storage import blobs, transfers
 from testbed.api.source import folders, requirements
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.resources import Json, Record
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, NotFound
+from testbed.json_object import Json
 
 _KINDS = ("cloudfunctions.functions", "appengine.versions")
 """What has such folders."""

@@ -9,13 +9,13 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing, masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services.located import found, listed, location, region_of, unused
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.resource import last, segment
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE, MBPS_PER_INSTANCE, Connector
@@ -54,7 +54,7 @@ def create(call: Call) -> Answer:
             "A connector with an IP range is possible only in a network of its own project; in a Shared VPC network it"
             " takes an existing subnet."
         )  # behaviour 1.6.4
-    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, whole),), facts=facts))
+    return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, whole),), facts=facts))
 
 
 @serves(APIS, "projects.locations.connectors.patch")
@@ -78,7 +78,9 @@ def patch(call: Call) -> Answer:
     if "subnet" in record.body:
         after.pop("network", None)
     resolved = call.plane.resolve(KIND, converted({"machineType": DEFAULT_MACHINE_TYPE, **after}), known)
-    operation = call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, resolved),)))
+    operation = call.plane.submit(
+        call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, resolved),))
+    )
     if resolved["machineType"] != before["machineType"]:
         call.plane.set_facts(KIND, record.name, {**record.facts, "restarted": operation.accepted})
     return operation
@@ -88,7 +90,7 @@ def patch(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete a connector, whether or not services use it (behaviour 1.10.2)."""
     record = found(call, KIND)
-    return call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    return call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, None),)))
 
 
 @serves(APIS, "projects.locations.connectors.get")

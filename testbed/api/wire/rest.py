@@ -18,13 +18,14 @@ from urllib.parse import parse_qsl, unquote
 from testbed.api.calls import raw
 from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.contract import errors
-from testbed.api.contract.discovery import SLASH, Json
+from testbed.api.contract.discovery import SLASH
 from testbed.api.frontdoor import external_requests, guards
 from testbed.api.frontdoor.hosts import GOOGLE, api_of, is_workload, without_port
 from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire import batch, payload
 from testbed.api.wire.rpc import Principal
 from testbed.errors import InvalidArgument, NotFound, TestbedError
+from testbed.json_object import Json
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -40,7 +41,7 @@ log = logging.getLogger("testbed.api")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RestRequest:
     """A request's head."""
 
     verb: str
@@ -77,7 +78,7 @@ class Rest:
             headers = {**headers, "connection": "close"}
         await _send(send, status, headers, body)
 
-    async def _response(self, request: Request, receive: Receive) -> raw.Response:
+    async def _response(self, request: RestRequest, receive: Receive) -> raw.Response:
         """The answer to a request, or the error that it is refused with."""
         try:
             return await self._answer(request, receive)
@@ -87,7 +88,7 @@ class Rest:
             log.exception("%s /%s of %s", request.verb, request.path, api_of(request.host) or "")
             return 500, {}, _dump(errors.envelope(errors.defect(), self._named(request)))
 
-    async def _answer(self, request: Request, receive: Receive) -> raw.Response:
+    async def _answer(self, request: RestRequest, receive: Receive) -> raw.Response:
         guards.check_hosts(request.host, request.headers.get("host", request.host))
         guards.check_caller(request.headers)
         if is_workload(request.host):
@@ -108,7 +109,7 @@ class Rest:
         )
         return 200, {}, _dump(result)
 
-    async def _batch(self, request: Request, body: bytes) -> raw.Response:
+    async def _batch(self, request: RestRequest, body: bytes) -> raw.Response:
         """The answers to the calls of a batch, which are carried out side by side."""
         parts = batch.read(request.headers.get("content-type", ""), body)
         authorization = request.headers.get("authorization")
@@ -120,7 +121,7 @@ class Rest:
         )
         return batch.written(parts, answers)
 
-    def _api(self, request: Request) -> str | None:
+    def _api(self, request: RestRequest) -> str | None:
         """The API that the host means.
 
         Raises:
@@ -131,14 +132,14 @@ class Rest:
             raise NotFound(f"The testbed does not serve {without_port(request.host)}.")
         return api
 
-    def _named(self, request: Request) -> str:
+    def _named(self, request: RestRequest) -> str:
         """The API that an error is printed for."""
         match = self._dispatcher.router.find(request.verb, request.path, api_of(request.host))
         found = match.method.api.split(".")[0] if match else api_of(request.host)
         return found or ("compute" if request.path.startswith("compute/") else "")
 
 
-def _request(scope: Scope) -> Request:
+def _request(scope: Scope) -> RestRequest:
     """A request's head.
 
     Raises:
@@ -156,7 +157,7 @@ def _request(scope: Scope) -> Request:
         host, path = first, rest
     text = scope["query_string"].decode("latin-1")
     target = f"{raw_path or '/'}?{text}" if text else raw_path or "/"
-    return Request(scope["method"], _decoded(path), _query(text), headers, host, endpoint, target)
+    return RestRequest(scope["method"], _decoded(path), _query(text), headers, host, endpoint, target)
 
 
 def _query(text: str) -> list[tuple[str, str]]:
@@ -171,7 +172,7 @@ def _query(text: str) -> list[tuple[str, str]]:
         raise InvalidArgument(f"The request has more than {_PARAMETERS} parameters.") from None
 
 
-def _long(request: Request, form: bytes) -> Request:
+def _long(request: RestRequest, form: bytes) -> RestRequest:
     """A GET whose query was too long for a URL: gcloud and google-api-python-client send it as a form."""
     return replace(request, verb="GET", query=[*request.query, *_query(form.decode("latin-1"))])
 
@@ -181,7 +182,7 @@ def _decoded(path: str) -> str:
     return SLASH.join(map(unquote, re.split(SLASH, path, flags=re.IGNORECASE)))
 
 
-def _raw(request: Request, body: bytes) -> raw.RawCall:
+def _raw(request: RestRequest, body: bytes) -> raw.RawCall:
     path = request.path.replace(SLASH, "/")
     return raw.RawCall(request.verb, path, dict(request.query), request.headers, body, request.endpoint)
 

@@ -18,6 +18,7 @@ from testbed.api.contract import errors
 from testbed.api.contract.messages import COMMON, Rpc, rpcs
 from testbed.api.frontdoor import guards
 from testbed.errors import Internal, TestbedError, Unimplemented
+from testbed.json_object import Json
 
 log = logging.getLogger("testbed.api")
 
@@ -64,7 +65,7 @@ class Bridge(grpc.GenericRpcHandler):
         await context.abort_with_status(rpc_status.to_status(status))
         return None
 
-    async def _call(self, rpc: Rpc, request: Message, principal: str) -> dict[str, Any]:
+    async def _call(self, rpc: Rpc, request: Message, principal: str) -> Json:
         try:
             written = path_template.transcode(list(rpc.http), request)  # type: ignore[no-untyped-call]
         except ValueError as error:
@@ -82,8 +83,8 @@ class Bridge(grpc.GenericRpcHandler):
         )
 
 
-def _dict(message: Message) -> dict[str, Any]:
-    result: dict[str, Any] = json_format.MessageToDict(message)
+def _dict(message: Message) -> Json:
+    result: Json = json_format.MessageToDict(message)
     return result
 
 

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from testbed.control.accept.durations import typical
 from testbed.control.accept.waiters import Waiting
 from testbed.control.state.faults import leftover
-from testbed.control.state.operations import Change, Operation
-from testbed.control.state.resources import Json, Record, model
+from testbed.control.state.operations import Operation, ResourceChange
+from testbed.control.state.resources import Record, model
 from testbed.control.state.store import Store
-from testbed.control.watch.observation import Nodes, Unseen
+from testbed.control.watch.observation import ObservedNodes, Unseen
 from testbed.errors import (
     Aborted,
     AlreadyExists,
@@ -34,10 +34,11 @@ from testbed.errors import (
     Unavailable,
 )
 from testbed.fabric.allocation.running import Running
+from testbed.json_object import Json
 from testbed.model.core.annotations import Path, annotated
 from testbed.model.core.problem import Inconsistent, Problem
 from testbed.model.core.projects import project_number
-from testbed.model.core.resource import Compute, Defaults, Named, Reference, Resource
+from testbed.model.core.resource import ComputeResource, Defaults, NamedResource, Reference, Resource
 from testbed.model.kinds import KINDS, assemble
 from testbed.model.rules import consistency
 from testbed.model.topology import Topology
@@ -62,7 +63,9 @@ class InvalidResource(InvalidArgument):
 class ControlPlane:
     """The resources and operations of one testbed, for calls from any thread."""
 
-    def __init__(self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: Nodes | None = None) -> None:
+    def __init__(
+        self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: ObservedNodes | None = None
+    ) -> None:
         self.store = store
         self.nodes = nodes or Unseen()
         self._wake = wake
@@ -177,9 +180,9 @@ class ControlPlane:
         result = copy.deepcopy(body)
         for found in annotated(resource, Reference):
             _set(result, found.path, self.with_id(found.value))
-        if isinstance(resource, Compute):
+        if isinstance(resource, ComputeResource):
             result["selfLink"] = resource.self_link
-        elif isinstance(resource, Named):
+        elif isinstance(resource, NamedResource):
             result["name"] = resource.name
         return result
 
@@ -245,7 +248,7 @@ class ControlPlane:
             return ""
         return "DELETING" if change.body is None else "CREATING" if change.creates else "UPDATING"
 
-    def _begun(self, change: Change, operation: Operation) -> Change:
+    def _begun(self, change: ResourceChange, operation: Operation) -> ResourceChange:
         """A change, with what it goes back to if it fails.
 
         Raises:

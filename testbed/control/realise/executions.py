@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from testbed.control.state.operations import Operation
-from testbed.control.state.resources import Json, Record
+from testbed.control.state.resources import Record
 from testbed.control.state.store import Store
 from testbed.errors import CODES, DeadlineExceeded, TestbedError
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.allocation.short_names import runtime
+from testbed.json_object import Json
 
 KIND = "run.executions"
 FOLDER = "executions"
@@ -29,7 +30,7 @@ FAILED = "The container exited with an error."
 """Google's text of a task that has failed (recalled)."""
 
 
-class Nodes(Protocol):
+class TaskRunner(Protocol):
     """Where commands are run."""
 
     def own_command(self, name: str) -> tuple[list[str], list[str]]:
@@ -52,7 +53,7 @@ class Executions:
     def __init__(self) -> None:
         self._running: dict[str, list[Future[Json]]] = {}
 
-    def tasks(self, store: Store, nodes: Nodes, record: Record) -> list[Json] | None:
+    def tasks(self, store: Store, nodes: TaskRunner, record: Record) -> list[Json] | None:
         """What has become of the tasks of an execution, when they are over; the first look starts them."""
         found = self._running.get(record.name)
         if found is None:
@@ -77,7 +78,7 @@ def executed(operation: Operation) -> str | None:
     return next((c.name for c in operation.changes if c.kind == KIND and c.body is not None), None)
 
 
-def _started(running: Running, folder: Path, nodes: Nodes, record: Record) -> Iterator[Future[Json]]:
+def _started(running: Running, folder: Path, nodes: TaskRunner, record: Record) -> Iterator[Future[Json]]:
     folder.mkdir(mode=0o700, exist_ok=True)
     count = record.body.get("taskCount", 1)
     pool = ThreadPoolExecutor(record.body.get("parallelism") or count, "tasks")
@@ -87,11 +88,11 @@ def _started(running: Running, folder: Path, nodes: Nodes, record: Record) -> It
     pool.shutdown(wait=False)
 
 
-def _run(nodes: Nodes, node: str, index: int, template: Json, log: Path) -> Json:
+def _run(nodes: TaskRunner, node: str, index: int, template: Json, log: Path) -> Json:
     """Run a task, as often as it may be tried."""
     began = time.time()
     tries = template.get("maxRetries", DEFAULT_RETRIES) + 1
-    result: dict[str, Any] = {}
+    result: Json = {}
     for attempt in range(tries):
         result = {"attempt": attempt, **_tried(nodes, node, attempt, template, log)}
         if result["status"] == 0:
@@ -99,7 +100,7 @@ def _run(nodes: Nodes, node: str, index: int, template: Json, log: Path) -> Json
     return {"index": index, "started": began, "ended": time.time(), **result}
 
 
-def _tried(nodes: Nodes, node: str, attempt: int, template: Json, log: Path) -> Json:
+def _tried(nodes: TaskRunner, node: str, attempt: int, template: Json, log: Path) -> Json:
     container = template["containers"][0]
     limit = float(str(template.get("timeout", DEFAULT_TIMEOUT)).removesuffix("s"))
     try:

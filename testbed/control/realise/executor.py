@@ -21,10 +21,10 @@ from testbed.control.accept.plane import topology_of
 from testbed.control.realise import executions
 from testbed.control.realise.reconciler import Configuration, Reconciler
 from testbed.control.state.operations import Operation
-from testbed.control.state.resources import Json
 from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import CODES, Internal, TestbedError
+from testbed.json_object import Json
 from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.executor")

@@ -32,7 +32,7 @@ from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.kernel import capabilities, namespace
 from testbed.kernel.apply import adjust, apply, reroute
-from testbed.kernel.change import Change
+from testbed.kernel.change import KernelChange
 from testbed.model.topology import Topology
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
@@ -48,7 +48,7 @@ class Outcome:
 
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[KernelChange] = field(default_factory=list)
     configured: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Connectors that did not get healthy, with Google's error text."""
@@ -295,7 +295,7 @@ class Reconciler:
 
         return {node.name: node for node in self.nodes.start_all(missing, images, tell)}
 
-    def _wire(self, plan: Plan, running: Mapping[str, RunningNode]) -> list[Change]:
+    def _wire(self, plan: Plan, running: Mapping[str, RunningNode]) -> list[KernelChange]:
         changes = apply(plan, self.paths(plan, running))
         self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
         deliver(self.store, self.nodes, plan.nodes, {name: node.pid for name, node in running.items()})

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from testbed import errors
 from testbed.control import connectors
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.errors import InvalidArgument, NotFound, TestbedError
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 from testbed.model.managed_rules import for_connector
 from testbed.model.serverless.connector import Connector
@@ -70,7 +71,7 @@ class Fault:
         text = self.message or f"Quota exceeded for quota metric 'Requests' of service '{api}.googleapis.com'."
         return errors.ResourceExhausted(text)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Json:
         """What the operation fails with: a `google.rpc.Status`."""
         if self.kind == "quota":
             return {"code": errors.CODES["FAILED_PRECONDITION"], "message": self.message or CPU_QUOTA}
@@ -106,12 +107,12 @@ def fault(kind: str, **given: Any) -> Fault:
     return made
 
 
-def leftover(connector: Connector, network: str) -> Change:
+def leftover(connector: Connector, network: str) -> ResourceChange:
     """The rule that stays behind when a connector is deleted; it keeps its network from being deleted (1.10.3)."""
     rule = next(r for r in for_connector(connector, network, "0.0.0.0/0") if r.name.endswith("-egrfw"))
     name = f"{network.removesuffix(f'networks/{last(network)}')}firewalls/{rule.name}"
     body = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return Change("compute.firewalls", name, {**body, "selfLink": name})
+    return ResourceChange("compute.firewalls", name, {**body, "selfLink": name})
 
 
 class Faults:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-Json = dict[str, Any]
+from testbed.json_object import Json
+
 _POLL = 0.1
 
 

@@ -12,9 +12,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = dict[str, Any]
+from testbed.json_object import Json
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS operations (
@@ -34,7 +33,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ResourceChange:
     """A resource that gets a new body, or (None) is deleted."""
 
     kind: str
@@ -61,7 +60,7 @@ class Operation:
     target: str
     """The resource that it is about, as `kind` and full name."""
     principal: str = ""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ResourceChange, ...] = ()
     facts: Json = field(default_factory=dict)
     """What its API needs to print it."""
     request: str | None = None
@@ -182,7 +181,7 @@ class Operations:
                 kind=kind,
                 target=target,
                 principal=principal,
-                changes=tuple(Change(*change) for change in json.loads(changes)),
+                changes=tuple(ResourceChange(*change) for change in json.loads(changes)),
                 facts=json.loads(facts),
                 request=request,
                 id=name,

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, Resource
 from testbed.model.kinds import KINDS, assemble, name_of
 from testbed.model.topology import Topology
-
-Json = dict[str, Any]
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS resources (
@@ -170,7 +169,7 @@ class Resources:
         wanted = dict(_bodies(topology))
         general = topology.model_dump(by_alias=True, include={"project", "region", "zone"})
 
-        def is_as(change: Change, body: Json | None) -> bool:
+        def is_as(change: ResourceChange, body: Json | None) -> bool:
             resource = wanted.get((change.kind, change.name), (None, {}))[0]
             return resource == (None if body is None else model(change.kind, body, general))
 

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from testbed.control.state import faults, operations, resources, server_certificates
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.fabric.allocation.running import ConnectorInstance, Health, LearnedRoute, Running
 from testbed.fabric.allocation.short_names import PREFIX, free_serial
+from testbed.json_object import Json
 from testbed.model.core.resource import COMPUTE_NAME
 from testbed.model.topology import MAX_NAME, Topology
 from testbed.paths import state_root
@@ -192,7 +193,7 @@ class Store:
                 self.operations.end(one, operations.OVERTAKEN)
 
     @property
-    def general(self) -> dict[str, Any]:
+    def general(self) -> Json:
         """What a topology says of itself: its name, its project, its default region and zone.  Empty at first."""
         text = self._fact("topology")
         return json.loads(text) if text else {}
@@ -395,7 +396,7 @@ class Store:
         """Write down what files a node has taken up."""
         self._db.execute("INSERT OR REPLACE INTO delivered VALUES (?, ?)", (node, digest))
 
-    def export(self) -> dict[str, Any]:
+    def export(self) -> Json:
         """What a person may see of the state: everything but secrets."""
         found = [asdict(fault) for fault in self.faults.all()]
         return {"name": self.name, "id": self.id, "source": self.source, "complete": self.complete, "faults": found}

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from testbed.control.state.json_lines import Json, JsonLines
+from testbed.control.state.json_lines import JsonLines
 from testbed.errors import TestbedError, Unimplemented
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.log_chains import GROUP
 from testbed.fabric.firewall.log_details import logged
-from testbed.fabric.firewall.log_records import Connection, Records
+from testbed.fabric.firewall.log_records import LoggedConnection, Records
+from testbed.json_object import Json
 from testbed.kernel import capabilities, namespace, nflog
 from testbed.model.topology import Topology
 
@@ -39,7 +40,7 @@ _PATIENCE = 2.0
 """Seconds for which a note waits for its rule.  That of a rule that is gone is given up."""
 log = logging.getLogger("testbed.firewall")
 
-Key = tuple[str, str, Connection]
+Key = tuple[str, str, LoggedConnection]
 
 
 def file_in(folder: Path) -> JsonLines:
@@ -84,7 +85,7 @@ class Limiter:
         self._now, self._before = set[Key](), set[Key]()
         self._count = Counter[tuple[str, str]]()
 
-    def passes(self, network: str, vm: str, rule: str, connection: Connection) -> bool:
+    def passes(self, network: str, vm: str, rule: str, connection: LoggedConnection) -> bool:
         """Whether this is to be logged."""
         if (elapsed := self._clock() - self._begin) >= INTERVAL:
             self._begin += elapsed
@@ -191,7 +192,7 @@ class FirewallLog:
                 if now - time_ < _PATIENCE and len(one.early) < LIMIT:
                     one.early.append((time_, note))
                 continue
-            connection = Connection(
+            connection = LoggedConnection(
                 note.source, note.source_port, note.destination, note.destination_port, note.protocol
             )
             vm = one.records.vm(note.prefix, connection)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbed.control.state.operations import Operation
-from testbed.control.state.resources import Json
 from testbed.control.watch.health import ended
 from testbed.errors import CODES
 from testbed.fabric.allocation.running import Running
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology

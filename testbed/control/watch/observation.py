@@ -81,7 +81,7 @@ def handshake(log: str, peer: str) -> str | None:
     return last
 
 
-class Nodes(Protocol):
+class ObservedNodes(Protocol):
     """Whoever can look into nodes."""
 
     def log(self, node: str) -> str | None:

@@ -18,7 +18,7 @@ from testbed.fabric.allocation.addressing import inner_share, name_server
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import files, views
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import Node, PolicyRule, Route
+from testbed.fabric.plan import KernelRoute, Node, RoutingRule
 from testbed.fabric.serverless.region import Region, Runtime
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
@@ -54,16 +54,16 @@ class NameServer:
         for runtime in region.runtimes:
             network = networks[runtime]
             seen = address if network is None else self._address(network)
-            region.resolve(runtime, seen, Route(f"{seen}/32", port, None if network is None else address))
+            region.resolve(runtime, seen, KernelRoute(f"{seen}/32", port, None if network is None else address))
 
     def network(self, name: str, vpc: Vpc) -> None:
         """Answer a network, and ask those that it reaches."""
         address, device = self._address(name), interface_name(vpc.space.name)
         vpc.name_server = (self.wiring.attach(self.space, device, vpc.space, address, mtu=vpc.mtu, routes=()), address)
         table = int(IPv4Address(address)) & 0xFFFF
-        self.space.rules.add(PolicyRule(_RULE, f"{address}/32", table))
+        self.space.rules.add(RoutingRule(_RULE, f"{address}/32", table))
         ways = {DEFAULT: device, **self.shares}
-        self.space.routes |= {Route(to, by, GATEWAY, table=table) for to, by in ways.items()}
+        self.space.routes |= {KernelRoute(to, by, GATEWAY, table=table) for to, by in ways.items()}
 
     def node(self) -> Node:
         """The container that the server runs in."""

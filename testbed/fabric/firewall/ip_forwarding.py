@@ -23,7 +23,7 @@ _TARGET = re.compile(rf"(?<=-[jg] )({EGRESS}|{INGRESS})(?=[/ ]|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Forwarding:
+class IpForwarding:
     """The filter rules for a network's NICs, of which some forward, or are asked to."""
 
     space: Space

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from testbed.fabric.firewall.rules import Rule, stages
+from testbed.json_object import Json
 from testbed.model.compute.firewall import Match
 from testbed.model.core.resource import last
 from testbed.model.topology import Topology
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

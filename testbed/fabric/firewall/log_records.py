@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.allocation.short_names import runtimes
-from testbed.fabric.firewall.log_details import Json, Logged, logged
+from testbed.fabric.firewall.log_details import Logged, logged
+from testbed.json_object import Json
 from testbed.model.core.resource import last, segment
 from testbed.model.topology import Topology
 
@@ -22,7 +23,7 @@ LOG = "compute.googleapis.com%2Ffirewall"
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class LoggedConnection:
     """The five-tuple of a connection, as its first packet had it inside the network."""
 
     source: str
@@ -59,7 +60,7 @@ class Records:
     def _endpoints(self) -> dict[str, _Endpoint]:
         return dict(self._found())
 
-    def entry(self, name: str, connection: Connection, time: float) -> Json:
+    def entry(self, name: str, connection: LoggedConnection, time: float) -> Json:
         """The log entry of the verdict of one of the rules on a connection; `time` is in seconds since 1970."""
         known = self.rules[name]
         source, destination = self._end(connection.source), self._end(connection.destination)
@@ -92,7 +93,7 @@ class Records:
             "resource": {"type": "gce_subnetwork", "labels": labels},
         }
 
-    def vm(self, name: str, connection: Connection) -> str:
+    def vm(self, name: str, connection: LoggedConnection) -> str:
         """The address of the VM that one of the rules was tried for."""
         return connection.destination if self.rules[name].rule.inbound else connection.source
 

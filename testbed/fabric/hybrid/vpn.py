@@ -19,7 +19,7 @@ from testbed.fabric.hybrid.bgp import Advertised, Session
 from testbed.fabric.hybrid.interconnect import Attachments
 from testbed.fabric.naming import interface_name
 from testbed.fabric.node_specs import RouteBased
-from testbed.fabric.plan import Node, PolicyRule, Route
+from testbed.fabric.plan import KernelRoute, Node, RoutingRule
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, DUMMY_GATEWAY, ROUTER, Space, Wiring
 from testbed.model.compute.router import Session as OnPremSession
@@ -147,17 +147,19 @@ class Gateways:
                 node, "lan", segment, address, mtu=LINK_MTU, gateway=DUMMY_GATEWAY, routes=[site.range], forwards=True
             )
             if index == 0:
-                segment.routes.add(Route(DEFAULT, port, address))
+                segment.routes.add(KernelRoute(DEFAULT, port, address))
             if site.gateway:
                 self._site_tunnel(site, site.gateway, index, node)
             elif site.router:
                 self._site_attachment(site, site.router.attachments[index], node)
-        best: dict[tuple[str, int], Route] = {}
+        best: dict[tuple[str, int], KernelRoute] = {}
         for route in self.running.learned:
             hop = next((n for n in segment.neighbours if n.device == interface_name(route.node)), None)
             if hop is not None and route.destination != site.range:
                 place = route.destination, 1 + route.priority
-                best.setdefault(place, Route(route.destination, hop.device, hop.address, metric=1 + route.priority))
+                best.setdefault(
+                    place, KernelRoute(route.destination, hop.device, hop.address, metric=1 + route.priority)
+                )
         segment.routes |= {*best.values()}
         return segment
 
@@ -196,11 +198,11 @@ class Gateways:
             node, "internet", self.internet, address, mtu=LINK_MTU, gateway=DUMMY_GATEWAY, routes=routes
         )
         if address in self._taken:
-            self.internet.routes.discard(Route(f"{address}/32", port))
+            self.internet.routes.discard(KernelRoute(f"{address}/32", port))
         self._taken.add(address)
         table = self._tables.setdefault(peer, _FIRST_TABLE + len(self._tables))
-        self.internet.routes.add(Route(f"{address}/32", port, table=table))
-        self.internet.rules.add(PolicyRule(_PEER_RULE, f"{peer}/32", table))
+        self.internet.routes.add(KernelRoute(f"{address}/32", port, table=table))
+        self.internet.rules.add(RoutingRule(_PEER_RULE, f"{peer}/32", table))
 
 
 def _session(site: Site, general: SiteBgp, given: OnPremSession) -> Session:

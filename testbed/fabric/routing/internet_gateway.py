@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.allocation.cloud_nat import Block, Gateway
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import Chain, PolicyRule, Table
+from testbed.fabric.plan import Chain, RoutingRule, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, POLICY_ROUTED, Space, Wiring
 from testbed.model.compute.router import RouterNat
@@ -80,7 +80,7 @@ class Edge:
         wiring.route(self.internet, [f"{address}/32" for address in gateway.externals], space)
         table = _FIRST_TABLE + len(self.gateways)
         wiring.route(self.space, [DEFAULT], space, table=table)
-        self.space.rules |= {PolicyRule(table, str(cidr), table) for cidr in gateway.ranges}
+        self.space.rules |= {RoutingRule(table, str(cidr), table) for cidr in gateway.ranges}
         self.gateways.append(gateway)
         space.sysctls |= timeouts(gateway.nat)
         _translation(space, interface_name(self.space.name), gateway, gateway.blocks(nics))

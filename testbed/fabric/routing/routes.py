@@ -19,7 +19,7 @@ from testbed.fabric import producers
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import MAIN_TABLE, Hop, Mark, PolicyRule, Route, over
+from testbed.fabric.plan import MAIN_TABLE, Hop, KernelRoute, Mark, RoutingRule, over
 from testbed.fabric.routing.routing_order import Candidate, Learned, Routes, Selection, Sender, Via
 from testbed.fabric.vpc import MARKS, Vpc
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, Space
@@ -48,13 +48,13 @@ def peerings(topology: Topology, running: Running, vpcs: Mapping[str, Vpc]) -> N
 
 def lay(topology: Topology, running: Running, vpcs: Mapping[str, Vpc], internet: Space, learned: Learned) -> None:
     """Lay the static and dynamic routes of all networks, when everything is attached and joined."""
-    compiler = _Compiler(topology, running, vpcs, internet, learned)
+    compiler = _RouteCompiler(topology, running, vpcs, internet, learned)
     for network in topology.networks:
         compiler.network(network)
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiler:
+class _RouteCompiler:
     topology: Topology
     running: Running
     vpcs: Mapping[str, Vpc]
@@ -118,21 +118,21 @@ class _Compiler:
         mark, table = Mark(number << 16, MARKS), _TABLES + number
         self._lay(vpc, selected, table)
         throws = {*above} - selected.keys()
-        vpc.space.routes |= {Route(cidr, table=table, kind="throw") for cidr in throws}
+        vpc.space.routes |= {KernelRoute(cidr, table=table, kind="throw") for cidr in throws}
         if DEFAULT not in selected.keys() | throws:
-            vpc.space.routes.add(Route(DEFAULT, table=table, metric=_NOTHING, kind="blackhole"))
-        vpc.space.rules.add(PolicyRule(_CLASS_RULE, DEFAULT, table, mark))
+            vpc.space.routes.add(KernelRoute(DEFAULT, table=table, metric=_NOTHING, kind="blackhole"))
+        vpc.space.rules.add(RoutingRule(_CLASS_RULE, DEFAULT, table, mark))
         vpc.space.sysctls |= POLICY_ROUTED
         return mark
 
     def _lay(self, vpc: Vpc, selected: Selection, table: int) -> None:
         for destination, chosen in selected.items():
             hops = frozenset(filter(None, (self._to(vpc, candidate) for candidate in chosen)))
-            route = Route(destination, metric=_CUSTOM, table=table)
+            route = KernelRoute(destination, metric=_CUSTOM, table=table)
             if hops:
                 vpc.space.routes.add(over(route, hops))
             else:
-                vpc.space.routes.add(Route(destination, metric=_CUSTOM, table=table, kind="blackhole"))
+                vpc.space.routes.add(KernelRoute(destination, metric=_CUSTOM, table=table, kind="blackhole"))
 
     def _to(self, vpc: Vpc, candidate: Candidate) -> Hop | None:
         """The next hop; if it is an instance, what it may take is up to `vpc`."""

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from testbed.fabric import dns_interception, link_local
 from testbed.fabric.allocation.addressing import INNER, OUTER, inner_address, inner_share
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import Chain, Interface, Nexthop, NexthopGroup, PolicyRule, Route, Table, Tunnel
+from testbed.fabric.plan import Chain, Interface, KernelRoute, Nexthop, NexthopGroup, RoutingRule, Table, Tunnel
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
 from testbed.model.core.ranges import INTERNAL, PRIVATE_RANGES_ONLY
 from testbed.model.core.well_known import INTERNET
@@ -103,7 +103,7 @@ class Region:
     front_ends: dict[str, str] = field(default_factory=dict)
     """Addresses of front ends, with the device that each is attached to."""
     runtimes: list[Runtime] = field(default_factory=list)
-    resolvers: dict[Runtime, tuple[str, Route]] = field(default_factory=dict)
+    resolvers: dict[Runtime, tuple[str, KernelRoute]] = field(default_factory=dict)
     """Which address of the name server each runtime asks, and the way there."""
     pairs: set[tuple[str, str]] = field(default_factory=set)
     """Outer addresses that speak the tunnel with each other: an instance's and a runtime's."""
@@ -136,13 +136,13 @@ class Region:
         names = {connector.name for connector in connectors}
         for runtime in self.runtimes:
             if runtime.connector in names:
-                self.space.rules.add(PolicyRule(_OUTER_RULE, f"{runtime.outer}/32", table))
+                self.space.rules.add(RoutingRule(_OUTER_RULE, f"{runtime.outer}/32", table))
 
     def attach_front_end(self, node: Space, device: str, address: str, share: str) -> None:
         """Attach a front end, with the way to the runtimes."""
         self.front_ends[address] = self.wiring.attach(node, device, self.space, address, mtu=OUTER_MTU, routes=[share])
 
-    def resolve(self, runtime: Runtime, address: str, way: Route) -> None:
+    def resolve(self, runtime: Runtime, address: str, way: KernelRoute) -> None:
         """Have the name server answer a runtime at one of its addresses: not by the tunnel, whatever it has of one."""
         self.resolvers[runtime] = address, way
         self.space.routes.add(way)
@@ -178,18 +178,20 @@ class Region:
         everything = runtime.egress == "ALL_TRAFFIC"
         for destination in [DEFAULT] if everything else map(str, PRIVATE_RANGES_ONLY):
             space.routes.add(
-                Route(destination, nexthop=runtime.group, table=table)
+                KernelRoute(destination, nexthop=runtime.group, table=table)
                 if hops
-                else Route(destination, kind="unreachable", table=table)
+                else KernelRoute(destination, kind="unreachable", table=table)
             )
-        space.rules.add(PolicyRule(_INNER_RULE, f"{runtime.inner}/32", table))
+        space.rules.add(RoutingRule(_INNER_RULE, f"{runtime.inner}/32", table))
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
         space, device = self.space, interface_name(INTERNET)
         for runtime in self.runtimes:
             if runtime.connector is not None:  # answers to the front end do not go through the tunnel
-                space.routes |= {Route(f"{a}/32", port, table=runtime.group) for a, port in self.front_ends.items()}
+                space.routes |= {
+                    KernelRoute(f"{a}/32", port, table=runtime.group) for a, port in self.front_ends.items()
+                }
         fronts = space.set_of("hash:ip", self.front_ends)
         runtimes = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes))
         direct = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes if runtime.reaches_internet))
@@ -246,7 +248,7 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
     node.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
     for runtime in runtimes:
         node.nexthops.add(Nexthop(runtime.group, TUNNEL, connector.identifier, runtime.outer))
-        node.routes.add(Route(f"{runtime.inner}/32", nexthop=runtime.group))
+        node.routes.add(KernelRoute(f"{runtime.inner}/32", nexthop=runtime.group))
     internal = node.set_of("hash:net", map(str, INTERNAL))
     out = f"-i {TUNNEL} -o eth0"
     known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from testbed.model.compute.instance import Tag
 from testbed.model.core.ranges import Range
-from testbed.model.core.resource import Compute, Enumerated, NetworkRef, Resource
+from testbed.model.core.resource import ComputeResource, Enumerated, NetworkRef, Resource
 
 PROTOCOL_NUMBERS = {"icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "esp": 50, "ah": 51, "sctp": 132}
 """Protocols that a rule may name (behaviour 4.1.8); `ipip` is 4, IP in IP (recalled)."""
@@ -84,7 +84,7 @@ class LogConfig(Resource):
     """Whether the records say more than the connection and the rule; without effect if nothing is logged."""
 
 
-class Firewall(Compute):
+class Firewall(ComputeResource):
     """One firewall rule of a network."""
 
     collection: ClassVar[str] = "global/firewalls"

@@ -14,7 +14,15 @@ from pydantic import Field, field_validator, model_validator
 
 from testbed.model.compute.firewall import Match, read_flag
 from testbed.model.core.ranges import Range
-from testbed.model.core.resource import Compute, ComputeName, Constant, Enumerated, NetworkRef, RegionName, Resource
+from testbed.model.core.resource import (
+    ComputeName,
+    ComputeResource,
+    Constant,
+    Enumerated,
+    NetworkRef,
+    RegionName,
+    Resource,
+)
 
 Action = Literal["allow", "deny", "goto_next"]
 LAST_PRIORITY = 2147483547
@@ -105,7 +113,7 @@ class Association(Resource):
     attachment_target: NetworkRef
 
 
-class NetworkFirewallPolicy(Compute):
+class NetworkFirewallPolicy(ComputeResource):
     """A policy for all of a network."""
 
     collection: ClassVar[str] = "global/firewallPolicies"

@@ -11,7 +11,15 @@ from pydantic import Field
 
 from testbed.model.compute.images import BUILT_IN, docker_image
 from testbed.model.core.ranges import Address as IPv4
-from testbed.model.core.resource import Compute, ComputeName, Constant, Resource, SubnetworkRef, ZoneName, region_of
+from testbed.model.core.resource import (
+    ComputeName,
+    ComputeResource,
+    Constant,
+    Resource,
+    SubnetworkRef,
+    ZoneName,
+    region_of,
+)
 
 Tag = ComputeName
 """Network tags obey the naming rule of Compute Engine."""
@@ -68,7 +76,7 @@ class Disk(Resource):
     initialize_params: InitializeParams = InitializeParams()
 
 
-class Instance(Compute):
+class Instance(ComputeResource):
     """A VM instance."""
 
     collection: ClassVar[str] = "zones/-/instances"

@@ -14,8 +14,8 @@ from testbed.model.core.places import AUTO_SUBNETS
 from testbed.model.core.ranges import Address as IPv4
 from testbed.model.core.ranges import Range, SubnetRange
 from testbed.model.core.resource import (
-    Compute,
     ComputeName,
+    ComputeResource,
     Constant,
     InstanceRef,
     NetworkRef,
@@ -62,7 +62,7 @@ def _mode(value: Any) -> Any:
     return {"auto": True, "custom": False}.get(value, value) if isinstance(value, str) else value
 
 
-class Network(Compute):
+class Network(ComputeResource):
     """A VPC network, or (`IPv4Range`) a legacy network, which has no subnets."""
 
     collection: ClassVar[str] = "global/networks"
@@ -123,7 +123,7 @@ Purpose = Literal[
 """Behaviour 4.4.3."""
 
 
-class Subnetwork(Compute):
+class Subnetwork(ComputeResource):
     """A regional subnet of a network (behaviour 4.4)."""
 
     collection: ClassVar[str] = "regions/-/subnetworks"
@@ -156,7 +156,7 @@ def auto_subnetworks(network: str) -> tuple[Subnetwork, ...]:
     )
 
 
-class Address(Compute):
+class Address(ComputeResource):
     """A reserved regional address: external, or (INTERNAL) one of a subnet.  Without `address` one is picked."""
 
     collection: ClassVar[str] = "regions/-/addresses"
@@ -176,7 +176,7 @@ class Address(Compute):
         return self
 
 
-class GlobalAddress(Compute):
+class GlobalAddress(ComputeResource):
     """A range of a network that is set aside for private services access (behaviour 4.9.3).
 
     Global external addresses are those of load balancers, which are not built.
@@ -196,7 +196,7 @@ class GlobalAddress(Compute):
         return f"{self.address}/{self.prefix_length}"
 
 
-class Route(Compute):
+class Route(ComputeResource):
     """A static route with exactly one next hop (behaviour 4.3.4)."""
 
     collection: ClassVar[str] = "global/routes"

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from testbed.model.core.ranges import Address, Range
 from testbed.model.core.resource import (
     AddressRef,
-    Compute,
     ComputeName,
+    ComputeResource,
     Constant,
     LinkedAttachmentRef,
     NetworkRef,
@@ -236,7 +236,7 @@ class BgpPeer(_Advertisement):
     enable: Annotated[Literal["TRUE", "FALSE"], BeforeValidator(_switch, Literal["TRUE", "FALSE"] | bool)] = "TRUE"
 
 
-class Router(Compute):
+class Router(ComputeResource):
     """A Cloud Router (behaviour 4.11)."""
 
     collection: ClassVar[str] = "regions/-/routers"

@@ -27,6 +27,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from testbed.json_object import Json
+
 COMPUTE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """Names of Compute Engine resources, 1 to 63 characters (behaviour 4.1.2)."""
 NAME_RULE = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
@@ -70,7 +72,7 @@ class Resource(BaseModel):
         if not isinstance(data, dict):
             return data
         spellings = cls.spellings()
-        spelled: dict[str, Any] = {}
+        spelled: Json = {}
         for key, value in data.items():
             name = spellings.get(key, str(key))
             if name in spelled:
@@ -92,7 +94,7 @@ class Resource(BaseModel):
         return {**flags, **cls.gcloud}
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:  # noqa: ARG003 - for those who override it
+    def prepare(cls, data: Json, known: Defaults) -> Json:  # noqa: ARG003 - for those who override it
         """Complete the input, which has the API's field names by now, before its fields are validated."""
         return data
 
@@ -268,7 +270,7 @@ def region_of(zone: str) -> str:
     return zone.rsplit("-", 1)[0]
 
 
-class Compute(Resource):
+class ComputeResource(Resource):
     """A Compute Engine resource: a short name, in the project of its self link or of the topology."""
 
     collection: ClassVar[str]
@@ -279,7 +281,7 @@ class Compute(Resource):
     self_link: str = ""
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+    def prepare(cls, data: Json, known: Defaults) -> Json:
         """Fill in the scope from the defaults, as gcloud's compute/region and compute/zone do, and the self link."""
         field = cls._scope()
         value = {"region": known.region, "zone": known.zone}.get(field or "")
@@ -310,7 +312,7 @@ class Compute(Resource):
         return self.self_link
 
 
-class Named(Resource):
+class NamedResource(Resource):
     """A resource of Google's newer APIs: its name is the full one, `projects/P/locations/L/<collection>/ID`."""
 
     collection: ClassVar[str]
@@ -318,7 +320,7 @@ class Named(Resource):
     name: str
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+    def prepare(cls, data: Json, known: Defaults) -> Json:
         """Complete a short name with project and region."""
         name = data.get("name")
         return {**data, "name": qualify(name, cls.collection, known)} if isinstance(name, str) else data

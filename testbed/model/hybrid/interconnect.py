@@ -8,13 +8,13 @@ from pydantic import Field
 
 from testbed.model.compute.router import Session
 from testbed.model.core.ranges import Address
-from testbed.model.core.resource import AttachmentRef, Compute, Constant, RegionName, Resource, RouterRef
+from testbed.model.core.resource import AttachmentRef, ComputeResource, Constant, RegionName, Resource, RouterRef
 
 LOWEST_TAG = 2
 """The tag that an attachment gets if it is left to Google (behaviour 4.12.1): every attachment is a link of its own."""
 
 
-class InterconnectAttachment(Compute):
+class InterconnectAttachment(ComputeResource):
     """A VLAN attachment: a link between a Cloud Router and a router on premises, without encryption."""
 
     collection: ClassVar[str] = "regions/-/interconnectAttachments"

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from testbed.model.core.ranges import Address, Range
 from testbed.model.core.resource import (
     AddressRef,
-    Compute,
+    ComputeResource,
     Constant,
     GatewayRef,
     NetworkRef,
@@ -28,7 +28,7 @@ ExternalGatewayRef = Annotated[str, Reference("global/externalVpnGateways")]
 EVERYTHING = "0.0.0.0/0"
 
 
-class TargetVpnGateway(Compute):
+class TargetVpnGateway(ComputeResource):
     """A classic VPN gateway."""
 
     collection: ClassVar[str] = "regions/-/targetVpnGateways"
@@ -41,7 +41,7 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value  # a port in YAML is a number
 
 
-class ForwardingRule(Compute):
+class ForwardingRule(ComputeResource):
     """Sends ESP, UDP 500 and UDP 4500 of an external address to a classic VPN gateway."""
 
     collection: ClassVar[str] = "regions/-/forwardingRules"
@@ -75,7 +75,7 @@ class VpnInterface(Resource):
     """Without it the testbed picks one, as Google always does."""
 
 
-class HaVpnGateway(Compute):
+class HaVpnGateway(ComputeResource):
     """An HA VPN gateway: two interfaces with an external address each (behaviour 4.10.1)."""
 
     collection: ClassVar[str] = "regions/-/vpnGateways"
@@ -103,7 +103,7 @@ REDUNDANCY = {"SINGLE_IP_INTERNALLY_REDUNDANT": 1, "TWO_IPS_REDUNDANCY": 2, "FOU
 """How many interfaces a gateway elsewhere has."""
 
 
-class ExternalVpnGateway(Compute):
+class ExternalVpnGateway(ComputeResource):
     """What Google knows of a gateway elsewhere: the addresses that it has on the internet."""
 
     collection: ClassVar[str] = "global/externalVpnGateways"
@@ -120,7 +120,7 @@ class ExternalVpnGateway(Compute):
         return self
 
 
-class VpnTunnel(Compute):
+class VpnTunnel(ComputeResource):
     """An IPsec tunnel between a VPN gateway and a peer."""
 
     collection: ClassVar[str] = "regions/-/vpnTunnels"

@@ -7,12 +7,13 @@ Compute Engine's instances (`reverseLookupConfig`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from testbed.json_object import Json
 from testbed.model.core.ranges import Address
-from testbed.model.core.resource import Compute, Constant, Defaults, NetworkRef, PeerRef, Reference, Resource
+from testbed.model.core.resource import ComputeResource, Constant, Defaults, NetworkRef, PeerRef, Reference, Resource
 from testbed.model.managed.dns_records import DNS_NAME, TYPES, is_data
 
 
@@ -39,7 +40,7 @@ class Visibility(Resource):
     networks: tuple[VisibleNetwork, ...] = ()
 
 
-class NameServer(Resource):
+class TargetNameServer(Resource):
     """A name server that a zone's names are asked for at; it is reached through the network."""
 
     not_built: ClassVar = {"ipv6Address": "there is no IPv6", "domainName": "a name server is given by its address"}
@@ -48,10 +49,10 @@ class NameServer(Resource):
     forwarding_path: Annotated[Literal["default", "private", "DEFAULT", "PRIVATE"], Field()] = "default"
 
 
-class Forwarding(Resource):
+class ForwardingConfig(Resource):
     """Where a forwarding zone's names are asked for."""
 
-    target_name_servers: tuple[NameServer, ...] = Field(min_length=1)
+    target_name_servers: tuple[TargetNameServer, ...] = Field(min_length=1)
 
 
 class PeerNetwork(Resource):
@@ -60,7 +61,7 @@ class PeerNetwork(Resource):
     network_url: PeerRef
 
 
-class Peering(Resource):
+class PeeringConfig(Resource):
     """Where a peering zone's names are looked up."""
 
     target_network: PeerNetwork
@@ -70,7 +71,7 @@ class ReverseLookup(Resource):
     """Says that a zone answers with the names of Compute Engine's instances."""
 
 
-class ManagedZone(Compute):
+class ManagedZone(ComputeResource):
     """A managed zone.  Of a public one everybody in the testbed sees the records."""
 
     collection: ClassVar[str] = "managedZones"
@@ -79,8 +80,8 @@ class ManagedZone(Compute):
     dns_name: DnsName
     visibility: Annotated[Literal["PUBLIC", "PRIVATE"], Constant] = "PUBLIC"
     private_visibility_config: Visibility = Visibility()
-    forwarding_config: Forwarding | None = None
-    peering_config: Peering | None = None
+    forwarding_config: ForwardingConfig | None = None
+    peering_config: PeeringConfig | None = None
     reverse_lookup_config: ReverseLookup | None = None
 
     @model_validator(mode="after")
@@ -110,11 +111,11 @@ class ResourceRecordSet(Resource):
     ttl: int = Field(default=300, ge=0, lt=1 << 31)
     """Seconds."""
     rrdatas: tuple[str, ...] = ()
-    routing_policy: dict[str, Any] | None = None
+    routing_policy: Json | None = None
     """Kept, and not answered by."""
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+    def prepare(cls, data: Json, known: Defaults) -> Json:
         """One that only a server could have made is no mistake."""
         return {key: value for key, value in data.items() if key != "kind" or not known.lenient}
 

@@ -18,7 +18,7 @@ GOOGLE = "services/servicenetworking.googleapis.com"
 """The service of Google's own products."""
 
 
-class Connection(Resource):
+class PrivateConnection(Resource):
     """A private connection of a network to a service."""
 
     gcloud: ClassVar = {"ranges": "reservedPeeringRanges"}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
 from testbed.model.core.ranges import SubnetRange
-from testbed.model.core.resource import ComputeName, Constant, Named, NetworkRef
+from testbed.model.core.resource import ComputeName, Constant, NamedResource, NetworkRef
 
 PORT, TLS_PORT = 6379, 6378
 """Of an instance without and with in-transit encryption: each has one of them (behaviour 4.9.5)."""
@@ -44,7 +44,7 @@ NOT_BUILT: Mapping[str, str] = {
 """What Google has besides, and why not here."""
 
 
-class Instance(Named):
+class RedisInstance(NamedResource):
     """A Redis instance in a producer's network that is peered with the authorized network.
 
     With DIRECT_PEERING that network is the instance's own, with PRIVATE_SERVICE_ACCESS it is behind the private

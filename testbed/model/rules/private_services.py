@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from testbed.model.core.annotations import Path
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import segment
-from testbed.model.managed.redis import Instance
+from testbed.model.managed.redis import RedisInstance
 from testbed.model.topology import Topology
 
 NOT_ENABLED = "Google private service access is not enabled. Enable private service access and try again."
@@ -30,7 +30,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         yield from _redis(topology, redis, ("redis", "instances", i))
 
 
-def _redis(topology: Topology, redis: Instance, path: Path) -> Iterator[Problem]:
+def _redis(topology: Topology, redis: RedisInstance, path: Path) -> Iterator[Problem]:
     connection, network = topology.connection(redis), redis.authorized_network
     if redis.direct:
         if segment(network, "projects") != segment(redis.full_name, "projects"):

@@ -19,7 +19,7 @@ from testbed.model.core.resource import (
     last,
     segment,
 )
-from testbed.model.serverless.direct_egress import NetworkInterface, SubnetworkOfInterface
+from testbed.model.serverless.direct_egress import DirectInterface, SubnetworkOfInterface
 from testbed.model.serverless.ingress import AppIngress, is_open
 
 LEGACY_LOCATIONS = {"us-central": "us-central1", "europe-west": "europe-west1"}
@@ -47,7 +47,7 @@ class VpcAccessConnector(Resource):
     )
 
 
-class VpcNetworkInterface(NetworkInterface):
+class VpcNetworkInterface(DirectInterface):
     """App Engine's network interface: its subnetwork is called `subnet` (behaviour 3.1)."""
 
     gcloud: ClassVar = {"network-tags": "tags"}
@@ -55,7 +55,7 @@ class VpcNetworkInterface(NetworkInterface):
     subnetwork: SubnetworkOfInterface | None = Field(default=None, alias="subnet")
 
 
-class VpcAccess(Resource):
+class DirectVpcAccess(Resource):
     """App Engine's Direct VPC egress (behaviour 3.1)."""
 
     network_interfaces: tuple[VpcNetworkInterface, ...] = Field(min_length=1, max_length=1)
@@ -70,7 +70,7 @@ class Zip(Resource):
     source_url: Folder
 
 
-class Container(Resource):
+class AppEngineContainer(Resource):
     """A container image."""
 
     image: str
@@ -80,7 +80,7 @@ class Deployment(Resource):
     """What is deployed: a source, or (in the flexible environment) an image."""
 
     zip: Zip | None = None
-    container: Container | None = None
+    container: AppEngineContainer | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -141,7 +141,7 @@ class Version(Resource):
     service_account: str | None = None
     """As whom it runs; None: as the project's App Engine account."""
     vpc_access_connector: VpcAccessConnector | None = None
-    vpc_access: VpcAccess | None = None
+    vpc_access: DirectVpcAccess | None = None
     network: FlexibleNetwork | None = None
     serving_status: Annotated[Literal["SERVING", "STOPPED"], Constant] = "SERVING"
     manual_scaling: ManualScaling | None = None
@@ -220,7 +220,7 @@ class NetworkSettings(Resource):
     ingress_traffic_allowed: AppIngress = "INGRESS_TRAFFIC_ALLOWED_ALL"
 
 
-class Service(Resource):
+class AppEngineService(Resource):
     """A service of the application."""
 
     name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+$")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from testbed.json_object import Json
 from testbed.model.core.ranges import SubnetRange
-from testbed.model.core.resource import ConnectorRef, Defaults, Enumerated, Named, NetworkRef, Resource, last, segment
-from testbed.model.serverless.direct_egress import NetworkInterface
+from testbed.model.core.resource import (
+    ConnectorRef,
+    Defaults,
+    Enumerated,
+    NamedResource,
+    NetworkRef,
+    Resource,
+    last,
+    segment,
+)
+from testbed.model.serverless.direct_egress import DirectInterface
 
 CONNECTOR_ID = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
 CONSOLE_LENGTH = 20
@@ -30,7 +40,7 @@ class Subnet(Resource):
     project_id: str | None = None
 
 
-class Connector(Named):
+class Connector(NamedResource):
     """A connector: 2 to 10 instances in a /28 that carry the traffic of serverless services into a network."""
 
     collection: ClassVar[str] = "locations/-/connectors"
@@ -47,7 +57,7 @@ class Connector(Named):
     max_throughput: int | None = Field(default=None, ge=300, le=1000, multiple_of=MBPS_PER_INSTANCE)
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:
+    def prepare(cls, data: Json, known: Defaults) -> Json:
         """Throughput / 100 is the number of instances; where both are sent, instances win (behaviour 1.3.1, 1.3.2)."""
         for end in ("min", "max"):
             throughput = data.get(f"{end}Throughput")
@@ -113,17 +123,17 @@ EgressSetting = Annotated[Egress, Enumerated({"ALL": "ALL_TRAFFIC"})]
 """The same as a field: `all` is what `gcloud functions` calls it."""
 
 
-class VpcAccess(Resource):
+class RunVpcAccess(Resource):
     """Cloud Run v2's way into a network: a connector or Direct VPC egress (behaviour 1.12.4)."""
 
     connector: ConnectorRef | None = None
-    network_interfaces: tuple[NetworkInterface, ...] = Field(default=(), max_length=1)
+    network_interfaces: tuple[DirectInterface, ...] = Field(default=(), max_length=1)
     egress: EgressSetting = "PRIVATE_RANGES_ONLY"
 
     @model_serializer(mode="wrap")
-    def _told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _told(self, handler: SerializerFunctionWrapHandler) -> Json:
         """Without a way into a network, the setting says nothing, and Cloud Run takes no such message."""
-        told: dict[str, Any] = handler(self) if self.connector or self.network_interfaces else {}
+        told: Json = handler(self) if self.connector or self.network_interfaces else {}
         return told
 
     @model_validator(mode="after")

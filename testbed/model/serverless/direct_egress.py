@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
+from testbed.json_object import Json
 from testbed.model.compute.instance import Tag
 from testbed.model.core.resource import Defaults, Reference, Resource, last, segment
 
@@ -18,7 +19,7 @@ _Network = Annotated[str, Reference("global/networks", required=False)]
 SubnetworkOfInterface = Annotated[str, Reference("regions/-/subnetworks", required=False)]
 
 
-class NetworkInterface(Resource):
+class DirectInterface(Resource):
     """The interface of each instance of a workload: in a network, a subnet, or both."""
 
     gcloud: ClassVar = {"subnet": "subnetwork", "network-tags": "tags"}
@@ -29,7 +30,7 @@ class NetworkInterface(Resource):
     """For targets of firewall rules; as a source tag, Google calls the behaviour undefined (behaviour 7.2)."""
 
     @classmethod
-    def prepare(cls, data: dict[str, Any], known: Defaults) -> dict[str, Any]:  # noqa: ARG003 - one for all
+    def prepare(cls, data: Json, known: Defaults) -> Json:  # noqa: ARG003 - one for all
         """An empty text is nothing."""
         return {name: value for name, value in data.items() if value != ""}
 

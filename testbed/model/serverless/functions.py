@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from testbed.model.core.resource import ConnectorRef, Enumerated, Folder, Named, Resource
+from testbed.model.core.resource import ConnectorRef, Enumerated, Folder, NamedResource, Resource
 from testbed.model.serverless.connector import Egress, EgressSetting
-from testbed.model.serverless.direct_egress import NetworkInterface
+from testbed.model.serverless.direct_egress import DirectInterface
 from testbed.model.serverless.ingress import FunctionIngress
 
 
-class BuildConfig(Resource):
+class FunctionBuildConfig(Resource):
     """What is run: `entryPoint` of the Python module `main` in a local source folder."""
 
     runtime: str = Field(default="python311", pattern=r"^python3\d+$")
@@ -41,7 +41,7 @@ class ServiceConfig(Resource):
     environment_variables: Mapping[str, str] = {}
     vpc_connector: ConnectorRef | None = None
     vpc_connector_egress_settings: EgressSetting = "PRIVATE_RANGES_ONLY"
-    direct_vpc_network_interface: tuple[NetworkInterface, ...] = Field(default=(), max_length=1)
+    direct_vpc_network_interface: tuple[DirectInterface, ...] = Field(default=(), max_length=1)
     direct_vpc_egress: DirectEgress = "VPC_EGRESS_PRIVATE_RANGES_ONLY"
     """The default is the API's; a page of Google's documentation says that it is the other (behaviour 3.1)."""
     min_instance_count: int = Field(default=0, ge=0, le=20)
@@ -63,7 +63,7 @@ class ServiceConfig(Resource):
         return "ALL_TRAFFIC" if self.direct_vpc_egress == _ALL else "PRIVATE_RANGES_ONLY"
 
 
-class Function(Named):
+class Function(NamedResource):
     """A function; it runs on Google's functions-framework."""
 
     collection: ClassVar[str] = "locations/-/functions"
@@ -71,5 +71,5 @@ class Function(Named):
 
     environment: Literal["GEN_1", "GEN_2"] = "GEN_2"
     """Its generation; to the testbed, both are the same but for their default service accounts."""
-    build_config: BuildConfig
+    build_config: FunctionBuildConfig
     service_config: ServiceConfig = ServiceConfig()

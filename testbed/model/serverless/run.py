@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from testbed.model.core.resource import Enumerated, Folder, Named, Resource
-from testbed.model.serverless.connector import VpcAccess
+from testbed.model.core.resource import Enumerated, Folder, NamedResource, Resource
+from testbed.model.serverless.connector import RunVpcAccess
 from testbed.model.serverless.ingress import RunIngress
 
 DEFAULT_PORT = 8080
@@ -50,7 +50,7 @@ class TaskTemplate(Resource):
     """What a task is made from."""
 
     containers: tuple[Container, ...] = Field(min_length=1, max_length=1)
-    vpc_access: VpcAccess = VpcAccess()
+    vpc_access: RunVpcAccess = RunVpcAccess()
     service_account: str | None = None
 
 
@@ -90,7 +90,7 @@ class TrafficTarget(Resource):
     percent: int = Field(default=0, ge=0, le=100)
 
 
-class Service(Named):
+class Service(NamedResource):
     """A Cloud Run service."""
 
     collection: ClassVar[str] = "locations/-/services"
@@ -117,7 +117,7 @@ class Service(Named):
         return next((f"{self.name}/revisions/{revision}" for revision in named), None)
 
 
-class Revision(Named, RevisionTemplate):
+class Revision(NamedResource, RevisionTemplate):
     """A revision: what a service's template was when it was deployed."""
 
     collection: ClassVar[str] = "locations/-/services/-/revisions"
@@ -136,7 +136,7 @@ def serving(service: Service, revisions: Iterable[Revision]) -> Revision | None:
     return mine[-1] if mine else None
 
 
-class Execution(Named):
+class Execution(NamedResource):
     """An execution of a job.  Its containers are there as long as its tasks run."""
 
     collection: ClassVar[str] = "locations/-/jobs/-/executions"

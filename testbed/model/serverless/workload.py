@@ -8,10 +8,9 @@ from typing import Literal
 
 from testbed.model.core.projects import app_engine_account, compute_account, project_number
 from testbed.model.core.resource import last, segment
-from testbed.model.serverless.appengine import Application, Version
-from testbed.model.serverless.appengine import Service as AppEngineService
+from testbed.model.serverless.appengine import AppEngineService, Application, Version
 from testbed.model.serverless.connector import Egress
-from testbed.model.serverless.direct_egress import Direct, NetworkInterface
+from testbed.model.serverless.direct_egress import Direct, DirectInterface
 from testbed.model.serverless.functions import Function
 from testbed.model.serverless.ingress import FORBIDDEN, NOT_FOUND, is_open
 from testbed.model.serverless.run import DEFAULT_PORT, Execution, Revision, Service
@@ -55,7 +54,7 @@ class Workload:
     """Where its instances have their addresses, if it has Direct VPC egress; then it has no connector."""
 
 
-def _place(interfaces: Sequence[NetworkInterface], region: str) -> Direct | None:
+def _place(interfaces: Sequence[DirectInterface], region: str) -> Direct | None:
     return interfaces[0].place(region) if interfaces else None
 
 

@@ -21,7 +21,7 @@ END = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class AutomatonState:
     """A point of the machine: it goes on by reading a character, under a condition, or for nothing."""
 
     then: tuple[int, ...]
@@ -34,18 +34,18 @@ class Automaton:
     """The nodes of a pattern; fill it with `add`, then set `start`."""
 
     def __init__(self) -> None:
-        self._nodes: list[Node] = []
+        self._nodes: list[AutomatonState] = []
         self.start = END
         self._steps: dict[tuple[frozenset[int], str, str], frozenset[int]] = {}
 
-    def add(self, node: Node) -> int:
+    def add(self, node: AutomatonState) -> int:
         """Add a node and say which it is. Raises PatternError if there are too many."""
         if len(self._nodes) >= MAX_NODES:
             raise PatternError("the pattern is too large")
         self._nodes.append(node)
         return len(self._nodes) - 1
 
-    def change(self, index: int, node: Node) -> None:
+    def change(self, index: int, node: AutomatonState) -> None:
         """Put another node in a place: a repetition leads back to where it started."""
         self._nodes[index] = node
 

@@ -38,7 +38,7 @@ def aip160(text: str, *, known: Collection[str] | None = None) -> Filter:
     InvalidArgument that says what is wrong at which position.
     """
     try:
-        return _compiled(text, expressions.Rules(bare_words=True, substrings=False, known=known))
+        return _compiled(text, expressions.ExpressionRules(bare_words=True, substrings=False, known=known))
     except MalformedFilter as error:
         raise InvalidArgument(f"Invalid filter: {error.message} at position {error.position}.") from error
 
@@ -49,7 +49,7 @@ def logging(text: str) -> Filter:
     Raises InvalidArgument that says what is wrong at which position.
     """
     try:
-        return _compiled(text, expressions.Rules(bare_words=True, substrings=True))
+        return _compiled(text, expressions.ExpressionRules(bare_words=True, substrings=True))
     except MalformedFilter as error:
         raise InvalidArgument(f"Unparseable filter: {error.message} at position {error.position}.") from error
 
@@ -64,7 +64,7 @@ def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
         if matching.is_matching(text):
             _check_length(text)
             return Filter(text, matching.Matching(text, known).parse())
-        return _compiled(text, expressions.Rules(bare_words=False, substrings=True, known=known))
+        return _compiled(text, expressions.ExpressionRules(bare_words=False, substrings=True, known=known))
     except MalformedFilter as error:
         raise InvalidArgument(
             f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.",
@@ -72,7 +72,7 @@ def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
         ) from error
 
 
-def _compiled(text: str, rules: expressions.Rules) -> Filter:
+def _compiled(text: str, rules: expressions.ExpressionRules) -> Filter:
     _check_length(text)
     return Filter(text, expressions.Expression(text, rules).parse()) if text.strip() else EVERYTHING
 

@@ -26,7 +26,7 @@ _KEYWORDS = {"AND", "OR", "NOT"}
 
 
 @dataclass(frozen=True)
-class Rules:
+class ExpressionRules:
     """In what the languages differ that share this grammar."""
 
     bare_words: bool
@@ -40,7 +40,7 @@ class Rules:
 class Expression:
     """One filter while it is parsed; `parse` raises MalformedFilter."""
 
-    def __init__(self, text: str, rules: Rules) -> None:
+    def __init__(self, text: str, rules: ExpressionRules) -> None:
         self._scanner = Scanner(text)
         self._rules = rules
         self._depth = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from testbed.api.contract.filters.automaton import END, Automaton, Node
+from testbed.api.contract.filters.automaton import END, Automaton, AutomatonState
 from testbed.api.contract.filters.charsets import CharSet, PatternError, Ranges
 from testbed.api.contract.filters.classes import char_class, escape
 
@@ -51,7 +51,7 @@ class Pattern:
             parts.append(self._sequence())
         self._flags = outside  # what (?i) sets ends with the group that it stands in
         self._depth -= 1
-        return lambda then: self._machine.add(Node(tuple(part(then) for part in parts)))
+        return lambda then: self._machine.add(AutomatonState(tuple(part(then) for part in parts)))
 
     def _sequence(self) -> Part:
         parts: list[Part] = []
@@ -62,7 +62,7 @@ class Pattern:
     def _chain(self, parts: list[Part]) -> Part:
         def build(then: int) -> int:
             # a node even for nothing, so that what is repeated always counts
-            then = self._machine.add(Node((then,)))
+            then = self._machine.add(AutomatonState((then,)))
             for part in reversed(parts):
                 then = part(then)
             return then
@@ -97,14 +97,14 @@ class Pattern:
 
     def _star(self, part: Part) -> Part:
         def build(then: int) -> int:
-            loop = self._machine.add(Node((then,)))
-            self._machine.change(loop, Node((part(loop), then)))
+            loop = self._machine.add(AutomatonState((then,)))
+            self._machine.change(loop, AutomatonState((part(loop), then)))
             return loop
 
         return build
 
     def _optional(self, part: Part) -> Part:
-        return lambda then: self._machine.add(Node((part(then), then)))
+        return lambda then: self._machine.add(AutomatonState((part(then), then)))
 
     def _atom(self) -> Part:
         char = self._text[self._at]
@@ -144,10 +144,10 @@ class Pattern:
         return part
 
     def _condition(self, condition: str) -> Part:
-        return lambda then: self._machine.add(Node((then,), condition=condition))
+        return lambda then: self._machine.add(AutomatonState((then,), condition=condition))
 
     def _reads(self, chars: CharSet) -> Part:
-        return lambda then: self._machine.add(Node((then,), reads=chars))
+        return lambda then: self._machine.add(AutomatonState((then,), reads=chars))
 
     def _take(self, char: str) -> bool:
         found = self._text.startswith(char, self._at)

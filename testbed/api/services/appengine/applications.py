@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services.appengine.names import API, APPLICATIONS, VIEWS, application, operation, page
 from testbed.api.services.storage import blobs
 from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.projects import app_engine_account
 from testbed.model.serverless.appengine import LEGACY_LOCATIONS
@@ -36,7 +37,7 @@ def create(call: Call) -> Answer:
         raise FailedPrecondition(f"The testbed has one App Engine application, and that is '{record.name}'.")
     for bucket in (f"{name}.appspot.com", f"staging.{name}.appspot.com"):
         blobs.ensure_bucket(call.plane, bucket, name)
-    return operation(call, APPLICATIONS, name, Change(APPLICATIONS, name, call.body))
+    return operation(call, APPLICATIONS, name, ResourceChange(APPLICATIONS, name, call.body))
 
 
 @serves(API, "apps.get")
@@ -57,7 +58,7 @@ def patch(call: Call) -> Answer:
         output_only=("id", "locationId"),
     )
     _refuse(body)
-    return operation(call, APPLICATIONS, record.name, Change(APPLICATIONS, record.name, body))
+    return operation(call, APPLICATIONS, record.name, ResourceChange(APPLICATIONS, record.name, body))
 
 
 @serves(API, "apps.repair")

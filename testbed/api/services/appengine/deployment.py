@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services import direct, sources
 from testbed.api.services.appengine.names import VERSIONS, region_of
 from testbed.api.services.storage import transfers
@@ -22,6 +21,7 @@ from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, segment
 
 _ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

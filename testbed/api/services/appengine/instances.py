@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.calls.clock import timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.appengine import services
 from testbed.api.services.appengine.names import API, VERSIONS, found, page, service_name, version_name
 from testbed.control.state.resources import Record, model
 from testbed.errors import NotFound
+from testbed.json_object import Json
 from testbed.model.serverless.appengine import Version
 
 

@@ -8,11 +8,11 @@ from testbed.api.calls.call import PRINTERS, Call
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import EMPTY, LongRunning
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
+from testbed.json_object import Json
 from testbed.model.serverless.appengine import LEGACY_LOCATIONS
 
 API = "appengine.v1"
@@ -22,7 +22,7 @@ DEFAULT = "default"
 _ADMIN = "google.appengine.v1"
 _TYPES = {APPLICATIONS: f"{_ADMIN}.Application", SERVICES: f"{_ADMIN}.Service", VERSIONS: f"{_ADMIN}.Version"}
 _GROUPS = {APPLICATIONS: "Applications", SERVICES: "Services", VERSIONS: "Versions"}
-VIEWS: dict[str, Any] = {}
+VIEWS: Json = {}
 """How each kind is printed."""
 
 
@@ -68,7 +68,7 @@ def region_of(record: Record) -> str:
     return LEGACY_LOCATIONS.get(location, location)
 
 
-def operation(call: Call, kind: str, target: str, *changes: Change, **facts: Any) -> Operation:
+def operation(call: Call, kind: str, target: str, *changes: ResourceChange, **facts: Any) -> Operation:
     """An operation that has been accepted."""
     made = call.operation(kind, target, changes=changes, facts=facts)
     return call.plane.submit(made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services.appengine.names import (
     API,
     DEFAULT,
@@ -18,9 +18,10 @@ from testbed.api.services.appengine.names import (
     service_name,
 )
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 _FIELDS = document(API).schemas["Service"]["properties"]
@@ -54,7 +55,7 @@ def patch(call: Call) -> Answer:
     resolved = call.plane.resolve(SERVICES, body, call.scope(application(call).name))
     for version in resolved["split"]["allocations"]:
         found(call, VERSIONS, f"{record.name}/versions/{version}")
-    return operation(call, SERVICES, record.name, Change(SERVICES, record.name, resolved))
+    return operation(call, SERVICES, record.name, ResourceChange(SERVICES, record.name, resolved))
 
 
 @serves(API, "apps.services.delete")
@@ -64,9 +65,11 @@ def delete(call: Call) -> Answer:
     if last(record.name) == DEFAULT:
         raise FailedPrecondition("The default service may not be deleted.")
     kept = call.plane.find(SERVICES, record.name)
-    changes = [Change(VERSIONS, one.name, None) for one in call.plane.list(VERSIONS, f"{record.name}/versions/")]
+    changes = [
+        ResourceChange(VERSIONS, one.name, None) for one in call.plane.list(VERSIONS, f"{record.name}/versions/")
+    ]
     if kept:
-        changes.insert(0, Change(SERVICES, record.name, None))
+        changes.insert(0, ResourceChange(SERVICES, record.name, None))
     return operation(call, SERVICES, record.name, *changes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services.appengine import deployment, services
 from testbed.api.services.appengine.names import (
     API,
@@ -21,9 +21,10 @@ from testbed.api.services.appengine.names import (
     version_name,
 )
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.projects import app_engine_account
 from testbed.model.core.resource import last, segment
 
@@ -51,10 +52,10 @@ def create(call: Call) -> Answer:
         )
     body, problem = deployment.deployed(call, app, name)
     body["createdBy"] = call.principal
-    changes = [Change(VERSIONS, name, body)]
+    changes = [ResourceChange(VERSIONS, name, body)]
     if call.plane.find(SERVICES, service) is None:
         first = services.serving(call.plane, service) if others else last(name)
-        changes.append(Change(SERVICES, service, {"name": service, "split": {"allocations": {first: 1}}}))
+        changes.append(ResourceChange(SERVICES, service, {"name": service, "split": {"allocations": {first: 1}}}))
     return operation(call, VERSIONS, name, *changes, **({"fails": problem} if problem else {}))
 
 
@@ -73,7 +74,7 @@ def patch(call: Call) -> Answer:
             "servingStatus: only versions in the flexible environment, or with manual or basic scaling, can be stopped."
         )
     resolved = call.plane.resolve(VERSIONS, body, call.scope(application(call).name))
-    return operation(call, VERSIONS, record.name, Change(VERSIONS, record.name, resolved))
+    return operation(call, VERSIONS, record.name, ResourceChange(VERSIONS, record.name, resolved))
 
 
 @serves(API, "apps.services.versions.delete")
@@ -84,7 +85,7 @@ def delete(call: Call) -> Answer:
         raise FailedPrecondition(_FINAL)
     if services.serving(call.plane, service) == record.id:
         raise FailedPrecondition(f"The version '{record.name}' gets the traffic of its service: move that first.")
-    return operation(call, VERSIONS, record.name, Change(VERSIONS, record.name, None))
+    return operation(call, VERSIONS, record.name, ResourceChange(VERSIONS, record.name, None))
 
 
 @serves(API, "apps.services.versions.get")

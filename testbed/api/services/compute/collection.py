@@ -14,13 +14,14 @@ from typing import Any
 from testbed.api.calls.call import HANDLERS, Answer, Call
 from testbed.api.calls.clock import compute_timestamp
 from testbed.api.contract import filters, listing, masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.api.services.compute.references import present, rewrite
 from testbed.control.accept.plane import ControlPlane, InvalidResource, busy
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record, model
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.annotations import annotated
 from testbed.model.core.places import REGIONS, ZONES, zones
 from testbed.model.core.resource import COMPUTE_NAME, NAME_RULE, Reference, last, relative
@@ -186,7 +187,9 @@ class Collection:
             rewrite(whole, path, partial(present, call.plane, tuple(path), collection, known))
         return whole
 
-    def operation(self, call: Call, target: str, changes: tuple[Change, ...], verb: str, **facts: Any) -> Operation:
+    def operation(
+        self, call: Call, target: str, changes: tuple[ResourceChange, ...], verb: str, **facts: Any
+    ) -> Operation:
         """An operation of a call."""
         facts = {"scope": self.place(call), "type": verb, **facts}
         return call.operation(self.kind, target, changes=changes, facts=facts)
@@ -195,7 +198,7 @@ class Collection:
         """Accept a new body of a resource that is there."""
         name = record.name
         resolved = self.resolved(call, body, name)
-        return call.plane.submit(self.operation(call, name, (Change(self.kind, name, resolved),), verb))
+        return call.plane.submit(self.operation(call, name, (ResourceChange(self.kind, name, resolved),), verb))
 
     def printed(self, plane: ControlPlane, record: Record) -> Json:
         """A resource as the API prints it."""
@@ -268,7 +271,7 @@ def insert(collection: Collection, call: Call) -> Answer:
     """
     full = collection.new(call, call.body.get("name", ""))
     body = collection.resolved(call, collection.completed(call.body, call), full)
-    changes = (Change(collection.kind, full, body),)
+    changes = (ResourceChange(collection.kind, full, body),)
     return call.plane.submit(collection.operation(call, full, changes, "insert"))
 
 
@@ -299,7 +302,7 @@ def aggregated(collection: Collection, call: Call) -> Json:
     records = [record for record in found if record.name.split("/")[-2] == collection.name]
     printed = [{**collection.printed(call.plane, record), _KEY: record.name} for record in records]
     page = _page(call, printed, prefix, key=lambda item: str(item[_KEY]))
-    items: dict[str, Any] = {}
+    items: Json = {}
     for item in page.items:
         shown = {key: value for key, value in item.items() if key != _KEY}
         scope = "/".join(str(item[_KEY]).split("/")[2:-2])
@@ -331,7 +334,7 @@ _KEY = "\0name"
 def delete(collection: Collection, call: Call) -> Answer:
     """Delete a resource that nothing else uses."""
     record = collection.settled(call)
-    changes = (Change(collection.kind, record.name, None),)
+    changes = (ResourceChange(collection.kind, record.name, None),)
     return call.plane.submit(collection.operation(call, record.name, changes, "delete"))
 
 

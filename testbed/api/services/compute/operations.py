@@ -5,11 +5,11 @@ from __future__ import annotations
 from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import compute_timestamp
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.errors import CODES, NotFound
+from testbed.json_object import Json
 
 API = "compute.v1"
 SCOPES = {"globalOperations": "global", "regionOperations": "regions", "zoneOperations": "zones"}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.calls.clock import compute_timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.projects import compute_account
 
 KIND = "compute.projects"
@@ -38,7 +38,7 @@ def change(call: Call, project: str, fields: Json) -> Answer:
     """Accept new values of some fields of a project, which may not be the call's; None takes one away."""
     name = f"projects/{project}"
     body = {**body_of(call.plane, project), **fields}
-    changes = (Change(KIND, name, {key: value for key, value in body.items() if value is not None}),)
+    changes = (ResourceChange(KIND, name, {key: value for key, value in body.items() if value is not None}),)
     facts = {"scope": "global", "type": call.method.action}
     return call.plane.submit(call.operation(KIND, f"projects/{call.text('project')}", changes=changes, facts=facts))
 

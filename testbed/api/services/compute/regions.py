@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from testbed.api.calls.call import Call, serves
 from testbed.api.calls.clock import compute_timestamp
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.control.accept.plane import ControlPlane
 from testbed.errors import NotFound
+from testbed.json_object import Json
 from testbed.model.core.places import REGIONS, ZONES, zones
 from testbed.model.core.resource import region_of
 
@@ -109,5 +107,5 @@ def _listed(call: Call, items: list[Json], kind: str) -> Json:
         collection=parent,
         rules=listing.COMPUTE,
     )
-    answer: dict[str, Any] = {"kind": f"compute#{kind}List", "id": parent, "selfLink": url(parent)}
+    answer: Json = {"kind": f"compute#{kind}List", "id": parent, "selfLink": url(parent)}
     return {**answer, **page.answer("items")}

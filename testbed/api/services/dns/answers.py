@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import PRINTERS
-from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import changes, zones
 from testbed.api.services.dns.base import API, CHANGES, OPERATIONS
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.errors import Unavailable
+from testbed.json_object import Json
 
 
 def printed(plane: ControlPlane, operation: Operation) -> Json:

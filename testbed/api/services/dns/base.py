@@ -8,12 +8,12 @@ from typing import Any
 
 from testbed.api.calls.call import Call
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.api.services.dns import faults
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound, TestbedError
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, qualify
 
 API = "dns.v1"

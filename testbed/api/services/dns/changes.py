@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters
-from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import (
     API,
@@ -22,8 +20,9 @@ from testbed.api.services.dns.base import (
 )
 from testbed.api.services.dns.records import Key, changed, checked, initial, key_of, title
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 
 SHOWN = "shown"
 """The fact of an operation on one record set: how it is printed."""
@@ -62,7 +61,7 @@ def apply(call: Call, zone: Record, additions: Sequence[Json], deletions: Sequen
         call.operation(
             CHANGES,
             name,
-            changes=tuple(Change(RECORDS, one, body) for one, body in {**old, **new}.items()),
+            changes=tuple(ResourceChange(RECORDS, one, body) for one, body in {**old, **new}.items()),
             facts={SHOWN: shown},
         )
     )
@@ -143,7 +142,7 @@ def records(call: Call) -> Json:
         for (known, its), one in found(call.plane, zone).items()
         if name in {"", known} and kind in {"", its}
     ]
-    selected: dict[str, Any] = {"predicate": filters.aip160(call.text("filter"))}
+    selected: Json = {"predicate": filters.aip160(call.text("filter"))}
     shown = page(call, made, "rrsets", key=title, **selected)
     return {"kind": "dns#resourceRecordSetsListResponse", **shown}
 

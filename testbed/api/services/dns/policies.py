@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import API, POLICIES, named, network, number_of, page
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import COMPUTE_NAME
 

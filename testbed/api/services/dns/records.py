@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.dns import faults
+from testbed.json_object import Json
 from testbed.model.managed.dns_records import DNS_NAME, TYPES, is_data
 
 Key = tuple[str, str]

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.api.services.dns import changes, faults
 from testbed.api.services.dns.base import (
@@ -28,9 +27,10 @@ from testbed.api.services.dns.base import (
 )
 from testbed.api.services.dns.records import APEX, NAME_SERVERS
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.resource import COMPUTE_NAME, relative
 from testbed.model.managed.dns_records import DNS_NAME
 from testbed.model.rules.dns import bound_twice
@@ -56,7 +56,9 @@ def create(call: Call) -> Answer:
     if call.plane.find(ZONES, name):
         raise faults.taken(_ENTITY, body["name"])
     _unbound(call, body, name)
-    accepted = call.plane.submit(call.operation(ZONES, name, changes=(Change(ZONES, name, {**body, _LINK: name}),)))
+    accepted = call.plane.submit(
+        call.operation(ZONES, name, changes=(ResourceChange(ZONES, name, {**body, _LINK: name}),))
+    )
     changes.begin(call, call.plane.get(ZONES, name), accepted.id)
     return accepted
 
@@ -99,8 +101,10 @@ def delete(call: Call) -> Answer:
     for kind in (CHANGES, OPERATIONS):
         for one in call.plane.list(kind, f"{record.name}/"):
             call.plane.drop(kind, one.name)
-    records = (Change(RECORDS, one.name, None) for one in call.plane.list(RECORDS, f"{record.name}/"))
-    return call.plane.submit(call.operation(ZONES, record.name, changes=(*records, Change(ZONES, record.name, None))))
+    records = (ResourceChange(RECORDS, one.name, None) for one in call.plane.list(RECORDS, f"{record.name}/"))
+    return call.plane.submit(
+        call.operation(ZONES, record.name, changes=(*records, ResourceChange(ZONES, record.name, None)))
+    )
 
 
 @serves(API, "managedZoneOperations.get")
@@ -152,7 +156,7 @@ def _update(call: Call, record: Record, given: Json) -> Operation:
         "zoneContext": {"oldValue": before, "newValue": view(replace(record, body=body))},
     }
     name = f"{record.name}/operations/{made['id']}"
-    change = Change(ZONES, record.name, {**body, _LINK: record.name})
+    change = ResourceChange(ZONES, record.name, {**body, _LINK: record.name})
     accepted = call.plane.submit(call.operation(OPERATIONS, name, changes=(change,)))
     call.plane.keep(Record(OPERATIONS, name, made, facts={CARRIED_OUT: accepted.id}))
     return accepted

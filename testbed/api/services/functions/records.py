@@ -18,14 +18,14 @@ from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.connectors import KIND as CONNECTORS
-from testbed.control.state.operations import Change, Operation
-from testbed.control.state.resources import Json
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.resource import COMPUTE_NAME, Defaults, last, segment
-from testbed.model.serverless.functions import BuildConfig
+from testbed.model.serverless.functions import FunctionBuildConfig
 
 KIND = "cloudfunctions.functions"
-DEFAULT_RUNTIME = BuildConfig.model_fields["runtime"].default
+DEFAULT_RUNTIME = FunctionBuildConfig.model_fields["runtime"].default
 """Of a function in a topology file."""
 NOTE = f"The testbed runs it by Python {PYTHON}."
 """A warning about every other runtime."""
@@ -55,7 +55,7 @@ def deploy(call: Call, name: str, body: Json) -> Operation:
     resolved = call.plane.resolve(KIND, {**made, "name": name}, known)
     problem = next(_problems(call.plane, name, resolved), None)
     facts: Json = {"fails": problem} if problem else {}
-    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, resolved),), facts=facts))
+    return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, resolved),), facts=facts))
 
 
 def name_in(parent: str, given: str) -> str:
@@ -126,11 +126,11 @@ def fetch(plane: ControlPlane, body: Json) -> None:
         sources.prepared(plane, lambda: sources.from_zip(plane, *place))
 
 
-def _place(origin: Json) -> transfers.Place | None:
+def _place(origin: Json) -> transfers.ObjectPlace | None:
     storage = origin.get("storageSource", {})
     if address := storage.get("sourceUploadUrl"):
         return transfers.place_of(address)
-    place = transfers.Place(storage.get("bucket", ""), storage.get("object", ""))
+    place = transfers.ObjectPlace(storage.get("bucket", ""), storage.get("object", ""))
     return place if all(place) else None
 
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import transfers
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 
 _BUILD, _SERVICE = "buildConfig", "serviceConfig"
 PLACES: Mapping[str, tuple[str, ...]] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import uuid4
 
 from testbed.api.calls.call import Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services import located
 from testbed.api.services.functions.records import KIND, origin_of
 from testbed.api.services.storage import blobs, transfers
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
 

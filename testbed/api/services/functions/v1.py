@@ -10,7 +10,7 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import listing, masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services import located
 from testbed.api.services.functions import records, translation, v2
 from testbed.api.services.functions.records import KIND
@@ -19,6 +19,7 @@ from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 API = "cloudfunctions.v1"

@@ -6,15 +6,16 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning, common_metadata
 from testbed.api.contract import filters, masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
 from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.projects import app_engine_account, compute_account
 from testbed.model.core.resource import segment
 
@@ -56,7 +57,7 @@ def patch(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete a function."""
     record = located.found(call, KIND)
-    accepted = call.plane.submit(call.operation(KIND, record.name, changes=(Change(KIND, record.name, None),)))
+    accepted = call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, None),)))
     call.plane.drop(iampolicy.KIND, record.name)
     return accepted
 

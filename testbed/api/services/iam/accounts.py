@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 from testbed.api.callers.keyfile import unique_id
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import listing, masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
 API = "iam.v1"
@@ -114,7 +113,7 @@ def account_of(call: Call) -> Record:
 def view(record: Record) -> Json:
     """An account as the API prints it."""
     number = unique_id(record.id)
-    shown: dict[str, Any] = {
+    shown: Json = {
         "name": record.name,
         "projectId": segment(record.name, "projects"),
         "uniqueId": number,

@@ -9,11 +9,11 @@ from testbed.api.callers.keyfile import unique_id
 from testbed.api.callers.keys import PublicKey
 from testbed.api.calls.call import Call, serves
 from testbed.api.calls.clock import timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.iam.accounts import API, account_of
 from testbed.api.services.iam.certificate import self_signed
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, NotFound, Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
 KIND = "iam.serviceAccountKeys"

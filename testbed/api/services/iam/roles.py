@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.iam.accounts import API
 from testbed.errors import NotFound
+from testbed.json_object import Json
 
 _READ = ("connectors.get", "connectors.list", "locations.list", "operations.get", "operations.list")
 _WRITE = ("connectors.create", "connectors.delete", "connectors.update", "connectors.use")

@@ -9,14 +9,14 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.compute.names import fingerprint
 from testbed.api.services.resourcemanager.ids import KIND, id_of, known
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument, PermissionDenied
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
 V1, V3 = "cloudresourcemanager.v1", "cloudresourcemanager.v3"
@@ -56,7 +56,7 @@ def create(call: Call) -> Answer:
     if call.plane.find(KIND, name) or project == call.plane.general["project"]:
         raise AlreadyExists("Requested entity already exists", reason="alreadyExists")
     kept: Json = {key: body[key] for key in ("name", "displayName", "labels") if key in body}
-    return call.plane.submit(call.operation(KIND, name, changes=(Change(KIND, name, kept),)))
+    return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, kept),)))
 
 
 @serves(V1, "projects.getAncestry")

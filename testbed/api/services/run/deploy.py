@@ -11,14 +11,14 @@ import secrets
 from dataclasses import dataclass, replace
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.run import names, state, template, validation, view
 from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.accept.plane import busy
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import segment
 from testbed.model.serverless.run import REVISION
 
@@ -28,18 +28,18 @@ _LETTERS = "bcdfghjklmnpqrstvwxz"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Deployment:
     """What a deployment would do."""
 
     name: str
-    changes: tuple[Change, ...]
+    changes: tuple[ResourceChange, ...]
     facts: Json
     """Of the service."""
     failure: Json | None
     """Why the new revision cannot get ready."""
 
 
-def plan(call: Call, name: str, body: Json, *, request: str, force: bool = False) -> Plan:
+def plan(call: Call, name: str, body: Json, *, request: str, force: bool = False) -> Deployment:
     """Work out a deployment of the service `name`; `request` is how errors name what was sent.
 
     Raises:
@@ -61,20 +61,20 @@ def plan(call: Call, name: str, body: Json, *, request: str, force: bool = False
     scope = call.scope(segment(name, "projects"), region=segment(name, "locations"))
     wanted["traffic"] = _traffic(wanted.get("traffic", []), known)
     resolved = call.plane.resolve(SERVICES, wanted, scope)
-    changes, failure = [Change(SERVICES, name, resolved)], None
+    changes, failure = [ResourceChange(SERVICES, name, resolved)], None
     if force or not known or _differs(wanted["template"], known[-1], name):
         facts["revisions"] = facts.get("revisions", len(known)) + 1
         made = _revision_name(name, wanted["template"], facts["revisions"], known)
         made_body = state.revision_body(resolved["template"], made)
-        changes.append(Change(REVISIONS, made, call.plane.resolve(REVISIONS, made_body, scope)))
+        changes.append(ResourceChange(REVISIONS, made, call.plane.resolve(REVISIONS, made_body, scope)))
         failure = validation.foreseen(call, resolved["template"])
     elif state.of_revision(known[-1]).state == state.FAILED and not _is_pinned(resolved):
-        changes.append(Change(REVISIONS, known[-1].name, known[-1].body))  # what it lacked may be there by now
+        changes.append(ResourceChange(REVISIONS, known[-1].name, known[-1].body))  # what it lacked may be there by now
         failure = validation.foreseen(call, resolved["template"])
-    return Plan(name, tuple(changes), facts, failure)
+    return Deployment(name, tuple(changes), facts, failure)
 
 
-def carry_out(call: Call, planned: Plan) -> Operation:
+def carry_out(call: Call, planned: Deployment) -> Operation:
     """Accept a deployment."""
     plane, name = call.plane, planned.name
     before = plane.find(SERVICES, name)
@@ -101,7 +101,13 @@ def carry_out(call: Call, planned: Plan) -> Operation:
 
 
 def submit(
-    call: Call, kind: str, name: str, changes: tuple[Change, ...], *, result: Json | None = None, **facts: object
+    call: Call,
+    kind: str,
+    name: str,
+    changes: tuple[ResourceChange, ...],
+    *,
+    result: Json | None = None,
+    **facts: object,
 ) -> Operation:
     """Accept an operation of Cloud Run."""
     made = call.operation(kind, name, changes=changes, facts=facts, result=result)
@@ -134,7 +140,7 @@ def delete(call: Call, record: Record) -> Operation:
     plane = call.plane
     gone = {"@type": "type.googleapis.com/google.cloud.run.v2.Service", **view.service(plane, record)}
     known = plane.list(REVISIONS, f"{record.name}/revisions/")
-    changes = [Change(one.kind, one.name, None) for one in (record, *known)]
+    changes = [ResourceChange(one.kind, one.name, None) for one in (record, *known)]
     accepted = submit(call, SERVICES, record.name, tuple(changes), result=gone)
     plane.drop(iampolicy.KIND, record.name)
     plane.set_facts(SERVICES, record.name, {**record.facts, "operation": accepted.id})
@@ -155,7 +161,7 @@ def delete_revision(call: Call, record: Record) -> Operation:
             f"Revision '{record.id}' cannot be deleted: it is the latest of its service, or receives its traffic."
         )
     gone = {"@type": "type.googleapis.com/google.cloud.run.v2.Revision", **view.revision(call.plane, record)}
-    return submit(call, REVISIONS, record.name, (Change(REVISIONS, record.name, None),), result=gone)
+    return submit(call, REVISIONS, record.name, (ResourceChange(REVISIONS, record.name, None),), result=gone)
 
 
 def _source(record: Record | None, wanted: Json) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Never
 
 from testbed.api.calls.clock import timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import state, view
 from testbed.api.services.run.names import EXECUTIONS
-from testbed.api.services.run.state import FAILED, RECONCILING, SUCCEEDED, State
+from testbed.api.services.run.state import FAILED, RECONCILING, SUCCEEDED, ConditionState
 from testbed.api.services.run.template import completed_execution, completed_task
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
+from testbed.json_object import Json
 
 
 def job(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
@@ -65,7 +65,10 @@ def execution(plane: ControlPlane, record: Record, *, public: bool = True) -> Js
         **view.identity(plane, record),
         "job": record.name.split("/")[-3],
         "template": completed_task(body["template"], record.name),
-        "conditions": [completed, *(view.condition(kind, State(SUCCEEDED, record.created)) for kind in _BEGUN)],
+        "conditions": [
+            completed,
+            *(view.condition(kind, ConditionState(SUCCEEDED, record.created)) for kind in _BEGUN),
+        ],
         "startTime": timestamp(record.created),
         "succeededCount": done.count(True),
         "failedCount": done.count(False) if done or not over else count,
@@ -87,7 +90,7 @@ def tasks(plane: ControlPlane, record: Record) -> list[Json]:
 def _task(plane: ControlPlane, record: Record, index: int, task: Json | None) -> Json:
     now = state.of_service(plane, record)
     if task is not None:
-        now = State(SUCCEEDED if task["status"] == 0 else FAILED, task["ended"], task["message"])
+        now = ConditionState(SUCCEEDED if task["status"] == 0 else FAILED, task["ended"], task["message"])
     result = {
         **view.identity(plane, record),
         **completed_task(record.body["template"], record.name),

@@ -11,14 +11,15 @@ from dataclasses import replace
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services import direct
 from testbed.api.services.run import deploy, job_view, names, validation
 from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.pages import page
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
 API = "run.v2"
@@ -46,7 +47,7 @@ def make(call: Call, name: str, body: Json, *, request: str) -> Operation:
         call.plane.keep(replace(record or Record(JOBS, name, wanted), body=wanted))
         accepted = deploy.submit(call, JOBS, name, (), fails=failure)
     else:
-        accepted = deploy.submit(call, JOBS, name, (Change(JOBS, name, wanted),))
+        accepted = deploy.submit(call, JOBS, name, (ResourceChange(JOBS, name, wanted),))
     facts = {**(record.facts if record else {}), **people, "lastModifier": call.principal, "operation": accepted.id}
     call.plane.set_facts(JOBS, name, facts)
     return accepted
@@ -81,7 +82,7 @@ def run(call: Call, record: Record) -> Operation:
     kept = {key: template[key] for key in ("labels", "annotations", "parallelism", "taskCount") if key in template}
     body = {**kept, "name": name, "template": template["template"]}
     scope = call.scope(segment(name, "projects"), region=segment(name, "locations"))
-    change = Change(EXECUTIONS, name, call.plane.resolve(EXECUTIONS, body, scope))
+    change = ResourceChange(EXECUTIONS, name, call.plane.resolve(EXECUTIONS, body, scope))
     accepted = deploy.submit(call, EXECUTIONS, name, (change,))
     call.plane.set_facts(EXECUTIONS, name, {"creator": call.principal, "operation": accepted.id})
     return accepted
@@ -99,7 +100,7 @@ def delete(call: Call, record: Record) -> Operation:
     view = job_view.job if record.kind == JOBS else job_view.execution
     kind = "Job" if record.kind == JOBS else "Execution"
     gone = {"@type": f"type.googleapis.com/google.cloud.run.v2.{kind}", **view(call.plane, record)}
-    changes = [Change(one.kind, one.name, None) for one in (record, *below)]
+    changes = [ResourceChange(one.kind, one.name, None) for one in (record, *below)]
     return deploy.submit(call, record.kind, record.name, tuple(changes), result=gone)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.api.contract.discovery import Json
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.serverless.run import LATEST, REVISION
 
 RUN = "run.googleapis.com/"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import deploy, job_view, jobs, knative, knative_view, names, state
 from testbed.api.services.run.knative import RUN, UPDATED
 from testbed.api.services.run.knative_view import JOBS as VERSION
@@ -13,6 +12,7 @@ from testbed.api.services.run.namespaces import API, DELETED, VIEWS, is_dry
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.json_object import Json
 
 
 @serves(API, "namespaces.jobs.create")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import knative, state, view
 from testbed.api.services.run.knative import LOCATION, RUN
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import segment
 from testbed.model.serverless.run import REVISION

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from testbed.api.calls.call import PRINTERS, Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import deploy, knative, knative_view, names, state
 from testbed.api.services.run.names import REVISIONS, SERVICES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.json_object import Json
 
 API = "run.v1"
 View = Callable[[ControlPlane, Record], Json]

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from testbed.api.calls.call import PRINTERS, Call, serves
 from testbed.api.calls.longrunning import LongRunning
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import job_view, view
 from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 
 View = Callable[[ControlPlane, Record], Json]
 TYPES: Mapping[str, tuple[str, View]] = {
@@ -24,7 +24,7 @@ TYPES: Mapping[str, tuple[str, View]] = {
 """The message type and the view of each kind."""
 
 
-class Operations(LongRunning):
+class RunOperations(LongRunning):
     """Operations about resources of several types."""
 
     def __call__(self, plane: ControlPlane, operation: Operation) -> Json:
@@ -44,7 +44,7 @@ def wait(call: Call) -> Json:
     return PRINTERS["run.v2"](call.plane, call.plane.operation(name.rpartition("/")[2]))
 
 
-PRINTERS["run.v2"] = Operations(
+PRINTERS["run.v2"] = RunOperations(
     metadata_type="google.cloud.run.v2.Service",
     metadata=lambda _: {},
     response_type="google.cloud.run.v2.Service",

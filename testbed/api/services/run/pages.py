@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Call
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
+from testbed.json_object import Json
 
 _MOST = 1000
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json, document
+from testbed.api.contract.discovery import document
 from testbed.api.services.run import deploy, names, state, validation, view
 from testbed.api.services.run.names import REVISIONS, SERVICES
 from testbed.api.services.run.pages import page
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.json_object import Json
 
 API = "run.v2"
 _SERVICES = "projects.locations.services"

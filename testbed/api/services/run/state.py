@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run.names import REVISIONS
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
+from testbed.json_object import Json
 from testbed.model.serverless.run import REVISION
 
 SUCCEEDED, FAILED, RECONCILING = "CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_RECONCILING"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ConditionState:
     """What the condition `Ready` says."""
 
     state: str
@@ -26,26 +26,26 @@ class State:
     """Google's word for the cause, as v2 spells it: `CONTAINER_MISSING`."""
 
 
-def of_service(plane: ControlPlane, record: Record) -> State:
+def of_service(plane: ControlPlane, record: Record) -> ConditionState:
     """What has become of the last change of a service (or of a job)."""
     operation = last_operation(plane, record)
     if operation is not None and not operation.done:
-        return State(RECONCILING, operation.accepted)
+        return ConditionState(RECONCILING, operation.accepted)
     error = operation.error if operation is not None else record.error
     since = (operation.ended if operation is not None else None) or record.updated
     if error:
         reason = operation.facts.get("fails", {}).get("reason", "") if operation is not None else ""
-        return State(FAILED, since, error["message"], reason)
-    return State(SUCCEEDED, since)
+        return ConditionState(FAILED, since, error["message"], reason)
+    return ConditionState(SUCCEEDED, since)
 
 
-def of_revision(record: Record) -> State:
+def of_revision(record: Record) -> ConditionState:
     """What has become of a revision."""
     if error := record.error:
         reason = record.facts.get("fails", {}).get("reason", "")
-        return State(FAILED, record.updated, error["message"], reason)
+        return ConditionState(FAILED, record.updated, error["message"], reason)
     ready = record.effective is not None and not record.pending
-    return State(SUCCEEDED if ready else RECONCILING, record.created)
+    return ConditionState(SUCCEEDED if ready else RECONCILING, record.created)
 
 
 def last_operation(plane: ControlPlane, record: Record) -> Operation | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from testbed.api.contract.discovery import Json
 from testbed.control.realise.executions import DEFAULT_RETRIES, DEFAULT_TIMEOUT
+from testbed.json_object import Json
 from testbed.model.core.projects import compute_account
 from testbed.model.core.resource import segment
 from testbed.model.serverless.run import DEFAULT_PORT
@@ -54,7 +52,7 @@ def with_account(template: Json, name: str) -> Json:
 
 def limited(container: Json) -> Json:
     """A container with the default limits."""
-    resources: dict[str, Any] = container.get("resources", {})
+    resources: Json = container.get("resources", {})
     limits = {"cpu": "1000m", "memory": "512Mi", **resources.get("limits", {})}
     return {**container, "resources": {**resources, "limits": limits}}
 

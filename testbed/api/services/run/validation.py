@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services import direct, vpcaccess
 from testbed.api.services.run import names
 from testbed.control import connectors
 from testbed.errors import InvalidArgument, Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, qualify, segment
 from testbed.model.serverless.workload import is_hello
 

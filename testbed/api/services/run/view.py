@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from testbed.api.calls.clock import timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.run import state
-from testbed.api.services.run.state import FAILED, SUCCEEDED, State
+from testbed.api.services.run.state import FAILED, SUCCEEDED, ConditionState
 from testbed.api.services.run.template import completed
 from testbed.api.services.run.validation import RESERVED
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.serverless.run import LATEST, REVISION
 from testbed.model.serverless.workload import run_host
 
@@ -100,9 +99,9 @@ def etag(plane: ControlPlane, record: Record) -> str:
     return uuid.uuid5(_SPACE, f"{uid(plane, record)}/{record.generation}").hex[:22]
 
 
-def condition(kind: str, now: State, *, revision_failed: bool = False) -> Json:
+def condition(kind: str, now: ConditionState, *, revision_failed: bool = False) -> Json:
     """A condition of v2."""
-    result: dict[str, Any] = {"type": kind, "state": now.state, "lastTransitionTime": timestamp(now.since)}
+    result: Json = {"type": kind, "state": now.state, "lastTransitionTime": timestamp(now.since)}
     if now.message:
         result["message"] = now.message
     if now.state == FAILED:

@@ -17,7 +17,6 @@ from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 
-Json = dict[str, Any]
 BUCKETS = "storage.buckets"
 """The kind; a bucket's name is its whole name."""
 OBJECTS = "storage.objects"

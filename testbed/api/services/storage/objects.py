@@ -9,10 +9,10 @@ from urllib.parse import quote
 from testbed.api.calls.call import Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.storage import blobs
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
 API = "storage.v1"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from testbed.api.calls.raw import RawCall, Response, Uploads, serves_raw
@@ -24,8 +24,9 @@ from testbed.api.services.storage.objects import object_view
 from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire.payload import parsed
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.resources import Json, Record
+from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
 _UPLOAD = r"(?:resumable/)?upload/storage/v1/b/(?P<bucket>[^/]+)/o"
@@ -43,7 +44,7 @@ _SESSION = "storage.uploads"
 """The kind of resumable uploads under way, and of objects for which there is a signed URL."""
 
 
-class Place(NamedTuple):
+class ObjectPlace(NamedTuple):
     """Where an object is."""
 
     bucket: str
@@ -66,7 +67,7 @@ def upload(call: RawCall, served: Uploads) -> Response:
     else:
         raise InvalidArgument(f"Invalid upload type: {way}", reason="badRequest")
     name = call.query.get("name") or str(described.get("name", ""))
-    return _stored(served.plane, Place(bucket, name), data, described)
+    return _stored(served.plane, ObjectPlace(bucket, name), data, described)
 
 
 @serves_raw("GET", _DOWNLOAD, media=True)
@@ -82,7 +83,7 @@ def download(call: RawCall, served: Uploads) -> Response:
 @serves_raw("PUT", _SIGNED, upload=True)
 def signed(call: RawCall, served: Uploads) -> Response:
     """The source of a function, by a URL that was given out for it."""
-    place = Place(*_match(_SIGNED, call.path).values())
+    place = ObjectPlace(*_match(_SIGNED, call.path).values())
     if served.plane.find(_SESSION, "/".join(place)) is None:
         raise NotFound("The testbed has not given out this URL.", reason="notFound")
     blobs.put(served.plane, *place, call.body, {"contentType": call.headers.get("content-type", "application/zip")})
@@ -109,11 +110,11 @@ def _root(plane: ControlPlane, endpoint: str) -> str:
     return endpoint or f"http://127.0.0.1:{plane.store.port}"
 
 
-def place_of(address: str) -> Place | None:
+def place_of(address: str) -> ObjectPlace | None:
     """The object that a URL means: `gs://B/O`, `https://storage.googleapis.com/B/O`, or one of `upload_url`."""
     path = re.sub(r"^(gs://|https?://[^/]+/)", "", address).partition("?")[0]
     bucket, _, name = path.partition("/")
-    return Place(bucket, unquote(name)) if bucket and name and path != address else None
+    return ObjectPlace(bucket, unquote(name)) if bucket and name and path != address else None
 
 
 # -- resumable uploads ------------------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def _appended(call: RawCall, served: Uploads, record: Record, part: Path) -> Res
         have += len(call.body)
     if total == "*" or have < int(total):
         return _resumed(have)
-    place = Place(record.body["bucket"], record.body["name"])
+    place = ObjectPlace(record.body["bucket"], record.body["name"])
     answer = _stored(served.plane, place, part.read_bytes(), record.body["described"])
     served.plane.drop(_SESSION, record.name)
     part.unlink()
@@ -205,7 +206,7 @@ def _part(plane: ControlPlane, session: str) -> Path:
 # -- bodies -----------------------------------------------------------------------------------------------------------
 
 
-def _stored(plane: ControlPlane, place: Place, data: bytes, described: Json) -> Response:
+def _stored(plane: ControlPlane, place: ObjectPlace, data: bytes, described: Json) -> Response:
     if not place.object:
         raise InvalidArgument("Required object name", reason="required")
     record = blobs.put(plane, *place, data, described)
@@ -251,7 +252,7 @@ def _split(piece: bytes) -> tuple[bytes, bytes]:
     return (piece[: blank.start()], piece[blank.end() - 1 :]) if blank else (b"", piece)
 
 
-def _described(text: bytes) -> dict[str, Any]:
+def _described(text: bytes) -> Json:
     try:
         value = parsed(text)
     except ValueError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.watch.observation import BgpState
 from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.hybrid.bgp import Session, sessions
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 
 _DOWN = BgpState("Idle", "")

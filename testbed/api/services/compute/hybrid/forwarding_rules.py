@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.api.services.compute.names import fingerprint
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
 _BALANCERS = ("backendService", "ports", "allPorts", "network", "subnetwork", "sourceIpRanges", "allowGlobalAccess")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.hybrid.interconnect import LOWEST_TAG
 
 

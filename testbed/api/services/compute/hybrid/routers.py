@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.hybrid.bgp_status import bgp_status
 from testbed.api.services.compute.names import url
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.json_object import Json
 from testbed.model.topology import Topology
 
 

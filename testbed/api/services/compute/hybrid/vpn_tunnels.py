@@ -7,13 +7,13 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.control.watch.observation import handshake
 from testbed.fabric.hybrid.vpn import peer_address
 from testbed.fabric.node_specs import TUNNEL
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults
 from testbed.model.hybrid.vpn import ForwardingRule, external_address
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.instances import images, machine_types
 from testbed.api.services.compute.instances.bodies import Place
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists
+from testbed.json_object import Json
 from testbed.model.compute.images import BUILT_IN
 from testbed.model.core.annotations import Path
 from testbed.model.core.resource import COMPUTE_NAME, last, relative
@@ -25,7 +25,7 @@ _FILE: Json = {"initializeParams": {"sourceImage": BUILT_IN}}
 """The disk of an instance whose topology file does not tell it."""
 
 
-def with_disks(body: Json, place: Place) -> tuple[Json, tuple[Change, ...]]:
+def with_disks(body: Json, place: Place) -> tuple[Json, tuple[ResourceChange, ...]]:
     """A body whose disks are known, and the changes that make those that outlive the instance.
 
     Raises:
@@ -38,7 +38,7 @@ def with_disks(body: Json, place: Place) -> tuple[Json, tuple[Change, ...]]:
         disks[0] = {**disks[0], "boot": True}
     whole = [_whole(disk, body["name"], i, place) for i, disk in enumerate(disks)]
     made = (
-        Change(KIND, after["source"], _body(after))
+        ResourceChange(KIND, after["source"], _body(after))
         for before, after in zip(disks, whole, strict=True)
         if not before.get("source") and not after["autoDelete"]
     )
@@ -128,11 +128,11 @@ def users(plane: ControlPlane, disk: str) -> list[str]:
     return [record.name for record in found if any(one["source"] == disk for one in attached(record))]
 
 
-def deleted_with(record: Record, call: Call) -> Iterator[Change]:
+def deleted_with(record: Record, call: Call) -> Iterator[ResourceChange]:
     """The changes that delete the records of disks that go with an instance."""
     for disk in attached(record):
         if disk.get("autoDelete", True) and call.plane.find(KIND, disk["source"]):
-            yield Change(KIND, disk["source"], None)
+            yield ResourceChange(KIND, disk["source"], None)
 
 
 def view(record: Record) -> list[Json]:

@@ -9,10 +9,10 @@ import copy
 from dataclasses import dataclass
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.instances import machine_types
 from testbed.api.services.compute.references import qualified
 from testbed.control.accept.plane import InvalidResource
+from testbed.json_object import Json
 from testbed.model.core.annotations import Path
 from testbed.model.core.projects import compute_account
 from testbed.model.core.resource import Defaults, last, region_of

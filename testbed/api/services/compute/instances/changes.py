@@ -6,14 +6,14 @@ import time
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.calls.clock import compute_timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.instances import machine_types
 from testbed.api.services.compute.instances.bodies import access_config, service_account
 from testbed.api.services.compute.instances.instances import INSTANCES, metadata_fingerprint, tags_fingerprint
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.json_object import Json
 
 STALE = "Supplied fingerprint does not match current metadata fingerprint."
 NIC = "nic0"
@@ -157,5 +157,5 @@ def reset(call: Call) -> Answer:
     if record.body.get("status") == "TERMINATED":
         raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
     body = {**record.body, "lastStartTimestamp": compute_timestamp(time.time())}
-    changes = (Change(record.kind, record.name, INSTANCES.resolved(call, body, record.name)),)
+    changes = (ResourceChange(record.kind, record.name, INSTANCES.resolved(call, body, record.name)),)
     return call.plane.submit(INSTANCES.operation(call, record.name, changes, "reset", restarts=[record.name]))

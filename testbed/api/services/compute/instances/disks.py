@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.instances import attached_disks, images, machine_types
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 _BY_REFERENCE = ("type", "sourceImage")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, require_settled
 from testbed.api.services.compute.instances import attached_disks
 from testbed.api.services.compute.instances.bodies import Place, complete
@@ -16,9 +15,10 @@ from testbed.api.services.compute.instances.instances import INSTANCES, making, 
 from testbed.api.services.compute.instances.templates import TEMPLATES
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.state.operations import Change, Operation
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last, relative
 
@@ -140,10 +140,10 @@ def _body(call: Call, manager: Json, name: str) -> Json:
     return {**properties, "name": name, "metadata": {"items": [*metadata.get("items", []), *added]}}
 
 
-def _made(call: Call, manager: Json, names: Sequence[str]) -> tuple[list[str], list[Change]]:
+def _made(call: Call, manager: Json, names: Sequence[str]) -> tuple[list[str], list[ResourceChange]]:
     """The full names of further instances, and the changes that make them."""
     full: list[str] = []
-    changes: list[Change] = []
+    changes: list[ResourceChange] = []
     for name in names:
         one, made = making(call, _body(call, manager, name), _place(call))
         full.append(one)
@@ -161,13 +161,15 @@ def _new_names(call: Call, manager: Json, count: int) -> list[str]:
     return found
 
 
-def _submit(call: Call, manager: Record, size: int, kept: Sequence[str], changes: Sequence[Change]) -> Operation:
+def _submit(
+    call: Call, manager: Record, size: int, kept: Sequence[str], changes: Sequence[ResourceChange]
+) -> Operation:
     """Accept a change of the group's members."""
     group = _group(call.plane, manager)
     body = {**manager.body, "targetSize": size}
     whole = (
-        Change(manager.kind, manager.name, body),
-        Change(group.kind, group.name, {**group.body, MEMBERS: [*kept]}),
+        ResourceChange(manager.kind, manager.name, body),
+        ResourceChange(group.kind, group.name, {**group.body, MEMBERS: [*kept]}),
         *changes,
     )
     return call.plane.submit(MANAGED.operation(call, manager.name, whole, call.method.action))
@@ -200,8 +202,8 @@ def insert(call: Call) -> Answer:
     names, made = _made(call, body, _new_names(call, body, body["targetSize"]))
     ports = {"namedPorts": body["namedPorts"]} if body.get("namedPorts") else {}
     changes = (
-        Change(MANAGED.kind, full, body),
-        Change(GROUPS.kind, group, {"name": body["name"], MEMBERS: names, **ports}),
+        ResourceChange(MANAGED.kind, full, body),
+        ResourceChange(GROUPS.kind, group, {"name": body["name"], MEMBERS: names, **ports}),
         *made,
     )
     return call.plane.submit(MANAGED.operation(call, full, changes, "compute.instanceGroupManagers.insert"))
@@ -213,7 +215,7 @@ def delete(call: Call) -> Answer:
     manager = MANAGED.settled(call)
     group = _group(call.plane, manager)
     gone = [change for record in members(call.plane, group) for change in unmaking(call, record)]
-    changes = (Change(manager.kind, manager.name, None), Change(group.kind, group.name, None), *gone)
+    changes = (ResourceChange(manager.kind, manager.name, None), ResourceChange(group.kind, group.name, None), *gone)
     return call.plane.submit(MANAGED.operation(call, manager.name, changes, "compute.instanceGroupManagers.delete"))
 
 
@@ -259,18 +261,20 @@ def recreate_instances(call: Call) -> Answer:
     return call.plane.submit(MANAGED.operation(call, manager.name, changes, "recreateInstances", restarts=names))
 
 
-def _remade(call: Call, manager: Json, record: Record) -> list[Change]:
+def _remade(call: Call, manager: Json, record: Record) -> list[ResourceChange]:
     whole = complete(_body(call, manager, record.id), _place(call))
-    changes: list[Change] = []
+    changes: list[ResourceChange] = []
     disks = []
     for old, new in zip(record.body["disks"], whole["disks"], strict=False):
         parameters = new.get("initializeParams", {})
         disks.append({**old, "initializeParams": parameters} if old["boot"] else old)
         disk = call.plane.find(attached_disks.KIND, old["source"])
         if disk is not None and "sourceImage" in parameters:
-            changes.append(Change(disk.kind, disk.name, {**disk.body, "sourceImage": parameters["sourceImage"]}))
+            changes.append(
+                ResourceChange(disk.kind, disk.name, {**disk.body, "sourceImage": parameters["sourceImage"]})
+            )
     return [
-        Change(record.kind, record.name, INSTANCES.resolved(call, {**whole, "disks": disks}, record.name)),
+        ResourceChange(record.kind, record.name, INSTANCES.resolved(call, {**whole, "disks": disks}, record.name)),
         *changes,
     ]
 
@@ -282,7 +286,7 @@ def set_instance_template(call: Call) -> Answer:
     template = call.body.get("instanceTemplate", "")
     kept = {key: value for key, value in manager.body.items() if key != "versions"}
     body = MANAGED.resolved(call, finish({**kept, "instanceTemplate": template}), manager.name)
-    changes = (Change(manager.kind, manager.name, body),)
+    changes = (ResourceChange(manager.kind, manager.name, body),)
     return call.plane.submit(MANAGED.operation(call, manager.name, changes, "setInstanceTemplate"))
 
 

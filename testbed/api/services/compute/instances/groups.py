@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.instances import instances
 from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
 MEMBERS = "members"
@@ -122,7 +122,7 @@ def set_named_ports(call: Call) -> Answer:
 
 
 def _change(call: Call, group: Record, fields: Json) -> Answer:
-    change = Change(group.kind, group.name, {**group.body, **fields})
+    change = ResourceChange(group.kind, group.name, {**group.body, **fields})
     return call.plane.submit(GROUPS.operation(call, group.name, (change,), call.method.action))
 
 

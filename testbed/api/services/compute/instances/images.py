@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from testbed.api.calls.call import Call, ImageCatalog, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
+from testbed.json_object import Json
 from testbed.model.compute.images import PUBLIC, docker_image
 from testbed.model.core.annotations import Path
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.calls.clock import compute_timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, require_settled
 from testbed.api.services.compute.instances import attached_disks
 from testbed.api.services.compute.instances.bodies import Place, complete
 from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, Unimplemented
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 CPU_PLATFORM = "Unknown CPU Platform"
@@ -121,7 +121,7 @@ def insert(call: Call) -> Answer:
     return call.plane.submit(INSTANCES.operation(call, name, changes, "insert"))
 
 
-def making(call: Call, body: Json, place: Place) -> tuple[str, tuple[Change, ...]]:
+def making(call: Call, body: Json, place: Place) -> tuple[str, tuple[ResourceChange, ...]]:
     """The full name of a new instance, and the changes that make it.
 
     Raises:
@@ -129,7 +129,7 @@ def making(call: Call, body: Json, place: Place) -> tuple[str, tuple[Change, ...
     """
     full = INSTANCES.new(call, body.get("name", ""))
     whole, disks = attached_disks.with_disks(complete(body, place), place)
-    return full, (*disks, Change("compute.instances", full, INSTANCES.resolved(call, whole, full)))
+    return full, (*disks, ResourceChange("compute.instances", full, INSTANCES.resolved(call, whole, full)))
 
 
 @serves(API, "instances.delete")
@@ -153,7 +153,7 @@ def _manager_of(plane: ControlPlane, record: Record) -> Record | None:
     return None
 
 
-def unmaking(call: Call, record: Record) -> tuple[Change, ...]:
+def unmaking(call: Call, record: Record) -> tuple[ResourceChange, ...]:
     """The changes that delete an instance.
 
     Raises:
@@ -165,7 +165,7 @@ def unmaking(call: Call, record: Record) -> tuple[Change, ...]:
             f"Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion: {record.name}'.",
             reason="invalidResourceUsage",
         )
-    return Change(record.kind, record.name, None), *attached_disks.deleted_with(record, call)
+    return ResourceChange(record.kind, record.name, None), *attached_disks.deleted_with(record, call)
 
 
 @serves(API, "instances.getSerialPortOutput")

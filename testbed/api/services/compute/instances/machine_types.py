@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.core.places import REGIONS, zones
 from testbed.model.core.resource import last, relative
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.instances import images, machine_types
 from testbed.control.accept.plane import IN_USE, InvalidResource
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from testbed.api.calls.call import Call
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import Collection
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import ResourceExhausted, Unimplemented
 from testbed.fabric.allocation.addressing import ranges_in_use
+from testbed.json_object import Json
 
 PICKED_FROM = IPv4Network("10.0.0.0/9")
 """Where a range is taken from if none is asked for: not where auto mode networks have theirs (our choice)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from testbed.api.calls.call import Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.instances.instances import INSTANCES
 from testbed.api.services.compute.networks import firewall_policies as policies
@@ -12,6 +11,7 @@ from testbed.api.services.compute.networks.networks import NETWORKS
 from testbed.api.services.compute.references import present
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.compute.firewall import Firewall
 from testbed.model.compute.instance import Instance
 from testbed.model.core.resource import Defaults

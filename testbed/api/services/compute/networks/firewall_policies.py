@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.compute import collection
 from testbed.api.services.compute.collection import API, Collection, resource_id
@@ -16,6 +14,7 @@ from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
+from testbed.json_object import Json
 from testbed.model.compute.firewall_policy import LAST_PRIORITY
 from testbed.model.core.resource import relative
 
@@ -177,7 +176,7 @@ def aggregated(call: Call) -> Json:
         rules=listing.COMPUTE,
         key=lambda item: str(item[_NAME]),
     )
-    items: dict[str, Any] = {}
+    items: Json = {}
     for item in page.items:
         shown = {key: value for key, value in item.items() if key != _NAME}
         scope = "/".join(str(item[_NAME]).split("/")[2:-2])

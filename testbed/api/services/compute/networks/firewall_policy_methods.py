@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from testbed.api.calls.call import Answer, Call, Handler, serves
 from testbed.api.contract import masks
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.networks import firewall_policies as policies
 from testbed.api.services.compute.references import present, qualified
 from testbed.control.accept.plane import InvalidResource
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, NotFound
+from testbed.json_object import Json
 from testbed.model.core.resource import last
 
 _TARGET = "attachmentTarget"
@@ -141,7 +141,7 @@ def add_association(call: Call) -> Answer:
             kept = [*kept, {"name": name, _TARGET: target}]
         if kept != mine:
             body = known.completed({**other.body, "associations": kept}, call)
-            changes.append(Change(known.kind, other.name, known.resolved(call, body, other.name)))
+            changes.append(ResourceChange(known.kind, other.name, known.resolved(call, body, other.name)))
     return call.plane.submit(known.operation(call, record.name, tuple(changes), call.method.action))
 
 

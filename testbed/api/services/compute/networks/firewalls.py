@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute import collection
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, PermissionDenied
+from testbed.json_object import Json
 from testbed.model import managed_rules
 from testbed.model.core.resource import relative, segment
 

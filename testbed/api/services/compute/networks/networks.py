@@ -5,15 +5,15 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API, Collection, resource_id
 from testbed.api.services.compute.names import url
 from testbed.api.services.compute.networks import peerings
 from testbed.api.services.compute.networks.subnetworks import SUBNETWORKS, of_network
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.compute.network import auto_subnetworks
 
 LEGACY_RANGE = "10.240.0.0/16"
@@ -60,7 +60,7 @@ def insert(call: Call) -> Answer:
     full = NETWORKS.new(call, call.body.get("name", ""))
     given = call.body if "autoCreateSubnetworks" in call.body else {"IPv4Range": LEGACY_RANGE, **call.body}
     body = NETWORKS.resolved(call, NETWORKS.completed(given, call), full)
-    changes = [Change(NETWORKS.kind, full, body)]
+    changes = [ResourceChange(NETWORKS.kind, full, body)]
     for subnet in auto_subnetworks(full) if body.get("autoCreateSubnetworks") else ():
         if call.plane.find(SUBNETWORKS.kind, subnet.full_name):
             raise AlreadyExists(f"The resource '{subnet.full_name}' already exists", reason="alreadyExists")
@@ -71,7 +71,7 @@ def insert(call: Call) -> Answer:
             "ipCidrRange": subnet.ip_cidr_range,
             "selfLink": subnet.full_name,
         }
-        changes.append(Change(SUBNETWORKS.kind, subnet.full_name, SUBNETWORKS.completed(made, call)))
+        changes.append(ResourceChange(SUBNETWORKS.kind, subnet.full_name, SUBNETWORKS.completed(made, call)))
     return call.plane.submit(NETWORKS.operation(call, full, tuple(changes), "insert"))
 
 
@@ -81,7 +81,7 @@ def delete(call: Call) -> Answer:
     record = NETWORKS.settled(call)
     auto = {subnet.full_name for subnet in auto_subnetworks(record.name)}
     gone = [s for s in of_network(call.plane, record.name) if s.name in auto] if is_auto(record) else []
-    changes = [Change(one.kind, one.name, None) for one in (*gone, record)]
+    changes = [ResourceChange(one.kind, one.name, None) for one in (*gone, record)]
     return call.plane.submit(NETWORKS.operation(call, record.name, tuple(changes), "delete"))
 
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import url
 from testbed.api.services.compute.networks import peerings
 from testbed.api.services.compute.networks.networks import NETWORKS
 from testbed.control.accept.plane import InvalidResource
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from testbed.fabric.producers import ranges
+from testbed.json_object import Json
 from testbed.model.peering import active, offered
 
 
@@ -47,7 +47,7 @@ def update(call: Call) -> Answer:
     given = call.body.get("networkPeering", {})
     if connection := _connection(call, record, given.get("name", "")):
         flags = {key: given[key] for key in ("exportCustomRoutes", "importCustomRoutes") if key in given}
-        changes = (Change(peerings.CONNECTIONS, connection.name, {**connection.body, **flags}),)
+        changes = (ResourceChange(peerings.CONNECTIONS, connection.name, {**connection.body, **flags}),)
         return call.plane.submit(NETWORKS.operation(call, record.name, changes, "updatePeering"))
     old = _named(record, given.get("name", ""))
     changed = [{**one, **given, "network": one["network"]} if one is old else one for one in _of(record)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from testbed.api.calls.clock import compute_timestamp
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
+from testbed.json_object import Json
 from testbed.model.compute.network import DEFAULT_MTU
 from testbed.model.core.resource import Defaults, segment
-from testbed.model.managed.private_services import Connection
+from testbed.model.managed.private_services import PrivateConnection
 
 KIND = "compute.networks"
 CONNECTIONS = "servicenetworking.connections"
@@ -37,10 +37,10 @@ def connections(plane: ControlPlane, record: Record) -> list[Record]:
     return [one for one in plane.list(CONNECTIONS, f"{record.name}/services/") if one.effective is not None]
 
 
-def of_connection(connection: Record) -> Connection:
+def of_connection(connection: Record) -> PrivateConnection:
     """A private connection as packets know it."""
     known = Defaults(segment(connection.body["network"], "projects"), lenient=True)
-    return Connection.model_validate(connection.body, context=known)
+    return PrivateConnection.model_validate(connection.body, context=known)
 
 
 def _private(record: Record, connection: Record) -> Json:

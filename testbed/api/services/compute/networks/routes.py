@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Iterator
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute import collection
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
-from testbed.control.state.operations import Change
+from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
 from testbed.fabric.producers import ranges
+from testbed.json_object import Json
 from testbed.model.compute.network import DEFAULT_INTERNET_GATEWAY, DEFAULT_ROUTE_PRIORITY
 from testbed.model.core.resource import segment
 from testbed.model.peering import active, offered
@@ -123,7 +123,7 @@ def delete(call: Call) -> Answer:
     for network in call.plane.list(NETWORKS):
         default = default_route(network)
         if default is not None and default.name == record.name:
-            changes = (Change(NETWORKS, network.name, {**network.body, DELETED: True}),)
+            changes = (ResourceChange(NETWORKS, network.name, {**network.body, DELETED: True}),)
             return call.plane.submit(ROUTES.operation(call, record.name, changes, "delete"))
     kind = "peering" if "nextHopPeering" in record.body else "local"
     raise InvalidArgument(f"The {kind} route '{record.name}' cannot be deleted.")  # our words

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services.compute import projects
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 
 HOST = "hostProject"
 """Where the record of a service project says which project is its host."""

@@ -6,7 +6,6 @@ from ipaddress import IPv4Network
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
-from testbed.api.contract.discovery import Json
 from testbed.api.services import iampolicy
 from testbed.api.services.compute import collection
 from testbed.api.services.compute.collection import API, Collection
@@ -15,6 +14,7 @@ from testbed.api.services.compute.networks import shared_vpc
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.json_object import Json
 from testbed.model.core.ranges import gateway
 
 LARGEST_OF_AUTO_MODE = 16
