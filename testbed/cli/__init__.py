@@ -20,11 +20,17 @@ from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "lifecycle": ("up", "down", "serve"), "inspect": ("status", "ls"), "access": ("exec", "invoke", "logs"),
+    "up": ("up",), "down": ("down",), "serve": ("serve",), "inspect": ("status", "ls"), "nodes": ("exec", "logs"),
+    "invocation": ("invoke",),
     "clients": ("env", "export"), "keys": ("key",), "fault": ("fault",), "configuration": ("configure",),
     "loading": ("load",), "check": ("validate", "schema", "doctor"),
 }  # fmt: skip
 """The commands of each module, in the order of the help."""
+
+
+def module(name: str) -> Any:
+    """A module of commands, imported when it is needed."""
+    return import_module(f"{__name__}.{name}")
 
 
 class Commands(TyperGroup):
@@ -37,9 +43,9 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command; None if there is none of that name: then all are known, and one may be suggested."""
         if cmd_name not in self.commands:
-            for module in [module for module, names in MODULES.items() if cmd_name in names] or MODULES:
+            for name in [name for name, names in MODULES.items() if cmd_name in names] or MODULES:
                 found = typer.Typer()
-                import_module(f"{__name__}.{module}").register(found)
+                module(name).register(found)
                 self.commands.update(typer.main.get_group(found).commands)
         return super().get_command(ctx, cmd_name)
 

@@ -10,6 +10,7 @@ import typer
 
 from testbed.capability import Capability, missing
 from testbed.cli.output import JsonOption, errors, print_json, progress, results, table
+from testbed.cli.topology_argument import TopologyText
 from testbed.control.state.progress import Progress
 from testbed.errors import Unimplemented
 from testbed.kernel import capabilities as kernel_capabilities
@@ -17,7 +18,7 @@ from testbed.model.topology import Topology
 from testbed.nodes import capability as node_capabilities
 from testbed.nodes.playbook import run_playbook
 from testbed.paths import PLAYBOOKS
-from testbed.topology_file import InvalidTopology, load
+from testbed.topology_file import InvalidTopology, load, parse
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +48,15 @@ def validate(file: Annotated[Path, typer.Argument(help="The topology file.")], j
     for warning in warnings:
         errors.print(f"[yellow]warning:[/] {warning}")
     results.print(f"{file}: valid")
+
+
+def refuse(given: TopologyText) -> None:
+    """Say what is wrong with a topology whose name cannot be told.
+
+    Raises:
+        InvalidTopology: with everything that is wrong.
+    """
+    parse(given.text, given.file, given.folder)
 
 
 def schema() -> None:

@@ -15,10 +15,11 @@ import typer
 from testbed.api import clients
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
-from testbed.cli.context import Name, opened
+from testbed.cli.context import Name
 from testbed.cli.output import JsonOption, errors, print_json
 from testbed.cli.secret_files import give, hand_out, write
-from testbed.control.state.lock import CONTROLLER, holder
+from testbed.cli.state import opened
+from testbed.control.state.lock import holder
 from testbed.control.state.store import Store
 from testbed.errors import Unavailable
 from testbed.model.core.annotations import annotated
@@ -99,7 +100,7 @@ def _require_server(store: Store) -> None:
     Raises:
         Unavailable: the controller does not run.
     """
-    if not store.port or not holder(store.folder, CONTROLLER):
+    if not store.port or not holder(store.folder):
         raise Unavailable(f"the control plane of testbed {store.name!r} does not run", hint="`testbed up` starts it")
 
 

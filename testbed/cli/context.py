@@ -1,21 +1,19 @@
-"""Which testbed a command is about, and what it needs to act on it."""
+"""Which testbed a command is about, and how it asks that testbed's controller."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from testbed.cli import complete
-from testbed.control.state.store import Store, exists, names
-from testbed.errors import InvalidArgument, NotFound, PermissionDenied
-from testbed.fabric.allocation.short_names import short_name
-from testbed.model.topology import Topology
-from testbed.nodes.docker import DockerNodes
-from testbed.nodes.engine import connect
+from testbed.control.channel.client import session
+from testbed.control.state.folders import exists, folder_of, names
+from testbed.control.state.progress import Report, silent
+from testbed.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from testbed.json_object import Json
 
 Name = Annotated[
     str | None,
@@ -58,51 +56,34 @@ def chosen(name: str | None) -> str:
     return running[0]
 
 
-@contextmanager
-def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
-    """The state and the topology of a running testbed.
+def ask(name: str | None, command: str, arguments: Json, report: Report = silent) -> Json:
+    """What the controller of a testbed answers to a request.
 
     Raises:
-        NotFound: if it does not run, or if files are missed because it was taken down meanwhile.
+        NotFound: there is no such testbed.
+        Unavailable: its controller does not run.
+        TestbedError: what the controller says.
     """
     require_root()
-    with Store.open(chosen(name)) as store:
-        topology = store.topology
-        if topology is None:
-            raise NotFound(
-                f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
-            )
-        try:
-            yield store, topology
-        except OSError:
-            if exists(store.name):
-                raise
-            raise NotFound(f"testbed {store.name!r} was taken down meanwhile") from None
+    target = chosen(name)
+    with session(present(target)) as found:
+        if found is None:
+            raise no_controller(target)
+        return found.ask(command, arguments, report)
 
 
-def node_named(store: Store, name: str) -> str:
-    """The node that a user means: the one that is called so, else the only one whose resource is.
+def present(name: str) -> Path:
+    """The folder of a testbed that exists.
 
     Raises:
-        InvalidArgument: if there are several.
+        NotFound: it does not.
     """
-    return only(name, {node: short_name(node) for node in store.processes()}, "nodes") or name
+    if not exists(name):
+        running = ", ".join(names()) or "none"
+        raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+    return folder_of(name)
 
 
-def only(wanted: str, known: Mapping[str, str], what: str) -> str | None:
-    """The one of these names that is wanted; `known` says of each which short name it goes by as well.
-
-    Raises:
-        InvalidArgument: if several have that short name, and none is called so.
-    """
-    if wanted in known:
-        return wanted
-    found = sorted(name for name, short in known.items() if short == wanted)
-    if len(found) > 1:
-        raise InvalidArgument(f"several {what} go by the name {wanted!r}: {', '.join(found)}", hint="choose one")
-    return found[0] if found else None
-
-
-def nodes_of(store: Store) -> DockerNodes:
-    """The nodes of a testbed."""
-    return DockerNodes(store.name, store.id, connect())
+def no_controller(name: str) -> Unavailable:
+    """What is said where nobody answers."""
+    return Unavailable(f"the controller of testbed {name!r} does not run", hint="`testbed up` starts it again")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from testbed.cli.context import Name, opened
+from testbed.cli.context import Name, ask
 from testbed.cli.output import JsonOption, print_json, results, table
-from testbed.control.accept.plane import STUCK, release
-from testbed.control.state import faults
-from testbed.control.state.store import Store
-from testbed.json_object import Json
 
 fault = typer.Typer(no_args_is_help=True, help="Faults on demand, for tests of a caller's error handling.")
 
@@ -45,26 +40,24 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Let something go wrong: the next creation, once, unless more is said."""
-    made = faults.fault(kind, method=method, resource=resource, left=count, code=code, message=message)
-    with opened(name) as (store, _):
-        made = store.faults.add(made)
+    asked = {"kind": kind, "method": method, "resource": resource, "left": count, "code": code, "message": message}
+    made = ask(name, "fault add", asked)
     if json:
-        print_json(asdict(made))
+        print_json(made)
     else:
-        times = {0: "until it is cleared", 1: "once"}.get(made.left, f"{made.left} times")
-        results.print(
-            f"fault {made.number}: {made.kind} strikes {made.method} of {made.resource}, {times}", markup=False
-        )
+        times = {0: "until it is cleared", 1: "once"}.get(made["left"], f"{made['left']} times")
+        text = f"fault {made['number']}: {made['kind']} strikes {made['method']} of {made['resource']}, {times}"
+        results.print(text, markup=False)
 
 
 @fault.command(name="list")
 def list_(name: Name = None, json: JsonOption = False) -> None:
     """List the faults that can still strike, and the operations that one holds up."""
-    with opened(name) as (store, _):
-        found, stuck = [asdict(one) for one in store.faults.all()], _stuck(store)
+    known = ask(name, "fault list", {})
     if json:
-        print_json({"faults": found, "stuck": stuck})
+        print_json(known)
         return
+    found, stuck = known["faults"], known["stuck"]
     columns = {"number": "fault", "kind": "kind", "method": "methods", "resource": "resources", "left": "left"}
     if found:
         results.print(table([*columns.values()], ([one[key] for key in columns] for one in found)))
@@ -81,18 +74,8 @@ def clear(
     json: JsonOption = False,
 ) -> None:
     """Remove the faults; operations that one holds up go on."""
-    with opened(name) as (store, _), store.transaction():
-        before, stuck = len(store.faults.all()), _stuck(store)
-        store.faults.remove(number)
-        if number is None:
-            release(store)
-        removed = before - len(store.faults.all())
+    cleared = ask(name, "fault clear", {"number": number})
     if json:
-        print_json({"removed": removed, "released": stuck if number is None else []})
+        print_json(cleared)
     else:
-        results.print(f"{removed} faults removed")
-
-
-def _stuck(store: Store) -> list[Json]:
-    found = (one for one in store.operations.open() if one.facts.get(STUCK) and one.due)
-    return [{"operation": one.id, "method": one.method, "resource": one.target} for one in found]
+        results.print(f"{cleared['removed']} faults removed")

@@ -14,15 +14,23 @@ import typer
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.cli import complete
-from testbed.cli.context import Name, opened
+from testbed.cli.context import Name
 from testbed.cli.output import JsonOption, print_json, results, table
 from testbed.cli.secret_files import hand_out
+from testbed.cli.state import opened
+from testbed.control.state.folders import folder_of
 from testbed.errors import InvalidArgument
 
 _SHORT = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 _FULL = re.compile(r"[-a-z0-9.]+@[-a-z0-9.]+\.gserviceaccount\.com")
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of service accounts: who calls the control plane.")
+
+
+def _completed(context: typer.Context, incomplete: str) -> list[str]:
+    """Keys of the testbed that the command line is about, by their ids."""
+    name = complete.chosen(context)
+    return complete.offered(incomplete, lambda: _ids(name) if name else [])
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +72,7 @@ def list_(
 
 @keys.command()
 def delete(
-    key: Annotated[str, typer.Argument(help="The key's id.", autocompletion=complete.keys)],
+    key: Annotated[str, typer.Argument(help="The key's id.", autocompletion=_completed)],
     name: Name = None,
 ) -> None:
     """Delete a key: calls with it are refused from now on."""
@@ -78,6 +86,11 @@ def _opened(name: str | None) -> Iterator[tuple[SqliteKeys, str]]:
     """The keys of a testbed, and its project."""
     with opened(name) as (store, topology), SqliteKeys.open(store.folder / KEYS) as known:
         yield known, topology.project
+
+
+def _ids(name: str) -> list[str]:
+    with SqliteKeys.open(folder_of(name) / KEYS) as known:
+        return [key.id for key in known.all() if not key.deleted]
 
 
 def _email(account: str, project: str) -> str:

@@ -12,25 +12,22 @@ import typer
 from rich.live import Live
 
 from testbed.cli import complete
-from testbed.cli.context import Name, nodes_of, opened
-from testbed.cli.lifecycle import PATIENCE
-from testbed.cli.output import JsonOption, building, errors, print_json, progress, results
-from testbed.cli.view import by_name
-from testbed.control.realise.reconciler import Reconciler
-from testbed.control.state.lock import LOAD, held, writing
-from testbed.control.state.store import Store, exists, folder_of
+from testbed.cli.context import Name, ask, no_controller
+from testbed.cli.output import JsonOption, errors, print_json, results
+from testbed.cli.state import nodes_of, opened
+from testbed.control.channel.client import session
+from testbed.control.facts.names import by_name
+from testbed.control.facts.traffic import InstanceTraffic
+from testbed.control.state.store import Store
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
 from testbed.load.request import LoadRequest, LoadTarget
 from testbed.load.result import LoadProgress, summary
 from testbed.load.run import run
-from testbed.load.traffic import instance_traffic
 from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
-from testbed.nodes.engine import connect
-from testbed.nodes.images import Images
 from testbed.paths import LOADTESTS
 
 _FOLDER = "/workspace"
@@ -75,7 +72,7 @@ def load(
                     request,
                     scenarios=LOADTESTS,
                     loads=store.folder / _LOADS,
-                    counters=lambda: instance_traffic(store, topology),
+                    counters=lambda: _traffic(store.name),
                     on_progress=show,
                 )
     if json:
@@ -133,26 +130,18 @@ def _generator(store: Store) -> Iterator[_Container]:
     """Put the load generator on the internet segment for as long as it is needed.
 
     Raises:
-        Unavailable: if another load is running on this testbed.
+        Unavailable: if another load is running on this testbed, or its controller does not run.
     """
-    with held(store.folder, LOAD):
-        try:
-            _set(store.name, store.id, present=True)
+    with session(store.folder) as found:
+        if found is None:
+            raise no_controller(store.name)
+        with found.holding("load"):
             yield _Container(nodes_of(store))
-        finally:
-            _set(store.name, store.id, present=False)
 
 
-def _set(name: str, identity: str, *, present: bool) -> None:
-    """Add or remove the load generator; if the testbed has gone meanwhile, its successor is left alone."""
-    if not exists(name):
-        return
-    with writing(folder_of(name), patience=PATIENCE), Store.open(name) as store:
-        topology = store.topology
-        if store.id == identity and topology is not None:
-            store.load_generator = present
-            with progress() as told:
-                Reconciler(store, nodes_of(store), Images(connect(), building(told))).rewire(topology)
+def _traffic(name: str) -> list[InstanceTraffic]:
+    """What each connector instance has carried until now."""
+    return [InstanceTraffic(**one) for one in ask(name, "traffic", {})["instances"]]
 
 
 def _serve(generator: _Container, request: LoadRequest, port: int) -> None:

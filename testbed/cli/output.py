@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from testbed.control.state.progress import Progress, Report
-from testbed.nodes.making import Making
 
 results = Console(highlight=False)
 results.width = max(results.width, 160)  # a table is not cut: a narrow terminal wraps its lines
@@ -54,16 +53,6 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
             bars.stop()
     else:
         yield _Told()
-
-
-def building(report: Report) -> Callable[[Making], None]:
-    """The making of images as a phase of the work that is reported."""
-
-    def told(now: Making) -> None:
-        count = "" if now.total is None else f"{now.done}/{now.total} "
-        report(Progress("images", f"{count}{now.text}", now.done, now.total, now.news))
-
-    return told
 
 
 def _bars() -> Bars:

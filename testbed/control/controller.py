@@ -8,31 +8,44 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from threading import Event
+from functools import partial
+from threading import Event, Lock
+from typing import TypeVar, cast
 
 import docker
 
+from testbed import descendants
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane, topology_of
+from testbed.control.channel.listener import Service, listening
+from testbed.control.commands import Commands
+from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
-from testbed.control.realise.reconciler import Reconciler
-from testbed.control.state.lock import CONTENTION, CONTROLLER, held, writing
-from testbed.control.state.store import Store, exists, folder_of
+from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.teardown import clear
+from testbed.control.state.folders import exists, folder_of
+from testbed.control.state.lock import CONTENTION, held
+from testbed.control.state.store import Store
 from testbed.control.watch import dynamic_routing
 from testbed.control.watch.firewall_log import FirewallLog, file_in, places
 from testbed.control.watch.health import INTERVAL, ended
 from testbed.control.watch.observation import Containers
-from testbed.errors import NotFound, TestbedError, Unavailable
+from testbed.errors import Aborted, NotFound, TestbedError, Unavailable
 from testbed.fabric.allocation.running import Health
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
 
+T = TypeVar("T")
+
 log = logging.getLogger("testbed.controller")
+FIRST_COMMAND = 60.0
+"""Seconds that the command which has started a controller may take to say what it wants."""
 LOOK = 0.05
 """Seconds between two looks at whether an instance's process is still there."""
 
@@ -41,27 +54,56 @@ Serving = Callable[[ControlPlane], AbstractContextManager[object]]
 """What makes a control plane reachable; the layer above knows how."""
 
 
-def serve(name: str, stop: Event, serving: Serving, started: Callable[[], None] = lambda: None) -> None:
-    """Watch over a testbed, and serve its control plane, until it is gone or `stop` is set.
+def serve(
+    name: str,
+    stop: Event,
+    serving: Serving,
+    started: Callable[[], None] = lambda: None,
+    *,
+    owner: int = 0,
+    create: bool = False,
+) -> None:
+    """Watch over a testbed, and serve its control plane and its commands, until it is gone or `stop` is set.
 
-    The caller has the controller's lock.  `started` is called when calls can be taken.
+    The caller has the controller's lock.  `started` is called when calls can be taken; `owner` is the user who may
+    give commands, beside root.  With `create`, the testbed is made by the first command; if that cannot be, nothing
+    is left of it.
     """
+    folder = folder_of(name)
+    descendants.end(descendants.WORK, str(folder))  # what a controller that was killed has left running
+    descendants.mark(str(folder))
     wake = Event()
-    with Store.open(name) as store, Store.open(name) as shared:
-        nodes = Containers(DockerNodes(name, shared.id, connect()))
+    with Store.open(name, create=create) as store, Store.open(name) as shared:
+        store.load_generator = False
+        client = connect()
+        nodes = Containers(DockerNodes(name, shared.id, client))
         plane = ControlPlane(shared, wake=wake.set, nodes=nodes)
-        with closing(Watch(name, connect(), Executor(plane.ended), wake)) as watch, serving(plane):
-            started()
-            said = ""
-            while not stop.is_set() and exists(name):
+        with closing(Watch(name, client, Executor(plane.ended), wake)) as watch, serving(plane):
+            commands = Commands(plane, watch, client)
+            with listening(folder, Service(commands.handlers(), owner)):
+                started()
                 try:
-                    with writing(folder_of(name)):
-                        watch.rounds(store, stop)
-                    said = ""
-                except TestbedError as error:  # a command is at work on it, or it is not as it should be
-                    said = _news(error.message, said)
-                watch.rest(stop)
+                    _watch(watch, store, stop, FIRST_COMMAND if create else None)
+                finally:
+                    watch.end()
+        begun = store.begun
+    if create and not begun:
+        clear(folder)
     log.info("ended")
+
+
+def _watch(watch: Watch, store: Store, stop: Event, patience: float | None) -> None:
+    """One round after the other; without a topology, no longer than a first command may take to bring one."""
+    said, deadline = "", time.monotonic() + (patience or 0.0)
+    while not stop.is_set() and exists(store.name):
+        try:
+            watch.round(store)
+            said = ""
+        except TestbedError as error:
+            said = _news(error.message, said)
+        if patience is not None and not store.begun and (watch.refused or time.monotonic() > deadline):
+            return
+        watch.rest(stop)
 
 
 def serve_always(name: str, stop: Event, serving: Serving) -> None:
@@ -73,12 +115,22 @@ def serve_always(name: str, stop: Event, serving: Serving) -> None:
     while not stop.wait(INTERVAL):
         if exists(name):
             try:
-                with held(folder_of(name), CONTROLLER, patience=CONTENTION):
+                with held(folder_of(name), patience=CONTENTION):
                     log.info("begun")
                     serve(name, stop, serving)
                 said = ""
             except (NotFound, Unavailable) as error:
                 said = _news(error.message, said)
+
+
+def _ending() -> Aborted:
+    return Aborted("the controller was told to end", hint="`testbed up` goes on from here")
+
+
+def _pass_on(result: Future[Outcome], begun: Future[None]) -> None:
+    """Tell those who wait for a result why nothing was begun."""
+    if error := begun.exception():
+        result.set_exception(error)
 
 
 def _news(message: str, said: str) -> str:
@@ -99,6 +151,13 @@ class Watch:
         self._id = ""
         self._replacer = connectors.Replacer()
         self._reconciler: Reconciler | None = None
+        self._applier = Applier()
+        self.refused = False
+        """Whether a topology that was asked for could not be brought into effect."""
+        self._works: deque[tuple[Callable[[Reconciler], None], Future[object]]] = deque()
+        """What others want to be done, and how they are told of its end."""
+        self._accepting = Lock()
+        self._over = False
         self._behind = False
         """Whether the last change did not come to its end."""
         self._prober = ThreadPoolExecutor(1, "probes")
@@ -119,23 +178,54 @@ class Watch:
         if self._reconciler is not None:
             self._reconciler.close()
 
-    def rounds(self, store: Store, stop: Event) -> None:
-        """One round, and more as long as Ansible is at work on nodes, which nobody else may touch meanwhile."""
-        reconciler = self._of(store)
-        try:
-            self.round(store)
-            while reconciler.configuring and not stop.is_set():
-                self.rest(stop)
-                self.round(store)
-        finally:
-            reconciler.finish(cancel=stop.is_set())
+    def apply(self, request: Apply) -> None:
+        """Put a topology in the place of the present one; for any thread."""
+
+        def begin(reconciler: Reconciler) -> None:  # noqa: ARG001 - as all works
+            self._applier.submit(request)
+
+        self.do(begin).add_done_callback(partial(_pass_on, request.result))
+
+    def refuse(self) -> None:
+        """Note that what a command has asked for cannot be; for any thread."""
+        self.refused = True
+        self._wake.set()
+
+    def do(self, work: Callable[[Reconciler], T]) -> Future[T]:
+        """Do some work that is short, between two rounds; for any thread."""
+        result: Future[T] = Future()
+
+        def run(reconciler: Reconciler) -> None:
+            try:
+                result.set_result(work(reconciler))
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                result.set_exception(error)
+
+        with self._accepting:
+            if self._over:
+                result.set_exception(_ending())
+                return result
+            self._works.append((run, cast("Future[object]", result)))
+        self._wake.set()
+        return result
+
+    def end(self) -> None:
+        """Do nothing for others any more; they are told."""
+        with self._accepting:
+            self._over = True
+        self._applier.close(_ending())
+        while self._works:
+            self._works.popleft()[1].set_exception(_ending())
 
     def round(self, store: Store) -> None:
         """Carry out what was accepted; probe; give new flows to healthy instances only; replace those given up."""
         self._processes = {}
-        if not store.complete:
-            return
         reconciler = self._of(store)
+        while self._works:
+            self._works.popleft()[0](reconciler)
+        self._applier.round(store, reconciler)
+        if not (store.complete or self._applier.busy):
+            return
         self._executor.round(store, reconciler)
         topology = topology_of(store)
         self._learn(reconciler, topology)

@@ -1,4 +1,4 @@
-"""Starts a testbed's controller as a process of its own.
+"""Starts a testbed's controller as a process of its own, and ends it.
 
 The controller inherits its lock, so that it holds it from its first moment: whoever takes the testbed down finds it,
 even if the command that started it was killed in between.
@@ -7,56 +7,147 @@ even if the command that started it was killed in between.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from testbed import descendants
-from testbed.control.state.lock import CONTENTION, CONTROLLER, STARTING, holder, take
-from testbed.errors import Unavailable
+from testbed.control.channel.client import AnotherProtocol, session
+from testbed.control.state.lock import STARTING, Waiting, holder, sign, take
+from testbed.errors import DeadlineExceeded, Unavailable
 
 LOG = "controller.log"
-_DEADLINE = 60.0
+_PROGRAM = (sys.executable, "-m", "testbed")
+_STARTS = 60.0
+"""Seconds that a controller may take until it can be asked."""
+_POLITE = 5.0
+"""Seconds that it has to end by itself."""
 _POLL = 0.02
+_SHORT = 1.0
+"""Seconds of waiting that nobody needs to be told about."""
 
 
-def ensure_controller(name: str, folder: Path) -> int:
-    """Start a controller unless one runs; returns its process id.  The caller has the testbed's lock.
+def ensure_controller(name: str, folder: Path, *, owner: int = 0, patience: float, waiting: Waiting) -> None:
+    """See that a controller can be asked; one of another version of testbed is replaced.
+
+    `patience` is how long to wait, in seconds, for a `down` that is at work; `waiting` is told once of that.
 
     Raises:
         Unavailable: if it does not start; the message has the end of its log.
     """
-    started = False
-    deadline = time.monotonic() + _DEADLINE
-    while time.monotonic() < deadline:
-        pid = holder(folder, CONTROLLER)
-        if pid is None:
-            if started:
-                break
-            lock = take(folder, CONTROLLER, patience=CONTENTION)
-            try:
-                os.ftruncate(lock, 0)
-                _start(name, folder, lock)
-            finally:
-                os.close(lock)
-            started = True
-        elif pid != STARTING:
-            return pid
+    began, process, told = time.monotonic(), None, False
+    while True:
+        if _can_be_asked(folder):
+            return
+        found = holder(folder)
+        if process is not None and process.poll() is not None:
+            raise Unavailable(f"the controller did not start: {(folder / LOG).read_text()[-500:].strip()}")
+        waited = time.monotonic() - began
+        if found is None and process is None:
+            process = _started(name, folder, owner)
+        elif waited > (patience if process is None else _STARTS):
+            raise Unavailable(f"testbed {name!r} is being worked on (lock: {folder / 'lock'})", hint="wait, or end it")
+        elif process is None and not told and waited > _SHORT:
+            waiting(f"waiting for another command that works on testbed {name!r}")
+            told = True
         time.sleep(_POLL)
-    said = (folder / LOG).read_text()[-500:] if started else "another one holds its lock and does not say its number"
-    raise Unavailable(f"the controller did not start: {said}")
 
 
-def _start(name: str, folder: Path, lock: int) -> None:
-    with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        subprocess.Popen(
-            [sys.executable, "-m", "testbed", "serve", "--name", name, "--lock", str(lock)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=descendants.unmarked(),
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
+def _can_be_asked(folder: Path) -> bool:
+    try:
+        with session(folder) as found:
+            return found is not None
+    except AnotherProtocol:
+        stop_controller(folder)
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _started(name: str, folder: Path, owner: int) -> subprocess.Popen[bytes] | None:
+    """A new controller, which has the lock; None if somebody else was quicker."""
+    try:
+        lock = take(folder, create=True)
+    except Unavailable:
+        return None
+    try:
+        with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+            return subprocess.Popen(
+                [*_PROGRAM, "serve", "--name", name, "--lock", str(lock), "--owner", str(owner)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=descendants.unmarked(),
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def without_controller(folder: Path, *, patience: float, waiting: Waiting) -> Iterator[None]:
+    """End the testbed's controller, and hold its lock, so that none can start meanwhile.
+
+    Raises:
+        NotFound: there is no such testbed.
+        Unavailable: another `down` works on it for longer than `patience`, in seconds.
+        DeadlineExceeded: the controller does not end.
+    """
+    lock = _taken(folder, patience, waiting)
+    try:
+        sign(lock, "down")
+        descendants.end(descendants.WORK, str(folder))  # what a controller that was killed has left running
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(folder: Path, patience: float, waiting: Waiting) -> int:
+    """The lock, as soon as neither a controller nor another `down` has it."""
+    began, told = time.monotonic(), False
+    while True:
+        stop_controller(folder)
+        try:
+            return take(folder)
+        except Unavailable:
+            waited = time.monotonic() - began
+            if waited > patience:
+                raise
+        if not told and waited > _SHORT:
+            waiting(f"waiting for another command that works on testbed {folder.name!r}")
+            told = True
+        time.sleep(_POLL)
+
+
+def stop_controller(folder: Path) -> None:
+    """End the testbed's controller, which holds its lock as long as it runs.
+
+    Raises:
+        DeadlineExceeded: if it does not end.
+    """
+    pid = None
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        told: set[int] = set()
+        deadline = time.monotonic() + _POLITE
+        while time.monotonic() < deadline:
+            pid = holder(folder)
+            if pid is None or pid == STARTING:
+                return
+            if pid not in told:
+                told.add(pid)
+                _signal(pid, number)
+            time.sleep(_POLL)
+    raise DeadlineExceeded(f"the controller of testbed {folder.name!r} (pid {pid}) does not end")
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it has ended since

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
+from testbed.control.facts.traffic import InstanceTraffic
 from testbed.json_object import Json
 from testbed.load.request import LoadRequest
 
@@ -73,17 +74,6 @@ class LoadOutcome:
     total: Row
     failures: tuple[Failure, ...]
     sources: tuple[Source, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceTraffic:
-    """What a connector instance has forwarded: since it was made, or (as part of a result) during the load."""
-
-    instance: str
-    address: str
-    flows: int
-    bytes: int | None
-    """Both ways; None of an instance that is gone, and its device with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from testbed.control.facts.traffic import InstanceTraffic
 from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.load.request import REPORT, RESULTS, LoadRequest, files
-from testbed.load.result import InstanceTraffic, LoadProgress, LoadResult, summary, traffic_between
+from testbed.load.result import LoadProgress, LoadResult, summary, traffic_between
 from testbed.load.telemetry import Telemetry
 
 SUMMARY = "summary.json"

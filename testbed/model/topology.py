@@ -14,6 +14,7 @@ from testbed.model.compute.firewall_policy import NetworkFirewallPolicy, RegionN
 from testbed.model.compute.instance import Instance
 from testbed.model.compute.network import Address, GlobalAddress, Network, Route, Subnetwork, auto_subnetworks
 from testbed.model.compute.router import Router
+from testbed.model.core.names import LONGEST_TESTBED
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import ComputeName, RegionName, Resource, ZoneName
 from testbed.model.hybrid.interconnect import InterconnectAttachment
@@ -29,13 +30,10 @@ from testbed.model.serverless.functions import Function
 from testbed.model.serverless.run import Execution, Revision, Service, serving
 from testbed.model.serverless.workload import Workload, from_execution, from_function, from_service, from_version
 
-MAX_NAME = 20
-"""Characters of a testbed's name: it is a part of longer names."""
-
 
 def _short(value: str) -> str:
-    if len(value) > MAX_NAME:
-        raise ValueError(f"a testbed's name has at most {MAX_NAME} characters, {value!r} has {len(value)}")
+    if len(value) > LONGEST_TESTBED:
+        raise ValueError(f"a testbed's name has at most {LONGEST_TESTBED} characters, {value!r} has {len(value)}")
     return value
 
 

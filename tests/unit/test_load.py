@@ -14,9 +14,9 @@ from rich.console import Console, RenderableType
 from testbed.errors import Internal, InvalidArgument, NotFound
 from testbed.load.report import progress_line, report
 from testbed.load.request import LoadRequest, LoadTarget, files, scenarios
+from testbed.control.facts.traffic import InstanceTraffic
 from testbed.load.result import (
     Failure,
-    InstanceTraffic,
     LoadOutcome,
     LoadProgress,
     LoadResult,

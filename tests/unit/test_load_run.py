@@ -25,7 +25,8 @@ import requests
 from testbed.errors import FailedPrecondition, NotFound, Unavailable
 from testbed.load import web
 from testbed.load.request import LoadRequest, LoadTarget
-from testbed.load.result import InstanceTraffic, LoadProgress, LoadResult
+from testbed.control.facts.traffic import InstanceTraffic
+from testbed.load.result import LoadProgress, LoadResult
 from testbed.load.run import run
 from tests.waiting import PATIENCE
 

@@ -10,8 +10,9 @@ import pytest
 from testbed.cli.view import notes
 from testbed.control.realise.teardown import clear, discarded_unless_begun
 from testbed.control.state import store as store_module
+from testbed.control.state.folders import exists, folder_of, names
 from testbed.control.state.lock import WRITER, writing
-from testbed.control.state.store import Store, exists, folder_of, names
+from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.paths import EXAMPLES, client_folder
 from testbed.topology_file import load

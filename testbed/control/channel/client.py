@@ -38,6 +38,21 @@ class Session:
             protocol.send(self._stream, {"cancel": True})
             return self._answer(report)
 
+    @contextmanager
+    def holding(self, command: str) -> Iterator[None]:
+        """What a request brings lasts as long as the context.
+
+        Raises:
+            TestbedError: what the controller says.
+        """
+        protocol.send(self._stream, {"command": command})
+        message = self._read() or {}
+        if "error" in message:
+            raise protocol.to_error(message["error"])
+        yield
+        protocol.send(self._stream, {"cancel": True})
+        self._answer(silent)
+
     def _answer(self, report: Report) -> Json:
         while (message := self._read()) is not None:
             if "progress" in message:

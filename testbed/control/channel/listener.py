@@ -23,6 +23,8 @@ log = logging.getLogger("testbed.controller")
 
 CONNECTIONS = 64
 """Requests at a time; more are refused."""
+GRACE = 5.0
+"""Seconds that a request may take to end, when the controller ends."""
 _CREDENTIALS = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user and group of the other side."""
 
@@ -54,6 +56,14 @@ class Service:
     owner: int
     """The id of the user who may ask, beside root."""
     room: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(CONNECTIONS))
+    open: dict[threading.Thread, Request] = field(default_factory=dict)
+    """The requests that are being answered, by their threads."""
+
+    def end(self) -> None:
+        """Cancel what is under way, and let those who asked be told."""
+        for thread, request in list(self.open.items()):
+            request.cancelled.set()
+            thread.join(GRACE)
 
 
 @contextmanager
@@ -78,6 +88,7 @@ def listening(folder: Path, service: Service) -> Iterator[None]:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
             thread.join()
+            service.end()
 
 
 def _accept(listener: socket.socket, service: Service) -> None:
@@ -103,27 +114,26 @@ def _converse(connection: socket.socket, service: Service) -> None:
             else:
                 protocol.send(stream, {"protocol": protocol.PROTOCOL, "version": __version__})
                 if (asked := protocol.receive(stream)) is not None:
-                    _answer(connection, stream, asked, user, service.handlers)
+                    _answer(connection, stream, asked, user, service)
     finally:
         if taken:
             service.room.release()
 
 
-def _answer(
-    connection: socket.socket, stream: BinaryIO, asked: Json, user: int, handlers: Mapping[str, Handler]
-) -> None:
+def _answer(connection: socket.socket, stream: BinaryIO, asked: Json, user: int, service: Service) -> None:
     """Answer a request, and hear what its client says meanwhile."""
     writing = threading.Lock()
 
     def tell(message: Json) -> None:
-        with suppress(OSError), writing:  # who is not there any more need not be told
+        with suppress(OSError, ValueError), writing:  # who is not there any more need not be told
             protocol.send(stream, message)
 
     request = Request(asked.get("arguments") or {}, user, lambda step: tell(protocol.of_progress(step)))
     hearing = threading.Thread(target=_hear, args=(stream, request), name="control hearing", daemon=True)
     hearing.start()
+    service.open[threading.current_thread()] = request
     try:
-        tell({"result": _handler(handlers, asked)(request)})
+        tell({"result": _handler(service.handlers, asked)(request)})
     except TestbedError as error:
         tell(protocol.of_error(error))
     except Exception as error:  # a boundary: the client is told, whatever it is
@@ -133,6 +143,7 @@ def _answer(
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RD)  # wakes the thread that hears
         hearing.join()
+        del service.open[threading.current_thread()]
 
 
 def _handler(handlers: Mapping[str, Handler], asked: Json) -> Handler:

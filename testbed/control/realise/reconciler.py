@@ -1,13 +1,12 @@
 """Makes a testbed what its topology says, from whatever it is now.  Running it again is always safe.
 
 The order: write down, then make.  Namespaces, images and containers first, then the wiring (one `kernel.apply`), then
-the configuration of nodes by Ansible, and at last the health of the connectors.  The caller holds the testbed's lock.
+the configuration of nodes by Ansible.  Health is the business of others (`control.watch`).
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,19 +17,18 @@ from testbed.control.realise import namespaces
 from testbed.control.realise.allocate import allot
 from testbed.control.realise.configuration import run_roles, unconfigured
 from testbed.control.realise.node_files import deliver
-from testbed.control.state.lock import LOAD, holder
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
 from testbed.control.watch import firewall_log
-from testbed.control.watch.health import INTERVAL, HealthChecker, ended
-from testbed.errors import AlreadyExists, TestbedError
+from testbed.control.watch.health import HealthChecker, ended
+from testbed.errors import Aborted, AlreadyExists
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.allocation.running import Health, Running
 from testbed.fabric.allocation.short_names import google, region
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
-from testbed.kernel import capabilities, namespace
+from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply, reroute
 from testbed.kernel.change import KernelChange
 from testbed.model.topology import Topology
@@ -64,11 +62,12 @@ class Outcome:
 class Reconciler:
     """Brings one testbed into its desired state."""
 
-    def __init__(self, store: Store, nodes: DockerNodes, images: Images, report: Report = silent) -> None:
+    def __init__(self, store: Store, nodes: DockerNodes, images: Images) -> None:
         self.store = store
         self.nodes = nodes
         self.images = images
-        self.report = report
+        self.report: Report = silent
+        self.cancelled = threading.Event()
         self.health = HealthChecker()
         self._made: tuple[int, Plan] | None = None
         """The revision that this reconciler was the last to begin, and the plan that it made true."""
@@ -76,32 +75,22 @@ class Reconciler:
         self._configuration: Configuration | None = None
         self._stop = threading.Event()
 
-    def converge(self, topology: Topology) -> Outcome:
-        """Make everything as the topology says, and wait until the connectors are healthy.
+    def begin_request(self, report: Report, cancelled: threading.Event) -> None:
+        """Tell somebody of the work that follows, and let them stop it between two of its stages."""
+        self.report, self.cancelled = report, cancelled
+
+    def finish_request(self) -> None:
+        """Nobody is told any more."""
+        self.report, self.cancelled = silent, threading.Event()
+
+    def check(self, topology: Topology) -> None:
+        """See that a topology can be made, before anything is changed; nothing is written.
 
         Raises:
-            TestbedError: if something cannot be made; what was made so far is written down and stays for the next try.
+            TestbedError: an image is missing, the kernel lacks something, or something is in the way.
         """
-        outcome = Outcome()
-        store = self.store
         firewall_log.require(topology)
-        self._check(self._preview(topology))
-        store.complete = False
-        store.begin_revision()
-        if not store.begun:
-            store.vlans = capabilities.vlans_work().present
-        store.topology = topology
-        self._prepare(topology)
-        self._instances(topology)
-        plan = self._plan(topology)
-        self._make_namespaces(plan)
-        images = self.images.ensure({node.image for node in plan.nodes})
-        present = self.nodes.running()
-        running = self._start_nodes(plan, present, self._as_planned(plan, present, images), images, outcome)
-        self._finish(topology, running, outcome)
-        self._remove_stale_namespaces(plan)
-        store.complete = True
-        return outcome
+        self._check(preview(topology, self.store.running))
 
     @property
     def configuring(self) -> bool:
@@ -135,7 +124,7 @@ class Reconciler:
         firewall_log.require(topology)
         self._prepare(topology)
         self._instances(topology)
-        plan = self._plan(topology)
+        plan = self.plan(topology)
         known = self._made
         self._made = None
         if not again and known is not None and known[0] == self.store.revision and namespaces.same(known[1], plan):
@@ -149,16 +138,27 @@ class Reconciler:
         """All of it: namespaces, nodes, wiring, configuration."""
         images = self._check(plan)
         self._make_namespaces(plan)
+        self._proceed()
         present = self.nodes.running()
         planned = self._as_planned(plan, present, images)
         kept = {name: node for name, node in planned.items() if name not in again}
         running = self._start_nodes(plan, present, kept, images, outcome)
-        plan = self._plan(topology)
+        self._proceed()
+        plan = self.plan(topology)
         outcome.changes += self._wire(plan, running)
         self._remove_stale_namespaces(plan)
         if unconfigured(self.store, plan.nodes, running):
             self._configuration = self._configurator.submit(self._configure, plan.nodes, running, self._stop)
             outcome.configuration = self._configuration
+
+    def _proceed(self) -> None:
+        """Go on to the next stage.
+
+        Raises:
+            Aborted: whoever asked for the work does not want it any more.
+        """
+        if self.cancelled.is_set():
+            raise Aborted("stopped between two stages")
 
     def _adjust(self, old: Plan, new: Plan) -> None:
         """Only what is inside namespaces that stay as they are wired."""
@@ -184,7 +184,7 @@ class Reconciler:
         """
         self._made = None
         self.store.begin_revision()
-        plan = self._plan(topology)
+        plan = self.plan(topology)
         self._reroute(topology, plan)
         present = self.nodes.running()
         kept = {name: node for name, node in present.items() if node.state == "running"}
@@ -193,18 +193,13 @@ class Reconciler:
         outcome = Outcome()
         running = self._start_nodes(plan, present, kept, images, outcome)
         if outcome.started:
-            plan = self._plan(topology)
+            plan = self.plan(topology)
             self._wire(plan, running)
         self._remember(plan)
 
-    def _plan(self, topology: Topology) -> Plan:
+    def plan(self, topology: Topology) -> Plan:
+        """What the resources in effect ask for."""
         return compile_topology(topology, self.store.running)
-
-    def _preview(self, topology: Topology) -> Plan:
-        """What there would be, but for instances of connectors; nothing is written."""
-        running = self.store.running
-        addresses = allocate(topology, running.addresses)
-        return compile_topology(topology, Running(addresses, (), running.auth_strings, running.certificates))
 
     def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
         """Where each namespace of a plan is found."""
@@ -232,7 +227,6 @@ class Reconciler:
 
     def _prepare(self, topology: Topology) -> None:
         store = self.store
-        store.load_generator = holder(store.folder, LOAD) is not None  # a load that was killed leaves its generator
         allot(store, topology)
 
     def _instances(self, topology: Topology) -> None:
@@ -309,24 +303,21 @@ class Reconciler:
             if space.name in segments:
                 reroute(space, namespace.segment(plan.testbed, space.name))
 
-    def _finish(self, topology: Topology, running: Mapping[str, RunningNode], outcome: Outcome) -> None:
-        """Wire and configure the nodes, side by side, and wait for health."""
-        plan = self._plan(topology)  # an instance that was started again has to get healthy first
-        stop = threading.Event()
-        with ThreadPoolExecutor(1) as pool:
-            configured = pool.submit(self._configure, plan.nodes, running, stop)
-            try:
-                outcome.changes += self._wire(plan, running)
-                self._await_health(topology, running, outcome, configured)
-                outcome.configured = configured.result()
-            except BaseException:
-                stop.set()  # or Ansible would go on to its end, and keep us waiting
-                raise
-
     def _configure(self, nodes: Sequence[Node], running: Mapping[str, RunningNode], stop: threading.Event) -> list[str]:
         """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
         with Store.open(self.store.name) as store:
             return run_roles(store, nodes, running, self.report, stop=stop)
+
+    def configure_again(
+        self, nodes: Sequence[Node], running: Mapping[str, RunningNode], only: Sequence[str], report: Report
+    ) -> Configuration:
+        """Run the roles of some nodes, whether anything has changed or not."""
+
+        def run() -> list[str]:
+            with Store.open(self.store.name) as store:
+                return run_roles(store, nodes, running, report, only=only, stop=self._stop)
+
+        return self._configurator.submit(run)
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
         stale = self.store.recorded("namespace") - namespaces.segments(plan)
@@ -334,10 +325,6 @@ class Reconciler:
         self.store.strike("namespace", *stale)
 
     # -- health ---------------------------------------------------------------------------------------------------
-
-    def probe(self, topology: Topology) -> bool:
-        """One round of health checks.  Returns whether any instance's health changed (it is written down then)."""
-        return bool(self.note(self.checks(topology)()))
 
     def checks(self, topology: Topology) -> Callable[[], dict[str, Health]]:
         """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
@@ -356,34 +343,8 @@ class Reconciler:
         self.store.set_health(changed)
         return changed
 
-    def _await_health(
-        self,
-        topology: Topology,
-        running: Mapping[str, RunningNode],
-        outcome: Outcome,
-        other: Future[list[str]],
-    ) -> None:
-        """Wait for new instances; a new connector without a healthy instance goes to ERROR (behaviour 1.7.5)."""
-        deadline = time.monotonic() + connectors.PATIENCE
-        while True:
-            if self.probe(topology):
-                outcome.changes += self._wire(self._plan(topology), running)
-            instances = self.store.instances
-            waiting = [i for i in instances if i.health == "starting"]
-            ready = len(instances) - len(waiting)
-            self.report(Progress("connectors", f"{ready} of {len(instances)} instances ready", ready, len(instances)))
-            failed = other.done() and isinstance(other.exception(), TestbedError)
-            if not waiting or failed or time.monotonic() > deadline:
-                break
-            time.sleep(INTERVAL / 5)
-        states = self.store.connector_states()
-        for connector in topology.vpcaccess.connectors:
-            mine = [i for i in self.store.instances if i.connector == connector.name]
-            if any(i.health == "healthy" for i in mine):
-                self.store.set_connector_state(connector.name, "READY")
-            elif states[connector.name][0] == "CREATING" and not failed:
-                self.store.resources.fail(connectors.KIND, connector.name, connectors.UNHEALTHY)
-                outcome.failed[connector.name] = connectors.HEALTH_FAILURE
-        if outcome.failed and (healthy := self.store.topology) is not None:
-            self.store.forget_connectors(outcome.failed)
-            self.rewire(healthy)
+
+def preview(topology: Topology, running: Running) -> Plan:
+    """What there would be, but for instances of connectors."""
+    addresses = allocate(topology, running.addresses)
+    return compile_topology(topology, Running(addresses, (), running.auth_strings, running.certificates))

@@ -5,16 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from testbed.control.state.lock import CONTROLLER, STARTING, WRITER, holder
+from testbed.control.state.lock import LOCK
 from testbed.control.state.progress import Progress, Report
-from testbed.control.state.store import FILES, Store, exists, folder_of
-from testbed.errors import DeadlineExceeded
+from testbed.control.state.store import FILES, Store
 from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
 from testbed.nodes.docker import DockerNodes
@@ -22,9 +17,6 @@ from testbed.paths import client_folder
 
 KEPT = "loads"
 """The folder with the reports of load tests: results outlive the testbed."""
-_POLITE = 5.0
-"""Seconds that the controller has to end by itself."""
-_POLL = 0.02
 
 
 def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
@@ -33,7 +25,6 @@ def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
     Raises:
         FailedPrecondition: if a foreign process lives in one of its namespaces; the containers have been removed then.
     """
-    stop_controller(store.folder)
     removed = _remove_containers(store, nodes, report)
     spaces = sorted(store.recorded("namespace"))
     report(Progress("namespaces", f"removing {len(spaces)}", 0, len(spaces)))
@@ -46,52 +37,11 @@ def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
     return [*removed, *late, *(name for name in spaces if name in there)]
 
 
-@contextmanager
-def discarded_unless_begun(name: str) -> Iterator[None]:
-    """What fails before anything was asked for leaves no trace.  The testbed's lock is held."""
-    try:
-        yield
-    finally:
-        if exists(name):
-            with Store.open(name) as store:
-                begun = store.begun
-            if not begun:
-                clear(folder_of(name))
-
-
 def _remove_containers(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
     present = sorted(nodes.running())
     report(Progress("containers", f"removing {len(present)}", 0, len(present)))
     nodes.stop_all(present)
     return [host_name(store.name, name) for name in present]
-
-
-def stop_controller(folder: Path) -> None:
-    """End the testbed's controller, which holds its lock as long as it runs.
-
-    Raises:
-        DeadlineExceeded: if it does not end.
-    """
-    pid = None
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        told: set[int] = set()
-        deadline = time.monotonic() + _POLITE
-        while time.monotonic() < deadline:
-            pid = holder(folder, CONTROLLER)
-            if pid is None:
-                return
-            if pid != STARTING and pid not in told:
-                told.add(pid)
-                _signal(pid, number)
-            time.sleep(_POLL)
-    raise DeadlineExceeded(f"the controller of testbed {folder.name!r} (pid {pid}) does not end")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # it has ended since
 
 
 def clear(folder: Path) -> None:
@@ -100,7 +50,7 @@ def clear(folder: Path) -> None:
     The state goes after everything else, so that a `down` that is killed can be repeated.  The lock goes last: whoever
     waits for it begins anew.
     """
-    last = (*FILES, WRITER)
+    last = (*FILES, LOCK)
     _remove(client_folder(folder.name))
     for entry in folder.iterdir():
         if entry.name not in (*last, KEPT):

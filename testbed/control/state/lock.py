@@ -1,7 +1,6 @@
-"""One writer at a time: commands and the controller take a testbed's lock before they change anything.
+"""One writer at a time: the controller holds its testbed's lock as long as it runs, and `down` while it removes it.
 
-A lock is a file in the testbed's folder.  It ends with its holder, however that ends; a file that still names its
-holder was left by one that did not come to its end.
+A lock is a file in the testbed's folder.  It ends with its holder, however that ends.
 """
 
 from __future__ import annotations
@@ -13,14 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from testbed import descendants
 from testbed.errors import NotFound, Unavailable
 
-WRITER = "lock"
-CONTROLLER = "controller.lock"
-LOAD = "load.lock"
+LOCK = "lock"
 STARTING = 0
-"""The holder of a lock that has not written its number down yet."""
+"""The holder of a lock that is no controller: one that has not written its number down yet, or a `down`."""
 CONTENTION = 1.0
 """Seconds: whoever looks at a lock (`holder`) has it for a moment."""
 _POLL = 0.05
@@ -31,27 +27,8 @@ Waiting = Callable[[str], None]
 
 
 @contextmanager
-def writing(
-    folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
-) -> Iterator[None]:
-    """Hold the lock of a testbed's writer.  What a predecessor that was killed has left running is ended first.
-
-    Raises:
-        NotFound: if there is no such testbed and `create` is false.
-        Unavailable: if somebody else holds it for longer than `patience`.
-    """
-    with held(folder, WRITER, create=create, patience=patience, waiting=waiting) as cut_short:
-        if cut_short:
-            descendants.end(descendants.WORK, str(folder))
-        descendants.mark(str(folder))
-        yield
-
-
-@contextmanager
-def held(
-    folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None
-) -> Iterator[bool]:
-    """Hold a lock; yields whether its last holder did not come to its end.
+def held(folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> Iterator[None]:
+    """Hold a testbed's lock as its controller.
 
     `patience` is how long to wait for another holder, in seconds; `waiting` is told once who that is.
 
@@ -59,24 +36,23 @@ def held(
         NotFound: if the folder is not there and `create` is false.
         Unavailable: if somebody else holds it for longer.
     """
-    descriptor = take(folder, file, create=create, patience=patience, waiting=waiting)
+    descriptor = take(folder, create=create, patience=patience, waiting=waiting)
     try:
-        cut_short = bool(_text(descriptor))
         sign(descriptor)
-        yield cut_short
-        os.ftruncate(descriptor, 0)
+        yield
     finally:
         os.close(descriptor)
 
 
-def take(folder: Path, file: str, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> int:
+def take(folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> int:
     """Take a lock; whoever has the descriptor, or inherits it, holds it.  Raises as `held` does."""
     began, told = time.monotonic(), False
     while True:
-        descriptor = _open(folder, file, create=create)
+        descriptor = _open(folder, create=create)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, folder / file):
+            if _is_at(descriptor, folder / LOCK):
+                os.ftruncate(descriptor, 0)  # or it would name its last holder until the new one has signed
                 return descriptor
             os.close(descriptor)  # a `down` removed the file while we waited for it
             continue
@@ -94,16 +70,16 @@ def take(folder: Path, file: str, *, create: bool = False, patience: float = 0, 
         time.sleep(_POLL)
 
 
-def sign(descriptor: int) -> None:
-    """Write down that this process holds the lock."""
+def sign(descriptor: int, role: str = "") -> None:
+    """Write down that this process holds the lock: as the controller, or in another role."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    os.pwrite(descriptor, f"{role} {os.getpid()}".strip().encode(), 0)
 
 
-def holder(folder: Path, file: str) -> int | None:
-    """The process that holds a lock (perhaps STARTING), None if nobody does."""
+def holder(folder: Path) -> int | None:
+    """The controller that holds a testbed's lock (perhaps STARTING), None if nobody does."""
     try:
-        descriptor = os.open(folder / file, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -116,13 +92,13 @@ def holder(folder: Path, file: str) -> int | None:
     return None
 
 
-def _open(folder: Path, file: str, *, create: bool) -> int:
+def _open(folder: Path, *, create: bool) -> int:
     while True:
         if create:
             with suppress(FileExistsError):  # not `exist_ok`: that raises it of a folder that goes just then
                 folder.mkdir(mode=0o700, parents=True)
         try:
-            return os.open(folder / file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # a `down` may remove the folder between two lines of ours
             if not create:
                 raise NotFound(f"there is no testbed {folder.name!r}", hint="testbed up FILE starts one") from None

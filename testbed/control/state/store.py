@@ -13,23 +13,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 from testbed.control.state import faults, operations, resources, server_certificates
-from testbed.errors import InvalidArgument, NotFound, Unavailable
+from testbed.control.state.folders import FILE, exists, folder_of, names
+from testbed.errors import NotFound, Unavailable
 from testbed.fabric.allocation.running import ConnectorInstance, Health, LearnedRoute, Running
 from testbed.fabric.allocation.short_names import PREFIX, free_serial
 from testbed.json_object import Json
-from testbed.model.core.resource import COMPUTE_NAME
-from testbed.model.topology import MAX_NAME, Topology
-from testbed.paths import state_root
+from testbed.model.topology import Topology
 
 Kind = Literal["container", "namespace"]
 
-FILES = ("state.db-shm", "state.db-wal", "state.db")
+FILES = (f"{FILE}-shm", f"{FILE}-wal", FILE)
 """SQLite's, in the folder of a testbed; the testbed exists as long as the last one does."""
-_FILE = FILES[-1]
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));
@@ -47,38 +44,13 @@ _SCHEMA = """
 _TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA + server_certificates.SCHEMA
 
 
-def folder_of(name: str) -> Path:
-    """The state folder of a testbed.
-
-    Raises:
-        InvalidArgument: if no testbed can be called that.
-    """
-    if len(name) > MAX_NAME or not COMPUTE_NAME.fullmatch(name):
-        raise InvalidArgument(
-            f"{name!r} is not the name of a testbed: it has at most {MAX_NAME} lower-case letters, digits and hyphens,"
-            " and begins with a letter"
-        )
-    return state_root() / name
-
-
-def names() -> list[str]:
-    """The testbeds that have state on this machine."""
-    root = state_root()
-    return sorted(path.parent.name for path in root.glob(f"*/{_FILE}")) if root.is_dir() else []
-
-
-def exists(name: str) -> bool:
-    """Whether there is a testbed of this name, finished or not."""
-    return (folder_of(name) / _FILE).exists()
-
-
 def _missing(name: str) -> NotFound:
     running = ", ".join(names()) or "none"
     return NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
 
 
 def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / _FILE}): {error}")
+    return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
 
 
 class Store:
@@ -105,7 +77,7 @@ class Store:
             Unavailable: if the file cannot be read or written.
         """
         folder = folder_of(name)
-        file = folder / _FILE
+        file = folder / FILE
         if create:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))

@@ -28,11 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from testbed.json_object import Json
-
-COMPUTE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-"""Names of Compute Engine resources, 1 to 63 characters (behaviour 4.1.2)."""
-NAME_RULE = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
-"""What Compute Engine says of another one."""
+from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
 
 
 class Defaults(NamedTuple):

@@ -23,8 +23,9 @@ from testbed.control.state.resources import Record, model
 from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.annotations import annotated
+from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
 from testbed.model.core.places import REGIONS, ZONES, zones
-from testbed.model.core.resource import COMPUTE_NAME, NAME_RULE, Reference, last, relative
+from testbed.model.core.resource import Reference, last, relative
 from testbed.model.kinds import KINDS
 
 API = "compute.v1"

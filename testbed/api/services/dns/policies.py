@@ -10,8 +10,8 @@ from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import API, POLICIES, named, network, number_of, page
 from testbed.control.state.resources import Record
 from testbed.json_object import Json
+from testbed.model.core.names import COMPUTE_NAME
 from testbed.model.core.projects import project_number
-from testbed.model.core.resource import COMPUTE_NAME
 
 _ENTITY = "entity.policy"
 _QUOTA = {

@@ -31,7 +31,8 @@ from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
 from testbed.json_object import Json
-from testbed.model.core.resource import COMPUTE_NAME, relative
+from testbed.model.core.names import COMPUTE_NAME
+from testbed.model.core.resource import relative
 from testbed.model.managed.dns_records import DNS_NAME
 from testbed.model.rules.dns import bound_twice
 

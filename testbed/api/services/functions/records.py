@@ -21,7 +21,8 @@ from testbed.control.connectors import KIND as CONNECTORS
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.errors import InvalidArgument
 from testbed.json_object import Json
-from testbed.model.core.resource import COMPUTE_NAME, Defaults, last, segment
+from testbed.model.core.names import COMPUTE_NAME
+from testbed.model.core.resource import Defaults, last, segment
 from testbed.model.serverless.functions import FunctionBuildConfig
 
 KIND = "cloudfunctions.functions"

@@ -18,7 +18,8 @@ from testbed.errors import AlreadyExists
 from testbed.json_object import Json
 from testbed.model.compute.images import BUILT_IN
 from testbed.model.core.annotations import Path
-from testbed.model.core.resource import COMPUTE_NAME, last, relative
+from testbed.model.core.names import COMPUTE_NAME
+from testbed.model.core.resource import last, relative
 
 KIND = "compute.disks"
 _FILE: Json = {"initializeParams": {"sourceImage": BUILT_IN}}

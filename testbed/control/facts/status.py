@@ -1,39 +1,55 @@
-"""The facts of a running testbed that several commands show."""
+"""The facts of a running testbed, as rows: connectors, instances, gateways, policies, services, nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from testbed.control.connectors import KIND
+from testbed.control.facts.names import by_name
+from testbed.control.facts.traffic import instance_traffic
 from testbed.control.state.store import Store
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import gateways
-from testbed.fabric.allocation.short_names import nat, runtime
+from testbed.fabric.allocation.short_names import nat
+from testbed.fabric.compiler import compile_topology
 from testbed.fabric.firewall.rules import label
+from testbed.fabric.plan import Interface, Plan
 from testbed.fabric.routing.internet_gateway import OUT_OF_RESOURCES
 from testbed.json_object import Json
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
-from testbed.load.traffic import instance_traffic
 from testbed.model.compute.firewall_policy import RegionNetworkFirewallPolicy
 from testbed.model.core.resource import last, segment
 from testbed.model.core.well_known import FRONT_END
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
+from testbed.nodes.container import RunningNode
+from testbed.nodes.docker import DockerNodes
+
+
+def status(store: Store, topology: Topology, nodes: DockerNodes) -> Json:
+    """All of it, with what the state says of itself."""
+    return {
+        **store.export(),
+        "controller": os.getpid(),
+        "endpoint": f"http://127.0.0.1:{store.port}",
+        "connectors": list(connector_rows(store, topology)),
+        "instances": list(instance_rows(store, topology)),
+        "natGateways": list(nat_rows(store, topology)),
+        "firewallPolicies": list(policy_rows(store, topology)),
+        "services": list(service_rows(store, topology)),
+        "nodes": node_rows(store, topology, nodes.running()),
+        "notes": notes(store, topology),
+    }
 
 
 def service_url(workload: Workload) -> str:
     """The URL of a workload, as on the internet."""
     return f"http://{workload.host}{workload.path}"
-
-
-def by_name(store: Store, workloads: Iterable[Workload]) -> dict[str, Workload]:
-    """Workloads by the names of their (first) nodes, which commands know them by; but those that are being made."""
-    running = store.running
-    return {running.name(runtime(w.name, 0)): w for w in workloads if running.nodes(w.name)}
 
 
 def notes(store: Store, topology: Topology) -> list[str]:
@@ -142,3 +158,30 @@ def service_rows(store: Store, topology: Topology) -> Iterator[Json]:
             "url": service_url(workload),
             "frontEnd": store.running.addresses.get(FRONT_END, ""),
         }
+
+
+def node_rows(store: Store, topology: Topology, present: Mapping[str, RunningNode]) -> list[Json]:
+    """Nodes with their addresses, and whether they run."""
+    plan = compile_topology(topology, store.running)
+    addresses: dict[str, list[str]] = {}
+    for space, interface in _interfaces(plan):
+        found = sorted(prefix.removesuffix("/32") for prefix in interface.addresses)
+        addresses.setdefault(space, []).extend(found)
+    return [
+        {
+            "name": node.name,
+            "kind": node.kind,
+            "addresses": ", ".join(addresses.get(node.name, [])),
+            "state": present[node.name].state if node.name in present else "missing",
+            "image": node.image,
+        }
+        for node in sorted(plan.nodes, key=lambda node: (node.kind, node.name))
+    ]
+
+
+def _interfaces(plan: Plan) -> Iterator[tuple[str, Interface]]:
+    """The devices that may have addresses, with their namespaces."""
+    for veth in plan.veths:
+        yield from ((end.namespace, end.interface) for end in (veth.a, veth.b))
+    for space in plan.namespaces:
+        yield from ((space.name, vlan.interface) for vlan in space.vlans)

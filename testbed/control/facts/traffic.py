@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from testbed.control.state.store import Store
 from testbed.fabric.compiler import connector_addresses
 from testbed.fabric.serverless.region import TUNNEL
@@ -9,9 +11,19 @@ from testbed.fabric.vpc import flow_counters
 from testbed.kernel import namespace
 from testbed.kernel.device_counters import device_bytes
 from testbed.kernel.firewall import members
-from testbed.load.result import InstanceTraffic
 from testbed.model.core.resource import last
 from testbed.model.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTraffic:
+    """What a connector instance has forwarded: since it was made, or (as part of a result) during the load."""
+
+    instance: str
+    address: str
+    flows: int
+    bytes: int | None
+    """Both ways; None of an instance that is gone, and its device with it."""
 
 
 def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:

@@ -1,0 +1,16 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="FACTOR",
+        help="Operations of the API take this part of the time that Google's take: 1 for all of it; 0 at first.",
+    ),
+]

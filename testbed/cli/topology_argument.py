@@ -1,0 +1,59 @@
+"""What `up` is given: a file, standard input, or nothing.  Files are opened with the caller's rights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from testbed.errors import InvalidArgument, NotFound
+from testbed.paths import EXAMPLES
+
+DEFAULT_FILE = Path("testbed.yaml")
+EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
+STDIN = Path("-")
+
+
+class TopologyText(NamedTuple):
+    """The text of a topology, and what it is called."""
+
+    text: str
+    file: str
+    """As errors name it."""
+    folder: Path
+    """Where relative source folders start."""
+    source: str
+    """Where it is from, for people."""
+
+    @property
+    def name(self) -> str | None:
+        """The testbed's name, if the text says one; whether the rest is right is not looked at."""
+        try:
+            data = yaml.load(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        except yaml.YAMLError:
+            return None
+        name = data.get("name") if isinstance(data, dict) else None
+        return name if isinstance(name, str) else None
+
+
+def read(file: Path | None) -> TopologyText:
+    """The text of a file; testbed.yaml here if none is given, else the example.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidArgument: it cannot be read.
+    """
+    path = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else EXAMPLE)
+    if path == STDIN:
+        return TopologyText(sys.stdin.read(), "standard input", Path.cwd(), "standard input")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        hint = "name one: testbed up examples/serverless-vpc-access.yaml"
+        raise NotFound(f"there is no topology file {path}", hint=hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path} cannot be read: {error}") from error
+    whole = path.resolve()
+    return TopologyText(text, str(path), whole.parent, str(whole))

@@ -1,0 +1,151 @@
+"""`up`: makes a testbed what its topology says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbed.cli import module, topology_argument
+from testbed.cli.context import require_root
+from testbed.cli.options import Delay
+from testbed.cli.output import JsonOption, errors, print_json, progress, results
+from testbed.cli.topology_argument import TopologyText
+from testbed.control.channel.client import session
+from testbed.control.controller_process import ensure_controller
+from testbed.control.state.folders import folder_of
+from testbed.errors import Internal, InvalidArgument, Unavailable
+from testbed.json_object import Json
+
+PATIENCE = 600.0
+"""Seconds that a command waits for a `down` that works on the same testbed."""
+NAME, PROJECT, REGION = "testbed", "demo", "us-central1"
+"""Of an empty testbed, if nothing is said of it."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(up)
+
+
+def up(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The topology file, - for stdin; testbed.yaml here if it exists, else the example."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
+    ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Without a file: nothing in it, for what an API makes.")
+    ] = False,
+    project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {PROJECT}.")] = None,
+    region: Annotated[str | None, typer.Option(help=f"Its default region; {REGION}.")] = None,
+    zone: Annotated[str | None, typer.Option(help=f"Its default zone; {REGION}-a.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait until it is as the topology says.")] = False,
+    operation_delay: Delay = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a testbed what its topology file says; a second time changes nothing."""
+    require_root()
+    if empty and file is not None:
+        raise typer.BadParameter("an empty testbed has no file")
+    if not empty and (project or region or zone):
+        raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
+    asked: Json = {"operationDelay": operation_delay, "detach": detach}
+    if empty:
+        target = name or NAME
+        asked |= {"source": "empty", "empty": {"project": project, "region": region, "zone": zone}}
+    else:
+        given = topology_argument.read(file)
+        target = name or _name_of(given)
+        asked |= {"text": given.text, "file": given.file, "folder": str(given.folder), "source": given.source}
+    folder = folder_of(target)
+    owner = int(os.environ.get("SUDO_UID") or 0)
+    ensure_controller(target, folder, owner=owner, patience=PATIENCE, waiting=errors.print)
+    with progress(quiet=json) as report, session(folder) as found:
+        if found is None:
+            raise Unavailable(f"the controller of testbed {target!r} has ended", hint="try again")
+        done = found.ask("up", asked, report)
+    if detach:
+        _accepted(target, json=json)
+        return
+    _show(done, json=json)
+    if done["failed"]:
+        names = ", ".join(sorted(done["failed"]))
+        raise Internal(
+            f"{names}: Operation failed: {next(iter(done['failed'].values()))}",
+            hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?",
+        )
+
+
+def _name_of(given: TopologyText) -> str:
+    """The name that a topology gives its testbed.
+
+    Raises:
+        InvalidArgument: it gives none that could be one; the file's errors are listed.
+    """
+    found = given.name
+    try:
+        folder_of(found or "")
+    except InvalidArgument:
+        module("check").refuse(given)
+    return found or ""
+
+
+def _accepted(name: str, *, json: bool) -> None:
+    if json:
+        print_json({"name": name, "accepted": True})
+    else:
+        results.print(f"testbed [bold]{name}[/] is being made; `testbed status --name {name}` shows how far it is")
+
+
+def _show(done: Json, *, json: bool) -> None:
+    endpoint = f"http://127.0.0.1:{done['port']}"
+    if json:
+        shown = ("changed", "started", "stopped", "kernelChanges", "configured", "failed", "notes")
+        print_json({"name": done["name"], "endpoint": endpoint, **{key: done[key] for key in shown}})
+        return
+    if not done["changed"]:
+        results.print(f"testbed [bold]{done['name']}[/] is as its topology says; nothing was changed")
+        _facts(endpoint, done["notes"])
+        return
+    results.print(
+        f"testbed [bold]{done['name']}[/] is up: {len(done['started'])} nodes started,"
+        f" {len(done['stopped'])} stopped, {done['kernelChanges']} changes in the kernel"
+    )
+    for row in done["connectors"]:
+        healthy = f"{row['healthy']} of {row['instances']} instances healthy"
+        results.print(f"  connector {row['name']}: {row['state']}, {healthy}")
+    _facts(endpoint, done["notes"])
+    _suggest(done)
+
+
+def _facts(endpoint: str, noted: list[str]) -> None:
+    results.print(f"  Google's APIs are at {endpoint}")
+    for note in noted:
+        results.print(f"  note: {note}")
+
+
+def _suggest(done: Json) -> None:
+    """What to try next."""
+    tries: list[tuple[str, str]] = []
+    services, instances = done["services"], done["instances"]
+    if services:
+        what = "a request through the front end, the connector and the firewall"
+        tries.append((f"testbed invoke {services[0]} /vm", what))
+    if instances:
+        tries.append((f"testbed logs {instances[0]}", "who called, as the VM saw it"))
+    if services:
+        tries.append(("testbed load", "a load test"))
+    tries += [
+        ('eval "$(testbed env)"', "gcloud, Terraform and client libraries talk to it"),
+        ("testbed status", "the whole picture"),
+        ("testbed down", "remove it"),
+    ]
+    results.print("\ntry next:")
+    width = max(len(command) for command, _ in tries)
+    for command, text in tries:
+        results.print(f"  {command:<{width}}  [dim]{text}[/]")

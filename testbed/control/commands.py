@@ -1,0 +1,271 @@
+"""What the controller does for commands: each handler answers one kind of request on its socket.
+
+A handler runs in a thread of its own.  It reads by a connection to the state of its own; what changes nodes or the
+kernel is done by the controller's loop.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Protocol, TypeVar
+
+import docker
+
+from testbed.control import invocation
+from testbed.control.accept import requested_topology
+from testbed.control.accept.plane import STUCK, ControlPlane
+from testbed.control.channel.listener import Handler, Request
+from testbed.control.facts.names import by_name, node_named, service_named
+from testbed.control.facts.status import connector_rows, notes, status
+from testbed.control.facts.traffic import instance_traffic
+from testbed.control.realise.applying import Apply
+from testbed.control.realise.configuration import with_roles
+from testbed.control.realise.reconciler import Outcome, Reconciler, preview
+from testbed.control.state import faults
+from testbed.control.state.progress import Progress
+from testbed.control.state.store import Store
+from testbed.errors import Aborted, NotFound, PermissionDenied, TestbedError, Unavailable
+from testbed.fabric.plan import Plan
+from testbed.json_object import Json
+from testbed.model.topology import Topology
+from testbed.nodes.docker import DockerNodes
+from testbed.nodes.images import Images
+from testbed.nodes.making import Making
+
+T = TypeVar("T")
+Wanted = Callable[[Topology | None], Topology]
+"""What topology is wanted, where this is there."""
+
+log = logging.getLogger("testbed.controller")
+
+POLL = 0.1
+"""Seconds between two looks at whether whoever asked is still there."""
+
+
+class Loop(Protocol):
+    """What the controller's loop does for others, between two of its rounds."""
+
+    def apply(self, request: Apply) -> None:
+        """Put a topology in the place of the present one."""
+
+    def refuse(self) -> None:
+        """Note that a topology that was asked for cannot be."""
+
+    def do(self, work: Callable[[Reconciler], T]) -> Future[T]:
+        """Do some work that is short."""
+
+
+class Commands:
+    """The handlers of one testbed's controller."""
+
+    def __init__(self, plane: ControlPlane, loop: Loop, client: docker.DockerClient) -> None:
+        self._plane = plane
+        self._loop = loop
+        self._client = client
+        self._name = plane.store.name
+        self._load = Lock()
+        """Held by the load test that runs."""
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """All of them, by the names of the requests."""
+        return {
+            "up": self.up,
+            "names": self.names,
+            "status": self.status,
+            "configure": self.configure,
+            "invoke": self.invoke,
+            "load": self.load,
+            "traffic": self.traffic,
+            "fault add": self.add_fault,
+            "fault list": self.list_faults,
+            "fault clear": self.clear_faults,
+        }
+
+    # -- the topology ---------------------------------------------------------------------------------------------
+
+    def up(self, request: Request) -> Json:
+        """Make the testbed what a topology says, and wait until it is."""
+        try:
+            return self._up(request)
+        except BaseException:
+            self._loop.refuse()
+            raise
+
+    def _up(self, request: Request) -> Json:
+        if request.user != 0:
+            raise PermissionDenied("only root may change what is made on this host", hint="run it with sudo")
+        wanted = self._wanted(request.arguments)
+        with Store.open(self._name) as store:
+            plan = preview(wanted(store.topology), store.running)
+        make = partial(self._make, request, wanted, plan)
+        if request.arguments.get("detach"):
+            Thread(target=self._detached, args=(make,), name="detached up", daemon=True).start()
+            return {"failed": {}}
+        outcome = make()
+        with Store.open(self._name) as store:
+            topology = _topology(store)
+            return {
+                "name": store.name,
+                "port": store.port,
+                "changed": outcome.changed,
+                "started": outcome.started,
+                "stopped": outcome.stopped,
+                "kernelChanges": len(outcome.changes),
+                "configured": outcome.configured,
+                "failed": outcome.failed,
+                "notes": notes(store, topology),
+                "connectors": list(connector_rows(store, topology)),
+                "services": [workload.id for workload in topology.served],
+                "instances": [instance.name for instance in topology.compute.instances],
+            }
+
+    def _make(self, request: Request, wanted: Wanted, plan: Plan) -> Outcome:
+        """Make the images that are missing, then all the rest."""
+        Images(self._client, partial(_building, request)).ensure({node.image for node in plan.nodes})
+        given = request.arguments
+        apply = Apply(wanted, str(given["source"]), given.get("operationDelay"), request.report, request.cancelled)
+        self._loop.apply(apply)
+        return apply.result.result()
+
+    def _detached(self, make: Callable[[], Outcome]) -> None:
+        try:
+            make()
+        except TestbedError as error:
+            log.info("detached up: %s", error.message)
+            self._loop.refuse()
+
+    def _wanted(self, arguments: Json) -> Wanted:
+        if (given := arguments.get("empty")) is not None:
+            nothing = requested_topology.empty(self._name, given.get("project"), given.get("region"), given.get("zone"))
+            return lambda present: requested_topology.as_it_is(present, nothing)
+        topology = requested_topology.of_text(
+            arguments["text"], arguments["file"], Path(arguments["folder"]), self._name
+        )
+        return lambda _: topology
+
+    def configure(self, request: Request) -> Json:
+        """Run the Ansible roles of nodes again."""
+        asked: list[str] = request.arguments.get("nodes", [])
+
+        def begin(reconciler: Reconciler) -> Future[list[str]]:
+            store = reconciler.store
+            plan, running = reconciler.plan(_topology(store)), reconciler.nodes.running()
+            only = with_roles([node_named(store, name) for name in asked], plan.nodes, running)
+            return reconciler.configure_again(plan.nodes, running, only, request.report)
+
+        return {"configured": self._loop.do(begin).result().result()}
+
+    # -- what there is --------------------------------------------------------------------------------------------
+
+    def status(self, _: Request) -> Json:
+        """Everything that is shown of a testbed."""
+        with Store.open(self._name) as store:
+            return status(store, _topology(store), DockerNodes(store.name, store.id, self._client))
+
+    def names(self, _: Request) -> Json:
+        """What nodes and services are called."""
+        with Store.open(self._name) as store:
+            topology = store.topology
+            services = by_name(store, topology.served) if topology else {}
+            return {"nodes": [*store.processes()], "services": [*services]}
+
+    def traffic(self, _: Request) -> Json:
+        """What each connector instance has carried."""
+        with Store.open(self._name) as store:
+            return {"instances": [asdict(one) for one in instance_traffic(store, _topology(store))]}
+
+    def invoke(self, request: Request) -> Json:
+        """Send a request to a service, from the internet."""
+        given = request.arguments
+        with Store.open(self._name) as store:
+            workload = service_named(store, _topology(store), given["service"])
+            answer = invocation.request(
+                store,
+                workload.host,
+                given["method"],
+                f"{workload.path}/{given['path'].lstrip('/')}",
+                headers=given["headers"],
+                body=None if given.get("body") is None else base64.b64decode(given["body"]),
+                timeout=float(given["timeout"]),
+            )
+        return {
+            "status": answer.status,
+            "reason": answer.reason,
+            "body": base64.b64encode(answer.body).decode(),
+        }
+
+    # -- load -----------------------------------------------------------------------------------------------------
+
+    def load(self, request: Request) -> Json:
+        """Keep the load generator on the internet segment until whoever asked for it says otherwise, or is gone."""
+        if not self._load.acquire(blocking=False):
+            raise Unavailable(f"another load test is running on testbed {self._name!r}", hint="wait, or end it")
+        try:
+            self._loop.do(partial(_load_generator, present=True)).result()
+            try:
+                request.report(Progress("load", "the generator is there"))
+                while not (request.cancelled.wait(POLL) or request.gone.is_set()):
+                    pass
+            finally:
+                self._loop.do(partial(_load_generator, present=False)).result()
+        finally:
+            self._load.release()
+        return {}
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def add_fault(self, request: Request) -> Json:
+        """Let something go wrong."""
+        made = faults.fault(**request.arguments)
+        with self._plane.transaction():
+            return asdict(self._plane.store.faults.add(made))
+
+    def list_faults(self, _: Request) -> Json:
+        """The faults that can still strike, and the operations that one holds up."""
+        with Store.open(self._name) as store:
+            return {"faults": [asdict(one) for one in store.faults.all()], "stuck": _stuck(store)}
+
+    def clear_faults(self, request: Request) -> Json:
+        """Remove the faults; operations that one holds up go on."""
+        number = request.arguments.get("number")
+        with self._plane.transaction():
+            store = self._plane.store
+            before, stuck = len(store.faults.all()), _stuck(store) if number is None else []
+            store.faults.remove(number)
+            removed = before - len(store.faults.all())
+        if number is None:
+            self._plane.release()
+        return {"removed": removed, "released": stuck}
+
+
+def _building(request: Request, now: Making) -> None:
+    """The making of images as a phase of the work; it ends if it is not wanted any more."""
+    if request.cancelled.is_set():
+        raise Aborted("interrupted while images were being made", hint="`testbed up` goes on from here")
+    count = "" if now.total is None else f"{now.done}/{now.total} "
+    request.report(Progress("images", f"{count}{now.text}", now.done, now.total, now.news))
+
+
+def _load_generator(reconciler: Reconciler, *, present: bool) -> None:
+    store = reconciler.store
+    store.load_generator = present
+    reconciler.advance(_topology(store))
+
+
+def _stuck(store: Store) -> list[Json]:
+    found = (one for one in store.operations.open() if one.facts.get(STUCK) and one.due)
+    return [{"operation": one.id, "method": one.method, "resource": one.target} for one in found]
+
+
+def _topology(store: Store) -> Topology:
+    topology = store.topology
+    if topology is None:
+        raise NotFound(f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it")
+    return topology

@@ -1,0 +1,54 @@
+"""What users call nodes and services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from testbed.control.state.store import Store
+from testbed.errors import InvalidArgument, NotFound
+from testbed.fabric.allocation.short_names import runtime, short_name
+from testbed.model.serverless.workload import Workload
+from testbed.model.topology import Topology
+
+
+def by_name(store: Store, workloads: Iterable[Workload]) -> dict[str, Workload]:
+    """Workloads by the names of their (first) nodes, which commands know them by; but those that are being made."""
+    running = store.running
+    return {running.name(runtime(w.name, 0)): w for w in workloads if running.nodes(w.name)}
+
+
+def node_named(store: Store, name: str) -> str:
+    """The node that a user means: the one that is called so, else the only one whose resource is.
+
+    Raises:
+        InvalidArgument: if there are several.
+    """
+    return only(name, {node: short_name(node) for node in store.processes()}, "nodes") or name
+
+
+def only(wanted: str, known: Mapping[str, str], what: str) -> str | None:
+    """The one of these names that is wanted; `known` says of each which short name it goes by as well.
+
+    Raises:
+        InvalidArgument: if several have that short name, and none is called so.
+    """
+    if wanted in known:
+        return wanted
+    found = sorted(name for name, short in known.items() if short == wanted)
+    if len(found) > 1:
+        raise InvalidArgument(f"several {what} go by the name {wanted!r}: {', '.join(found)}", hint="choose one")
+    return found[0] if found else None
+
+
+def service_named(store: Store, topology: Topology, name: str) -> Workload:
+    """The service that a user means.
+
+    Raises:
+        NotFound: there is none of that name.
+        InvalidArgument: there are several.
+    """
+    known = by_name(store, topology.served)
+    found = only(name, {called: workload.id for called, workload in known.items()}, "services")
+    if found is None:
+        raise NotFound(f"there is no service {name!r} (services: {', '.join(known) or 'none'})")
+    return known[found]

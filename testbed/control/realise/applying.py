@@ -1,0 +1,178 @@
+"""Puts a whole topology in the place of the present one: what `testbed up` asks for.
+
+It is checked before anything is changed.  Then it is in effect, and the reconciler makes it true; what takes its time
+(the configuration of nodes, the health of connectors) is waited for without holding up anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Event
+
+from testbed.control import connectors
+from testbed.control.accept import forbidden_changes
+from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.state.progress import Progress, Report, silent
+from testbed.control.state.store import Store
+from testbed.errors import Aborted, TestbedError
+from testbed.kernel import capabilities
+from testbed.model.topology import Topology
+
+
+@dataclass(slots=True)
+class Apply:
+    """A request for a topology."""
+
+    topology: Callable[[Topology | None], Topology]
+    """What is wanted, where this is there."""
+    source: str
+    """The file that it is from."""
+    operation_delay: float | None = None
+    report: Report = silent
+    cancelled: Event = field(default_factory=Event)
+    result: Future[Outcome] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Settling:
+    """A topology that is in effect, but for what is waited for."""
+
+    request: Apply
+    topology: Topology
+    outcome: Outcome
+    since: float
+    """As `time.monotonic` counts."""
+    ready: int = -1
+    """How many instances of connectors were, when that was told last."""
+
+
+class Applier:
+    """Carries out requests for a topology, one after the other."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Apply] = deque()
+        self._settling: _Settling | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a topology is being made true."""
+        return self._settling is not None
+
+    def submit(self, request: Apply) -> None:
+        """Carry a request out when its turn comes; for any thread."""
+        self._waiting.append(request)
+
+    def close(self, error: TestbedError) -> None:
+        """Tell those who wait that nothing will come of it any more."""
+        waiting = [*self._waiting, *([self._settling.request] if self._settling else [])]
+        self._waiting.clear()
+        self._settling = None
+        for request in waiting:
+            request.result.set_exception(error)
+
+    def round(self, store: Store, reconciler: Reconciler) -> None:
+        """Begin the next request, or see how far the present one is."""
+        if self._settling is None and self._waiting:
+            request = self._waiting.popleft()
+            try:
+                self._settling = _begin(request, store, reconciler)
+            except BaseException as error:  # whoever asked is told, whatever it is
+                _end(request, reconciler, error)
+                if not isinstance(error, Exception):
+                    raise
+        if (settling := self._settling) is not None:
+            try:
+                over = _look(settling, store, reconciler)
+            except TestbedError as error:
+                self._settling = None
+                _end(settling.request, reconciler, error)
+                return
+            if over:
+                self._settling = None
+                reconciler.finish_request()
+                settling.request.result.set_result(settling.outcome)
+
+
+def _end(request: Apply, reconciler: Reconciler, error: BaseException) -> None:
+    reconciler.finish_request()
+    request.result.set_exception(error)
+
+
+def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
+    """Bring a topology into effect.
+
+    Raises:
+        TestbedError: it cannot be; nothing was changed.  Or it cannot be made; what was made is written down and stays.
+    """
+    present = store.topology
+    topology = request.topology(present)
+    forbidden_changes.check(present, topology)
+    reconciler.begin_request(request.report, request.cancelled)
+    reconciler.check(topology)
+    if request.cancelled.is_set():
+        raise stopped(store)
+    store.complete = False
+    if not store.begun:
+        store.vlans = capabilities.vlans_work().present
+    if request.operation_delay is not None:
+        store.operation_delay = request.operation_delay
+    store.source = request.source
+    store.topology = topology
+    outcome = reconciler.advance(topology)
+    return _Settling(request, topology, outcome, time.monotonic())
+
+
+def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
+    """Whether all is over: nodes are configured, connectors are healthy or will not be.
+
+    Raises:
+        TestbedError: a node cannot be configured.
+        Aborted: the request was cancelled.
+    """
+    if settling.request.cancelled.is_set():
+        raise stopped(store)
+    instances = store.instances
+    waiting = [instance for instance in instances if instance.health == "starting"]
+    _tell(settling, len(instances) - len(waiting), len(instances))
+    run = settling.outcome.configuration
+    if run is not None and run.done():
+        settling.outcome.configured = run.result()
+    if (run is not None and not run.done()) or (waiting and time.monotonic() - settling.since < connectors.PATIENCE):
+        return False
+    _judge(settling, store)
+    if settling.outcome.failed and (healthy := store.topology) is not None:
+        store.forget_connectors(settling.outcome.failed)
+        reconciler.advance(healthy)
+    store.complete = True
+    return True
+
+
+def _tell(settling: _Settling, ready: int, total: int) -> None:
+    if total and ready != settling.ready:
+        settling.ready = ready
+        settling.request.report(Progress("connectors", f"{ready} of {total} instances ready", ready, total))
+
+
+def _judge(settling: _Settling, store: Store) -> None:
+    """A connector without a healthy instance goes to ERROR if it is new (behaviour 1.7.5)."""
+    states = store.connector_states()
+    for connector in settling.topology.vpcaccess.connectors:
+        mine = [instance for instance in store.instances if instance.connector == connector.name]
+        if any(instance.health == "healthy" for instance in mine):
+            store.set_connector_state(connector.name, "READY")
+        elif states.get(connector.name, ("CREATING", ""))[0] == "CREATING":
+            store.resources.fail(connectors.KIND, connector.name, connectors.UNHEALTHY)
+            settling.outcome.failed[connector.name] = connectors.HEALTH_FAILURE
+
+
+def stopped(store: Store) -> Aborted:
+    """What is said of a request that was cancelled."""
+    made = [f"{len(found)} {kind}s" for kind in ("namespace", "container") if (found := store.recorded(kind))]
+    return Aborted(
+        f"interrupted: testbed {store.name!r} may be half-made ({', '.join(made) or 'nothing'} so far)",
+        hint=f"`testbed up` goes on from here, `testbed down --name {store.name}` removes it",
+    )

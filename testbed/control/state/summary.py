@@ -1,0 +1,32 @@
+"""What a testbed's state says of itself, read without the machinery of the whole store."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from testbed.control.state.folders import FILE, folder_of
+from testbed.errors import NotFound
+from testbed.json_object import Json
+
+
+def summary(name: str) -> Json:
+    """Name, id, source, and whether the last `up` came to its end.
+
+    Raises:
+        NotFound: there is no such testbed, or a `down` is removing it.
+    """
+    uri = f"{(folder_of(name) / FILE).absolute().as_uri()}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, timeout=10, uri=True)
+        try:
+            facts = dict(connection.execute("SELECT key, value FROM facts"))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise NotFound(f"the state of testbed {name!r} cannot be read: {error}") from error
+    return {
+        "name": name,
+        "id": facts.get("id"),
+        "source": facts.get("source", ""),
+        "complete": facts.get("complete") == "yes",
+    }
