@@ -11,8 +11,8 @@ from testbed.cli.context import Name, chosen, require_root
 from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.state import nodes_of
 from testbed.control.controller_process import without_controller
-from testbed.control.realise.teardown import clear, tear_down
-from testbed.control.state.folders import exists, folder_of
+from testbed.control.realise.teardown import tear_down
+from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.progress import Report
 from testbed.control.state.store import Store
 from testbed.errors import Aborted, NotFound

@@ -14,9 +14,9 @@ from testbed.cli.options import Delay
 from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.topology_argument import TopologyText
 from testbed.control.channel.client import session
-from testbed.control.controller_process import ensure_controller
+from testbed.control.controller_process import discard_unless_begun, ensure_controller
 from testbed.control.state.folders import folder_of
-from testbed.errors import Internal, InvalidArgument, Unavailable
+from testbed.errors import Internal, InvalidArgument, TestbedError, Unavailable
 from testbed.json_object import Json
 
 PATIENCE = 600.0
@@ -65,10 +65,14 @@ def up(
     folder = folder_of(target)
     owner = int(os.environ.get("SUDO_UID") or 0)
     ensure_controller(target, folder, owner=owner, patience=PATIENCE, waiting=errors.print)
-    with progress(quiet=json) as report, session(folder) as found:
-        if found is None:
-            raise Unavailable(f"the controller of testbed {target!r} has ended", hint="try again")
-        done = found.ask("up", asked, report)
+    try:
+        with progress(quiet=json) as report, session(folder) as found:
+            if found is None:
+                raise Unavailable(f"the controller of testbed {target!r} has ended", hint="try again")
+            done = found.ask("up", asked, report)
+    except TestbedError:
+        discard_unless_begun(target, folder)
+        raise
     if detach:
         _accepted(target, json=json)
         return

@@ -128,7 +128,7 @@ class Commands:
 
     def _make(self, request: Request, wanted: Wanted, plan: Plan) -> Outcome:
         """Make the images that are missing, then all the rest."""
-        Images(self._client, partial(_building, request)).ensure({node.image for node in plan.nodes})
+        Images(self._client, partial(building, request)).ensure({node.image for node in plan.nodes})
         given = request.arguments
         apply = Apply(wanted, str(given["source"]), given.get("operationDelay"), request.report, request.cancelled)
         self._loop.apply(apply)
@@ -245,7 +245,7 @@ class Commands:
         return {"removed": removed, "released": stuck}
 
 
-def _building(request: Request, now: Making) -> None:
+def building(request: Request, now: Making) -> None:
     """The making of images as a phase of the work; it ends if it is not wanted any more."""
     if request.cancelled.is_set():
         raise Aborted("interrupted while images were being made", hint="`testbed up` goes on from here")

@@ -26,8 +26,7 @@ from testbed.control.commands import Commands
 from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
 from testbed.control.realise.reconciler import Outcome, Reconciler
-from testbed.control.realise.teardown import clear
-from testbed.control.state.folders import exists, folder_of
+from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.lock import CONTENTION, held
 from testbed.control.state.store import Store
 from testbed.control.watch import dynamic_routing

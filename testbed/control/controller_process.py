@@ -11,15 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from testbed import descendants
 from testbed.control.channel.client import AnotherProtocol, session
-from testbed.control.state.lock import STARTING, Waiting, holder, sign, take
+from testbed.control.state.folders import clear
+from testbed.control.state.lock import STARTING, holder, sign, take
+from testbed.control.state.summary import begun
 from testbed.errors import DeadlineExceeded, Unavailable
 
+Waiting = Callable[[str], None]
+"""Is told once that somebody else is waited for."""
 LOG = "controller.log"
 _PROGRAM = (sys.executable, "-m", "testbed")
 _STARTS = 60.0
@@ -45,7 +49,7 @@ def ensure_controller(name: str, folder: Path, *, owner: int = 0, patience: floa
             return
         found = holder(folder)
         if process is not None and process.poll() is not None:
-            raise Unavailable(f"the controller did not start: {(folder / LOG).read_text()[-500:].strip()}")
+            raise _not_started(name, folder)
         waited = time.monotonic() - began
         if found is None and process is None:
             process = _started(name, folder, owner)
@@ -55,6 +59,21 @@ def ensure_controller(name: str, folder: Path, *, owner: int = 0, patience: floa
             waiting(f"waiting for another command that works on testbed {name!r}")
             told = True
         time.sleep(_POLL)
+
+
+def discard_unless_begun(name: str, folder: Path) -> None:
+    """Wait until nothing is left of a testbed whose first topology was refused; its controller removes it, and ends."""
+    if not begun(name) and (pid := holder(folder)):
+        _wait_for([pid], time.monotonic() + _POLITE)
+
+
+def _not_started(name: str, folder: Path) -> Unavailable:
+    """What a controller has said before its end; if there was no testbed before, nothing is left of it."""
+    said = (folder / LOG).read_text()[-500:].strip()
+    if not begun(name):
+        with without_controller(folder, patience=0, waiting=lambda _: None):
+            clear(folder)
+    return Unavailable(f"the controller did not start: {said}")
 
 
 def _can_be_asked(folder: Path) -> bool:
@@ -138,12 +157,20 @@ def stop_controller(folder: Path) -> None:
         while time.monotonic() < deadline:
             pid = holder(folder)
             if pid is None or pid == STARTING:
+                _wait_for(told, deadline)
                 return
             if pid not in told:
                 told.add(pid)
                 _signal(pid, number)
             time.sleep(_POLL)
     raise DeadlineExceeded(f"the controller of testbed {folder.name!r} (pid {pid}) does not end")
+
+
+def _wait_for(processes: Iterable[int], deadline: float) -> None:
+    """Until processes that were told to end have done so; the lock of one that removes its own folder is gone first."""
+    for pid in processes:
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(_POLL)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.control.state.lock import CONTROLLER, holder
+from testbed.control.state.lock import holder
 from tests.e2e.rest import Json, Rest, client_of, eventually_seen
 from tests.e2e.small import program, start
 from tests.waiting import PATIENCE, QUIET, eventually
@@ -66,10 +66,10 @@ def test_a_restart_goes_on(slow: Rest) -> None:
 
 def _kill(rest: Rest) -> None:
     folder = rest.bed.state / rest.bed.name
-    controller = holder(folder, CONTROLLER)
+    controller = holder(folder)
     assert controller
     os.kill(controller, signal.SIGKILL)
-    eventually(lambda: holder(folder, CONTROLLER) is None, "the end of the controller")
+    eventually(lambda: holder(folder) is None, "the end of the controller")
 
 
 def _ended(rest: Rest, operation: Json) -> Json:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
 from testbed.api.callers.keys import KEYS, PublicKey, SqliteKeys
 from testbed.cli import app
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.channel.listener import Service, listening
+from testbed.control.commands import Commands
 from testbed.control.state.store import Store
 from testbed.fabric.allocation.addressing import allocate
 from tests.unit.topologies import example
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two testbeds: the example, and one that is called `other` and has not come far."""
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two testbeds: the example with a controller, and one that is called `other` and has not come far."""
     monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
     monkeypatch.delenv("TESTBED_NAME", raising=False)
@@ -24,8 +29,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store.topology = example()
         store.set_addresses(allocate(example(), {}))
         store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
-    with Store.open("other", create=True):
-        pass
+        with Store.open("other", create=True):
+            pass
+        commands = Commands(ControlPlane(store), cast("Any", None), cast("Any", None))
+        with listening(store.folder, Service({"names": commands.names}, 0)):
+            yield
 
 
 def offered(*words: str) -> list[str]:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from testbed.control.facts.traffic import InstanceTraffic
 from testbed.errors import Internal, InvalidArgument, NotFound
 from testbed.load.report import progress_line, report
 from testbed.load.request import LoadRequest, LoadTarget, files, scenarios
-from testbed.control.facts.traffic import InstanceTraffic
 from testbed.load.result import (
     Failure,
     LoadOutcome,

@@ -22,10 +22,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from testbed.control.facts.traffic import InstanceTraffic
 from testbed.errors import FailedPrecondition, NotFound, Unavailable
 from testbed.load import web
 from testbed.load.request import LoadRequest, LoadTarget
-from testbed.control.facts.traffic import InstanceTraffic
 from testbed.load.result import LoadProgress, LoadResult
 from testbed.load.run import run
 from tests.waiting import PATIENCE

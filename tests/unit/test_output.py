@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from testbed.cli import output
+from testbed.control.channel.listener import Request
+from testbed.control.commands import building
 from testbed.control.state.progress import Progress
 from testbed.nodes.making import Making
 
@@ -21,17 +23,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def test_a_log_gets_a_line_for_each_phase_and_for_what_is_news(capsys: pytest.CaptureFixture[str]) -> None:
     with output.progress() as report:
-        making = output.building(report)
-        making(Making("base 1/5", 0, 2))
-        making(Making("base 2/5", 0, 2))
-        making(Making("", 1, 2, "base: done (1 of 2)"))
+        for step in (Making("base 1/5", 0, 2), Making("base 2/5", 0, 2), Making("", 1, 2, "base: done (1 of 2)")):
+            building(Request({}, 0, report), step)
         report(Progress("nodes", "web", 0, 3))
     assert capsys.readouterr().err.splitlines() == ["images ...", "images  base: done (1 of 2)", "nodes ..."]
 
 
 def test_a_terminal_gets_a_bar_that_names_what_is_in_work(terminal: io.StringIO) -> None:
     with output.progress() as report:
-        output.building(report)(Making("nginx 2/5, load 7/8", 3, 15))
+        building(Request({}, 0, report), Making("nginx 2/5, load 7/8", 3, 15))
     assert "3/15 nginx 2/5, load 7/8" in terminal.getvalue()
 
 

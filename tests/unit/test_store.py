@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from testbed.cli.view import notes
-from testbed.control.realise.teardown import clear, discarded_unless_begun
+from testbed.control.facts.status import notes
 from testbed.control.state import store as store_module
-from testbed.control.state.folders import exists, folder_of, names
-from testbed.control.state.lock import WRITER, writing
+from testbed.control.state.folders import clear, exists, folder_of, names
+from testbed.control.state.lock import held
 from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.paths import EXAMPLES, client_folder
@@ -111,31 +110,6 @@ def test_processes_are_replaced_as_a_whole() -> None:
         assert store.processes() == {"b": 3}
 
 
-def up(*, begin: bool) -> None:
-    """A command that fails, before or after it has written down what was asked for."""
-    with (
-        writing(folder_of("bed"), create=True),
-        discarded_unless_begun("bed"),
-        Store.open("bed", create=True) as store,
-    ):
-        if begin:
-            store.topology = small()
-        raise NotFound("something")
-
-
-def test_what_fails_before_anything_was_asked_for_leaves_no_trace(state: Path) -> None:
-    with pytest.raises(NotFound):
-        up(begin=False)
-    assert list(state.iterdir()) == []
-
-
-def test_what_fails_later_stays(state: Path) -> None:
-    with pytest.raises(NotFound):
-        up(begin=True)
-    assert names() == ["bed"]
-    assert {path.name for path in (state / "bed").iterdir()} == {WRITER, "state.db"}
-
-
 def test_reports_are_kept_and_everything_else_goes(state: Path) -> None:
     folder = state / "bed"
     report = folder / "loads" / "one" / "report.html"
@@ -145,7 +119,7 @@ def test_reports_are_kept_and_everything_else_goes(state: Path) -> None:
     (folder / "link").symlink_to(report.parent)
     with Store.open("bed", create=True):
         pass
-    with writing(folder):
+    with held(folder):
         clear(folder)
     assert [path for path in state.rglob("*") if not path.is_dir()] == [report]
     assert not exists("bed")

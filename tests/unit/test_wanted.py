@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from testbed.cli import app, lifecycle, requested_topology
+from testbed.cli import app, topology_argument
+from testbed.cli import up as command
+from testbed.control.accept import requested_topology
 from testbed.errors import InvalidArgument, NotFound
 from testbed.topology_export import export
 from tests.unit.topologies import example, small
@@ -31,23 +34,34 @@ def test_asking_for_an_empty_one_again_empties_nothing() -> None:
         requested_topology.as_it_is(present, requested_topology.empty("t", "q", None, None))
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(export(example())))
-    topology, source = requested_topology.of_file(requested_topology.STDIN, "other")
-    assert source == "standard input"
+def test_the_topology_of_a_text(tmp_path: Path) -> None:
+    text = export(example())
+    topology = requested_topology.of_text(text, "standard input", tmp_path, "other")
     assert topology == example().model_copy(update={"name": "other"})
-    monkeypatch.setattr("sys.stdin", io.StringIO("name: [1"))
     with pytest.raises(InvalidArgument, match="standard input"):
-        requested_topology.of_file(requested_topology.STDIN, None)
+        requested_topology.of_text("name: [1", "standard input", tmp_path, None)
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("name: bed"))
+    given = topology_argument.read(topology_argument.STDIN)
+    assert (given.name, given.file, given.folder) == ("bed", "standard input", Path.cwd())
+
+
+@pytest.mark.parametrize("text", ["name: [1", "", "name: 7", "- name"])
+def test_a_text_that_says_no_name(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    assert topology_argument.read(file).name is None
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        requested_topology.of_file(requested_topology.STDIN.with_name("none.yaml"), None)
+        topology_argument.read(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize("words", [("up", "--empty", "file.yaml"), ("up", "--project", "p")])
 def test_options_that_contradict_each_other(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "require_root", lambda: None)
+    monkeypatch.setattr(command, "require_root", lambda: None)
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2

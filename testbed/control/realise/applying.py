@@ -122,7 +122,10 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
         store.operation_delay = request.operation_delay
     store.source = request.source
     store.topology = topology
-    outcome = reconciler.advance(topology)
+    try:
+        outcome = reconciler.advance(topology)
+    except Aborted:
+        raise stopped(store) from None
     return _Settling(request, topology, outcome, time.monotonic())
 
 

@@ -8,35 +8,24 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from testbed.control.state.folders import LOCK
 from testbed.errors import NotFound, Unavailable
 
-LOCK = "lock"
 STARTING = 0
 """The holder of a lock that is no controller: one that has not written its number down yet, or a `down`."""
 CONTENTION = 1.0
 """Seconds: whoever looks at a lock (`holder`) has it for a moment."""
 _POLL = 0.05
-_SHORT = 1.0
-"""Seconds of waiting that nobody needs to be told about: the controller has the lock for some of every second."""
-
-Waiting = Callable[[str], None]
 
 
 @contextmanager
-def held(folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> Iterator[None]:
-    """Hold a testbed's lock as its controller.
-
-    `patience` is how long to wait for another holder, in seconds; `waiting` is told once who that is.
-
-    Raises:
-        NotFound: if the folder is not there and `create` is false.
-        Unavailable: if somebody else holds it for longer.
-    """
-    descriptor = take(folder, create=create, patience=patience, waiting=waiting)
+def held(folder: Path, *, create: bool = False, patience: float = 0) -> Iterator[None]:
+    """Hold a testbed's lock as its controller.  Raises as `take`."""
+    descriptor = take(folder, create=create, patience=patience)
     try:
         sign(descriptor)
         yield
@@ -44,9 +33,16 @@ def held(folder: Path, *, create: bool = False, patience: float = 0, waiting: Wa
         os.close(descriptor)
 
 
-def take(folder: Path, *, create: bool = False, patience: float = 0, waiting: Waiting | None = None) -> int:
-    """Take a lock; whoever has the descriptor, or inherits it, holds it.  Raises as `held` does."""
-    began, told = time.monotonic(), False
+def take(folder: Path, *, create: bool = False, patience: float = 0) -> int:
+    """Take a testbed's lock; every process that has the descriptor, or inherits it, holds it.
+
+    `patience` is how long to wait for another holder, in seconds.
+
+    Raises:
+        NotFound: if the folder is not there and `create` is false.
+        Unavailable: if somebody else holds it for longer.
+    """
+    began = time.monotonic()
     while True:
         descriptor = _open(folder, create=create)
         try:
@@ -59,14 +55,10 @@ def take(folder: Path, *, create: bool = False, patience: float = 0, waiting: Wa
         except BlockingIOError:
             holder = _text(descriptor) or "unknown"
             os.close(descriptor)
-        waited = time.monotonic() - began
-        if waited >= patience:
+        if time.monotonic() - began >= patience:
             raise Unavailable(
                 f"another command (pid {holder}) is working on testbed {folder.name!r}", hint="wait, or end it"
             )
-        if waiting and not told and waited > _SHORT:
-            waiting(f"waiting for another command (pid {holder}) that works on this testbed")
-            told = True
         time.sleep(_POLL)
 
 
@@ -95,7 +87,7 @@ def holder(folder: Path) -> int | None:
 def _open(folder: Path, *, create: bool) -> int:
     while True:
         if create:
-            with suppress(FileExistsError):  # not `exist_ok`: that raises it of a folder that goes just then
+            with suppress(FileExistsError, FileNotFoundError):  # not `exist_ok`: that raises of a folder that goes
                 folder.mkdir(mode=0o700, parents=True)
         try:
             return os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -25,8 +25,6 @@ from testbed.model.topology import Topology
 
 Kind = Literal["container", "namespace"]
 
-FILES = (f"{FILE}-shm", f"{FILE}-wal", FILE)
-"""SQLite's, in the folder of a testbed; the testbed exists as long as the last one does."""
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));

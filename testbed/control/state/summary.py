@@ -9,24 +9,36 @@ from testbed.errors import NotFound
 from testbed.json_object import Json
 
 
+def begun(name: str) -> bool:
+    """Whether a topology was ever in effect; if not, nothing has been made."""
+    try:
+        return "topology" in _facts(name)
+    except NotFound:
+        return False
+
+
 def summary(name: str) -> Json:
     """Name, id, source, and whether the last `up` came to its end.
 
     Raises:
         NotFound: there is no such testbed, or a `down` is removing it.
     """
-    uri = f"{(folder_of(name) / FILE).absolute().as_uri()}?mode=ro"
-    try:
-        connection = sqlite3.connect(uri, timeout=10, uri=True)
-        try:
-            facts = dict(connection.execute("SELECT key, value FROM facts"))
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise NotFound(f"the state of testbed {name!r} cannot be read: {error}") from error
+    facts = _facts(name)
     return {
         "name": name,
         "id": facts.get("id"),
         "source": facts.get("source", ""),
         "complete": facts.get("complete") == "yes",
     }
+
+
+def _facts(name: str) -> dict[str, str]:
+    uri = f"{(folder_of(name) / FILE).absolute().as_uri()}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, timeout=10, uri=True)
+        try:
+            return dict(connection.execute("SELECT key, value FROM facts"))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise NotFound(f"the state of testbed {name!r} cannot be read: {error}") from error
