@@ -136,12 +136,15 @@ def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
         TestbedError: a node cannot be configured.
         Aborted: the request was cancelled.
     """
+    run = settling.outcome.configuration
     if settling.request.cancelled.is_set():
+        if run is not None and not run.done():
+            reconciler.cancel_configuration()
+            return False
         raise stopped(store)
     instances = store.instances
     waiting = [instance for instance in instances if instance.health == "starting"]
     _tell(settling, len(instances) - len(waiting), len(instances))
-    run = settling.outcome.configuration
     if run is not None and run.done():
         settling.outcome.configured = run.result()
     if (run is not None and not run.done()) or (waiting and time.monotonic() - settling.since < connectors.PATIENCE):

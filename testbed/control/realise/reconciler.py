@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -92,17 +92,9 @@ class Reconciler:
         firewall_log.require(topology)
         self._check(preview(topology, self.store.running))
 
-    @property
-    def configuring(self) -> bool:
-        """Whether Ansible is at work in the background: the testbed's lock has to be kept."""
-        return self._configuration is not None and not self._configuration.done()
-
-    def finish(self, *, cancel: bool = False) -> None:
-        """Wait until nothing works in the background."""
-        if cancel:
-            self._stop.set()
-        if self._configuration is not None:
-            wait([self._configuration])
+    def cancel_configuration(self) -> None:
+        """Stop what Ansible does in the background; it is done by the next run."""
+        self._stop.set()
 
     def close(self) -> None:
         """End what works in the background, for good."""
@@ -148,6 +140,7 @@ class Reconciler:
         outcome.changes += self._wire(plan, running)
         self._remove_stale_namespaces(plan)
         if unconfigured(self.store, plan.nodes, running):
+            self._stop = threading.Event()
             self._configuration = self._configurator.submit(self._configure, plan.nodes, running, self._stop)
             outcome.configuration = self._configuration
 
