@@ -27,7 +27,8 @@ from testbed.control.facts.status import connector_rows, notes, status
 from testbed.control.facts.traffic import instance_traffic
 from testbed.control.realise.applying import Apply
 from testbed.control.realise.configuration import with_roles
-from testbed.control.realise.reconciler import Outcome, Reconciler, preview
+from testbed.control.realise.reconciler import Reconciler, preview
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state import faults
 from testbed.control.state.progress import Progress
 from testbed.control.state.store import Store
@@ -126,7 +127,7 @@ class Commands:
                 "instances": [instance.name for instance in topology.compute.instances],
             }
 
-    def _make(self, request: Request, wanted: Wanted, plan: Plan) -> Outcome:
+    def _make(self, request: Request, wanted: Wanted, plan: Plan) -> Ticket:
         """Make the images that are missing, then all the rest."""
         Images(self._client, partial(building, request)).ensure({node.image for node in plan.nodes})
         given = request.arguments
@@ -134,7 +135,7 @@ class Commands:
         self._loop.apply(apply)
         return apply.result.result()
 
-    def _detached(self, make: Callable[[], Outcome]) -> None:
+    def _detached(self, make: Callable[[], Ticket]) -> None:
         try:
             make()
         except TestbedError as error:

@@ -25,7 +25,8 @@ from testbed.control.channel.listener import Service, listening
 from testbed.control.commands import Commands
 from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
-from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.reconciler import Reconciler
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.lock import CONTENTION, held
 from testbed.control.state.store import Store
@@ -126,7 +127,7 @@ def _ending() -> Aborted:
     return Aborted("the controller was told to end", hint="`testbed up` goes on from here")
 
 
-def _pass_on(result: Future[Outcome], begun: Future[None]) -> None:
+def _pass_on(result: Future[Ticket], begun: Future[None]) -> None:
     """Tell those who wait for a result why nothing was begun."""
     if error := begun.exception():
         result.set_exception(error)
@@ -226,6 +227,7 @@ class Watch:
         if not (store.complete or self._applier.busy):
             return
         self._executor.round(store, reconciler)
+        reconciler.round()
         topology = topology_of(store)
         self._learn(reconciler, topology)
         changed = self._probe(reconciler, topology)
@@ -233,9 +235,10 @@ class Watch:
             log.info("%s is %s", name, health)
         replaced = self._replace(reconciler, topology)
         names = {instance.name for instance in store.instances}
-        if changed or replaced or self._behind or not names <= store.processes().keys():
+        missing = {name for name in names - store.processes().keys() if not reconciler.at_work_on(name)}
+        if changed or replaced or self._behind or missing:
             self._behind = True
-            reconciler.rewire(topology)
+            reconciler.advance(topology)
             self._behind = False
             self._wake.set()  # an operation may have waited for it
         self._listen(store, topology)
@@ -253,8 +256,6 @@ class Watch:
             for route in sorted(routes):
                 log.info("%s at %s: %s, priority %s", mark, route.node, route.destination, route.priority)
         store.learned = found
-        if ended(processes):
-            reconciler.forget()  # what is missing is started, and configured
         reconciler.advance(topology)
 
     def _listen(self, store: Store, topology: Topology) -> None:
@@ -292,14 +293,16 @@ class Watch:
             if self._reconciler is not None:
                 self._reconciler.close()
             nodes = DockerNodes(self._name, store.id, self._client, store.ca)
-            self._reconciler = Reconciler(store, nodes, Images(self._client, lambda *_: None))
+            self._reconciler = Reconciler(store, nodes, Images(self._client, lambda *_: None), self._wake.set)
         self._reconciler.store = store
         return self._reconciler
 
     def _replace(self, reconciler: Reconciler, topology: Topology) -> bool:
         """Put new instances in the place of those that are given up."""
         store = reconciler.store
-        gone = self._replacer.given_up(store.instances, time.monotonic())
+        begun = store.processes().keys()
+        running = [one for one in store.instances if one.name in begun and not reconciler.at_work_on(one.name)]
+        gone = self._replacer.given_up(running, time.monotonic())
         gone += connectors.next_outdated(topology, store.instances)
         if not gone:
             return False

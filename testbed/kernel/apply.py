@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ _ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class KernelState:
+class NamespaceState:
     """What one namespace is like."""
 
     links: links.Links
@@ -48,13 +48,11 @@ def difference(plan: Plan, paths: Mapping[str, str]) -> list[KernelChange]:
     return _changes(_phases(plan, paths, _read(plan.namespaces, paths)))
 
 
-def apply(
-    plan: Plan, paths: Mapping[str, str], report: Callable[[KernelChange], None] | None = None
-) -> list[KernelChange]:
+def apply(plan: Plan, paths: Mapping[str, str], only: Collection[str] | None = None) -> list[KernelChange]:
     """Makes the plan true, and returns what had to be changed; the kernel has been read back and is as planned.
 
     Changes only what differs, so that a second call returns nothing, and one after an accident repairs the damage.
-    `report` is called with each change after it was made.
+    With `only`, the other namespaces are taken to be as planned, and are not looked at.
 
     Raises:
         NotFound: a namespace does not exist.
@@ -62,21 +60,18 @@ def apply(
             what it says it has keeps differing from the plan.
     """
     made: list[KernelChange] = []
-    states = _read(plan.namespaces, paths)
+    states = _read([space for space in plan.namespaces if only is None or space.name in only], paths)
     for _ in range(_ROUNDS):
         phases = _phases(plan, paths, states)
         for phase in phases:
             _each({name: partial(_perform, tasks) for name, tasks in phase.items()}, paths)
-            for change in _changes([phase]):
-                made.append(change)
-                if report:
-                    report(change)
+            made += _changes([phase])
         touched = {name for phase in phases for name in phase}
         if not touched:
             return made
         states |= _read([space for space in plan.namespaces if space.name in touched], paths)
     if left := _changes(_phases(plan, paths, states)):
-        raise Internal(f"the kernel does not take the plan; after {_ROUNDS} rounds there is still to do: {left[0]}")
+        raise Internal(f"the kernel still differs from the plan after {_ROUNDS} attempts; first difference: {left[0]}")
     return made
 
 
@@ -117,14 +112,14 @@ def adjust(before: Namespace, space: Namespace, path: str) -> None:
     inside(path, act)
 
 
-def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, KernelState]:
+def _read(spaces: Iterable[Namespace], paths: Mapping[str, str]) -> dict[str, NamespaceState]:
     return _each({space.name: partial(_state, space) for space in spaces}, paths)
 
 
-def _state(space: Namespace) -> KernelState:
+def _state(space: Namespace) -> NamespaceState:
     """The state of the calling thread's namespace, as far as the plan for it manages it."""
     dump = netlink.read()
-    return KernelState(
+    return NamespaceState(
         links.parse(dump.links, dump.addresses),
         routing_messages.parse(dump, node=space.node),
         firewall.read(space),
@@ -132,7 +127,7 @@ def _state(space: Namespace) -> KernelState:
     )
 
 
-def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, KernelState]) -> list[Phase]:
+def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, NamespaceState]) -> list[Phase]:
     """All that turns the states into the plan.
 
     The firewall comes first, so that no packet passes through a device that is not guarded yet.
@@ -141,7 +136,9 @@ def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, KernelSta
     guard: dict[str, list[Task]] = {}
     finish: dict[str, list[Task]] = {}
     for space in plan.namespaces:
-        name, state = space.name, states[space.name]
+        if (name := space.name) not in states:
+            continue
+        state = states[name]
         values = sysctl.missing(space.sysctls, state.sysctls)
         late = {key: value for key, value in values.items() if sysctl.of_device(key)}
         early = {key: value for key, value in values.items() if key not in late}

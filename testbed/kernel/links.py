@@ -7,10 +7,11 @@ cable goes, and shows us a device that was wired to another place by an earlier 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from testbed.errors import Internal
 from testbed.fabric.plan import LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest
 from testbed.kernel.netlink import Message
@@ -107,7 +108,13 @@ class LinkSteps:
 
 
 def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> LinkSteps:
-    """The steps that turn the devices in `actual` (by namespace) into those of the plan."""
+    """The steps that turn the devices in `actual` (by namespace) into those of the plan.
+
+    Namespaces that are not in `actual` stay as they are.
+
+    Raises:
+        Internal: a veth is missing of which one end is in such a namespace.
+    """
     remove, make, adjust = (defaultdict[str, list[KernelStep]](list) for _ in range(3))
     kept = {name: dict(links) for name, links in actual.items()}
 
@@ -119,14 +126,15 @@ def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> L
     for namespace, name in _stale(plan, actual):
         discard(namespace, name)
     for veth in plan.veths:
-        there = [end for end in (veth.a, veth.b) if end.interface.name in kept[end.namespace]]
-        if len(there) < 2:
+        there, whole = _ends(veth, kept)
+        if not whole:
             for end in there:  # its other end is somewhere else
                 discard(end.namespace, end.interface.name)
             make[veth.a.namespace].append(_make_veth(veth, paths))
-    for namespace, interface, alias in _devices(plan):
+    spaces = [space for space in plan.namespaces if space.name in actual]
+    for namespace, interface, alias in _devices(plan, actual):
         adjust[namespace] += _adjust(namespace, interface, alias, kept[namespace].get(interface.name))
-    for space in plan.namespaces:
+    for space in spaces:
         for tunnel in _by_name(space.tunnels):
             if tunnel.interface.name not in kept[space.name]:
                 make[space.name].append(_make_tunnel(space.name, tunnel))
@@ -134,15 +142,27 @@ def wire(plan: Plan, actual: Mapping[str, Links], paths: Mapping[str, str]) -> L
     return LinkSteps(remove, make, adjust)
 
 
-def _devices(plan: Plan) -> Iterator[tuple[str, Interface, str]]:
-    """Every device of the plan, but for VLANs, with its namespace and alias."""
+def _ends(veth: Veth, kept: Mapping[str, Links]) -> tuple[list[End], bool]:
+    """The ends of a veth that are there, of those that are looked at; and whether these are all."""
+    looked_at = [end for end in (veth.a, veth.b) if end.namespace in kept]
+    there = [end for end in looked_at if end.interface.name in kept[end.namespace]]
+    if len(there) < len(looked_at) < 2:
+        raise Internal(f"the veth {_alias(veth.a)} is not there, and its other end was not looked at")
+    return there, len(there) == len(looked_at)
+
+
+def _devices(plan: Plan, spaces: Container[str]) -> Iterator[tuple[str, Interface, str]]:
+    """Every device of these namespaces of the plan, except VLANs, with its namespace and alias."""
     for space in plan.namespaces:
+        if space.name not in spaces:
+            continue
         yield space.name, Interface(LOOPBACK, space.loopback | {_LOOPBACK_ADDRESS}), ""
         for tunnel in _by_name(space.tunnels):
             yield space.name, tunnel.interface, _TUNNEL
     for veth in plan.veths:
-        yield veth.a.namespace, veth.a.interface, _alias(veth.b)
-        yield veth.b.namespace, veth.b.interface, _alias(veth.a)
+        for end, other in ((veth.a, veth.b), (veth.b, veth.a)):
+            if end.namespace in spaces:
+                yield end.namespace, end.interface, _alias(other)
 
 
 def _alias(peer: End) -> str:
@@ -169,9 +189,9 @@ def _stale(plan: Plan, actual: Mapping[str, Links]) -> Iterator[tuple[str, str]]
     """
     wanted: dict[tuple[str, str], tuple[object, ...]] = {
         (namespace, interface.name): ("veth" if alias else "", alias, None, None)
-        for namespace, interface, alias in _devices(plan)
+        for namespace, interface, alias in _devices(plan, actual)
     }
-    for space in plan.namespaces:
+    for space in (space for space in plan.namespaces if space.name in actual):
         for tunnel in space.tunnels:
             wanted[space.name, tunnel.interface.name] = "vxlan", _TUNNEL, tunnel.port, None
         for vlan in space.vlans:

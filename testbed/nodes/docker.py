@@ -75,25 +75,13 @@ class DockerNodes:
         with ThreadPoolExecutor(WORKERS) as pool:
             return [item for item in pool.map(one, ids) if item is not None]
 
-    def start_all(
-        self, nodes: Sequence[Node], images: Mapping[str, str], tell: Callable[[RunningNode], None]
-    ) -> list[RunningNode]:
-        """Start nodes side by side; `tell` is called for each one that runs.
+    def start(self, node: Node, image: str) -> RunningNode:
+        """Start a node.
 
         Raises:
-            AlreadyExists: a container of a node's name exists that is not this testbed's.
-            Unavailable: a container ended as soon as it was started.
+            AlreadyExists: a container of its name exists that is not this testbed's.
+            Unavailable: the container ended as soon as it was started.
         """
-
-        def one(node: Node) -> RunningNode:
-            started = self._start(node, images[node.image])
-            tell(started)
-            return started
-
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(one, nodes))
-
-    def _start(self, node: Node, image: str) -> RunningNode:
         name = host_name(self.testbed, node.name)
         with engine_errors(f"Starting {node.name}"):
             container = self._create(node, image, name)
@@ -168,9 +156,10 @@ class DockerNodes:
     def stop_all(self, names: Sequence[str]) -> None:
         """Kill and remove nodes side by side; one that is gone is no error."""
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(self._stop, names))
+            list(pool.map(self.stop, names))
 
-    def _stop(self, name: str) -> None:
+    def stop(self, name: str) -> None:
+        """Kill and remove a node; one that is gone is no error."""
         container = self._find(name)
         if container is None:
             return

@@ -30,8 +30,9 @@ from testbed.api.wire.rest import Rest
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.realise.allocate import allot
+from testbed.control.realise.executions import TaskRunner
 from testbed.control.realise.executor import Executor
-from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state.store import Store
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
@@ -73,8 +74,12 @@ class Compiling:
         self.restarted: list[str] = []
         self.healthy = True
         self.failure: Exception | None = None
+        self.nodes = cast(TaskRunner, None)  # no task is run, unless a test brings them
 
-    def advance(self, topology: Topology, again: Collection[str] = ()) -> Outcome:
+    def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
+        return replace(ticket, lacking=ticket.lacking - {*nodes})
+
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
         self.restarted += again
         if self.failure is not None:
             raise self.failure
@@ -87,7 +92,7 @@ class Compiling:
             store.set_health({instance.name: "healthy" for instance in store.instances})
             self._replace(topology)
         self.plan = compile_topology(topology, store.running)
-        return Outcome()
+        return Ticket()
 
     def _replace(self, topology: Topology) -> None:
         """Give connectors instances of their machine type, as the controller does, one after the other."""
@@ -112,7 +117,7 @@ class Control:
 
     def settle(self) -> None:
         """Carry out what was accepted, where no thread does."""
-        self._executor.round(self.store, cast(Reconciler, self.kernel))
+        self._executor.round(self.store, self.kernel)
 
     def _execute(self) -> None:
         while not self._stop.is_set():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,16 +13,15 @@ from testbed.api.contract.discovery import APIS, document
 from testbed.control import connectors
 from testbed.control.accept.durations import TYPICAL, typical
 from testbed.control.realise.executor import Executor
-from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.store import Store
 from testbed.errors import Unavailable
-from testbed.fabric.allocation.addressing import allocate
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.nodes.playbook import TaskFailed
 from tests.api import harness
-from tests.api.harness import Api, Refused
+from tests.api.harness import Api, Compiling, Refused
 
 COMPUTE = "compute/v1/projects/demo"
 NETWORKS = f"{COMPUTE}/global/networks"
@@ -204,17 +202,34 @@ def test_a_connector_that_is_not_healthy_yet_holds_up_nobody(queue: Api) -> None
     assert queue.get(f"v1/{slow['name']}")["response"]["state"] == "READY"
 
 
-class Configuring:
-    """In the reconciler's place: Ansible is at work until a test says how that ends."""
+class Configuring(Compiling):
+    """In the reconciler's place: nodes of Redis instances are not as planned until a test says so."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self.runs: list[Future[list[str]]] = []
+        super().__init__(store)
+        self.tickets: list[Ticket] = []
+        self.begun: set[str] = set()
 
-    def advance(self, topology: Topology, _: Any = ()) -> Outcome:
-        self.store.set_addresses(allocate(topology, self.store.running.addresses))
-        self.runs.append(Future())
-        return Outcome(configuration=self.runs[-1])
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
+        super().advance(topology, again)
+        begun, self.begun = self.begun, {instance.id for instance in topology.redis.instances}
+        return self._kept(Ticket(self.begun - begun))
+
+    def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
+        return self._kept(super().without(ticket, nodes))
+
+    def _kept(self, ticket: Ticket) -> Ticket:
+        self.tickets.append(ticket)
+        return ticket
+
+    def configured(self, node: str) -> None:
+        for ticket in self.tickets:
+            ticket.lacking.discard(node)
+
+    def failed(self, node: str, error: Exception) -> None:
+        for ticket in self.tickets:
+            if node in ticket.lacking:
+                ticket.error = error
 
 
 def accepted(api: Api, *changes: ResourceChange) -> Operation:
@@ -239,29 +254,26 @@ def test_configuration_is_waited_for_by_those_who_need_it(queue: Api) -> None:
     made(queue)
     executor, kernel = Executor(), Configuring(queue.store)
     slow, quick = accepted(queue, cache("one")), queue.post(FIREWALLS, rule("r"))
-    executor.round(queue.store, cast(Reconciler, kernel))
+    executor.round(queue.store, kernel)
     assert status(queue, quick)["status"] == "DONE"
     assert error_of(queue, slow) == "not done"
-    kernel.runs[0].set_result(["one"])
-    executor.round(queue.store, cast(Reconciler, kernel))
+    kernel.configured("one")
+    executor.round(queue.store, kernel)
     assert error_of(queue, slow) is None
 
 
 def test_only_the_node_at_fault_fails(queue: Api) -> None:
-    """The others are configured once more, after it is gone."""
     made(queue)
     executor, kernel = Executor(), Configuring(queue.store)
     good, bad = accepted(queue, cache("good")), accepted(queue, cache("bad"))
-    executor.round(queue.store, cast(Reconciler, kernel))
-    failure = TaskFailed("node bad: it does not start")
-    failure.nodes = frozenset({"bad"})
-    kernel.runs[0].set_exception(failure)
-    executor.round(queue.store, cast(Reconciler, kernel))
+    executor.round(queue.store, kernel)
+    kernel.failed("bad", TaskFailed("node bad: it does not start"))
+    executor.round(queue.store, kernel)
     assert error_of(queue, bad) == {"code": 14, "message": "node bad: it does not start"}
     assert error_of(queue, good) == "not done"
     assert queue.plane.find("redis.instances", bad.target) is None
-    kernel.runs[-1].set_result(["good"])
-    executor.round(queue.store, cast(Reconciler, kernel))
+    kernel.configured("good")
+    executor.round(queue.store, kernel)
     assert error_of(queue, good) is None
 
 
@@ -309,7 +321,7 @@ def test_durations_are_of_methods_that_there_are() -> None:
 def test_the_next_controller_carries_out_what_was_accepted(queue: Api) -> None:
     made(queue)
     operations = [queue.post(FIREWALLS, rule(f"r{index}")) for index in range(3)]
-    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    Executor().round(queue.store, queue.kernel)
     assert {status(queue, one)["status"] for one in operations} == {"DONE"}
 
 
@@ -320,7 +332,7 @@ class Killed(BaseException):
 class Dying(Configuring):
     """In the reconciler's place, when the process ends in the middle of its work."""
 
-    def advance(self, topology: Topology, _: Any = ()) -> Outcome:  # noqa: ARG002 - as its base has it
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:  # noqa: ARG002 - as its base has it
         raise Killed
 
 
@@ -337,10 +349,10 @@ def test_what_was_half_done_is_done_again(queue: Api, fails: bool) -> None:
         queue.delete(f"{FIREWALLS}/deleted"),
     ]
     with pytest.raises(Killed):
-        Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
+        Executor().round(queue.store, Dying(queue.store))
     assert queue.store.topology is not None  # what is in effect fits together
     queue.kernel.failure = Unavailable("no kernel") if fails else None
-    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    Executor().round(queue.store, queue.kernel)
     assert [("error" in status(queue, one), status(queue, one)["status"]) for one in half] == [(fails, "DONE")] * 3
     rules = {one["name"]: one["priority"] for one in queue.get(FIREWALLS)["items"]}
     assert rules == ({"changed": 1000, "deleted": 1000} if fails else {"made": 1000, "changed": 7})
@@ -352,13 +364,13 @@ def test_health_is_waited_for_anew(queue: Api, monkeypatch: pytest.MonkeyPatch) 
     queue.kernel.healthy = False
     create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
     began = time.monotonic()
-    Executor().round(queue.store, cast(Reconciler, queue.kernel))
+    Executor().round(queue.store, queue.kernel)
     monkeypatch.setattr(time, "monotonic", lambda: began + 10 * connectors.PATIENCE)
     executor = Executor()
-    executor.round(queue.store, cast(Reconciler, queue.kernel))
+    executor.round(queue.store, queue.kernel)
     assert queue.get(f"v1/{create['name']}")["done"] is False
     monkeypatch.setattr(time, "monotonic", lambda: began + 12 * connectors.PATIENCE)
-    executor.round(queue.store, cast(Reconciler, queue.kernel))
+    executor.round(queue.store, queue.kernel)
     assert queue.get(f"v1/{create['name']}")["error"]["code"] == 13
 
 
@@ -417,7 +429,7 @@ def test_what_a_file_leaves_alone_goes_on(queue: Api) -> None:
         queue.delete(f"{FIREWALLS}/deleted"),
     ]
     with pytest.raises(Killed):
-        Executor().round(queue.store, cast(Reconciler, Dying(queue.store)))
+        Executor().round(queue.store, Dying(queue.store))
     up(queue, rule("there", priority=5), rule("patched", priority=1), rule("deleted", priority=1))
     assert queue.store.topology is not None
     assert {one.name: one.priority for one in queue.store.topology.compute.firewalls} == {

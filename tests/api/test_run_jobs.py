@@ -41,7 +41,7 @@ class Nodes:
 @pytest.fixture
 def nodes(api: Api) -> Nodes:
     made = Nodes()
-    api.kernel.nodes = made  # type: ignore[attr-defined]
+    api.kernel.nodes = made
     return made
 
 

@@ -15,7 +15,8 @@ from threading import Event
 
 from testbed.control import connectors
 from testbed.control.accept import forbidden_changes
-from testbed.control.realise.reconciler import Outcome, Reconciler
+from testbed.control.realise.reconciler import Reconciler
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
 from testbed.errors import Aborted, TestbedError
@@ -34,7 +35,7 @@ class Apply:
     operation_delay: float | None = None
     report: Report = silent
     cancelled: Event = field(default_factory=Event)
-    result: Future[Outcome] = field(default_factory=Future)
+    result: Future[Ticket] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class _Settling:
 
     request: Apply
     topology: Topology
-    outcome: Outcome
+    ticket: Ticket
     since: float
     """As `time.monotonic` counts."""
     ready: int = -1
@@ -87,14 +88,14 @@ class Applier:
         if (settling := self._settling) is not None:
             try:
                 over = _look(settling, store, reconciler)
-            except TestbedError as error:
+            except Exception as error:  # noqa: BLE001 - who asked is told
                 self._settling = None
                 _end(settling.request, reconciler, error)
                 return
             if over:
                 self._settling = None
                 reconciler.finish_request()
-                settling.request.result.set_result(settling.outcome)
+                settling.request.result.set_result(settling.ticket)
 
 
 def _end(request: Apply, reconciler: Reconciler, error: BaseException) -> None:
@@ -111,7 +112,7 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
     present = store.topology
     topology = request.topology(present)
     forbidden_changes.check(present, topology)
-    reconciler.begin_request(request.report, request.cancelled)
+    reconciler.begin_request(request.report)
     reconciler.check(topology)
     if request.cancelled.is_set():
         raise stopped(store)
@@ -122,11 +123,7 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
         store.operation_delay = request.operation_delay
     store.source = request.source
     store.topology = topology
-    try:
-        outcome = reconciler.advance(topology)
-    except Aborted:
-        raise stopped(store) from None
-    return _Settling(request, topology, outcome, time.monotonic())
+    return _Settling(request, topology, reconciler.advance(topology), time.monotonic())
 
 
 def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
@@ -136,22 +133,25 @@ def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
         TestbedError: a node cannot be configured.
         Aborted: the request was cancelled.
     """
-    run = settling.outcome.configuration
+    ticket = settling.ticket
+    if ticket.error is not None:
+        raise ticket.error
     if settling.request.cancelled.is_set():
-        if run is not None and not run.done():
-            reconciler.cancel_configuration()
+        reconciler.cancel_configuration()
+        if reconciler.configuring:
             return False
         raise stopped(store)
+    if not ticket.over:
+        settling.since = time.monotonic()
+        return False
     instances = store.instances
     waiting = [instance for instance in instances if instance.health == "starting"]
     _tell(settling, len(instances) - len(waiting), len(instances))
-    if run is not None and run.done():
-        settling.outcome.configured = run.result()
-    if (run is not None and not run.done()) or (waiting and time.monotonic() - settling.since < connectors.PATIENCE):
+    if waiting and time.monotonic() - settling.since < connectors.PATIENCE:
         return False
     _judge(settling, store)
-    if settling.outcome.failed and (healthy := store.topology) is not None:
-        store.forget_connectors(settling.outcome.failed)
+    if settling.ticket.failed and (healthy := store.topology) is not None:
+        store.forget_connectors(settling.ticket.failed)
         reconciler.advance(healthy)
     store.complete = True
     return True
@@ -172,7 +172,7 @@ def _judge(settling: _Settling, store: Store) -> None:
             store.set_connector_state(connector.name, "READY")
         elif states.get(connector.name, ("CREATING", ""))[0] == "CREATING":
             store.resources.fail(connectors.KIND, connector.name, connectors.UNHEALTHY)
-            settling.outcome.failed[connector.name] = connectors.HEALTH_FAILURE
+            settling.ticket.failed[connector.name] = connectors.HEALTH_FAILURE
 
 
 def stopped(store: Store) -> Aborted:

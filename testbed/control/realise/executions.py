@@ -41,8 +41,8 @@ class TaskRunner(Protocol):
         name: str,
         argv: Sequence[str],
         *,
-        on_output: Callable[[bytes], object] | None = None,
-        timeout: float | None = None,
+        on_output: Callable[[bytes], object],
+        timeout: float,
     ) -> tuple[int, bytes]:
         """Run a command in a node; returns its exit status and output."""
 

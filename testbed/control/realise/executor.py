@@ -19,25 +19,24 @@ from testbed.control import connectors
 from testbed.control.accept.durations import CONNECTOR, UNHEALTHY
 from testbed.control.accept.plane import topology_of
 from testbed.control.realise import executions
-from testbed.control.realise.reconciler import Configuration, Reconciler
+from testbed.control.realise.ticket import Realiser, Ticket
 from testbed.control.state.operations import Operation
 from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import CODES, Internal, TestbedError
 from testbed.json_object import Json
-from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.executor")
 
 LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cloudfunctions.functions"})
 """Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
-WIRED = frozenset({
-    "compute.networks", "compute.subnetworks", "compute.firewalls", "compute.routes", "compute.addresses",
-    "compute.globalAddresses", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies",
-    "compute.routers", "compute.projects", "servicenetworking.connections", "dns.managedZones",
-    "dns.resourceRecordSets", connectors.KIND,
+
+
+KERNEL = frozenset({
+    "compute.firewalls", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies", "compute.routes",
+    "compute.projects",
 })  # fmt: skip
-"""Kinds that are in effect as soon as the kernel is: no node is configured for them."""
+"""Kinds that are in effect as soon as the kernel is: no node knows of them."""
 
 
 @dataclass(slots=True)
@@ -45,10 +44,12 @@ class _Settling:
     """An operation that has taken effect, but for what is waited for."""
 
     operation: Operation
+    ticket: Ticket
+    """What of it is not made yet."""
     since: float
-    """When it took effect, or last made progress, as `time.monotonic` counts."""
-    configuration: Configuration | None
-    """The run of Ansible that its nodes wait for."""
+    """When all was made, or it made progress last, as `time.monotonic` counts."""
+    error: Json | None = None
+    """What it will end with, as soon as all is as it was before."""
 
 
 class Executor:
@@ -59,7 +60,7 @@ class Executor:
         self._settling: dict[str, _Settling] = {}
         self._executions = executions.Executions()
 
-    def round(self, store: Store, reconciler: Reconciler) -> None:
+    def round(self, store: Store, reconciler: Realiser) -> None:
         """Take up what is due, and end what has settled.  The caller has the testbed's lock."""
         now = time.time()
         found = {one.id: one for one in store.operations.open()}
@@ -73,19 +74,19 @@ class Executor:
                 sound.append(one)
         if sound:
             self._carry_out(store, reconciler, sound)
-        self._look_at_configurations(store, reconciler)
+        self._look_at_tickets(store, reconciler)
         for settling in list(self._settling.values()):
             self._look(store, reconciler, settling)
 
     # -- taking effect --------------------------------------------------------------------------------------------
 
-    def _carry_out(self, store: Store, reconciler: Reconciler, due: Sequence[Operation]) -> None:
+    def _carry_out(self, store: Store, reconciler: Realiser, due: Sequence[Operation]) -> None:
         try:
             with store.transaction():
                 for one in due:
                     _put_into_effect(store, one)
                 topology = topology_of(store)  # or nothing of it is written
-            outcome = reconciler.advance(topology, _restarted(store, due))
+            ticket = reconciler.advance(topology, _restarted(store, due))
         except Exception as error:
             if len(due) == 1:
                 if isinstance(error, Internal) or not isinstance(error, TestbedError):
@@ -98,41 +99,38 @@ class Executor:
             for one in due:
                 self._carry_out(store, reconciler, [one])
             return
+        running = store.running
+        nodes = {one.id: {name for c in one.changes for name in running.nodes(c.name)} for one in due}
         for one in due:
-            wired = all(change.kind in WIRED for change in one.changes)
-            self._settling[one.id] = _Settling(one, time.monotonic(), None if wired else outcome.configuration)
+            others = {name for other, names in nodes.items() if other != one.id for name in names - nodes[one.id]}
+            mine = Ticket() if _is_in_the_kernel(one) else reconciler.without(ticket, others)
+            self._settling[one.id] = _Settling(one, mine, time.monotonic())
 
     # -- settling -------------------------------------------------------------------------------------------------
 
-    def _look_at_configurations(self, store: Store, reconciler: Reconciler) -> None:
-        """Fail the operations whose nodes could not be configured; for the others, that is tried again."""
+    def _look_at_tickets(self, store: Store, reconciler: Realiser) -> None:
+        """Fail the operations whose nodes cannot be made; the others go on."""
         for settling in list(self._settling.values()):
-            run = settling.configuration
-            error = run.exception() if run is not None and run.done() and not run.cancelled() else None
-            if error is None or settling.operation.id not in self._settling:
-                continue
-            waiting = [one for one in self._settling.values() if one.configuration is run]
-            nodes = error.nodes if isinstance(error, TaskFailed) else frozenset()
-            running = store.running
-            at_fault = [one for one in waiting if any(nodes & running.nodes(c.name) for c in one.operation.changes)]
-            for one in at_fault or waiting:
-                again = self._fail(store, reconciler, one.operation, _status(one.operation, error))
-                for other in waiting:
-                    other.configuration = again
+            error = settling.ticket.error
+            if error is not None and settling.error is None:
+                operation = settling.operation
+                self._fail(store, reconciler, operation, _crash(store, operation) or _status(operation, error))
 
-    def _look(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+    def _look(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End an operation whose effect is there, or will never be."""
-        operation, run = settling.operation, settling.configuration
-        if run is not None and not run.done():
-            return
-        if name := executions.executed(operation):
+        operation = settling.operation
+        if not settling.ticket.over:
+            settling.since = time.monotonic()
+        elif settling.error is not None:
+            self._end(store, operation, settling.error)
+        elif name := executions.executed(operation):
             self._look_at_tasks(store, reconciler, operation, name)
         elif operation.kind in listening.KINDS:
             self._look_at_containers(store, reconciler, settling)
         else:
             self._look_at_connectors(store, reconciler, settling)
 
-    def _look_at_connectors(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+    def _look_at_connectors(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End an operation when the instances of its connectors are healthy."""
         operation = settling.operation
         patience = max(connectors.PATIENCE, store.operation_delay * (UNHEALTHY - CONNECTOR))
@@ -152,7 +150,7 @@ class Executor:
             store.set_connector_state(change.name, "READY")
         self._end(store, operation)
 
-    def _look_at_containers(self, store: Store, reconciler: Reconciler, settling: _Settling) -> None:
+    def _look_at_containers(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End a deployment when its containers listen."""
         operation, running, pids = settling.operation, store.running, store.processes()
         topology = topology_of(store)
@@ -165,7 +163,7 @@ class Executor:
         elif not silent:
             self._end(store, operation)
 
-    def _look_at_tasks(self, store: Store, reconciler: Reconciler, operation: Operation, name: str) -> None:
+    def _look_at_tasks(self, store: Store, reconciler: Realiser, operation: Operation, name: str) -> None:
         """End an execution whose tasks are over, and remove their nodes."""
         record = store.resources.get(executions.KIND, name)
         if record is None:  # a topology file has taken its place
@@ -186,20 +184,22 @@ class Executor:
 
     # -- ends -----------------------------------------------------------------------------------------------------
 
-    def _fail(self, store: Store, reconciler: Reconciler, operation: Operation, error: Json) -> Configuration | None:
-        """Make everything as it was before; returns the configuration of nodes that this takes."""
+    def _fail(self, store: Store, reconciler: Realiser, operation: Operation, error: Json) -> None:
+        """Make everything as it was before; the operation ends when it is."""
         log.info("%s of %s: %s", operation.method, operation.target, error["message"])
-        again: Configuration | None = None
+        back = Ticket()
         try:
             with store.transaction():
                 _take_back(store, operation)
                 topology = topology_of(store)
             store.forget_connectors(c.name for c in operation.changes if c.kind == connectors.KIND and c.creates)
-            again = reconciler.advance(topology).configuration
+            back = reconciler.advance(topology)
         except Exception:  # a boundary: the operation has to end, whatever its end meets
             log.exception("after the failure of %s", operation.id)
-        self._end(store, operation, error)
-        return again
+        if back.over:
+            self._end(store, operation, error)
+        else:
+            self._settling[operation.id] = _Settling(operation, back, time.monotonic(), error)
 
     def _end(self, store: Store, operation: Operation, error: Json | None = None) -> None:
         """Write down that an operation is over, and what it leaves."""
@@ -225,6 +225,10 @@ class Executor:
             store.operations.end(operation, error)
         self._settling.pop(operation.id, None)
         self._ended(operation.id)
+
+
+def _is_in_the_kernel(operation: Operation) -> bool:
+    return all(change.kind in KERNEL for change in operation.changes)
 
 
 def _put_into_effect(store: Store, operation: Operation) -> None:

@@ -1,96 +1,200 @@
 """Makes a testbed what its topology says, from whatever it is now.  Running it again is always safe.
 
-The order: write down, then make.  Namespaces, images and containers first, then the wiring (one `kernel.apply`), then
-the configuration of nodes by Ansible.  Health is the business of others (`control.watch`).
+The order: write down, then make.  Namespaces come first; then each node is started, wired, given its files and
+configured, whatever the others are doing.  What takes its time is done by jobs in threads.  A round takes note of those
+that are over and does what can be done next, so a node that hangs costs the change that wanted it, and no other.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 
 from testbed.control import connectors
-from testbed.control.realise import namespaces
 from testbed.control.realise.allocate import allot
 from testbed.control.realise.configuration import run_roles, unconfigured
-from testbed.control.realise.node_files import deliver
+from testbed.control.realise.kernel_state import KernelState, foreign, segments
+from testbed.control.realise.node_files import deliver, digest
+from testbed.control.realise.node_jobs import Job, NodeJobs, Stage
+from testbed.control.realise.ticket import Ticket
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
 from testbed.control.watch import firewall_log
 from testbed.control.watch.health import HealthChecker, ended
-from testbed.errors import Aborted, AlreadyExists
+from testbed.errors import Aborted, TestbedError
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.allocation.running import Health, Running
-from testbed.fabric.allocation.short_names import google, region
+from testbed.fabric.allocation.short_names import google
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
 from testbed.kernel import namespace
-from testbed.kernel.apply import adjust, apply, reroute
-from testbed.kernel.change import KernelChange
 from testbed.model.topology import Topology
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
+from testbed.nodes.playbook import TaskFailed
+
+log = logging.getLogger("testbed.reconciler")
+
+WORKERS = 8
+"""Jobs on nodes at a time."""
+RETRY = 15.0
+"""Seconds until something that could not be done with a node is tried again."""
+GATHERING = 1.0
+"""Seconds that nodes which are ready for Ansible wait at most for others: a run for several takes hardly longer."""
 
 Configuration = Future[list[str]]
 """A run of Ansible; the nodes that it has configured."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What one reconciliation did."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A node whose container runs."""
 
-    started: list[str] = field(default_factory=list)
-    stopped: list[str] = field(default_factory=list)
-    changes: list[KernelChange] = field(default_factory=list)
-    configured: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Connectors that did not get healthy, with Google's error text."""
-    configuration: Configuration | None = None
-    """What new or changed nodes still wait for, if they do."""
+    running: RunningNode
+    node: Node | None
+    """What it is made from; None where that was not looked at yet."""
 
-    @property
-    def changed(self) -> bool:
-        """Whether anything was changed at all."""
-        return bool(self.started or self.stopped or self.changes or self.configured)
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be done with a node; it is tried again after a while, or if the plan says otherwise."""
+
+    node: Node
+    error: Exception
+    since: float
+    """As `time.monotonic` counts."""
 
 
 class Reconciler:
     """Brings one testbed into its desired state."""
 
-    def __init__(self, store: Store, nodes: DockerNodes, images: Images) -> None:
+    def __init__(
+        self, store: Store, nodes: DockerNodes, images: Images, wake: Callable[[], None] = lambda: None
+    ) -> None:
         self.store = store
         self.nodes = nodes
         self.images = images
         self.report: Report = silent
-        self.cancelled = threading.Event()
         self.health = HealthChecker()
-        self._made: tuple[int, Plan] | None = None
-        """The revision that this reconciler was the last to begin, and the plan that it made true."""
+        self._wake = wake
+        self._plan: Plan | None = None
+        """What there should be."""
+        self._kernel = KernelState()
+        self._known: dict[str, Known] | None = None
+        """The nodes that run; None if Docker has to be asked."""
+        self._jobs = NodeJobs(WORKERS, wake)
+        self._failures: dict[str, Failure] = {}
+        self._tickets: list[Ticket] = []
         self._configurator = ThreadPoolExecutor(1, "configuration")
         self._configuration: Configuration | None = None
+        self._configured: Mapping[str, Node] = {}
+        """The nodes that the present run of Ansible is for, as they were planned when it began."""
+        self._ready_since: float | None = None
+        """When a node has begun to wait for Ansible, as `time.monotonic` counts."""
         self._stop = threading.Event()
 
-    def begin_request(self, report: Report, cancelled: threading.Event) -> None:
-        """Tell somebody of the work that follows, and let them stop it between two of its stages."""
-        self.report, self.cancelled = report, cancelled
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def begin_request(self, report: Report) -> None:
+        """Tell somebody of the work that follows."""
+        self.report = report
 
     def finish_request(self) -> None:
         """Nobody is told any more."""
-        self.report, self.cancelled = silent, threading.Event()
+        self.report = silent
 
     def check(self, topology: Topology) -> None:
         """See that a topology can be made, before anything is changed; nothing is written.
 
         Raises:
-            TestbedError: an image is missing, the kernel lacks something, or something is in the way.
+            TestbedError: the kernel lacks something, or something is in the way.
         """
         firewall_log.require(topology)
-        self._check(preview(topology, self.store.running))
+        plan = preview(topology, self.store.running)
+        self._see_that_names_are_free(plan)
+        self.nodes.check_names(node.name for node in plan.nodes)
+
+    def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
+        """Begin to make what the resources in effect ask for; nodes named `again` are made anew.
+
+        Where only the firewall and the routes of some namespaces differ, the ticket is over at once: that takes
+        milliseconds.
+
+        Raises:
+            TestbedError: it cannot be made; what was made so far is written down and stays for the next try.
+        """
+        firewall_log.require(topology)
+        allot(self.store, topology)
+        self._instances(topology)
+        self.store.begin_revision()
+        before = self._unfinished()
+        self._plan = self.plan(topology)
+        self._see_that_names_are_free(self._plan)
+        self._make_namespaces(self._plan)
+        self._forget_failures(self._plan, again)
+        for name in again:
+            self._lose(name)
+        ticket = Ticket(leaving=set(again))
+        self._tickets.append(ticket)
+        try:
+            self._step(self._plan)
+        except BaseException:
+            self._tickets.remove(ticket)
+            raise
+        ticket.leaving = {*self._leaving(self._plan)} - {*before}
+        # What others have begun, and may wait for in vain, is no business of this change.
+        now = self._unfinished()
+        ticket.lacking = {name for name, node in now.items() if node and (name in again or before.get(name) != node)}
+        self._settle()
+        return ticket
+
+    def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
+        """A ticket for what another one waits for, without some nodes."""
+        other = replace(ticket, lacking=ticket.lacking - {*nodes}, leaving=ticket.leaving - {*nodes})
+        self._tickets.append(other)
+        return other
+
+    def round(self) -> None:
+        """Take note of the jobs that are over, and do what can be done next.
+
+        Raises:
+            TestbedError: the kernel refuses something, and nobody waits for it.
+        """
+        if self._plan is None or not self._is_at_work():
+            return
+        now = time.monotonic()
+        self._failures = {name: one for name, one in self._failures.items() if now - one.since < RETRY}
+        try:
+            self._step(self._plan)
+        except TestbedError as error:
+            self._kernel.forget()
+            if not self._tickets:
+                raise
+            for ticket in self._tickets:
+                ticket.error = error
+        self._settle()
+
+    def _is_at_work(self) -> bool:
+        """Whether there may be something to do or to take note of."""
+        waiting = self._configuration is not None or self._ready_since is not None
+        return bool(self._tickets or self._jobs.all() or self._failures or waiting) or not self._kernel.is_known
+
+    def forget(self) -> None:
+        """Look at everything the next time: nodes have ended, or somebody has meddled with the kernel."""
+        self._known = None
+        self._kernel.forget()
+
+    @property
+    def configuring(self) -> bool:
+        """Whether Ansible is at work."""
+        return self._configuration is not None and not self._configuration.done()
 
     def cancel_configuration(self) -> None:
         """Stop what Ansible does in the background; it is done by the next run."""
@@ -99,128 +203,25 @@ class Reconciler:
     def close(self) -> None:
         """End what works in the background, for good."""
         self._stop.set()
+        self._jobs.close()
         self._configurator.shutdown()
-
-    def advance(self, topology: Topology, again: Collection[str] = ()) -> Outcome:
-        """Make what the resources in effect ask for, without waiting for configuration and health.
-
-        Nodes named `again` are made anew, even if they are as planned.
-
-        Where only the firewall and the routes of some namespaces differ from what was made last, only those are looked
-        at: that takes milliseconds.
-
-        Raises:
-            TestbedError: as `converge`.
-        """
-        outcome = Outcome()
-        firewall_log.require(topology)
-        self._prepare(topology)
-        self._instances(topology)
-        plan = self.plan(topology)
-        known = self._made
-        self._made = None
-        if not again and known is not None and known[0] == self.store.revision and namespaces.same(known[1], plan):
-            self._adjust(known[1], plan)
-        else:
-            self._advance(topology, plan, outcome, again)
-        self._remember(plan)
-        return outcome
-
-    def _advance(self, topology: Topology, plan: Plan, outcome: Outcome, again: Collection[str]) -> None:
-        """All of it: namespaces, nodes, wiring, configuration."""
-        images = self._check(plan)
-        self._make_namespaces(plan)
-        self._proceed()
-        present = self.nodes.running()
-        planned = self._as_planned(plan, present, images)
-        kept = {name: node for name, node in planned.items() if name not in again}
-        running = self._start_nodes(plan, present, kept, images, outcome)
-        self._proceed()
-        plan = self.plan(topology)
-        outcome.changes += self._wire(plan, running)
-        self._remove_stale_namespaces(plan)
-        if unconfigured(self.store, plan.nodes, running):
-            self._stop = threading.Event()
-            self._configuration = self._configurator.submit(self._configure, plan.nodes, running, self._stop)
-            outcome.configuration = self._configuration
-
-    def _proceed(self) -> None:
-        """Go on to the next stage.
-
-        Raises:
-            Aborted: whoever asked for the work does not want it any more.
-        """
-        if self.cancelled.is_set():
-            raise Aborted("stopped between two stages")
-
-    def _adjust(self, old: Plan, new: Plan) -> None:
-        """Only what is inside namespaces that stay as they are wired."""
-        before = {space.name: space for space in old.namespaces}
-        changed = [space for space in new.namespaces if before[space.name] != space]
-        pids = self.store.processes()
-        for space in changed:
-            adjust(before[space.name], space, namespaces.path(new, space, pids))
-        deliver(self.store, self.nodes, new.nodes, pids)
-
-    def forget(self) -> None:
-        """Look at everything the next time: nodes have ended."""
-        self._made = None
-
-    def _remember(self, plan: Plan) -> None:
-        self._made = (self.store.begin_revision(), plan)
-
-    def rewire(self, topology: Topology) -> None:
-        """Make nodes and kernel what the running state says, as quickly as possible.
-
-        First new flows leave a failed connector instance, then the nodes that are there are wired, then what is missing
-        is started.  A node that runs is left as it is.
-        """
-        self._made = None
-        self.store.begin_revision()
-        plan = self.plan(topology)
-        self._reroute(topology, plan)
-        present = self.nodes.running()
-        kept = {name: node for name, node in present.items() if node.state == "running"}
-        self._wire(plan.with_nodes(kept), kept)
-        images = self.images.ensure({node.image for node in plan.nodes if node.name not in kept})
-        outcome = Outcome()
-        running = self._start_nodes(plan, present, kept, images, outcome)
-        if outcome.started:
-            plan = self.plan(topology)
-            self._wire(plan, running)
-        self._remember(plan)
 
     def plan(self, topology: Topology) -> Plan:
         """What the resources in effect ask for."""
         return compile_topology(topology, self.store.running)
 
-    def paths(self, plan: Plan, running: Mapping[str, RunningNode]) -> dict[str, str]:
-        """Where each namespace of a plan is found."""
-        pids = {name: node.pid for name, node in running.items()}
-        return {space.name: namespaces.path(plan, space, pids) for space in plan.namespaces}
+    def at_work_on(self, node: str) -> bool:
+        """Whether something is being done with a node."""
+        return self._jobs.of(node) is not None
 
     # -- before anything is changed -------------------------------------------------------------------------------
 
-    def _check(self, plan: Plan) -> Mapping[str, str]:
-        """Find or build the images (a wrong name is a user's commonest mistake); see that nothing is in the way.
-
-        Raises:
-            AlreadyExists: if somebody else's namespace or container has a name that is needed.
-        """
-        images = self.images.ensure({node.image for node in plan.nodes})
-        for name in sorted(set(namespace.names()) & namespaces.segments(plan) - self.store.recorded("namespace")):
-            raise AlreadyExists(
-                f"a network namespace {name} exists that this testbed did not make",
-                hint=f"remove it (ip netns delete {name}), or give the testbed another name",
-            )
-        self.nodes.check_names(node.name for node in plan.nodes)
-        return images
+    def _see_that_names_are_free(self, plan: Plan) -> None:
+        taken = set(namespace.names()) & segments(plan) - self.store.recorded("namespace")
+        if taken:
+            raise foreign(taken)
 
     # -- state before making --------------------------------------------------------------------------------------
-
-    def _prepare(self, topology: Topology) -> None:
-        store = self.store
-        allot(store, topology)
 
     def _instances(self, topology: Topology) -> None:
         store = self.store
@@ -228,94 +229,253 @@ class Reconciler:
         with store.transaction():
             store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
 
-    # -- making ---------------------------------------------------------------------------------------------------
-
-    def _make_namespaces(self, plan: Plan) -> None:
-        wanted = namespaces.segments(plan)
-        namespace.delete(*namespace.unfinished(*wanted))
-        missing = sorted(wanted - set(namespace.names()))
-        self.store.record("namespace", *missing)
-        namespace.create(*missing)
-        self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
-
-    def _as_planned(
-        self, plan: Plan, present: Mapping[str, RunningNode], images: Mapping[str, str]
-    ) -> dict[str, RunningNode]:
-        """The nodes that run, and are made of what the plan says."""
-        hashes = {node.name: self.nodes.spec_hash(node, images[node.image]) for node in plan.nodes}
-        return {
-            name: node for name, node in present.items() if (node.state, node.spec) == ("running", hashes.get(name))
+    def _forget_failures(self, plan: Plan, again: Collection[str]) -> None:
+        wanted = {node.name: node for node in plan.nodes}
+        self._failures = {
+            name: failure
+            for name, failure in self._failures.items()
+            if failure.node == wanted.get(name) and name not in again
         }
 
-    def _start_nodes(
-        self,
-        plan: Plan,
-        present: Mapping[str, RunningNode],
-        kept: Mapping[str, RunningNode],
-        images: Mapping[str, str],
-        outcome: Outcome,
-    ) -> dict[str, RunningNode]:
-        """Stop what is not planned or not to be kept, start what is missing; all nodes of the plan run then."""
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def _step(self, plan: Plan) -> None:
+        """Everything that can be done now without waiting."""
+        self._note_jobs()
+        known = self._running_nodes()
+        self._work_on_nodes(plan, known)
+        self._wire(plan, known)
+        self._deliver(plan, known)
+        self._configure(plan, known)
+        self._remove_stale_namespaces(plan)
+
+    def _running_nodes(self) -> dict[str, Known]:
+        """The nodes that run, of which Docker is asked once."""
+        if self._known is None:
+            present = self.nodes.running()
+            self._known = {name: Known(one, None) for name, one in present.items()}
+        gone = ended({name: known.running.pid for name, known in self._known.items() if known.running.pid})
+        for name in gone:
+            self._lose(name)
+        return self._known
+
+    def _lose(self, name: str) -> None:
+        """A node has ended, or is to."""
+        if self._known is not None:
+            self._known.pop(name, None)
+        self._kernel.lose(name)
+
+    def _note_jobs(self) -> None:
+        """Take note of the jobs that are over."""
+        for name, job in self._jobs.over():
+            error = job.result.exception()
+            if error is None:
+                self._note(name, job, job.result.result())
+            elif isinstance(error, Exception) and job.node is not None:
+                self._failures[name] = Failure(job.node, error, time.monotonic())
+            else:
+                log.error("node %s: %s", name, error)
+
+    def _note(self, name: str, job: Job, running: RunningNode | None) -> None:
+        known = self._running_nodes()
+        if job.stage is Stage.STOP:
+            self.store.strike("container", host_name(self.store.name, name))
+            self._for_each_ticket(lambda ticket: ticket.stopped.append(name) if name in ticket.leaving else None)
+        elif job.stage is Stage.DELIVER and job.node is not None and name in known:
+            self.store.set_delivered(name, digest(job.node, known[name].running.pid))
+        elif job.stage is Stage.CHECK and name in known:
+            if running is None:  # it is made from something else
+                self._lose(name)
+            else:
+                known[name] = Known(running, _spec(job.node))
+        elif job.stage is Stage.START and running is not None and job.node is not None:
+            known[name] = Known(running, _spec(job.node))
+            self.store.set_health({name: "starting"})
+            if job.node.files:  # they were there before its program began
+                self.store.set_delivered(name, digest(job.node, running.pid))
+            self._tell_started(name)
+        self.store.set_processes({name: one.running.pid for name, one in known.items() if one.running.pid})
+
+    def _tell_started(self, name: str) -> None:
+        self._for_each_ticket(lambda ticket: ticket.started.append(name) if name in ticket.lacking else None)
+        total = max((len(ticket.lacking | {*ticket.started}) for ticket in self._tickets), default=1)
+        done = max((len(ticket.started) for ticket in self._tickets), default=1)
+        self.report(Progress("nodes", name, done, total))
+
+    def _for_each_ticket(self, tell: Callable[[Ticket], object]) -> None:
+        for ticket in self._tickets:
+            tell(ticket)
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    def _work_on_nodes(self, plan: Plan, known: Mapping[str, Known]) -> None:
+        """Begin to check, start and stop nodes; a node that is as planned is left alone."""
         wanted = {node.name: node for node in plan.nodes}
-        running = {name: node for name, node in kept.items() if name in wanted}
-        stopped = sorted(present.keys() - running.keys())
-        unwanted = [name for name in stopped if name not in wanted]
-        self.nodes.stop_all(stopped)
-        self.store.strike("container", *(host_name(plan.testbed, name) for name in unwanted))
-        missing = [node for name, node in wanted.items() if name not in running]
-        self.store.record("container", *(host_name(plan.testbed, node.name) for node in missing))
-        self.store.set_health({node.name: "starting" for node in missing})
-        started = self._start(missing, images)
-        running |= started
-        self.store.set_processes({name: node.pid for name, node in running.items()})
-        outcome.started += sorted(started)
-        outcome.stopped += unwanted
-        return running
+        for name, node in wanted.items():
+            present = known.get(name)
+            if self._jobs.of(name) or name in self._failures:
+                continue
+            if present is None:
+                self.store.record("container", host_name(plan.testbed, name))
+                self._jobs.begin(name, Stage.START, node, partial(self._start, node))
+            elif present.node is None:
+                self._jobs.begin(name, Stage.CHECK, node, partial(self._check, node, present.running))
+            elif present.node != _spec(node):
+                self._lose(name)
+                self._jobs.begin(name, Stage.START, node, partial(self._start, node))
+        for name in [name for name in known if name not in wanted and not self._jobs.of(name)]:
+            self._lose(name)
+            self._jobs.begin(name, Stage.STOP, None, partial(self._stop_node, name))
 
-    def _start(self, missing: Sequence[Node], images: Mapping[str, str]) -> dict[str, RunningNode]:
-        done = 0
+    def _leaving(self, plan: Plan) -> list[str]:
+        """The nodes that are being removed."""
+        wanted = {node.name for node in plan.nodes}
+        known = self._known or {}
+        recorded = (name for name in known if name not in wanted)
+        return [*recorded, *(name for name, job in self._jobs.all().items() if job.stage is Stage.STOP)]
 
-        def tell(node: RunningNode) -> None:
-            nonlocal done
-            done += 1
-            self.report(Progress("nodes", node.name, done, len(missing)))
+    def _check(self, node: Node, running: RunningNode) -> RunningNode | None:
+        """The container of a node, if it runs and is made from what the plan says."""
+        image = self.images.ensure({node.image})[node.image]
+        made = running.state == "running" and running.spec == self.nodes.spec_hash(node, image)
+        return running if made else None
 
-        return {node.name: node for node in self.nodes.start_all(missing, images, tell)}
+    def _start(self, node: Node) -> RunningNode:
+        """A new container, in the place of one that is there.  Its image is looked for first."""
+        image = self.images.ensure({node.image})[node.image]
+        self.nodes.stop(node.name)
+        return self.nodes.start(node, image)
 
-    def _wire(self, plan: Plan, running: Mapping[str, RunningNode]) -> list[KernelChange]:
-        changes = apply(plan, self.paths(plan, running))
-        self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
-        deliver(self.store, self.nodes, plan.nodes, {name: node.pid for name, node in running.items()})
-        return changes
+    def _stop_node(self, name: str) -> None:
+        self.nodes.stop(name)
 
-    def _reroute(self, topology: Topology, plan: Plan) -> None:
-        """Give new flows to healthy connector instances only: the part of the wiring that cannot wait."""
-        running = self.store.running
-        segments = {running.name(region(name)) for name in topology.serverless_regions}
-        for space in plan.namespaces:
-            if space.name in segments:
-                reroute(space, namespace.segment(plan.testbed, space.name))
+    # -- the kernel -----------------------------------------------------------------------------------------------
 
-    def _configure(self, nodes: Sequence[Node], running: Mapping[str, RunningNode], stop: threading.Event) -> list[str]:
-        """Run the roles of nodes whose variables or container have changed.  A thread needs a store of its own."""
+    def _make_namespaces(self, plan: Plan) -> None:
+        wanted = segments(plan)
+        namespace.delete(*namespace.unfinished(*wanted))
+        missing = sorted(wanted - set(namespace.names()))
+        if missing:
+            self.store.record("namespace", *missing)
+            namespace.create(*missing)
+            self._kernel.forget()
+            self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
+
+    def _wire(self, plan: Plan, known: Mapping[str, Known]) -> None:
+        """Make the kernel what the plan says of the nodes that run."""
+        processes = {name: one.running.pid for name, one in known.items() if one.running.state == "running"}
+        possible = plan.with_nodes(processes)
+        if self._kernel.is_as(possible):
+            return
+        changes = self._kernel.become(possible, processes)
+        self._for_each_ticket(lambda ticket: ticket.changes.extend(changes))
+        if changes:
+            self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
+
+    def _remove_stale_namespaces(self, plan: Plan) -> None:
+        stale = self.store.recorded("namespace") - segments(plan)
+        if stale:
+            namespace.delete(*sorted(stale))
+            self.store.strike("namespace", *stale)
+
+    # -- what is inside of nodes ----------------------------------------------------------------------------------
+
+    def _deliver(self, plan: Plan, known: Mapping[str, Known]) -> None:
+        """Begin to bring files that have changed into nodes."""
+        delivered = self.store.delivered()
+        for node in plan.nodes:
+            if node.files and self._is_ready(node, known) and self._undelivered(node, known, delivered):
+                self._jobs.begin(node.name, Stage.DELIVER, node, partial(deliver, self.nodes, node))
+
+    def _undelivered(self, node: Node, known: Mapping[str, Known], delivered: Mapping[str, str]) -> bool:
+        return delivered.get(node.name) != digest(node, known[node.name].running.pid)
+
+    def _is_ready(self, node: Node, known: Mapping[str, Known]) -> bool:
+        """Whether a node runs as planned and nobody works on it."""
+        present = known.get(node.name)
+        idle = self._jobs.of(node.name) is None and node.name not in self._failures
+        return idle and present is not None and present.node == _spec(node)
+
+    def _configure(self, plan: Plan, known: Mapping[str, Known]) -> None:
+        """Take note of what Ansible has done, and let it do more: for several nodes at once, if they come together."""
+        if (run := self._configuration) is not None:
+            if not run.done():
+                return
+            self._configuration = None
+            self._note_configuration(run)
+        ready = [node for node in plan.nodes if node.role and self._is_ready(node, known)]
+        running = {node.name: known[node.name].running for node in ready}
+        wanted = unconfigured(self.store, ready, running)
+        if not wanted:
+            self._ready_since = None
+            return
+        self._ready_since = self._ready_since or time.monotonic()
+        if self._jobs.any(Stage.CHECK, Stage.START) and time.monotonic() - self._ready_since < GATHERING:
+            return
+        self._ready_since = None
+        self._configured = {node.name: node for node in ready if node.name in wanted}
+        self._stop = threading.Event()
+        self._configuration = self._configurator.submit(self._run_roles, ready, running, wanted, self.report)
+        self._configuration.add_done_callback(lambda _: self._wake())
+
+    def _run_roles(
+        self, nodes: Sequence[Node], running: Mapping[str, RunningNode], only: Sequence[str], report: Report
+    ) -> list[str]:
+        """A thread needs a store of its own."""
         with Store.open(self.store.name) as store:
-            return run_roles(store, nodes, running, self.report, stop=stop)
+            return run_roles(store, nodes, running, report, only=only, stop=self._stop)
+
+    def _note_configuration(self, run: Configuration) -> None:
+        error = run.exception()
+        if error is None:
+            done = run.result()
+            self._for_each_ticket(lambda ticket: ticket.configured.extend(set(done) & ticket.lacking))
+        elif isinstance(error, Aborted):
+            return  # it is done by the next run
+        elif isinstance(error, Exception):
+            at_fault = error.nodes & self._configured.keys() if isinstance(error, TaskFailed) else frozenset()
+            for name in at_fault or self._configured:
+                self._failures[name] = Failure(self._configured[name], error, time.monotonic())
 
     def configure_again(
         self, nodes: Sequence[Node], running: Mapping[str, RunningNode], only: Sequence[str], report: Report
     ) -> Configuration:
         """Run the roles of some nodes, whether anything has changed or not."""
+        return self._configurator.submit(self._run_roles, nodes, running, only, report)
 
-        def run() -> list[str]:
-            with Store.open(self.store.name) as store:
-                return run_roles(store, nodes, running, report, only=only, stop=self._stop)
+    # -- what is lacking ------------------------------------------------------------------------------------------
 
-        return self._configurator.submit(run)
+    def _lacks(self, node: Node) -> bool:
+        """Whether a node is not as planned yet."""
+        known = self._known or {}
+        present = known.get(node.name)
+        if present is None or present.node != _spec(node) or not self._kernel.has(node.name):
+            return True
+        if node.files and self._undelivered(node, known, self.store.delivered()):
+            return True
+        return bool(node.role and unconfigured(self.store, [node], {node.name: present.running}))
 
-    def _remove_stale_namespaces(self, plan: Plan) -> None:
-        stale = self.store.recorded("namespace") - namespaces.segments(plan)
-        namespace.delete(*sorted(stale))
-        self.store.strike("namespace", *stale)
+    def _unfinished(self) -> dict[str, Node | None]:
+        """The nodes that are not as planned yet, and those that are being removed."""
+        if self._plan is None:
+            return {}
+        found: dict[str, Node | None] = dict.fromkeys(self._leaving(self._plan))
+        return found | {node.name: node for node in self._plan.nodes if self._lacks(node)}
+
+    def _settle(self) -> None:
+        """See how far the tickets are."""
+        if self._plan is None:
+            return
+        wanted = {node.name: node for node in self._plan.nodes}
+        leaving = set(self._leaving(self._plan))
+        for ticket in self._tickets:
+            ticket.lacking = {name for name in ticket.lacking if name in wanted and self._lacks(wanted[name])}
+            ticket.leaving &= leaving
+            failed = frozenset(ticket.lacking & self._failures.keys())
+            if failed and ticket.error is None:
+                ticket.at_fault = failed
+                ticket.error = self._failures[min(failed)].error
+        self._tickets = [ticket for ticket in self._tickets if not ticket.over]
 
     # -- health ---------------------------------------------------------------------------------------------------
 
@@ -338,6 +498,11 @@ class Reconciler:
 
 
 def preview(topology: Topology, running: Running) -> Plan:
-    """What there would be, but for instances of connectors."""
+    """What there would be, without the instances of connectors."""
     addresses = allocate(topology, running.addresses)
     return compile_topology(topology, Running(addresses, (), running.auth_strings, running.certificates))
+
+
+def _spec(node: Node | None) -> Node | None:
+    """What a node's container is made from: its files can change while it runs."""
+    return None if node is None else replace(node, files={})
