@@ -123,7 +123,7 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
         store.operation_delay = request.operation_delay
     store.source = request.source
     store.topology = topology
-    return _Settling(request, topology, reconciler.advance(topology), time.monotonic())
+    return _Settling(request, topology, reconciler.advance(topology, whole=True), time.monotonic())
 
 
 def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:

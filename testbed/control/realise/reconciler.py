@@ -121,8 +121,10 @@ class Reconciler:
         self._see_that_names_are_free(plan)
         self.nodes.check_names(node.name for node in plan.nodes)
 
-    def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
+    def advance(self, topology: Topology, again: Collection[str] = (), *, whole: bool = False) -> Ticket:
         """Begin to make what the resources in effect ask for; nodes named `again` are made anew.
+
+        The ticket is for what this change has begun; with `whole`, for everything that is lacking.
 
         Where only the firewall and the routes of some namespaces differ, the ticket is over at once: that takes
         milliseconds.
@@ -134,7 +136,7 @@ class Reconciler:
         allot(self.store, topology)
         self._instances(topology)
         self.store.begin_revision()
-        before = self._unfinished()
+        before = {} if whole else self._unfinished()
         self._plan = self.plan(topology)
         self._see_that_names_are_free(self._plan)
         self._make_namespaces(self._plan)
