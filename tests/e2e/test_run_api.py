@@ -85,7 +85,7 @@ def test_a_container_that_ends_is_no_revision_that_serves(bed: Program, clients:
     made.template.containers[0].command, made.template.containers[0].args = ["sleep"], ["1"]
     with pytest.raises(exceptions.FailedPrecondition, match="failed to start and listen on the port"):
         services.update_service(service=made).result(timeout=PATIENCE)
-    # The revision before is back; requests fail while its container starts (our choice, docs/architecture.md).
+    # The revision before is back; requests fail while its container starts (our choice, docs/serverless.md).
     eventually(lambda: _answers(bed, "hello"), "an answer")
     assert json.loads(bed.json("invoke", "hello")["body"])["revision"] == serving
 

@@ -1,0 +1,1 @@
+"""Takes connections: listeners, TLS and certificates, the proxy, and the way of each request to its server."""

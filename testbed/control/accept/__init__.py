@@ -1,0 +1,1 @@
+"""Decides whether a change is accepted, before anything is touched."""

@@ -1,0 +1,1 @@
+"""Makes accepted changes true: operations, the reconciler, the configuration of nodes, the teardown."""

@@ -1,0 +1,1 @@
+"""Gives out addresses, ports of Cloud NAT and names of nodes, once for all; defines the running state."""

@@ -1,0 +1,1 @@
+"""Compiles VPN gateways, VLAN attachments and sites, with their BGP sessions."""

@@ -1,0 +1,1 @@
+"""Resources of VPC networks and VMs: networks, subnets, routes, routers, firewall rules and policies, instances."""

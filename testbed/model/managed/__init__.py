@@ -1,0 +1,1 @@
+"""Resources of managed services: Redis, private connections, Cloud DNS, secrets."""

@@ -1,0 +1,1 @@
+"""Rules between resources, which no single one can check: references, overlaps, regions.  One module per topic."""

@@ -1,0 +1,1 @@
+"""Compute Engine's Cloud Routers, VPN gateways and tunnels, and VLAN attachments."""

@@ -1,0 +1,1 @@
+"""Compute Engine's instances: their disks, images, machine types, templates and groups."""
