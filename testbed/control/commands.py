@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
@@ -46,6 +47,7 @@ Wanted = Callable[[Topology | None], Topology]
 
 log = logging.getLogger("testbed.controller")
 
+_MOMENT = 0.02
 POLL = 0.1
 """Seconds between two looks at whether whoever asked is still there."""
 
@@ -209,13 +211,13 @@ class Commands:
         if not self._load.acquire(blocking=False):
             raise Unavailable(f"another load test is running on testbed {self._name!r}", hint="wait, or end it")
         try:
-            self._loop.do(partial(_load_generator, present=True)).result()
             try:
+                _await(self._loop.do(partial(_load_generator, present=True)).result())
                 request.report(Progress("load", "the generator is there"))
                 while not (request.cancelled.wait(POLL) or request.gone.is_set()):
                     pass
             finally:
-                self._loop.do(partial(_load_generator, present=False)).result()
+                _await(self._loop.do(partial(_load_generator, present=False)).result())
         finally:
             self._load.release()
         return {}
@@ -254,10 +256,18 @@ def building(request: Request, now: Making) -> None:
     request.report(Progress("images", f"{count}{now.text}", now.done, now.total, now.news))
 
 
-def _load_generator(reconciler: Reconciler, *, present: bool) -> None:
+def _load_generator(reconciler: Reconciler, *, present: bool) -> Ticket:
     store = reconciler.store
     store.load_generator = present
-    reconciler.advance(_topology(store))
+    return reconciler.advance(_topology(store))
+
+
+def _await(ticket: Ticket) -> None:
+    """Until a change is made.  Raises as it fails."""
+    while not ticket.over:
+        time.sleep(_MOMENT)
+    if ticket.error is not None:
+        raise ticket.error
 
 
 def _stuck(store: Store) -> list[Json]:

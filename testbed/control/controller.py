@@ -227,7 +227,6 @@ class Watch:
         if not (store.complete or self._applier.busy):
             return
         self._executor.round(store, reconciler)
-        reconciler.round()
         topology = topology_of(store)
         self._learn(reconciler, topology)
         changed = self._probe(reconciler, topology)
@@ -235,12 +234,12 @@ class Watch:
             log.info("%s is %s", name, health)
         replaced = self._replace(reconciler, topology)
         names = {instance.name for instance in store.instances}
-        missing = {name for name in names - store.processes().keys() if not reconciler.at_work_on(name)}
-        if changed or replaced or self._behind or missing:
+        if changed or replaced or self._behind:
             self._behind = True
             reconciler.advance(topology)
             self._behind = False
             self._wake.set()  # an operation may have waited for it
+        reconciler.round()
         self._listen(store, topology)
         running = {name: pid for name, pid in store.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
 from testbed.cli import app
 from testbed.control.accept.plane import STUCK
+from testbed.control.channel.listener import Service, listening
+from testbed.control.commands import Commands
 from testbed.control.state.faults import Fault, fault
 from testbed.errors import InvalidArgument, NotFound
 from tests.api.harness import Api, Refused
@@ -197,6 +200,12 @@ def test_the_commands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         assert result.exit_code == 0, result.output
         return json.loads(result.output)
 
+    commands = Commands(api.plane, cast("Any", None), cast("Any", None))
+    with listening(api.plane.store.folder, Service(commands.handlers(), 0)):
+        _commands(api, run)
+
+
+def _commands(api: Api, run: Callable[..., Any]) -> None:
     network(api)
     made = run("add", "error", "--count", "0", "--code", "UNAVAILABLE", "--message", "later", "--method", "*.delete")
     assert made == {

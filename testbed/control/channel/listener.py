@@ -104,7 +104,7 @@ def _converse(connection: socket.socket, service: Service) -> None:
     _, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     taken = service.room.acquire(blocking=False)
     try:
-        with connection, connection.makefile("rwb") as file, suppress(OSError):
+        with connection, suppress(OSError), connection.makefile("rwb") as file:
             stream = cast(BinaryIO, file)
             if user not in (0, service.owner):
                 protocol.send(stream, protocol.of_error(PermissionDenied("this testbed is another user's")))
@@ -113,11 +113,20 @@ def _converse(connection: socket.socket, service: Service) -> None:
                 protocol.send(stream, protocol.of_error(refusal))
             else:
                 protocol.send(stream, {"protocol": protocol.PROTOCOL, "version": __version__})
-                if (asked := protocol.receive(stream)) is not None:
-                    _answer(connection, stream, asked, user, service)
+                _serve(connection, stream, user, service)
     finally:
         if taken:
             service.room.release()
+
+
+def _serve(connection: socket.socket, stream: BinaryIO, user: int, service: Service) -> None:
+    try:
+        asked = protocol.receive(stream)
+    except InvalidArgument as error:
+        protocol.send(stream, protocol.of_error(error))
+        return
+    if asked is not None:
+        _answer(connection, stream, asked, user, service)
 
 
 def _answer(connection: socket.socket, stream: BinaryIO, asked: Json, user: int, service: Service) -> None:

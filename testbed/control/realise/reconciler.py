@@ -142,7 +142,7 @@ class Reconciler:
         self._make_namespaces(self._plan)
         self._forget_failures(self._plan, again)
         for name in again:
-            self._lose(name)
+            self._give_up(name)
         ticket = Ticket(leaving=set(again))
         self._tickets.append(ticket)
         try:
@@ -262,10 +262,15 @@ class Reconciler:
         return self._known
 
     def _lose(self, name: str) -> None:
-        """A node has ended, or is to."""
+        """A node has ended."""
         if self._known is not None:
             self._known.pop(name, None)
         self._kernel.lose(name)
+
+    def _give_up(self, name: str) -> None:
+        """A node is to be made anew."""
+        self._lose(name)
+        self.store.set_health({name: "starting"})
 
     def _note_jobs(self) -> None:
         """Take note of the jobs that are over."""
@@ -287,7 +292,7 @@ class Reconciler:
             self.store.set_delivered(name, digest(job.node, known[name].running.pid))
         elif job.stage is Stage.CHECK and name in known:
             if running is None:  # it is made from something else
-                self._lose(name)
+                self._give_up(name)
             else:
                 known[name] = Known(running, _spec(job.node))
         elif job.stage is Stage.START and running is not None and job.node is not None:
@@ -313,17 +318,18 @@ class Reconciler:
     def _work_on_nodes(self, plan: Plan, known: Mapping[str, Known]) -> None:
         """Begin to check, start and stop nodes; a node that is as planned is left alone."""
         wanted = {node.name: node for node in plan.nodes}
+        lost = {instance.name for instance in self.store.instances if instance.health != "starting"} - known.keys()
         for name, node in wanted.items():
             present = known.get(name)
-            if self._jobs.of(name) or name in self._failures:
-                continue
+            if self._jobs.of(name) or name in self._failures or name in lost:
+                continue  # an instance of a connector that has ended is not started again: another takes its place
             if present is None:
                 self.store.record("container", host_name(plan.testbed, name))
                 self._jobs.begin(name, Stage.START, node, partial(self._start, node))
             elif present.node is None:
                 self._jobs.begin(name, Stage.CHECK, node, partial(self._check, node, present.running))
             elif present.node != _spec(node):
-                self._lose(name)
+                self._give_up(name)
                 self._jobs.begin(name, Stage.START, node, partial(self._start, node))
         for name in [name for name in known if name not in wanted and not self._jobs.of(name)]:
             self._lose(name)
