@@ -46,7 +46,7 @@ WORKERS = 8
 """Jobs on nodes at a time."""
 RETRY = 15.0
 """Seconds until something that could not be done with a node is tried again."""
-GATHERING = 1.0
+GATHERING = 4.0
 """Seconds that nodes which are ready for Ansible wait at most for others: a run for several takes hardly longer."""
 
 Configuration = Future[list[str]]
