@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +20,8 @@ from testbed.nodes import capability as node_capabilities
 from testbed.nodes.playbook import run_playbook
 from testbed.paths import PLAYBOOKS
 from testbed.topology_file import InvalidTopology, load, parse
+
+_CITATION = re.compile(r"\s*\((?:as )?behaviour [0-9., ]+[^)]*\)")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +65,16 @@ def refuse(given: TopologyText) -> None:
 def schema() -> None:
     """Print the JSON schema of topology files, for editors."""
     made = Topology.model_json_schema(by_alias=True)
-    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **made})
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **_for_users(made)})
+
+
+def _for_users(value: Any) -> Any:
+    """A schema without the numbers by which our descriptions cite docs/behaviour.md."""
+    if isinstance(value, dict):
+        return {key: _for_users(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_for_users(inner) for inner in value]
+    return _CITATION.sub("", value) if isinstance(value, str) else value
 
 
 def doctor(

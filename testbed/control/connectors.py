@@ -92,7 +92,7 @@ def refusal(error: TestbedError) -> str:
     """What an operation on a connector says of an error."""
     if re.search("overlap|conflicts with|hides the address space", error.message):
         return RANGE_CONFLICT
-    return "Operation failed: " + re.sub(r" \(behaviour [^)]*\)", "", error.message)
+    return f"Operation failed: {error.message}"
 
 
 def deleted(topology: Topology, known: Iterable[str]) -> list[str]:

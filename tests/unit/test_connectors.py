@@ -182,7 +182,7 @@ def test_one_instance_after_the_other_is_replaced_for_a_machine_type() -> None:
     [
         ("the range 10.8.0.0/28 of connector c2 overlaps 10.8.0.0/28 of connector c1", RANGE_CONFLICT),
         ("10.8.0.0/29 hides the address space of the network (10.8.0.0/28).", RANGE_CONFLICT),
-        ("small is 10.0.0.0/24, not a /28 (behaviour 1.6.6)", "Operation failed: small is 10.0.0.0/24, not a /28"),
+        ("small is 10.0.0.0/24, not a /28", "Operation failed: small is 10.0.0.0/24, not a /28"),
     ],
 )
 def test_what_an_operation_says(message: str, expected: str) -> None:

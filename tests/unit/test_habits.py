@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -57,3 +58,32 @@ def test_each_promise_of_isolation_names_what_shows_it() -> None:
     rows = [line for line in (PROJECT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")]
     assert len(rows) > 10
     assert all(SHOWN.search(row) for row in rows[2:])
+
+
+def texts(source: str) -> set[str]:
+    """Every text in some code that is no docstring: errors, help, hints."""
+    tree = ast.parse(source)
+    documented = {
+        id(statement.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body
+        if isinstance(statement, ast.Expr)
+    }
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented
+    }
+
+
+def test_what_users_read_cites_no_numbers_of_the_catalogue() -> None:
+    """They have no use for them; docs/behaviour.md is for those who read the code."""
+    assert texts('"""behaviour 1.1"""\nraise E(f"{x} (behaviour 1.2)")') == {" (behaviour 1.2)"}
+    cited = [
+        f"{path.relative_to(PROJECT)}: {text}"
+        for path in (PROJECT / "testbed").rglob("*.py")
+        for text in texts(path.read_text())
+        if re.search(r"behaviour \d", text)
+    ]
+    assert cited == []

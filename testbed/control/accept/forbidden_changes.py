@@ -23,11 +23,11 @@ def check(old: Topology | None, new: Topology) -> None:
 
 
 def _check(present: Connector, wanted: Connector) -> None:
-    hint = "give the new connector another name, move the services to it, then remove the old one (behaviour 1.8.2)"
+    hint = "give the new connector another name, move the services to it, then remove the old one"  # behaviour 1.8.2
     for name in _IMMUTABLE:
         if getattr(present, name) != getattr(wanted, name):
             field = type(wanted).model_fields[name].alias
-            raise InvalidArgument(f"connector {wanted.id}: {field} cannot be changed (behaviour 1.8.1)", hint=hint)
+            raise InvalidArgument(f"connector {wanted.id}: {field} cannot be changed", hint=hint)  # behaviour 1.8.1
     if wanted.min_instances < present.min_instances or wanted.max_instances < present.max_instances:
         raise InvalidArgument(
             f"connector {wanted.id}: Decreasing the number of instances for existing connectors is not supported"

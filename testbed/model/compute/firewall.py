@@ -58,7 +58,7 @@ class Match(Resource):
     @model_validator(mode="after")
     def _ports_only_where_there_are_ports(self) -> Self:
         if self.ports and self.ip_protocol not in WITH_PORTS:
-            raise ValueError(f"ports go with tcp, udp and sctp only, not with {self.ip_protocol!r} (behaviour 4.1.8)")
+            raise ValueError(f"ports go with tcp, udp and sctp only, not with {self.ip_protocol!r}")  # behaviour 4.1.8
         return self
 
 
@@ -114,15 +114,15 @@ class Firewall(ComputeResource):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if bool(self.allowed) == bool(self.denied):
-            raise ValueError("exactly one of allowed and denied must be given (behaviour 4.1.8)")
+            raise ValueError("exactly one of allowed and denied must be given")  # behaviour 4.1.8
         if self.direction == "EGRESS" and (self.source_tags or self.source_service_accounts):
-            raise ValueError("an EGRESS rule cannot have sourceTags or sourceServiceAccounts (behaviour 4.1.3)")
+            raise ValueError("an EGRESS rule cannot have sourceTags or sourceServiceAccounts")  # behaviour 4.1.3
         if self.source_tags and self.source_service_accounts:
-            raise ValueError("sourceTags and sourceServiceAccounts cannot be mixed (behaviour 4.1.10)")
+            raise ValueError("sourceTags and sourceServiceAccounts cannot be mixed")  # behaviour 4.1.10
         if self.target_service_accounts and (self.target_tags or self.source_tags):
-            raise ValueError("targetServiceAccounts cannot be mixed with targetTags or sourceTags (behaviour 4.1.12)")
+            raise ValueError("targetServiceAccounts cannot be mixed with targetTags or sourceTags")  # behaviour 4.1.12
         if self.source_service_accounts and self.target_tags:
-            raise ValueError("sourceServiceAccounts cannot be mixed with targetTags (behaviour 4.1.12)")
+            raise ValueError("sourceServiceAccounts cannot be mixed with targetTags")  # behaviour 4.1.12
         return self
 
     def is_for(self, tags: Collection[str], accounts: Collection[str]) -> bool:

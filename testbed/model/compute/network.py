@@ -87,7 +87,7 @@ class Network(ComputeResource):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.legacy and (self.auto_create_subnetworks or self.peerings):
-            raise ValueError("a legacy network has neither subnets nor peerings (behaviour 4.4.8, 4.5.6)")
+            raise ValueError("a legacy network has neither subnets nor peerings")  # behaviour 4.4.8, 4.5.6
         for seen, what in (({p.name for p in self.peerings}, "name"), ({p.network for p in self.peerings}, "network")):
             if len(seen) < len(self.peerings):
                 raise ValueError(f"two peerings of {self.name} have the same {what}")
@@ -229,6 +229,6 @@ class Route(ComputeResource):
         if sum(hop is not None for hop in hops) != 1:
             raise ValueError(
                 "exactly one of nextHopGateway, nextHopIp, nextHopInstance, nextHopVpnTunnel must be given"
-                " (behaviour 4.3.4)"
+                # behaviour 4.3.4
             )
         return self

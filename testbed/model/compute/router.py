@@ -102,7 +102,7 @@ class RouterNat(Resource):
         if least is not None and not DYNAMIC_PORTS <= least < MOST_PORTS:
             raise ValueError(f"minPortsPerVm is from {DYNAMIC_PORTS} to {MOST_PORTS // 2}, not {least}")
         if self.most_ports < 2 * self.least_ports:
-            raise ValueError("maxPortsPerVm must be at least twice minPortsPerVm (behaviour 4.13.2)")
+            raise ValueError("maxPortsPerVm must be at least twice minPortsPerVm")  # behaviour 4.13.2
         return self
 
     @model_validator(mode="after")
@@ -132,7 +132,7 @@ def link_local(value: str) -> str:
     """
     interface = IPv4Interface(value)
     if not (interface.network.subnet_of(LINK_LOCAL) and 29 <= interface.network.prefixlen <= 30):
-        raise ValueError("must be an address of a /29 or /30 in 169.254.0.0/16 (behaviour 4.11.5)")
+        raise ValueError("must be an address of a /29 or /30 in 169.254.0.0/16")  # behaviour 4.11.5
     if interface.ip not in {*interface.network.hosts()}:
         raise ValueError(f"{interface.ip} is the first or the last address of {interface.network}")
     return str(interface)

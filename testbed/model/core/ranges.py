@@ -92,11 +92,11 @@ def _subnet(value: str) -> str:
     network = IPv4Network(_range(value))
     if not LARGEST_SUBNET <= network.prefixlen <= SMALLEST_SUBNET:
         raise ValueError(
-            f"a subnet range is between /{SMALLEST_SUBNET} and /{LARGEST_SUBNET} (behaviour 4.4.2), not {value}"
+            f"a subnet range is between /{SMALLEST_SUBNET} and /{LARGEST_SUBNET}, not {value}"  # behaviour 4.4.2
         )
     for prohibited in (*PROHIBITED, SERVERLESS, *HEALTH_CHECKS):
         if network.overlaps(prohibited):
-            raise ValueError(f"{value} overlaps {prohibited}, which no subnet may use (behaviour 4.4.4)")
+            raise ValueError(f"{value} overlaps {prohibited}, which no subnet may use")  # behaviour 4.4.4
     return str(network)
 
 

@@ -100,10 +100,12 @@ class RedisInstance(NamedResource):
             return None
         if info.data.get("connect_mode") == "PRIVATE_SERVICE_ACCESS":
             if "/" in value:
-                raise ValueError("must be the name of an allocated range with PRIVATE_SERVICE_ACCESS (behaviour 4.9.3)")
+                raise ValueError(
+                    "must be the name of an allocated range with PRIVATE_SERVICE_ACCESS"
+                )  # behaviour 4.9.3
             return _ALLOCATED.validate_python(value)
         if IPv4Network(_RANGE.validate_python(value)).prefixlen != PREFIX:
-            raise ValueError(f"the range of a Redis instance must be a /{PREFIX} (behaviour 4.9.2)")
+            raise ValueError(f"the range of a Redis instance must be a /{PREFIX}")  # behaviour 4.9.2
         return str(IPv4Network(value))
 
     @property

@@ -26,7 +26,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         if address is None:
             continue
         if not is_usable(subnet.ip_cidr_range, address):
-            message = f"{address} is not a usable address of {subnet.ip_cidr_range} (behaviour 4.4.5)"
+            message = f"{address} is not a usable address of {subnet.ip_cidr_range}"  # behaviour 4.4.5
             yield Problem((*path, "networkIP"), message, address)
         if (subnet.network, address) in used:
             yield Problem((*path, "networkIP"), f"IP '{address}' is already being used by another resource.", address)

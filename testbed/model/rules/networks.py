@@ -138,11 +138,11 @@ def _legacy(topology: Topology) -> Iterator[Problem]:
         return
     for i, subnet in enumerate(topology.compute.subnetworks):
         if subnet.network in legacy:
-            message = "a legacy network cannot have subnetworks (behaviour 4.4.8)"
+            message = "a legacy network cannot have subnetworks"  # behaviour 4.4.8
             yield Problem(("compute", "subnetworks", i, "network"), message, subnet.network)
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if topology.connector_network(connector) in legacy:
-            message = "Serverless VPC Access does not support legacy networks (behaviour 4.4.8)."
+            message = "Serverless VPC Access does not support legacy networks."  # behaviour 4.4.8
             yield Problem(("vpcaccess", "connectors", i, "network"), message, connector.network)
 
 
@@ -160,7 +160,7 @@ def _internal_addresses(topology: Topology) -> Iterator[Problem]:
         if address.address is None:
             continue
         if not is_usable(subnet.ip_cidr_range, address.address):
-            message = f"{address.address} is not a usable address of {subnet.ip_cidr_range} (behaviour 4.4.5)"
+            message = f"{address.address} is not a usable address of {subnet.ip_cidr_range}"  # behaviour 4.4.5
             yield Problem((*path, "address"), message, address.address)
         if (subnet.network, address.address) in seen:
             message = f"IP '{address.address}' is already being used by another resource."

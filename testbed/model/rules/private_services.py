@@ -38,5 +38,5 @@ def _redis(topology: Topology, redis: RedisInstance, path: Path) -> Iterator[Pro
     elif connection is None:
         yield Problem((*path, "connectMode"), NOT_ENABLED, redis.connect_mode)
     elif redis.reserved_ip_range not in (None, *connection.reserved_peering_ranges):
-        message = f"'{redis.reserved_ip_range}' is no range of the private connection of {network} (behaviour 4.9.3)"
+        message = f"'{redis.reserved_ip_range}' is no range of the private connection of {network}"  # behaviour 4.9.3
         yield Problem((*path, "reservedIpRange"), message, redis.reserved_ip_range)

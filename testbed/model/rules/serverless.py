@@ -24,11 +24,11 @@ def problems(topology: Topology) -> Iterator[Problem]:
         subnet = topology.subnetworks[name]
         taken[name] += 1
         if IPv4Network(subnet.ip_cidr_range).prefixlen != 28:
-            yield Problem(path, f"{subnet.name} is {subnet.ip_cidr_range}, not a /28 (behaviour 1.6.6)", subnet.name)
+            yield Problem(path, f"{subnet.name} is {subnet.ip_cidr_range}, not a /28", subnet.name)  # behaviour 1.6.6
         if subnet.purpose != "PRIVATE":
-            yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE (behaviour 1.6.6)")
+            yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE")  # behaviour 1.6.6
         if taken[name] > 1:
-            yield Problem(path, f"{subnet.name} is used by something else as well (behaviour 1.6.6)", subnet.name)
+            yield Problem(path, f"{subnet.name} is used by something else as well", subnet.name)  # behaviour 1.6.6
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ def omissions(topology: Topology) -> Iterator[Problem]:
         elif workload.connector and connectors[workload.connector].region != workload.region:
             message = (
                 f"{workload.id} is in {workload.region}, its connector is in"
-                f" {connectors[workload.connector].region}; they must be in one region (behaviour 1.12.1)"
+                f" {connectors[workload.connector].region}; they must be in one region"  # behaviour 1.12.1
             )
             yield Problem(path, message, workload.connector)
         for value in workload.environment.values():

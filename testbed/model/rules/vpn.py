@@ -55,7 +55,7 @@ def omissions(topology: Topology) -> Iterator[Problem]:
         if not (tunnel.peer_external_gateway or tunnel.peer_gcp_gateway or tunnel.peer_ip):
             yield Problem(path, f"{tunnel.name} has no peer", tunnel.name)
         if tunnel.full_name not in linked:
-            message = f"no interface of a router is linked to {tunnel.name}: HA VPN has BGP only (behaviour 4.10.1)"
+            message = f"no interface of a router is linked to {tunnel.name}: HA VPN has BGP only"  # behaviour 4.10.1
             yield Problem(path, message, tunnel.name)
 
 

@@ -151,7 +151,9 @@ class Version(Resource):
     def _network_by_environment(self) -> Self:
         ways = [way for way in (self.vpc_access_connector, self.vpc_access) if way is not None]
         if self.env == "flexible" and (ways or self.network is None):
-            raise ValueError("a flexible version has a network, no vpcAccessConnector and no vpcAccess (behaviour 3.6)")
+            raise ValueError(
+                "a flexible version has a network, no vpcAccessConnector and no vpcAccess"
+            )  # behaviour 3.6
         if self.env == "standard" and self.network is not None:
             raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector or vpcAccess")
         if len(ways) > 1:  # behaviour 1.12.4

@@ -76,7 +76,7 @@ class Connector(NamedResource):
     @classmethod
     def _range_has_sixteen_addresses(cls, value: str | None) -> str | None:
         if value is not None and IPv4Network(value).prefixlen != CONNECTOR_PREFIX:
-            raise ValueError(f"the range of a connector must be a /{CONNECTOR_PREFIX} (behaviour 1.6.1)")
+            raise ValueError(f"the range of a connector must be a /{CONNECTOR_PREFIX}")  # behaviour 1.6.1
         return value
 
     @model_validator(mode="after")
@@ -84,11 +84,11 @@ class Connector(NamedResource):
         by_range = self.network is not None and self.ip_cidr_range is not None and self.subnet is None
         by_subnet = self.subnet is not None and self.ip_cidr_range is None and self.network is None
         if not by_range and not by_subnet:
-            raise ValueError("either network and ipCidrRange, or subnet must be given (behaviour 1.2.5)")
+            raise ValueError("either network and ipCidrRange, or subnet must be given")  # behaviour 1.2.5
         if self.min_instances >= self.max_instances:
             raise ValueError(
                 f"minInstances ({self.min_instances}) must be less than maxInstances ({self.max_instances})"
-                " (behaviour 1.2.7)"
+                # behaviour 1.2.7
             )
         return self
 
