@@ -16,7 +16,7 @@ POLL = 0.02
 
 def main() -> None:
     """Wait, then become the server."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a server that has not started yet is not ended by `take-up`
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a server that has not started yet is not ended by `reload`
     while not all(map(is_here, addresses())):
         time.sleep(POLL)
     os.execvp("named", ["named", "-g", "-n", "1", "-c", str(FOLDER / "named.conf")])  # noqa: S606

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -22,6 +22,7 @@ import grpc
 import uvicorn
 
 from testbed.api import services
+from testbed.api.callers.commands import KeyCommands
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
 from testbed.api.calls.audit import AuditLog
@@ -38,6 +39,8 @@ from testbed.api.metadata.server import Metadata
 from testbed.api.wire.rest import Rest
 from testbed.api.wire.rpc import Bridge
 from testbed.control.accept.plane import ControlPlane
+from testbed.control.channel.listener import Handler
+from testbed.control.channel.protocol import within_reach
 from testbed.errors import Unavailable
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.allocation.short_names import edges
@@ -100,6 +103,10 @@ class Server:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_PATIENCE)
         self._stack.close()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What it does for commands."""
+        return KeyCommands(self._plane).handlers()
 
     def _run(self) -> None:
         try:
@@ -212,13 +219,6 @@ class _Rest(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         self.ready.set()
-
-
-def within_reach(folder: Path, stack: ExitStack) -> Path:
-    """A short path of a folder for this process alone: that of a socket has 107 bytes at most, see unix(7)."""
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    stack.callback(os.close, descriptor)
-    return Path(f"/proc/self/fd/{descriptor}")
 
 
 def _free(path: Path) -> Path:

@@ -13,15 +13,10 @@ from typing import Annotated
 import typer
 
 from testbed.api import clients
-from testbed.api.callers.identity import Identity
-from testbed.api.callers.keys import KEYS, SqliteKeys
-from testbed.cli.context import Name
+from testbed.cli.context import Name, ask
 from testbed.cli.output import JsonOption, errors, print_json
 from testbed.cli.secret_files import give, hand_out, write
 from testbed.cli.state import opened
-from testbed.control.state.lock import holder
-from testbed.control.state.store import Store
-from testbed.errors import Unavailable
 from testbed.model.core.annotations import annotated
 from testbed.model.core.resource import SourceFolder
 from testbed.model.kinds import KINDS
@@ -46,11 +41,10 @@ def env(
     json: JsonOption = False,
 ) -> None:
     """Print what points gcloud, Terraform and client libraries at a testbed: eval "$(testbed env)"."""
-    with opened(name) as (store, topology):
-        _require_server(store)
-        folder = client_folder(store.name)
-        endpoint = clients.Endpoint(store.port, folder, topology.project, topology.region, topology.zone)
-        _prepare(store, folder, topology.project)
+    facts = ask(name, "endpoint", {})
+    folder = client_folder(facts["name"])
+    endpoint = clients.Endpoint(facts["port"], folder, facts["project"], facts["region"], facts["zone"])
+    _prepare(facts["name"], folder, facts["project"])
     variables = clients.proxy(endpoint) if proxy else clients.overrides(endpoint)
     if json:
         print_json(variables)
@@ -94,22 +88,11 @@ def _keep(uploaded: Mapping[str, Path], output: Path) -> dict[str, str]:
     return kept
 
 
-def _require_server(store: Store) -> None:
-    """Refuse to name an endpoint that nobody answers at.
-
-    Raises:
-        Unavailable: the controller does not run.
-    """
-    if not store.port or not holder(store.folder):
-        raise Unavailable(f"the control plane of testbed {store.name!r} does not run", hint="`testbed up` starts it")
-
-
-def _prepare(store: Store, folder: Path, project: str) -> None:
+def _prepare(name: str, folder: Path, project: str) -> None:
     """Make what clients are pointed at: a key of the testbed's own service account, and gcloud's folder."""
     credentials, gcloud = folder / clients.CREDENTIALS, folder / clients.GCLOUD
     if not credentials.exists():
-        with SqliteKeys.open(store.folder / KEYS) as keys:
-            key = Identity(keys).create_key(f"{OWN}@{project}.iam.gserviceaccount.com", project)
+        key = ask(name, "key create", {"account": f"{OWN}@{project}.iam.gserviceaccount.com"})
         write(credentials, json_module.dumps(key, indent=2))
     gcloud.mkdir(mode=0o700, exist_ok=True)
     give(credentials)

@@ -11,7 +11,8 @@ import typer
 
 from testbed.control.channel.client import session
 from testbed.control.state.folders import exists, folder_of, names
-from testbed.errors import TestbedError
+from testbed.errors import NotFound, TestbedError
+from testbed.json_object import Json
 from testbed.load.request import scenarios
 from testbed.paths import LOADTESTS
 
@@ -31,16 +32,14 @@ def services(context: typer.Context, incomplete: str) -> list[str]:
     return offered(incomplete, lambda: _known(context, "services"))
 
 
+def keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Keys of the testbed that the command line is about, by their ids."""
+    return offered(incomplete, lambda: [key["id"] for key in _asked(context, "key list")["keys"]])
+
+
 def load_scenarios(incomplete: str) -> list[str]:
     """Scenarios of load tests."""
     return offered(incomplete, lambda: scenarios(LOADTESTS))
-
-
-def chosen(context: typer.Context) -> str | None:
-    """The testbed that was named, or the only one; None if that is not clear."""
-    named = context.params.get("name")
-    known = [named] if named else names()
-    return known[0] if len(known) == 1 and exists(known[0]) else None
 
 
 def offered(incomplete: str, find: Callable[[], Iterable[str]]) -> list[str]:
@@ -53,9 +52,20 @@ def offered(incomplete: str, find: Callable[[], Iterable[str]]) -> list[str]:
 
 def _known(context: typer.Context, kind: str) -> Iterable[str]:
     """The names of a kind, as the testbed's controller knows them."""
-    name = chosen(context)
-    if name is None:
-        return []
-    with session(folder_of(name)) as found:
-        known: list[str] = found.ask("names", {})[kind] if found else []
-        return known
+    known: list[str] = _asked(context, "names")[kind]
+    return known
+
+
+def _asked(context: typer.Context, request: str) -> Json:
+    """What the controller answers of the testbed that was named, or of the only one.
+
+    Raises:
+        NotFound: it is not clear which one that is, or it has no controller.
+    """
+    named = context.params.get("name")
+    known = [named] if named else names()
+    if len(known) == 1 and exists(known[0]):
+        with session(folder_of(known[0])) as found:
+            if found is not None:
+                return found.ask(request, {})
+    raise NotFound("there is no testbed that could be meant")

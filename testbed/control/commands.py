@@ -82,6 +82,7 @@ class Commands:
             "up": self.up,
             "names": self.names,
             "status": self.status,
+            "endpoint": self.endpoint,
             "configure": self.configure,
             "invoke": self.invoke,
             "load": self.load,
@@ -178,6 +179,18 @@ class Commands:
             topology = store.topology
             services = by_name(store, topology.served) if topology else {}
             return {"nodes": [*store.processes()], "services": [*services]}
+
+    def endpoint(self, _: Request) -> Json:
+        """Where Google's APIs are served, and what clients are told of the project."""
+        with Store.open(self._name) as store:
+            topology = _topology(store)
+            return {
+                "name": store.name,
+                "port": store.port,
+                "project": topology.project,
+                "region": topology.region,
+                "zone": topology.zone,
+            }
 
     def traffic(self, _: Request) -> Json:
         """What each connector instance has carried."""

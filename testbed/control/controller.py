@@ -14,14 +14,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from threading import Event, Lock
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import docker
 
 from testbed import descendants
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane, topology_of
-from testbed.control.channel.listener import Service, listening
+from testbed.control.channel.listener import Handler, Service, listening
 from testbed.control.commands import Commands
 from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
@@ -50,7 +50,14 @@ LOOK = 0.05
 """Seconds between two looks at whether an instance's process is still there."""
 
 
-Serving = Callable[[ControlPlane], AbstractContextManager[object]]
+class Served(Protocol):
+    """A control plane that can be reached."""
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What it does for commands."""
+
+
+Serving = Callable[[ControlPlane], AbstractContextManager[Served]]
 """What makes a control plane reachable; the layer above knows how."""
 
 
@@ -78,9 +85,9 @@ def serve(
         client = connect()
         nodes = Containers(DockerNodes(name, shared.id, client))
         plane = ControlPlane(shared, wake=wake.set, nodes=nodes)
-        with closing(Watch(name, client, Executor(plane.ended), wake)) as watch, serving(plane):
-            commands = Commands(plane, watch, client)
-            with listening(folder, Service(commands.handlers(), owner)):
+        with closing(Watch(name, client, Executor(plane.ended), wake)) as watch, serving(plane) as server:
+            handlers = {**Commands(plane, watch, client).handlers(), **server.handlers()}
+            with listening(folder, Service(handlers, owner)):
                 started()
                 try:
                     _watch(watch, store, stop, FIRST_COMMAND if create else None)

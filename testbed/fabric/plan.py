@@ -251,9 +251,9 @@ class Node:
     """The search domains of its resolver, which asks 169.254.169.254; None if it knows no name server."""
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """What a program of the node serves: path to content.  It is there at the node's start, and may change."""
-    take_up: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
     """The command that puts new files, written beside the old ones as PATH.new, in their place and makes the program
-    take them up; it ends when that is done."""
+    read them; it ends when that is done."""
 
 
 @dataclass(frozen=True, slots=True)

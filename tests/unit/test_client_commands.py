@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
+from testbed.api.callers.commands import KeyCommands
 from testbed.cli import app, context, inspect
 from testbed.cli import clients as commands
+from testbed.cli import state as state_commands
+from testbed.control.accept.plane import ControlPlane
+from testbed.control.channel.listener import Service, listening
+from testbed.control.channel.protocol import SOCKET
+from testbed.control.commands import Commands
 from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.model.topology import Topology
@@ -24,19 +31,22 @@ EMAIL = "robot@p.iam.gserviceaccount.com"
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A testbed that runs, in a folder that a shell has to be careful with."""
     root = tmp_path / "it's a $HOME"
     monkeypatch.setenv("TESTBED_STATE", str(root))
     for variable in ("TESTBED_NAME", "SUDO_UID", "SUDO_GID"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(context, "require_root", lambda: None)
-    monkeypatch.setattr(commands, "holder", lambda *_: os.getpid())
+    monkeypatch.setattr(state_commands, "require_root", lambda: None)
     with Store.open("t", create=True) as store:
         store.topology = small()
         store.port = 7667
-    client_folder("t").mkdir(parents=True)
-    return root
+        client_folder("t").mkdir(parents=True)
+        plane = ControlPlane(store)
+        handlers = Commands(plane, cast("Any", None), cast("Any", None)).handlers()
+        with listening(store.folder, Service({**handlers, **KeyCommands(plane).handlers()}, os.geteuid())):
+            yield root
 
 
 def run(*words: str) -> str:
@@ -99,9 +109,9 @@ def test_the_files_are_those_of_the_user_of_sudo(monkeypatch: pytest.MonkeyPatch
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235), path
 
 
-def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "holder", lambda *_: None)
-    with pytest.raises(Unavailable, match="the control plane of testbed 't' does not run"):
+def test_nobody_answers(state: Path) -> None:
+    (state / "t" / SOCKET).unlink()
+    with pytest.raises(Unavailable, match="the controller of testbed 't' does not run"):
         run("env")
 
 
@@ -154,18 +164,19 @@ def test_uploaded_source_goes_beside_the_file(state: Path, tmp_path: Path) -> No
 
 def test_a_testbed_that_is_taken_down_meanwhile_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def go(*_: object) -> None:
-        shutil.rmtree(state)
-        client_folder("t").mkdir()
+        for file in (state / "t").glob("state.db*"):
+            file.unlink()
+        raise FileNotFoundError
 
-    monkeypatch.setattr(commands, "_prepare", go)
+    monkeypatch.setattr(commands, "annotated", go)
     with pytest.raises(NotFound, match="'t' was taken down meanwhile"):
-        run("env")
+        run("export")
 
 
 def test_what_else_is_missing_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "_prepare", lambda *_: Path("/nowhere/at/all").read_text())
+    monkeypatch.setattr(commands, "annotated", lambda *_: Path("/nowhere/at/all").read_text())
     with pytest.raises(FileNotFoundError):
-        run("env")
+        run("export")
 
 
 def test_a_list_leaves_out_one_that_goes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

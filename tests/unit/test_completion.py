@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from testbed.api.callers.commands import KeyCommands
 from testbed.api.callers.keys import KEYS, PublicKey, SqliteKeys
 from testbed.cli import app
 from testbed.control.accept.plane import ControlPlane
@@ -31,8 +32,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
         with Store.open("other", create=True):
             pass
-        commands = Commands(ControlPlane(store), cast("Any", None), cast("Any", None))
-        with listening(store.folder, Service({"names": commands.names}, 0)):
+        plane = ControlPlane(store)
+        names = Commands(plane, cast("Any", None), cast("Any", None)).names
+        with listening(store.folder, Service({"names": names, **KeyCommands(plane).handlers()}, 0)):
             yield
 
 

@@ -26,7 +26,7 @@ from testbed.api.frontdoor.listener import listen
 from testbed.api.frontdoor.multiplexer import Door
 from testbed.api.frontdoor.pipe import Stream
 from testbed.api.frontdoor.protocol import Greeting, greeting
-from testbed.api.server import within_reach
+from testbed.control.channel.protocol import within_reach
 from tests.waiting import PATIENCE, QUIET
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

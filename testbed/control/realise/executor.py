@@ -61,7 +61,7 @@ class Executor:
         self._executions = executions.Executions()
 
     def round(self, store: Store, reconciler: Realiser) -> None:
-        """Take up what is due, and end what has settled.  The caller has the testbed's lock."""
+        """Begin what is due, and end what has settled."""
         now = time.time()
         found = {one.id: one for one in store.operations.open()}
         self._settling = {name: one for name, one in self._settling.items() if name in found}

@@ -1,4 +1,4 @@
-"""Brings the files of a node into its running container, and has its program take them up."""
+"""Brings the files of a node into its running container, and has its program read them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from testbed.fabric.plan import Node
 from testbed.nodes.docker import DockerNodes
 
 PATIENCE = 60.0
-"""Seconds until a program has to have taken up its files."""
+"""Seconds that a program may take to read its files anew."""
 
 
 def deliver(driver: DockerNodes, node: Node) -> None:
-    """Write the files of a node, and have them taken up.
+    """Write the files of a node, and have its program read them.
 
     Raises:
-        Unavailable: its program does not take up what is written.
+        Unavailable: its program does not read what is written.
         TestbedError: the node cannot be reached.
     """
     driver.put_files(node.name, {f"{path}.new": content for path, content in node.files.items()})
-    status, output = driver.capture(node.name, node.take_up, timeout=PATIENCE)
+    status, output = driver.capture(node.name, node.reload, timeout=PATIENCE)
     if status:
         raise Unavailable(
-            f"node {node.name} has not taken up its files: {output.decode(errors='replace').strip()}",
+            f"node {node.name} has not read its files anew: {output.decode(errors='replace').strip()}",
             hint=f"testbed logs {node.name}",
         )
 
 
 def digest(node: Node, pid: int) -> str:
-    """What a program has taken up, and which one."""
+    """What a program has read, and which program."""
     return hashlib.sha256(json.dumps([dict(node.files), pid], sort_keys=True).encode()).hexdigest()

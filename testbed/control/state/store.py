@@ -359,11 +359,11 @@ class Store:
         self._db.executemany("INSERT OR REPLACE INTO configured VALUES (?, ?)", digests.items())
 
     def delivered(self) -> dict[str, str]:
-        """By node: a digest of the files that it has taken up last."""
+        """By node: a digest of the files that it has read last."""
         return dict(self._db.execute("SELECT node, digest FROM delivered"))
 
     def set_delivered(self, node: str, digest: str) -> None:
-        """Write down what files a node has taken up."""
+        """Write down what files a node has read."""
         self._db.execute("INSERT OR REPLACE INTO delivered VALUES (?, ?)", (node, digest))
 
     def export(self) -> Json:

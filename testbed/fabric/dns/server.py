@@ -26,7 +26,7 @@ from testbed.model.topology import Topology
 
 _MTU = 1500
 _RULE = 1000
-_TAKE_UP = ("python3", "-I", "/usr/local/lib/testbed/take-up.py")
+_RELOAD = ("python3", "-I", "/usr/local/lib/testbed/reload.py")
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class NameServer:
         made = [views.for_network(topology, addresses, network.full_name) for network in topology.compute.networks]
         if topology.serverless_regions:
             made.append(views.for_nobody(topology, [self._address(region) for region in topology.serverless_regions]))
-        return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), take_up=_TAKE_UP)
+        return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), reload=_RELOAD)
 
     def _address(self, place: str) -> str:
         return self.running.addresses[name_server(place)]

@@ -1,4 +1,4 @@
-"""Makes the name server take up what was written as FILE.new, and ends when it answers by it.
+"""Makes the name server read what was written as FILE.new, and ends when it answers by it.
 
 Each file takes the place of the one before as a whole, for the server may be reading.  The server goes on answering by
 what it has until the new content of a zone is read as a whole (SIGHUP).  It reads a file only if that is younger than
