@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.control.accept.plane import topology_of
 from testbed.control.facts.status import notes
 from testbed.control.state import store as store_module
 from testbed.control.state.folders import clear, exists, folder_of, names
@@ -159,3 +161,25 @@ def test_what_others_make_meanwhile_goes_as_well(state: Path, monkeypatch: pytes
     clear(state / "bed")
     assert not public.exists()
     assert not (state / "bed").exists()
+
+
+def test_a_topology_is_put_together_once_and_again_after_each_change() -> None:
+    with Store.open("bed", create=True) as store, Store.open("bed") as other:
+        store.topology = small()
+        first = topology_of(store)
+        assert topology_of(store) is first
+        store.port = 1
+        assert topology_of(store) is not first
+        second = topology_of(store)
+        other.port = 2
+        assert topology_of(store) is not second
+
+
+def test_what_was_rolled_back_is_not_kept() -> None:
+    with Store.open("bed", create=True) as store:
+        store.topology = small()
+        with suppress(KeyError), store.transaction():
+            store.topology = small().model_copy(update={"project": "other"})
+            assert topology_of(store).project == "other"
+            raise KeyError
+        assert topology_of(store).project == "p"

@@ -352,6 +352,9 @@ def topology_of(store: Store) -> Topology:
     Raises:
         TestbedError: the resources in effect do not fit together.
     """
+    version = store.version
+    if store.kept is not None and version is not None and store.kept[0] == version:
+        return store.kept[1]
     try:
         topology = store.resources.effective(store.general)
         consistency.check(topology)
@@ -359,6 +362,7 @@ def topology_of(store: Store) -> Topology:
         raise _invalid(error) from None
     except Inconsistent as error:
         raise _refusal(error.problems[0]) from None
+    store.kept = (version, topology) if version is not None else None
     return topology
 
 

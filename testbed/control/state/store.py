@@ -60,6 +60,8 @@ class Store:
         self.ca = self.folder / "ca.pem"
         """The certificate of the testbed's CA (`testbed.api.frontdoor.certificates`)."""
         self._db = connection
+        self.kept: tuple[tuple[int, int], Topology] | None = None
+        """The topology in effect, as it was put together last, and the version of the state that it is of."""
         self.resources = resources.Resources(connection)
         self.operations = operations.Operations(connection)
         self.certificates = server_certificates.ServerCertificates(connection)
@@ -123,6 +125,13 @@ class Store:
             yield int(self._db.execute("PRAGMA data_version").fetchone()[0])
         finally:
             self._db.execute("COMMIT")
+
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """Another value as soon as something is written, by this connection or by another; None in a transaction."""
+        if self._db.in_transaction:
+            return None
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
 
     @property
     def in_transaction(self) -> bool:
