@@ -295,7 +295,7 @@ class Watch:
     def _of(self, store: Store) -> Reconciler:
         if self._reconciler is None or store.id != self._id:
             self._id = store.id
-            self._replacer, self._behind = connectors.Replacer(), False
+            self._replacer, self._behind = connectors.Replacer(), True  # whatever has changed while nobody looked
             if self._reconciler is not None:
                 self._reconciler.close()
             nodes = DockerNodes(self._name, store.id, self._client, store.ca)

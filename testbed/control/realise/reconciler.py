@@ -326,11 +326,8 @@ class Reconciler:
             if present is None:
                 self.store.record("container", host_name(plan.testbed, name))
                 self._jobs.begin(name, Stage.START, node, partial(self._start, node))
-            elif present.node is None:
+            elif present.node != _spec(node):  # which may be the same, as a source at another place
                 self._jobs.begin(name, Stage.CHECK, node, partial(self._check, node, present.running))
-            elif present.node != _spec(node):
-                self._give_up(name)
-                self._jobs.begin(name, Stage.START, node, partial(self._start, node))
         for name in [name for name in known if name not in wanted and not self._jobs.of(name)]:
             self._lose(name)
             self._jobs.begin(name, Stage.STOP, None, partial(self._stop_node, name))
