@@ -43,7 +43,6 @@ from testbed.control.channel.listener import Handler
 from testbed.control.channel.protocol import within_reach
 from testbed.errors import Unavailable
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import edges
 from testbed.model.core.well_known import INTERNET
 from testbed.paths import client_folder
 
@@ -188,7 +187,7 @@ class Server:
 
 def _with_apis(running: Running) -> tuple[str, ...]:
     """The names of the segments that have Google's APIs: the internet, and the edges of networks."""
-    return (INTERNET, *edges(running.addresses))
+    return (INTERNET, *running.allocations.edges())
 
 
 async def _either(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

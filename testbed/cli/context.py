@@ -10,6 +10,7 @@ import typer
 
 from testbed.cli import complete
 from testbed.control.channel.client import session
+from testbed.control.state import layout
 from testbed.control.state.folders import exists, folder_of, names
 from testbed.control.state.progress import Report, silent
 from testbed.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
@@ -77,10 +78,12 @@ def present(name: str) -> Path:
 
     Raises:
         NotFound: it does not.
+        FailedPrecondition: another version of the testbed has made it.
     """
     if not exists(name):
         running = ", ".join(names()) or "none"
         raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+    layout.require_of(name)
     return folder_of(name)
 
 

@@ -47,7 +47,7 @@ def down(name: Name = None, json: JsonOption = False) -> None:
 
 
 def _removed(name: str, report: Report) -> list[str]:
-    with Store.open(name) as store:
+    with Store.open(name, any_layout=True) as store:
         return tear_down(store, nodes_of(store), report)
 
 

@@ -19,13 +19,14 @@ from testbed.control.channel.client import session
 from testbed.control.facts.names import by_name
 from testbed.control.facts.traffic import InstanceTraffic
 from testbed.control.state.store import Store
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.kernel import namespace
 from testbed.load import web
 from testbed.load.report import progress_line, report
 from testbed.load.request import LoadRequest, LoadTarget
 from testbed.load.result import LoadProgress, summary
 from testbed.load.run import run
-from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
+from testbed.model.core.well_known import LOAD_GENERATOR
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
 from testbed.paths import LOADTESTS
@@ -94,7 +95,7 @@ def _seconds(text: str) -> int:
 def _request(
     store: Store, topology: Topology, scenario: str, users: int, spawn_rate: float, duration: int
 ) -> LoadRequest:
-    front_end = store.running.addresses.get(FRONT_END)
+    front_end = store.running.allocations.addresses.get(AddressKey.front_end())
     connected = {name: w for name, w in by_name(store, topology.served).items() if w.connector}
     return LoadRequest(
         scenario,

@@ -16,6 +16,7 @@ from testbed.cli.context import Name, chosen, require_root
 from testbed.cli.options import Delay
 from testbed.control import controller
 from testbed.control.accept.plane import ControlPlane
+from testbed.control.state import layout
 from testbed.control.state.lock import sign
 from testbed.nodes.engine import connect
 from testbed.nodes.images import Images
@@ -46,6 +47,7 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     target = chosen(name)
+    layout.require_of(target)
     images = Images(connect(), lambda *_: None)
 
     def serving(plane: ControlPlane) -> Server:

@@ -15,6 +15,7 @@ from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.topology_argument import TopologyText
 from testbed.control.channel.client import session
 from testbed.control.controller_process import discard_unless_begun, ensure_controller
+from testbed.control.state import layout
 from testbed.control.state.folders import folder_of
 from testbed.errors import Internal, InvalidArgument, TestbedError, Unavailable
 from testbed.json_object import Json
@@ -63,6 +64,7 @@ def up(
         target = name or _name_of(given)
         asked |= {"text": given.text, "file": given.file, "folder": str(given.folder), "source": given.source}
     folder = folder_of(target)
+    layout.require_of(target)
     owner = int(os.environ.get("SUDO_UID") or 0)
     ensure_controller(target, folder, owner=owner, patience=PATIENCE, waiting=errors.print)
     try:

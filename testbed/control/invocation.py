@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from testbed.control.state.store import Store
 from testbed.errors import DeadlineExceeded, Unavailable
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.kernel import namespace
-from testbed.model.core.well_known import FRONT_END, INTERNET
+from testbed.model.core.well_known import INTERNET
 
 _PORT = 80
 
@@ -32,7 +33,7 @@ def request(
         DeadlineExceeded: there was no answer in time.
         Unavailable: the front end cannot be reached.
     """
-    address = store.running.addresses.get(FRONT_END)
+    address = store.running.allocations.addresses.get(AddressKey.front_end())
     if address is None:
         raise Unavailable("the testbed has no front end", hint="it has one as soon as it has a service")
     connection = HTTPConnection(host, timeout=timeout)

@@ -7,14 +7,13 @@ is described where it belongs (`vpc`, `serverless`, `node_specs`), this module o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from testbed.fabric import node_specs, producers
-from testbed.fabric.allocation import short_names
 from testbed.fabric.allocation.addressing import inner_address, inner_share
 from testbed.fabric.allocation.cloud_nat import gateways
+from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey, container_instances
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
@@ -49,7 +48,7 @@ FRONT_END_SOURCE = "35.191.0.3"
 def compile_topology(topology: Topology, running: Running) -> Plan:
     """The plan of a topology in a running state.
 
-    `running.addresses` must have been made by `addressing.allocate` for this topology.
+    `running.allocations` must have been made by `addressing.allocate` for this topology.
     """
     return _Compiler(topology, running).plan()
 
@@ -102,19 +101,19 @@ class _Compiler:
         veths = sorted(self.wiring.veths, key=lambda veth: (veth.a.namespace, veth.a.interface.name))
         return Plan(self.topology.name, tuple(spaces), tuple(veths), tuple(self.nodes))
 
-    def _address(self, key: str) -> str:
-        return self.running.addresses[key]
+    def _address(self, key: AddressKey) -> str:
+        return self.running.address(key)
 
-    def _name(self, key: str) -> str:
+    def _share(self, region: str) -> str:
+        return self.running.range(RangeKey.outer_share(region))
+
+    def _name(self, key: NameKey) -> str:
         return self.running.name(key)
-
-    def _nodes_of(self, workload: Workload) -> Iterator[str]:
-        return map(self._name, short_names.runtimes(workload))
 
     # -- the networks ---------------------------------------------------------------------------------------------
 
     def _network(self, network: Network) -> None:
-        name, ranges = self._name(network.full_name), self.topology.ranges_of(network.full_name)
+        name, ranges = self._name(NameKey.network(network.full_name)), self.topology.ranges_of(network.full_name)
         ranges += producers.ranges(self.topology, self.running, network.full_name)
         vpc = Vpc.begin(self.wiring, name, network.mtu, ranges)
         self.vpcs[network.full_name] = vpc
@@ -132,18 +131,18 @@ class _Compiler:
                 continue
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
             nic = Nic(
-                self._address(instance.full_name),
+                self._address(AddressKey.instance(instance.full_name)),
                 frozenset(instance.tags.items),
                 frozenset(account.email for account in instance.service_accounts),
                 region=instance.region,
             )
             vpc = self.vpcs[subnet.network]
-            node = self._name(instance.full_name)
+            node = self._name(NameKey.node(instance.full_name))
             forwards = instance.can_ip_forward
             sysctls = node_specs.FORWARDING if forwards else {}
             vpc.attach(self.wiring.node(node, sysctls), "eth0", nic, subnet.ip_cidr_range, forwards=forwards)
             if instance.nic.access_configs:
-                external = self._address(f"{instance.full_name}/external")
+                external = self._address(AddressKey.external(instance.full_name))
                 vpc.translations.append(Translation(instance.name, nic.address, external))
             self.nodes.append(node_specs.vm(instance, node))
 
@@ -153,8 +152,9 @@ class _Compiler:
             subnet = self.topology.subnetworks[place.subnetwork_name]
             tag = place.instance_tag or f"aef-{workload.id}"
             vpc = self.vpcs[place.name]
-            nic = Nic(self._address(workload.name), frozenset({tag}), region=workload.region)
-            node = next(self._nodes_of(workload))
+            (one,) = container_instances(workload)
+            nic = Nic(self._address(AddressKey.interface(one)), frozenset({tag}), region=workload.region)
+            node = self._name(NameKey.runtime(one))
             vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
             vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
             project = internal.project_of(place.name)
@@ -174,24 +174,22 @@ class _Compiler:
 
     def _runtimes(self, connectors: dict[str, ConnectorEnds]) -> None:
         for name in self.topology.serverless_regions:
-            share = self._address(f"serverless/{name}")
-            pool = self._address(f"pool/{name}")
-            segment = self._name(short_names.region(name))
-            self.regions[name] = Region.begin(self.wiring, segment, share, pool)
+            segment, pool = self._name(NameKey.region(name)), self.running.range(RangeKey.egress_pool(name))
+            self.regions[name] = Region.begin(self.wiring, segment, self._share(name), pool)
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
             place = workload.direct
-            for index, key in enumerate(short_names.runtimes(workload)):
-                node = self._name(key)
-                runtime = Runtime(node, self._address(node), workload.connector, workload.egress, place is not None)
+            for one in container_instances(workload):
+                node, outer = self._name(NameKey.runtime(one)), self._address(AddressKey.outer(one))
+                runtime = Runtime(node, outer, workload.connector, workload.egress, place is not None)
                 self.seen[runtime] = self.topology.reached_network(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 if place is not None:
                     subnet = self.topology.subnetworks[place.subnetwork]
-                    vpc, address = self.vpcs[subnet.network], self._address(short_names.interface(key))
+                    vpc, address = self.vpcs[subnet.network], self._address(AddressKey.interface(one))
                     direct_egress.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
-                task = {"CLOUD_RUN_TASK_INDEX": str(index)} if workload.kind == "cloud-run-job" else {}
+                task = {"CLOUD_RUN_TASK_INDEX": str(one.number)} if workload.kind == "cloud-run-job" else {}
                 self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
 
     def _name_server(self) -> None:
@@ -237,9 +235,9 @@ class _Compiler:
         for name, region in self.regions.items():
             ends = [connectors[c.name] for c in mine if c.region == name]
             if ends:
-                region.connect_vpc(vpc.space, self._address(f"serverless/{name}"), ends, index)
+                region.connect_vpc(vpc.space, self._share(name), ends, index)
         if mine or any(place.name == network.full_name for _, place in self.topology.flexible):
-            google = self.wiring.segment(self._name(short_names.google(network.full_name)), loopback=PROBER)
+            google = self.wiring.segment(self._name(NameKey.google(network.full_name)), loopback=PROBER)
             self.wiring.join(vpc.space, google, mtu=LINK_MTU)
             self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
             self.wiring.route(google, [DEFAULT], vpc.space)
@@ -247,10 +245,10 @@ class _Compiler:
     def _edge(self, network: Network, vpc: Vpc, internet: Space) -> None:
         """The default internet gateway, with Cloud NAT and Google's APIs behind it."""
         name, ranges = network.full_name, self.topology.ranges_of(network.full_name)
-        edge = Edge.begin(self.wiring, self._name(short_names.edge(name)), vpc, internet, ranges)
+        edge = Edge.begin(self.wiring, self._name(NameKey.edge(name)), vpc, internet, ranges)
         for router in (one for one in self.topology.compute.routers if one.network == name):
-            for gateway in gateways(self.topology, router, self.running.addresses):
-                edge.translate(gateway, self._name(short_names.nat(gateway.router, gateway.name)))
+            for gateway in gateways(self.topology, router, self.running.allocations.addresses):
+                edge.translate(gateway, self._name(NameKey.nat(gateway.router, gateway.name)))
         edge.finish()
         vpc.google_access += [
             subnet.ip_cidr_range
@@ -265,24 +263,24 @@ class _Compiler:
         if not self.topology.served:
             return
         node = self.wiring.node(FRONT_END)
-        self.wiring.attach(node, "internet", internet, self._address(FRONT_END), mtu=LINK_MTU)
+        self.wiring.attach(node, "internet", internet, self._address(AddressKey.front_end()), mtu=LINK_MTU)
         for name, region in self.regions.items():
-            address = inner_address(self._address(f"{FRONT_END}/{name}"))
-            region.attach_front_end(
-                node, interface_name(region.space.name), address, inner_share(self._address(f"serverless/{name}"))
-            )
+            address = inner_address(self._address(AddressKey.front_end_in(name)))
+            device = interface_name(region.space.name)
+            region.attach_front_end(node, device, address, inner_share(self._share(name)))
         flexible: dict[str, list[str]] = {}
         for workload, place in self.topology.flexible:
-            flexible.setdefault(place.name, []).append(f"{self._address(workload.name)}/32")
+            targets = [f"{self._address(AddressKey.interface(one))}/32" for one in container_instances(workload)]
+            flexible.setdefault(place.name, []).extend(targets)
         for network, targets in flexible.items():
-            google = self.wiring.spaces[self._name(short_names.google(network))]
+            google = self.wiring.spaces[self._name(NameKey.google(network))]
             self.wiring.attach(
                 node, interface_name(google.name), google, FRONT_END_SOURCE, mtu=LINK_MTU, routes=targets
             )
         upstreams = {
-            w.name: [self._address(w.name)]
+            w.name: [self._address(AddressKey.interface(one)) for one in container_instances(w)]
             if w.kind == "app-engine-flexible"
-            else [inner_address(self._address(node)) for node in self._nodes_of(w)]
+            else [inner_address(self._address(AddressKey.outer(one))) for one in container_instances(w)]
             for w in self.topology.served
         }
         admitted = {w.name: [*map(ingress.mark, ingress.admitted(self.topology, w))] for w in self.topology.served}
@@ -293,18 +291,18 @@ class _Compiler:
         for region in self.regions.values():
             region.connect_internet(internet)
         for host in self.topology.internet.hosts:
-            name = self._name(short_names.internet_host(host.name))
+            name = self._name(NameKey.internet_host(host.name))
             self.wiring.attach(self.wiring.node(name), "eth0", internet, host.address, mtu=LINK_MTU)
             self.nodes.append(node_specs.host(host, name, "internet-host"))
         if self.running.load_generator:
-            address = self._address(LOAD_GENERATOR)
+            address = self._address(AddressKey.load_generator())
             self.wiring.attach(self.wiring.node(LOAD_GENERATOR), "eth0", internet, address, mtu=LINK_MTU)
-            names = {w.host: self._address(FRONT_END) for w in self.topology.served}
+            names = {w.host: self._address(AddressKey.front_end()) for w in self.topology.served}
             self.nodes.append(node_specs.load_generator(names))
         for site in self.topology.on_prem.sites:
             segment = vpn.site(site)
             for host in site.hosts:
-                name = self._name(short_names.site(site.name, f"hosts/{host.name}"))
+                name = self._name(NameKey.site_host(site.name, host.name))
                 self.wiring.attach(self.wiring.node(name), "eth0", segment, host.address, mtu=LINK_MTU)
                 self.nodes.append(node_specs.host(host, name, "on-prem-host"))
             segment.tables.append(self.wiring.anti_spoofing(segment))

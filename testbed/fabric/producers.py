@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from testbed.fabric import node_specs
 from testbed.fabric.allocation.addressing import redis_host
+from testbed.fabric.allocation.keys import NameKey, RangeKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import producer
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.plan import Node
 from testbed.fabric.vpc import Vpc
@@ -21,22 +21,23 @@ from testbed.model.topology import Topology
 
 def ranges(topology: Topology, running: Running, network: str) -> list[str]:
     """The ranges of the instances behind a private connection, by its producer's network; none of any other network."""
+    given = running.allocations.ranges
     found = ((redis, topology.connection(redis)) for redis in topology.redis.instances)
-    keys = (f"{one.full_name}/range" for one, connection in found if connection and connection.producer == network)
-    return [running.addresses[key] for key in keys if key in running.addresses]
+    keys = (RangeKey.redis(one.full_name) for one, connection in found if connection and connection.producer == network)
+    return [given[key] for key in keys if key in given]
 
 
 def place(topology: Topology, running: Running, wiring: Wiring, vpcs: dict[str, Vpc]) -> Iterator[Node]:
     """Attach all Redis instances; the networks of private connections are there, their peerings come later."""
     for redis in topology.redis.instances:
-        name, cidr = redis.full_name, running.addresses[f"{redis.full_name}/range"]
+        name, cidr = redis.full_name, running.range(RangeKey.redis(redis.full_name))
         if (connection := topology.connection(redis)) is not None:
             vpc = vpcs[connection.producer]
         else:
             consumer = vpcs[redis.authorized_network]
-            vpc = vpcs[name] = Vpc.begin(wiring, running.name(producer(name)), consumer.mtu, [cidr])
+            vpc = vpcs[name] = Vpc.begin(wiring, running.name(NameKey.producer(name)), consumer.mtu, [cidr])
             consumer.peer(vpc, topology.ranges_of(redis.authorized_network), [cidr])
-        node, rule = running.name(name), managed_rules.for_redis(redis.port)
+        node, rule = running.name(NameKey.node(name)), managed_rules.for_redis(redis.port)
         vpc.attach(wiring.node(node), "eth0", Nic(redis_host(cidr), frozenset(rule.target_tags)), cidr)
         if rule not in vpc.rules:
             vpc.rules.append(rule)

@@ -8,8 +8,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.allocation.cloud_nat import address_keys
+from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey, container_instances
 from testbed.fabric.allocation.running import ConnectorInstance, Running
-from testbed.fabric.allocation.short_names import interface, runtimes
 from testbed.model.compute.firewall import Firewall
 from testbed.model.compute.router import RouterNat
 from testbed.model.managed_rules import for_flexible, of_connectors
@@ -110,14 +110,16 @@ class Cloud:
     def _instances(self) -> Iterator[Nic]:
         for instance in self.topology.compute.instances:
             subnet = self.topology.subnetworks[instance.nic.subnetwork]
-            external = f"{instance.full_name}/external" if instance.nic.access_configs else None
+            external = (
+                self.running.address(AddressKey.external(instance.full_name)) if instance.nic.access_configs else None
+            )
             yield Nic(
-                self.running.name(instance.full_name),
+                self.running.name(NameKey.node(instance.full_name)),
                 subnet.network,
-                self.running.addresses[instance.full_name],
+                self.running.address(AddressKey.instance(instance.full_name)),
                 frozenset(instance.tags.items),
                 frozenset(account.email for account in instance.service_accounts),
-                external and self.running.addresses[external],
+                external,
                 self._nat(subnet.network, subnet.region, subnet.full_name),
                 subnet.private_ip_google_access,
                 instance.can_ip_forward,
@@ -156,7 +158,7 @@ class Cloud:
             nat.least_ports
             for router in self.topology.compute.routers
             for nat in router.nats
-            if nic.nat == {self.running.addresses[key] for key in address_keys(self.topology, router, nat)}
+            if nic.nat == {self.running.address(key) for key in address_keys(self.topology, router, nat)}
         )
         return len(served) > len(nic.nat) * (_USABLE_PORTS // min(least, _USABLE_PORTS))
 
@@ -167,8 +169,8 @@ class Cloud:
                 continue
             subnet = self.topology.subnetworks[workload.direct.subnetwork]
             nat = self._nat(subnet.network, subnet.region, subnet.full_name)
-            for key in runtimes(workload):
-                node, address = self.running.name(key), self.running.addresses[interface(key)]
+            for one in container_instances(workload):
+                node, address = self.running.name(NameKey.runtime(one)), self.running.address(AddressKey.interface(one))
                 yield Nic(
                     node,
                     subnet.network,
@@ -185,11 +187,11 @@ class Cloud:
         """An instance of the flexible environment is like a VM of the network (behaviour 3.6)."""
         for workload, place in self.topology.flexible:
             subnet = self.topology.subnetworks[place.subnetwork_name]
-            (key,) = runtimes(workload)
+            (one,) = container_instances(workload)
             yield Nic(
-                self.running.name(key),
+                self.running.name(NameKey.runtime(one)),
                 subnet.network,
-                self.running.addresses[workload.name],
+                self.running.address(AddressKey.interface(one)),
                 frozenset({_tag(workload, place)}),
                 nat=self._nat(subnet.network, subnet.region, subnet.full_name),
                 google_access=subnet.private_ip_google_access,
@@ -198,7 +200,7 @@ class Cloud:
 
     def _servers(self) -> Iterator[Server]:
         for redis in self.topology.redis.instances:
-            cidr, connection = self.running.addresses[f"{redis.full_name}/range"], self.topology.connection(redis)
+            cidr, connection = self.running.range(RangeKey.redis(redis.full_name)), self.topology.connection(redis)
             network = connection.producer if connection else redis.full_name
             host = str(IPv4Network(cidr)[3])
             yield Server(network, redis.authorized_network, cidr, host, redis.port, connection is not None)
@@ -206,7 +208,7 @@ class Cloud:
     def _nat(self, network: str, region: str, subnet: str | None) -> frozenset[str]:
         """Cloud NAT is regional, and serves all subnets or those that are named (behaviour 4.13.1, 3.3.3)."""
         return frozenset(
-            self.running.addresses[key]
+            self.running.address(key)
             for router in self.topology.compute.routers
             if (router.network, router.region) == (network, region)
             for nat in router.nats

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import NotFound
+from testbed.fabric.allocation.keys import AddressKey, ContainerInstance, NameKey, RangeKey, container_instances
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import internet_host, runtimes, site
 from testbed.model.core.ranges import (
     GOOGLE_API_VIPS,
     GOOGLE_APIS,
@@ -64,37 +64,45 @@ class _Walk:
     def verdict(self) -> Verdict:
         """From the sender to the end."""
         topology, name = self.cloud.topology, self.cloud.running.name
-        for workload in topology.workloads:
-            if workload.kind in _START and self.flow.source in map(name, runtimes(workload)):
-                return self._from_workload(workload)
+        if sender := self._container_instance:
+            return self._from_workload(*sender)
         for nic in self.cloud.nics:
             if nic.owner == self.flow.source:
-                flexible = self.flow.source in (name(key) for one, _ in topology.flexible for key in runtimes(one))
+                own = (one for workload, _ in topology.flexible for one in container_instances(workload))
+                flexible = self.flow.source in (name(NameKey.runtime(one)) for one in own)
                 start = Step.START_FROM_APP_ENGINE_VERSION if flexible else Step.START_FROM_INSTANCE
                 return self._from_nic(Verdict((start,)), nic)
         for host in topology.internet.hosts:
-            if name(internet_host(host.name)) == self.flow.source:
+            if name(NameKey.internet_host(host.name)) == self.flow.source:
                 return self._over_the_internet(Verdict((Step.START_FROM_INTERNET,)), host.address)
         for where in topology.on_prem.sites:
             for host in where.hosts:
-                if name(site(where.name, f"hosts/{host.name}")) == self.flow.source:
+                if name(NameKey.site_host(where.name, host.name)) == self.flow.source:
                     return self._from_site(Verdict((Step.START_FROM_PRIVATE_NETWORK,)), where, host.address)
         raise NotFound(f"nothing called {self.flow.source} can send")
 
+    @property
+    def _container_instance(self) -> tuple[Workload, ContainerInstance] | None:
+        """The sender, if it is in no network: its workload, and which of the instances it is."""
+        workloads = (one for one in self.cloud.topology.workloads if one.kind in _START)
+        known = ((workload, one) for workload in workloads for one in container_instances(workload))
+        name = self.cloud.running.name
+        return next(((w, one) for w, one in known if name(NameKey.runtime(one)) == self.flow.source), None)
+
     # -- serverless -----------------------------------------------------------------------------------------------
 
-    def _from_workload(self, workload: Workload) -> Verdict:
+    def _from_workload(self, workload: Workload, sender: ContainerInstance) -> Verdict:
         """The egress setting says what goes through the connector (behaviour 3.2.2, 3.3.1)."""
         start = Verdict((_START[workload.kind],))
         through = workload.egress == "ALL_TRAFFIC" or contains(PRIVATE_RANGES_ONLY, self._destination)
         if workload.connector is not None and through:
-            return self._through_connector(start, workload.connector)
+            return self._through_connector(start, sender, workload.connector)
         if workload.direct is not None and (through or self._is_own):
             return self._from_interface(start)
         if contains(INTERNAL, self._destination):
             unset = workload.connector is None and workload.direct is None
             return start.dropped(Cause.VPC_CONNECTOR_NOT_SET if unset else Cause.PRIVATE_TRAFFIC_TO_INTERNET)
-        pool = IPv4Network(self.cloud.running.addresses[f"pool/{workload.region}"])
+        pool = IPv4Network(self.cloud.running.range(RangeKey.egress_pool(workload.region)))
         direct = start.at(Step.SERVERLESS_EXTERNAL_CONNECTION)  # from a pool of Google's (behaviour 3.2.4)
         return any_of(self._over_the_internet(direct, str(address)) for address in pool.hosts())
 
@@ -109,17 +117,17 @@ class _Walk:
         interface = next(nic for nic in self.cloud.nics if nic.owner == self.flow.source)
         return start.delivered(interface.address) if self._is_own else self._from_nic(start, interface)
 
-    def _through_connector(self, start: Verdict, name: str) -> Verdict:
+    def _through_connector(self, start: Verdict, sender: ContainerInstance, name: str) -> Verdict:
         """One of the healthy instances is chosen; a connector that is gone is not bypassed (behaviour 1.10.5)."""
         connector = next((c for c in self.cloud.topology.vpcaccess.connectors if c.name == name), None)
         instances = self.cloud.healthy(connector) if connector else []
         if not instances:
             return start.dropped(Cause.VPC_CONNECTOR_NOT_RUNNING)
-        return any_of(self._through(start, instance) for instance in instances)
+        return any_of(self._through(start, sender, instance) for instance in instances)
 
-    def _through(self, start: Verdict, instance: Nic) -> Verdict:
+    def _through(self, start: Verdict, sender: ContainerInstance, instance: Nic) -> Verdict:
         """The tunnel must get in (behaviour 2.1.7, 2.3.3); then the instance sends under its own address (2.1.1)."""
-        outer = self.cloud.running.addresses[self.flow.source]
+        outer = self.cloud.running.address(AddressKey.outer(sender))
         tunnel = Packet(outer, instance.address, "udp", TUNNEL_PORT)
         ruling = rules.ingress(self.cloud, instance, tunnel, None)
         start = replace(start, tunnel=ruling)
@@ -188,7 +196,7 @@ class _Walk:
         return start.delivered(source, Step.ARRIVE_AT_INSTANCE)
 
     def _next_hop(self, found: Way) -> Nic:
-        owner = self.cloud.running.name(found.target) if found.hop == "INSTANCE" else None
+        owner = self.cloud.running.name(NameKey.node(found.target)) if found.hop == "INSTANCE" else None
         theirs = (nic for nic in self.cloud.nics if nic.network == found.network)
         return next(nic for nic in theirs if found.target == nic.address or owner == nic.owner)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from testbed.fabric.allocation.short_names import site_tunnel
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.hybrid.bgp import sessions
 from testbed.fabric.hybrid.vpn import importers
 from testbed.model.hybrid.outside import PeerTunnel, Site
@@ -84,7 +84,8 @@ def _attachments(cloud: Cloud) -> Iterator[Attachment]:
             if network is not None and name in spoken:
                 said = (one.range for one in spoken[name].advertised)
                 local = (*topology.ranges_of(network), *importers(topology, cloud.running, network), *said)
-                ends = cloud.running.name(name), cloud.running.name(site_tunnel(site.name, index))
+                keys = NameKey.node(name), NameKey.site_end(site.name, index)
+                ends = cloud.running.name(keys[0]), cloud.running.name(keys[1])
                 yield Attachment(name, network, site, *ends, local)
 
 
@@ -92,9 +93,9 @@ def _peers(cloud: Cloud, tunnel: VpnTunnel, gateway: str) -> Iterator[tuple[Site
     key = external_address(gateway, cloud.topology.compute.forwarding_rules)
     for site in cloud.topology.on_prem.sites:
         for peer in site.gateway.tunnels if site.gateway else ():
-            mutual = site.gateway and site.gateway.external_address == tunnel.peer_ip and key is not None
+            mutual = site.gateway and site.gateway.external_address == tunnel.peer_ip
             alike = (peer.shared_secret, peer.ike_version) == (tunnel.shared_secret, tunnel.ike_version)
-            if mutual and alike and peer.peer_ip == cloud.running.addresses[str(key)]:
+            if key and mutual and alike and peer.peer_ip == cloud.running.address(AddressKey.reserved(key)):
                 yield site, peer
 
 

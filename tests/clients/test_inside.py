@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from testbed.api.frontdoor import namespace_listeners
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.naming import host_name
 from testbed.kernel import firewall, namespace
 from tests.clients.conftest import PROJECT, REGION, Served, serving
@@ -32,7 +33,9 @@ class Network(Spaces):
 
     def __init__(self, served: Served, stack: ExitStack) -> None:
         super().__init__(served, stack)
-        self.vm = served.control.plane.running.name(f"projects/{PROJECT}/zones/us-central1-a/instances/vm")
+        self.vm = served.control.plane.running.name(
+            NameKey.node(f"projects/{PROJECT}/zones/us-central1-a/instances/vm")
+        )
 
     def connection(self, address: str, port: int, timeout: float = PATIENCE) -> socket.socket:
         """A connection from the VM."""

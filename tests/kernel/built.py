@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
@@ -31,9 +32,13 @@ class Built:
         self.plan = compile_topology(topology, self.running)
         apply(self.plan, self.paths)
 
-    def address(self, key: str) -> str:
-        """The address that was given to something: an instance's full name, for its external one with `/external`."""
-        return self.running.addresses[key]
+    def address(self, instance: str) -> str:
+        """The internal address that was given to an instance, by its full name."""
+        return self.running.address(AddressKey.instance(instance))
+
+    def external(self, instance: str) -> str:
+        """Its external one."""
+        return self.running.address(AddressKey.external(instance))
 
     def socket(self, space: str, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
         """A socket of IPv4 in a namespace of the plan, which waits with patience."""

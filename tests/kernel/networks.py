@@ -12,8 +12,9 @@ import yaml
 from hypothesis import strategies as st
 
 from testbed.fabric.allocation.addressing import allocate, next_instance, redis_host
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey, container_instances
 from testbed.fabric.allocation.running import Health, Running
-from testbed.fabric.allocation.short_names import interface, internet_host, runtimes, site
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.oracle.verdict import Flow, Protocol
@@ -94,7 +95,7 @@ class Case:
             connector = connectors[name]
             one = next_instance(connector, topology.connector_range(connector), found, serial)
             found.append(type(one)(one.name, one.connector, one.address, health, one.machine_type))
-        running = Running(allocate(topology, {}), tuple(found))
+        running = Running(allocate(topology, Allocations()), tuple(found))
         return replace(running, learned=tuple(sorted(route for route, _ in learned(topology, running))))
 
 
@@ -106,18 +107,20 @@ def read(text: str) -> Case:
 
 def flows(topology: Topology, running: Running) -> Iterator[Flow]:
     """From everything that sends to everything that there is, by each protocol; ports take turns."""
-    workloads = [running.name(key) for workload in topology.workloads for key in runtimes(workload)]
-    machines = [running.name(instance.full_name) for instance in topology.compute.instances if instance.runs]
-    hosts = {running.name(internet_host(name)): address for name, address in HOSTS.items()}
+    containers = [one for workload in topology.workloads for one in container_instances(workload)]
+    workloads = [running.name(NameKey.runtime(one)) for one in containers]
+    machines = [
+        running.name(NameKey.node(instance.full_name)) for instance in topology.compute.instances if instance.runs
+    ]
+    hosts = {running.name(NameKey.internet_host(name)): address for name, address in HOSTS.items()}
     instances = [instance.full_name for instance in topology.compute.instances]
-    keys = [*instances, *(f"{name}/external" for name in instances)]
-    keys += [interface(key) for workload in topology.workloads if workload.direct for key in runtimes(workload)]
-    keys += [workload.name for workload, _ in topology.flexible]
-    caches = [running.addresses[f"{redis.full_name}/range"] for redis in topology.redis.instances]
-    there = [running.addresses[key] for key in keys if key in running.addresses]
+    keys = [*map(AddressKey.instance, instances), *map(AddressKey.external, instances)]
+    keys += map(AddressKey.interface, containers)
+    caches = [running.range(RangeKey.redis(redis.full_name)) for redis in topology.redis.instances]
+    there = [running.address(key) for key in keys if key in running.allocations.addresses]
     there += [instance.address for instance in running.instances]
     hosts |= {
-        running.name(site(place.name, f"hosts/{host.name}")): host.address
+        running.name(NameKey.site_host(place.name, host.name)): host.address
         for place in topology.on_prem.sites
         for host in place.hosts
     }

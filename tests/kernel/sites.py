@@ -12,8 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import LearnedRoute, Running
-from testbed.fabric.allocation.short_names import site as site_key
 from testbed.fabric.hybrid.bgp import sessions
 from testbed.fabric.hybrid.vpn import importers
 from testbed.fabric.node_specs import ATTACHMENT_DEVICE
@@ -194,8 +194,8 @@ def with_tunnels(plan: Plan, topology: Topology, running: Running) -> Plan:
     spaces = {space.name: space for space in plan.namespaces}
     veths = list(plan.veths)
     for index, tunnel in enumerate(established(Cloud(topology, running))):
-        cloud = running.name(str(gateways[tunnel.name]))
-        on_prem = running.name(site_key(tunnel.site.name, "gateway"))
+        cloud = running.name(NameKey.node(str(gateways[tunnel.name])))
+        on_prem = running.name(NameKey.site_end(tunnel.site.name, 0))
         ends = (cloud, LEFT, RIGHT), (on_prem, RIGHT, LEFT)
         device = f"ipsec{index}"
         veths.append(Veth(*(End(name, Interface(device, frozenset(), mac(mine), 1400)) for name, mine, _ in ends)))

@@ -71,7 +71,7 @@ def pings(net: Built, sender: str, address: str, *, within: float = PATIENCE) ->
 def test_the_default_networks_rules() -> None:
     """All between its subnets, and SSH, RDP and ping from anywhere."""
     with network(RULES) as net:
-        inside, outside = net.address(instance("a")), net.address(f"{instance('a')}/external")
+        inside, outside = net.address(instance("a")), net.external(instance("a"))
         assert are_open(net, "b", inside, {22: True, 80: True, 3389: True})
         assert are_open(net, "host", outside, {22: True, 80: False, 3389: True})
         assert pings(net, "b", inside)
@@ -85,7 +85,7 @@ def test_a_fresh_network_has_the_implied_rules_only() -> None:
     """Nothing gets in, everything gets out."""
     with network({}) as net:
         assert are_open(net, "b", net.address(instance("a")), {22: False, 80: False})
-        assert are_open(net, "host", net.address(f"{instance('a')}/external"), {22: False, 80: False})
+        assert are_open(net, "host", net.external(instance("a")), {22: False, 80: False})
         assert not pings(net, "b", net.address(instance("a")), within=QUIET)
         assert net.packets("vpc-vpc", "implied-deny-ingress") == 5
         assert pings(net, "a", HOST)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric.allocation.cloud_nat import address_keys
+from testbed.fabric.allocation.keys import AddressKey, container_instances
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import interface, runtimes
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
 from testbed.kernel import firewall
@@ -45,7 +46,7 @@ def world(*services: Data, rules: Sequence[Data] = (OPEN,), **apis: Any) -> Topo
 def address_of(of: Topology, state: Running, name: str = "web") -> str:
     """The address in the subnet that the first instance of a service has."""
     workload = next(workload for workload in of.workloads if workload.id == name)
-    return state.addresses[interface(runtimes(workload)[0])]
+    return state.address(AddressKey.interface(container_instances(workload)[0]))
 
 
 @contextmanager
@@ -98,7 +99,8 @@ def test_all_traffic_needs_cloud_nat_for_the_internet(*, nat: bool) -> None:
         inside, outside = seen(plan, paths, *to(VM)), seen(plan, paths, *to(HOST))
 
     assert inside == [address_of(of, state)] * 3
-    external = [value for key, value in state.addresses.items() if "/nats/" in key and "name/" not in key]
+    gateways = [(router, gateway) for router in of.compute.routers for gateway in router.nats]
+    external = [state.address(key) for one in gateways for key in address_keys(of, *one)]
     assert outside == (external if nat else [None]) * 3
 
 

@@ -222,8 +222,10 @@ def test_errors_from_the_internet_are_believed_behind_cloud_nat_too(*, nat: bool
 
 @pytest.mark.behaviour("4.7.3")
 def test_a_host_on_the_internet_learns_the_mtu_of_a_network() -> None:
-    external = f"{instance('a')}/external"
-    with built(with_external_address(1300, nat=False)) as net, udp(net, "host", "a", net.address(external)) as ends:
+    with (
+        built(with_external_address(1300, nat=False)) as net,
+        udp(net, "host", "a", net.external(instance("a"))) as ends,
+    ):
         learns(*ends, 1300)
 
 

@@ -109,7 +109,7 @@ def send(protocol: Protocol, destination: str, number: int, stack: ExitStack) ->
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
 def test_a_vm_has_64_ports_per_destination_and_the_65th_connection_is_dropped(protocol: Protocol) -> None:
     of = gateway_topology("a", "b")
-    (gateway,) = gateways(of, of.compute.routers[0], running(of).addresses)
+    (gateway,) = gateways(of, of.compute.routers[0], running(of).allocations.addresses)
     blocks = gateway.blocks(["10.128.0.2", "10.128.0.3"])
     with made(of) as (_, paths), ExitStack() as stack:
         receivers = Receivers(paths, protocol, stack)
@@ -208,7 +208,7 @@ def test_each_gateway_translates_its_region() -> None:
     expected = {
         f"in-{router.region}": gateway.externals[0]
         for router in of.compute.routers
-        for gateway in gateways(of, router, state.addresses)
+        for gateway in gateways(of, router, state.allocations.addresses)
     }
     planned = compile_topology(of, state)
     with spaces(*(space.name for space in planned.namespaces)) as paths, ExitStack() as stack:

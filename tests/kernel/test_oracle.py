@@ -16,8 +16,8 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import edge
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.firewall import decision_tree
 from testbed.fabric.firewall.decision_tree import Limits
@@ -92,11 +92,11 @@ def tried(case: Case) -> Iterator[str]:
     ]
     instances = {instance.name for instance in running.instances}
     servers = [node.name for node in plan.nodes if node.name not in instances]
-    servers += [INTERNET, *(running.name(edge(n.full_name)) for n in networks)]  # where Google's APIs are
+    servers += [INTERNET, *(running.name(NameKey.edge(n.full_name)) for n in networks)]  # where Google's APIs are
     plan = with_tunnels(with_far_sides(plan, topology, running), topology, running)
     with spaces(*(space.name for space in plan.namespaces)) as paths:
         apply(plan, paths)
-        segments = {running.name(network.full_name) for network in networks}
+        segments = {running.name(NameKey.network(network.full_name)) for network in networks}
         before = counted(plan, paths, segments)
         probe = Probe.run(paths, servers, [one.flow for one in judged], LISTENED)
         moved = counted(plan, paths, segments) - before
@@ -163,7 +163,7 @@ def counted(plan: Plan, paths: Paths, segments: Collection[str]) -> Counter[Coun
 def with_far_sides(plan: Plan, topology: Topology, running: Running) -> Plan:
     """Every instance that forwards answers for whatever it is given, as if that were behind it."""
     forwarders = {
-        running.name(instance.full_name): running.addresses[instance.full_name]
+        running.name(NameKey.node(instance.full_name)): running.address(AddressKey.instance(instance.full_name))
         for instance in topology.compute.instances
         if instance.can_ip_forward
     }

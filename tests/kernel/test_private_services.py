@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from testbed.fabric.allocation.addressing import redis_host
+from testbed.fabric.allocation.keys import RangeKey
 from testbed.fabric.compiler import compile_topology
 from testbed.kernel.apply import apply
 from testbed.model.topology import Topology
@@ -73,7 +74,7 @@ def made(of: Topology) -> Iterator[Built]:
 
 
 def host(of: Built, name: str, project: str = "p") -> str:
-    return redis_host(of.running.addresses[f"projects/{project}/locations/us-central1/instances/{name}/range"])
+    return redis_host(of.running.range(RangeKey.redis(f"projects/{project}/locations/us-central1/instances/{name}")))
 
 
 def reached(

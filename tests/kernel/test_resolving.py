@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from testbed.fabric.allocation.addressing import inner_address, name_server
+from testbed.fabric.allocation.addressing import inner_address
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.kernel import namespace
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built
-from tests.unit.topologies import Data, compute, connector, network, service, subnet, topology, vm
+from tests.unit.topologies import Data, compute, connector, network, outer, service, subnet, topology, vm
 from tests.waiting import PATIENCE, QUIET
 
 RESOLVER = ("169.254.169.254", 53)
@@ -67,7 +68,7 @@ def _server(bed: Built) -> Iterator[None]:
     """Answer at each address of the node with that address and the asker's."""
     places = [VPC, OTHER, "us-central1"]
     with ExitStack() as stack:
-        for address in (bed.address(name_server(place)) for place in places):
+        for address in (bed.running.address(AddressKey.name_server(place)) for place in places):
             for kind, answer in ((socket.SOCK_DGRAM, _datagrams), (socket.SOCK_STREAM, _connections)):
                 one = stack.enter_context(namespace.socket_in(bed.paths["dns"], socket.AF_INET, kind))
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -120,16 +121,18 @@ def asked(
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_the_address_says_which_network_is_meant(bed: Built, kind: socket.SocketKind) -> None:
     """Whatever firewall and egress setting say."""
-    vpc, other = (bed.address(name_server(place)) for place in (VPC, OTHER))
+    vpc, other = (bed.running.address(AddressKey.name_server(place)) for place in (VPC, OTHER))
     assert asked(bed, "a", kind) == (vpc, VM)
     assert asked(bed, "b", kind) == (other, VM)
+    of = world()
     for node in ("private", "everything", "direct", "direct-all"):
-        assert asked(bed, node, kind) == (vpc, inner_address(bed.address(node))), node
-    assert asked(bed, "alone", kind) == (bed.address(name_server("us-central1")), inner_address(bed.address("alone")))
+        assert asked(bed, node, kind) == (vpc, inner_address(outer(of, bed.running, node))), node
+    region = bed.running.address(AddressKey.name_server("us-central1"))
+    assert asked(bed, "alone", kind) == (region, inner_address(outer(of, bed.running, "alone")))
 
 
 def test_nothing_else_of_the_server_can_be_reached(bed: Built) -> None:
     """Not even port 53 by the address itself: no client would be told by which view."""
     for node, place in (("a", VPC), ("everything", VPC), ("alone", "us-central1")):
         with pytest.raises(OSError):  # noqa: PT011 - no answer, or no way
-            asked(bed, node, socket.SOCK_DGRAM, (bed.address(name_server(place)), 53), within=QUIET)
+            asked(bed, node, socket.SOCK_DGRAM, (bed.running.address(AddressKey.name_server(place)), 53), within=QUIET)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.hybrid.traffic_selectors import LOCAL_MISMATCH, NO_SELECTOR, REMOTE_MISMATCH
 from testbed.model.topology import Topology
 from tests.e2e.capture import arriving
@@ -83,7 +84,7 @@ def test_a_route_may_lead_more_into_a_tunnel_than_its_remote_selectors_cover() -
 @pytest.mark.behaviour("4.10.4")
 def test_what_comes_from_the_internet_unencrypted_does_not_get_into_the_network() -> None:
     with built(behind()) as net:
-        external = net.address("projects/p/regions/us-central1/addresses/gw-ip")
+        external = net.running.address(AddressKey.reserved("projects/p/regions/us-central1/addresses/gw-ip"))
         sh(net.paths["internet"], f"ip route add {SUBNET} via {external} dev gw onlink")
         with net.socket("internet", socket.SOCK_DGRAM) as client:
             client.sendto(b"?", ("10.128.0.2", 9))

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from testbed.fabric.allocation.short_names import google
+from testbed.fabric.allocation.keys import NameKey
 from testbed.model.managed_rules import HEALTH_PORT
 from testbed.model.topology import Topology
 from tests.kernel.built import Built, built, instance
@@ -67,7 +67,7 @@ def answered(made: Built, sender: str, receiver: str, address: str, port: int, *
 def works(made: Built, *, healthy: bool, reaches: bool) -> bool:
     """Whether health checks arrive at the connector's instance, and the service's requests at the VM, as expected."""
     (one, *_) = made.running.instances
-    prober = made.running.name(google("projects/p/global/networks/vpc"))
+    prober = made.running.name(NameKey.google("projects/p/global/networks/vpc"))
     checked = answered(made, prober, one.name, one.address, HEALTH_PORT, within=patience(healthy))
     served = answered(made, "web", "a", made.address(instance("a")), 80, within=patience(reaches))
     return (checked, served) == (healthy, reaches)

@@ -102,7 +102,7 @@ def test_mail_does_not_leave_for_external_addresses(allowing: Built, sender: str
 
 @pytest.mark.behaviour("4.2.2")
 def test_an_external_address_of_the_cloud_itself_takes_no_mail_either(allowing: Built) -> None:
-    address = allowing.address(f"{instance('a')}/external")
+    address = allowing.external(instance("a"))
     before = allowing.packets("vpc-vpc", "smtp-blocked")
     with answering(allowing.paths["a"], ("", 25), "there"):
         assert not connects(allowing, "b", address, 25, within=QUIET)
@@ -188,7 +188,7 @@ def test_ports_of_sctp() -> None:
 @pytest.mark.parametrize("protocol", PACKETS)
 def test_external_addresses_take_some_protocols_only(allowing: Built, protocol: str) -> None:
     packet = PACKETS[protocol]
-    address, blocked = allowing.address(f"{instance('a')}/external"), protocol == "ospf"
+    address, blocked = allowing.external(instance("a")), protocol == "ospf"
     before = allowing.packets("vpc-vpc", "protocol-blocked")
     expected = None if blocked else HOST
     assert arrives(allowing, "host", address, "a", packet, within=patience(expected)) == expected
@@ -201,7 +201,7 @@ def test_no_other_protocol_leaves_for_the_internet(allowing: Built) -> None:
     before = allowing.packets("vpc-vpc", "protocol-blocked")
     assert arrives(allowing, "a", HOST, "host", PACKETS["ospf"], within=QUIET) is None
     assert allowing.packets("vpc-vpc", "protocol-blocked") == before + 1
-    assert arrives(allowing, "a", HOST, "host", PACKETS["esp"]) == allowing.address(f"{instance('a')}/external")
+    assert arrives(allowing, "a", HOST, "host", PACKETS["esp"]) == allowing.external(instance("a"))
 
 
 @pytest.mark.behaviour("4.2.1")

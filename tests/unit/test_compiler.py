@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, RangeKey
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import IFNAMSIZ, interface_name
 from testbed.fabric.plan import MAIN_TABLE, KernelRoute, Plan
@@ -27,6 +29,7 @@ from tests.unit.topologies import (
     instances,
     members,
     network,
+    outer,
     plan,
     running,
     service,
@@ -359,8 +362,8 @@ def test_a_connector_instance_answers_every_runtime_of_its_connector_and_no_othe
     )
     made = plan(of)
     destinations = {hop.encap_destination for hop in space(made, "c1-0001").nexthops}
-    addresses = allocate(of, {})
-    assert destinations == {addresses["web"], addresses["web-2"]}
+    addresses = allocate(of, Allocations())
+    assert destinations == {outer(of, addresses, "web", number) for number in range(2)}
     inbound, _ = table_rules(space(made, "serverless-us-central1"), "filter", "INPUT")
     (pairs,) = members(space(made, "serverless-us-central1"), inbound)
     assert {pair.split(",")[2] for pair in pairs if pair.startswith("10.8.0.2,")} == destinations
@@ -378,9 +381,9 @@ def test_two_networks_may_use_the_same_ranges() -> None:
     ways = {(r.device, r.table) for r in region.routes if r.destination == "10.8.0.0/28" and r.table != MAIN_TABLE}
     assert {device for device, _ in ways} == {"vpc-one", "vpc-two"}
     assert len({table for _, table in ways}) == 2
-    outer = allocate(twins(), {})
+    given = allocate(twins(), Allocations())
     for name in ("one", "two"):
-        sources = {f"{outer[node]}/32" for node in (f"web-{name}", f"web-{name}-2", f"web-{name}-3")}
+        sources = {f"{outer(twins(), given, f'web-{name}', number)}/32" for number in range(3)}
         (table,) = {rule.table for rule in region.rules if rule.source in sources}
         assert (interface_name(f"vpc-{name}"), table) in ways
     assert [s.name for s in made.namespaces].count("google-one") == 1
@@ -532,7 +535,9 @@ def test_a_flexible_instance_is_in_the_network_and_needs_no_connector() -> None:
 def test_an_external_address_goes_before_cloud_nat() -> None:
     made = plan(other_ways())
     vpc = space(made, "vpc-default")
-    external = allocate(other_ways(), {})["projects/p/zones/us-central1-a/instances/a/external"]
+    external = allocate(other_ways(), Allocations()).addresses[
+        AddressKey.external("projects/p/zones/us-central1-a/instances/a")
+    ]
     (rule,) = table_rules(vpc, "nat", "POSTROUTING")
     assert rule.startswith("-s 10.128.0.2/32 -o internet ")
     assert rule.endswith(f"--to-source {external}")
@@ -556,7 +561,7 @@ def test_direct_egress_has_a_pool_address() -> None:
     region = space(plan(of), "serverless-us-central1")
     (rule,) = table_rules(region, "nat", "POSTROUTING")
     first, last = rule.rsplit(" ", 1)[1].split("-")
-    pool = IPv4Network(allocate(of, {})["pool/us-central1"])
+    pool = IPv4Network(allocate(of, Allocations()).ranges[RangeKey.egress_pool("us-central1")])
     assert (IPv4Network(first).subnet_of(pool), IPv4Network(last).subnet_of(pool)) == (True, True)
     assert str(pool) in {r.destination for r in space(plan(of), "internet").routes}
 
@@ -609,7 +614,8 @@ def test_identifiers_of_tunnels_tell_connectors_apart() -> None:
     )
     hops = space(plan(of), "serverless-us-central1").nexthops
     identifiers = {
-        name: {h.encap_id for h in hops if h.encap_source == allocate(of, {})[name]} for name in ("one", "two")
+        name: {h.encap_id for h in hops if h.encap_source == outer(of, allocate(of, Allocations()), name)}
+        for name in ("one", "two")
     }
     assert len(identifiers["one"]) == len(identifiers["two"]) == 1
     assert identifiers["one"] != identifiers["two"]

@@ -17,6 +17,7 @@ from testbed.control.channel.listener import Service, listening
 from testbed.control.commands import Commands
 from testbed.control.state.store import Store
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
 from tests.unit.topologies import example
 
 
@@ -28,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("TESTBED_NAME", raising=False)
     with Store.open("demo", create=True) as store:
         store.topology = example()
-        store.set_addresses(allocate(example(), {}))
+        store.set_allocations(allocate(example(), Allocations()))
         store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
         with Store.open("other", create=True):
             pass

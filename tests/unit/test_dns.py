@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from testbed.fabric.allocation.addressing import allocate, name_server
+from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns import files, internal, views
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
 from testbed.model.managed.dns_records import is_data
@@ -18,7 +20,7 @@ VPC = "projects/p/global/networks/vpc"
 
 def view(of: Topology, name: str = "vpc") -> View:
     """What a network sees."""
-    return views.for_network(of, allocate(of, {}), f"projects/p/global/networks/{name}")
+    return views.for_network(of, allocate(of, Allocations()).addresses, f"projects/p/global/networks/{name}")
 
 
 def answers(seen: View, name: str, kind: str = "A") -> tuple[str, ...]:
@@ -143,7 +145,7 @@ def test_what_is_asked_for_elsewhere_is_delegated_by_the_zone_above() -> None:
         zone("side", "peer.", peeringConfig=peering),
     )
     seen = view(of)
-    there = allocate(of, {})[name_server("projects/p/global/networks/other")]
+    there = allocate(of, Allocations()).addresses[AddressKey.name_server("projects/p/global/networks/other")]
     assert seen.forwarded == (
         Forwarded("corp.example.", ("192.168.10.53", "192.168.10.54")),
         Forwarded("peer.", (there,)),

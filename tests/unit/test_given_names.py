@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,17 @@ from hypothesis import strategies as st
 from testbed.control.connectors import additions
 from testbed.control.state.store import Store
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, ContainerInstance, NameKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import (
-    NAME_SERVER,
-    PREFIX,
-    free_serial,
-    give,
-    google,
-    internet_host,
-    producer,
-    runtime,
-    site,
-)
+from testbed.fabric.allocation.short_names import free_serial, give
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
 from testbed.model.topology import Topology
 from tests.unit.topologies import Data, compute, connector, example, network, service, small, subnet, vm
 
 ZONES = "projects/p/zones"
+VPC = "projects/p/global/networks/vpc"
 LOCATIONS = "projects/p/locations"
 
 
@@ -72,14 +66,18 @@ def everything_called(name: str, **apis: Any) -> Topology:
     )
 
 
-def called(of: Topology, previous: dict[str, str] | None = None) -> dict[str, str]:
-    return {key.removeprefix(PREFIX): name for key, name in give(of, previous or {}).items()}
+def runtime(workload: str, number: int) -> NameKey:
+    return NameKey.runtime(ContainerInstance(f"{LOCATIONS}/us-central1/{workload}", number))
 
 
-def compiled(of: Topology, previous: dict[str, str] | None = None) -> Plan:
+def called(of: Topology) -> dict[NameKey, str]:
+    return give(of, {})
+
+
+def compiled(of: Topology, previous: Mapping[NameKey, str] | None = None) -> Plan:
     """The plan; no two of its nodes, namespaces or devices have one name."""
-    addresses = allocate(of, previous or {})
-    names = {name for key, name in addresses.items() if key.startswith(PREFIX)}
+    allocations = allocate(of, Allocations(names=previous or {}))
+    names = {*allocations.names.values()}
     known = [0]
 
     def serial(name: str) -> int:
@@ -87,7 +85,7 @@ def compiled(of: Topology, previous: dict[str, str] | None = None) -> Plan:
         known.append(free_serial(name, known[-1] + 1, names))
         return known[-1]
 
-    made = compile_topology(of, Running(addresses, tuple(additions(of, (), serial))))
+    made = compile_topology(of, Running(allocations, tuple(additions(of, (), serial))))
     devices = Counter((end.namespace, end.interface.name) for veth in made.veths for end in (veth.a, veth.b))
     assert max(Counter(space.name for space in made.namespaces).values()) == 1
     assert max(Counter(node.name for node in made.nodes).values(), default=1) == 1
@@ -98,21 +96,20 @@ def compiled(of: Topology, previous: dict[str, str] | None = None) -> Plan:
 
 def test_everything_may_have_one_name() -> None:
     of = everything_called("web")
-    assert {
-        key: name for key, name in called(of).items() if "/networks/" not in key and not key.startswith("serverless/")
-    } == {
-        f"{ZONES}/us-central1-a/instances/web": "web",
-        "projects/p/regions/us-central1/targetVpnGateways/web": "web.vpn",
-        f"{LOCATIONS}/us-central1/instances/web": "web.redis",
-        producer(f"{LOCATIONS}/us-central1/instances/web"): "vpc-redis-web",
-        internet_host("web"): "web.host",
-        site("web"): "site-web",
-        NAME_SERVER: "dns",
-        site("web", "gateway"): "gw",
-        site("web", "hosts/web"): "web.host-2",
-        runtime(f"{LOCATIONS}/us-central1/services/web", 0): "web.run",
-        runtime(f"{LOCATIONS}/us-central1/services/web", 1): "web-2",
-        runtime(f"{LOCATIONS}/us-central1/functions/web", 0): "web.function",
+    others = {NameKey.region("us-central1")} | {make(VPC) for make in (NameKey.network, NameKey.google, NameKey.edge)}
+    assert {key: name for key, name in called(of).items() if key not in others} == {
+        NameKey.node(f"{ZONES}/us-central1-a/instances/web"): "web",
+        NameKey.node("projects/p/regions/us-central1/targetVpnGateways/web"): "web.vpn",
+        NameKey.node(f"{LOCATIONS}/us-central1/instances/web"): "web.redis",
+        NameKey.producer(f"{LOCATIONS}/us-central1/instances/web"): "vpc-redis-web",
+        NameKey.internet_host("web"): "web.host",
+        NameKey.site("web"): "site-web",
+        NameKey.name_server(): "dns",
+        NameKey.site_end("web", 0): "gw",
+        NameKey.site_host("web", "web"): "web.host-2",
+        runtime("services/web", 0): "web.run",
+        runtime("services/web", 1): "web-2",
+        runtime("functions/web", 0): "web.function",
     }
     kinds = {node.name: node.kind for node in compiled(of).nodes}
     assert kinds["web"] == "vm"
@@ -140,7 +137,7 @@ def test_what_is_alone_has_its_short_name() -> None:
 )
 def test_the_testbeds_own_parts_come_first(name: str) -> None:
     of = everything_called(name)
-    assert called(of)[f"{ZONES}/us-central1-a/instances/{name}"] == f"{name}.vm"
+    assert called(of)[NameKey.node(f"{ZONES}/us-central1-a/instances/{name}")] == f"{name}.vm"
     compiled(of)
 
 
@@ -153,13 +150,13 @@ def test_places_tell_equals_apart() -> None:
         )
     )
     found = called(of)
-    assert [found[f"{ZONES}/us-central1-{zone}/instances/web"] for zone in "abc"] == [
+    assert [found[NameKey.node(f"{ZONES}/us-central1-{zone}/instances/web")] for zone in "abc"] == [
         "web",
         "web.us-central1-b",
         "web.us-central1-c",
     ]
-    assert found["projects/q/global/networks/vpc"] == "vpc-vpc.q"
-    assert found[google("projects/q/global/networks/vpc")] == "google-vpc.q"
+    assert found[NameKey.network("projects/q/global/networks/vpc")] == "vpc-vpc.q"
+    assert found[NameKey.google("projects/q/global/networks/vpc")] == "google-vpc.q"
     compiled(of)
 
 
@@ -168,23 +165,27 @@ def test_instances_of_connectors_are_called_as_no_other_node(tmp_path: Path, mon
     here, there = (f"{LOCATIONS}/{region}/connectors/c1" for region in ("us-central1", "europe-west1"))
     with Store.open("names", create=True) as store:
         assert [store.next_serial(one) for one in (here, there, here)] == [1, 2, 3]
-        store.set_addresses({f"{PREFIX}x": "c1-0004", "y": "c1-0005"})  # a VM, and something that is no name
+        store.set_allocations(
+            Allocations({AddressKey.front_end(): "c1-0005"}, names={NameKey.node("x"): "c1-0004"})
+        )  # a VM, and something that is no name
         assert store.next_serial(there) == 5
 
 
 def test_who_stays_keeps_his_name_and_his_address() -> None:
     of = small(compute=compute(instances=[vm("web")]))
-    before = allocate(of, {})
+    before = allocate(of, Allocations())
     alone = small(compute=compute(instances=[]))
     after = allocate(alone, before)
-    web = runtime(f"{LOCATIONS}/us-central1/services/web", 0)
-    assert before[PREFIX + web] == after[PREFIX + web] == "web.run"
-    assert before["web.run"] == after["web.run"]
-    assert "web" not in after
+    web = ContainerInstance(f"{LOCATIONS}/us-central1/services/web", 0)
+    node, outer = NameKey.runtime(web), AddressKey.outer(web)
+    assert before.names[node] == after.names[node] == "web.run"
+    assert before.addresses[outer] == after.addresses[outer]
+    machine = f"{ZONES}/us-central1-a/instances/web"
+    assert AddressKey.instance(machine) not in after.addresses
     again = allocate(small(compute=compute(instances=[vm("web")])), after)
-    assert again[f"{PREFIX}{ZONES}/us-central1-a/instances/web"] == "web"
+    assert again.names[NameKey.node(machine)] == "web"
     later = allocate(alone, allocate(small(compute=compute(instances=[]), run={}), after))
-    assert later[PREFIX + web] == "web"
+    assert later.names[node] == "web"
 
 
 def test_routes_find_the_node_they_mean() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
 from testbed.fabric.routing.internet_gateway import timeouts
 from testbed.model.compute.router import RouterNat
@@ -41,7 +42,7 @@ def manual(number: int, **more: Any) -> Topology:
 
 
 def gateway(of: Topology) -> Gateway:
-    (found,) = gateways(of, of.compute.routers[0], allocate(of, {}))
+    (found,) = gateways(of, of.compute.routers[0], allocate(of, Allocations()).addresses)
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey
 from tests.unit.topologies import compute, network, plan, space, subnet, topology, vm
 
 ROUTE = {"name": "r", "network": "vpc", "destRange": "192.168.0.0/24", "nextHopInstance": "router"}
@@ -29,9 +31,12 @@ def test_its_address_stays_its_own() -> None:
             networks=[network()], subnetworks=[subnet()], instances=[vm("off", status="TERMINATED"), vm("on")]
         )
     )
-    found = allocate(of, {})
+    found = allocate(of, Allocations())
     zone = "projects/p/zones/us-central1-a/instances"
-    assert (found[f"{zone}/off"], found[f"{zone}/on"]) == ("10.128.0.2", "10.128.0.3")
+    assert tuple(found.addresses[AddressKey.instance(f"{zone}/{name}")] for name in ("off", "on")) == (
+        "10.128.0.2",
+        "10.128.0.3",
+    )
 
 
 @pytest.mark.behaviour("4.3.8")

@@ -8,6 +8,8 @@ from typing import Any
 
 from testbed.control.connectors import additions
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, ContainerInstance
 from testbed.fabric.allocation.running import ConnectorInstance, Health, Running
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Namespace, Plan
@@ -92,7 +94,14 @@ def instances(of: Topology, health: Health = "healthy") -> tuple[ConnectorInstan
 
 
 def running(of: Topology, health: Health = "healthy", **more: Any) -> Running:
-    return Running(allocate(of, {}), instances(of, health), **more)
+    return Running(allocate(of, Allocations()), instances(of, health), **more)
+
+
+def outer(of: Topology, found: Running | Allocations, workload: str, number: int = 0) -> str:
+    """The address of the tunnel ends of a container instance, by the short name of its workload."""
+    (name,) = (one.name for one in of.workloads if one.id == workload)
+    given = found.allocations if isinstance(found, Running) else found
+    return given.addresses[AddressKey.outer(ContainerInstance(name, number))]
 
 
 def plan(of: Topology, health: Health = "healthy", **more: Any) -> Plan:

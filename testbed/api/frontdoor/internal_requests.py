@@ -14,10 +14,10 @@ from testbed.api.frontdoor.hosts import is_workload
 from testbed.api.frontdoor.pipe import Stream
 from testbed.control.accept.plane import ControlPlane
 from testbed.errors import TestbedError
-from testbed.fabric.allocation.short_names import edges
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.serverless import ingress
 from testbed.kernel import namespace
-from testbed.model.core.well_known import FRONT_END, INTERNET
+from testbed.model.core.well_known import INTERNET
 
 _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"[A-Z]+ https?://([^/ ]+)")
@@ -46,10 +46,10 @@ def host_of(head: bytes) -> str:
 
 
 def _connected(plane: ControlPlane, segment: str, client: tuple[str, int]) -> socket.socket:
-    addresses = plane.running.addresses
-    network = edges(addresses)[segment]
+    running = plane.running
+    network = running.allocations.edges()[segment]
     internet = namespace.segment(plane.store.name, INTERNET)
-    sock = namespace.connect(internet, (addresses[FRONT_END], ingress.PORT), _TIMEOUT)
+    sock = namespace.connect(internet, (running.address(AddressKey.front_end()), ingress.PORT), _TIMEOUT)
     try:
         address, port = client
         sock.sendall(f"PROXY TCP4 {address} {ingress.mark(network)} {port} {ingress.PORT}\r\n".encode())

@@ -17,8 +17,8 @@ from testbed.api.services.compute.projects import METADATA
 from testbed.control.accept.plane import topology_of
 from testbed.control.state.resources import Record
 from testbed.control.state.store import Store
-from testbed.fabric.allocation import short_names
 from testbed.fabric.allocation.addressing import inner_address
+from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.naming import interface_name
 from testbed.json_object import Json
@@ -101,7 +101,7 @@ class Callers:
 
 def segments(running: Running) -> list[str]:
     """The names of the segments that have the metadata server: networks, and regions' infrastructure."""
-    return [*short_names.networks(running.addresses), *short_names.regions(running.addresses)]
+    return [*running.allocations.networks(), *running.allocations.regions()]
 
 
 def _all(store: Store) -> Iterator[tuple[Origin, Caller]]:
@@ -125,11 +125,12 @@ def _machines(
     networks = {network.full_name: network for network in topology.compute.networks}
     for instance in topology.compute.instances:
         name = instance.full_name
-        address = running.addresses.get(name)
+        address = running.allocations.addresses.get(AddressKey.instance(name))
         if not instance.runs or address is None:
             continue
         subnet = topology.subnetworks[instance.nic.subnetwork]
-        external = running.addresses.get(f"{name}/external") if instance.nic.access_configs else None
+        key = AddressKey.external(name)
+        external = running.allocations.addresses.get(key) if instance.nic.access_configs else None
         found = Machine(
             instance,
             records[name],
@@ -139,7 +140,7 @@ def _machines(
             external,
             projects.get(segment(name, "projects"), {}),
         )
-        if origin := _origin(running, subnet.network, name, address):
+        if origin := _origin(running, NameKey.network(subnet.network), NameKey.node(name), address):
             yield origin, found
 
 
@@ -150,22 +151,18 @@ def _runtimes(
     for workload in topology.workloads:
         parts = workload.name.split("/")
         project = parts[1]  # of an app, the id is that of its project
-        for key in short_names.runtimes(workload):
-            node = running.addresses.get(short_names.PREFIX + key, "")
-            network = places.get(workload.name)
-            address = running.addresses.get(workload.name if network else node)
+        network = places.get(workload.name)
+        for one in container_instances(workload):
+            key, node = AddressKey.interface(one) if network else AddressKey.outer(one), NameKey.runtime(one)
+            address = running.allocations.addresses.get(key)
             if address is None:
                 continue
-            where, source = (network, address) if network else (_region(workload), inner_address(address))
-            if origin := _origin(running, where, key, source):
-                yield origin, CallingRuntime(workload, project, node, projects.get(project, {}))
+            where = NameKey.network(network) if network else NameKey.region(workload.region)
+            if origin := _origin(running, where, node, address if network else inner_address(address)):
+                yield origin, CallingRuntime(workload, project, running.name(node), projects.get(project, {}))
 
 
-def _region(workload: Workload) -> str:
-    return short_names.region(workload.region)
-
-
-def _origin(running: Running, place: str, node: str, address: str) -> Origin | None:
+def _origin(running: Running, place: NameKey, node: NameKey, address: str) -> Origin | None:
     """By the keys of segment and node; None as long as there are none."""
-    names = [running.addresses.get(short_names.PREFIX + key) for key in (place, node)]
+    names = [running.allocations.names.get(key) for key in (place, node)]
     return Origin(names[0], interface_name(names[1]), address) if names[0] and names[1] else None

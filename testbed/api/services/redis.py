@@ -21,6 +21,7 @@ from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument
 from testbed.fabric.allocation.addressing import redis_host
+from testbed.fabric.allocation.keys import RangeKey
 from testbed.json_object import Json
 from testbed.model.core.places import zones
 from testbed.model.core.projects import project_number
@@ -183,7 +184,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
         ),
     }
     running, encrypted = plane.running, result["transitEncryptionMode"] == "SERVER_AUTHENTICATION"
-    if cidr := running.addresses.get(f"{record.name}/range"):
+    if cidr := running.allocations.ranges.get(RangeKey.redis(record.name)):
         result |= {"reservedIpRange": cidr, "host": redis_host(cidr), "port": TLS_PORT if encrypted else PORT}
     if encrypted and (shown := running.certificates.get(record.name)):
         result["serverCaCerts"] = [_certificate(shown.ca)]

@@ -16,6 +16,7 @@ from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import CODES, FailedPrecondition, InvalidArgument, NotFound
+from testbed.fabric.allocation.keys import RangeKey
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last, segment
@@ -147,7 +148,7 @@ def _users(plane: ControlPlane, record: Record, name: str | None = None) -> Iter
     for redis in plane.list(REDIS):
         private = redis.body.get("connectMode") == "PRIVATE_SERVICE_ACCESS"
         if private and f"{redis.body['authorizedNetwork']}/{GOOGLE}" == record.name:
-            has = plane.running.addresses.get(f"{redis.name}/range")
+            has = plane.running.allocations.ranges.get(RangeKey.redis(redis.name))
             inside = (
                 cidr and has and IPv4Network(has).subnet_of(IPv4Network(f"{cidr['address']}/{cidr['prefixLength']}"))
             )

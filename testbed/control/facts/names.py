@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from testbed.control.state.store import Store
 from testbed.errors import InvalidArgument, NotFound
-from testbed.fabric.allocation.short_names import runtime, short_name
+from testbed.fabric.allocation.keys import ContainerInstance, NameKey
+from testbed.fabric.allocation.short_names import short_name
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
 
 
 def by_name(store: Store, workloads: Iterable[Workload]) -> dict[str, Workload]:
     """Workloads by the names of their (first) nodes, which commands know them by; but those that are being made."""
-    running = store.running
-    return {running.name(runtime(w.name, 0)): w for w in workloads if running.nodes(w.name)}
+    given = store.running.allocations
+    return {given.names[NameKey.runtime(ContainerInstance(w.name, 0))]: w for w in workloads if given.nodes(w.name)}
 
 
 def node_named(store: Store, name: str) -> str:

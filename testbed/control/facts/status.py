@@ -12,7 +12,7 @@ from testbed.control.facts.traffic import instance_traffic
 from testbed.control.state.store import Store
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import gateways
-from testbed.fabric.allocation.short_names import nat
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.firewall.rules import label
 from testbed.fabric.plan import Interface, Plan
@@ -23,7 +23,6 @@ from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
 from testbed.model.compute.firewall_policy import RegionNetworkFirewallPolicy
 from testbed.model.core.resource import last, segment
-from testbed.model.core.well_known import FRONT_END
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
@@ -115,8 +114,8 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Cloud NAT gateways, with how many packets found no port, as their VM has none or all of its are in use."""
     running = store.running
     for router in topology.compute.routers:
-        for gateway in gateways(topology, router, running.addresses):
-            path = namespace.segment(topology.name, running.name(nat(router.full_name, gateway.name)))
+        for gateway in gateways(topology, router, running.allocations.addresses):
+            path = namespace.segment(topology.name, running.name(NameKey.nat(router.full_name, gateway.name)))
             try:
                 refused = (rule for rule in counters(path) if rule.comment.startswith(OUT_OF_RESOURCES))
                 dropped = not_inserted(path) + sum(rule.packets for rule in refused)
@@ -138,7 +137,7 @@ def policy_rows(store: Store, topology: Topology) -> Iterator[Json]:
     for policy in (*compute.network_firewall_policies, *compute.region_network_firewall_policies):
         met = 0
         for network in policy.networks:
-            path = namespace.segment(topology.name, running.name(network))
+            path = namespace.segment(topology.name, running.name(NameKey.network(network)))
             with suppress(NotFound):  # it is being made
                 met += sum(one.packets for one in counters(path) if one.comment.startswith(f"{label(policy)}:"))
         region = policy.region if isinstance(policy, RegionNetworkFirewallPolicy) else "global"
@@ -156,7 +155,7 @@ def service_rows(store: Store, topology: Topology) -> Iterator[Json]:
             "connector": last(workload.connector) if workload.connector else "",
             "egress": workload.egress.lower().replace("_", "-") if workload.connector else "",
             "url": service_url(workload),
-            "frontEnd": store.running.addresses.get(FRONT_END, ""),
+            "frontEnd": store.running.allocations.addresses.get(AddressKey.front_end(), ""),
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from testbed.control.state.store import Store
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.compiler import connector_addresses
 from testbed.fabric.serverless.region import TUNNEL
 from testbed.fabric.vpc import flow_counters
@@ -38,7 +39,7 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     running, processes = store.running, store.processes()
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
-        path = namespace.segment(store.name, running.name(topology.connector_network(connector)))
+        path = namespace.segment(store.name, running.name(NameKey.network(topology.connector_network(connector))))
         addresses = connector_addresses(topology.connector_range(connector))
         flows = members(path, flow_counters(addresses))
         for address in addresses:

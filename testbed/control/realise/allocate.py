@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from testbed.control.state.store import Store
 from testbed.fabric.allocation.addressing import allocate, redis_host
+from testbed.fabric.allocation.keys import RangeKey
 from testbed.model.topology import Topology
 
 
@@ -15,7 +16,7 @@ def allot(store: Store, topology: Topology) -> None:
     """
     instances = topology.redis.instances
     store.ensure_auth_strings(redis.full_name for redis in instances if redis.auth_enabled)
-    addresses = allocate(topology, store.running.addresses)
-    store.set_addresses(addresses)
+    allocations = allocate(topology, store.running.allocations)
+    store.set_allocations(allocations)
     encrypted = (redis.full_name for redis in instances if redis.encrypted)
-    store.certificates.ensure({name: redis_host(addresses[f"{name}/range"]) for name in encrypted})
+    store.certificates.ensure({name: redis_host(allocations.ranges[RangeKey.redis(name)]) for name in encrypted})

@@ -17,8 +17,8 @@ from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.control.state.store import Store
 from testbed.errors import CODES, DeadlineExceeded, TestbedError
+from testbed.fabric.allocation.keys import ContainerInstance, NameKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import runtime
 from testbed.json_object import Json
 
 KIND = "run.executions"
@@ -83,7 +83,7 @@ def _started(running: Running, folder: Path, nodes: TaskRunner, record: Record) 
     count = record.body.get("taskCount", 1)
     pool = ThreadPoolExecutor(record.body.get("parallelism") or count, "tasks")
     for index in range(count):
-        node = running.name(runtime(record.name, index))
+        node = running.name(NameKey.runtime(ContainerInstance(record.name, index)))
         yield pool.submit(_run, nodes, node, index, record.body["template"], folder / f"{node}.log")
     pool.shutdown(wait=False)
 

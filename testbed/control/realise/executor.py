@@ -100,7 +100,7 @@ class Executor:
                 self._carry_out(store, reconciler, [one])
             return
         running = store.running
-        nodes = {one.id: {name for c in one.changes for name in running.nodes(c.name)} for one in due}
+        nodes = {one.id: {name for c in one.changes for name in running.allocations.nodes(c.name)} for one in due}
         for one in due:
             others = {name for other, names in nodes.items() if other != one.id for name in names - nodes[one.id]}
             mine = Ticket() if _is_in_the_kernel(one) else reconciler.without(ticket, others)
@@ -254,7 +254,7 @@ def _crash(store: Store, operation: Operation) -> Json | None:
 def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
     """The nodes of the instances that operations restart."""
     running = store.running
-    return {node for one in due for full in one.facts.get("restarts", ()) for node in running.nodes(full)}
+    return {node for one in due for full in one.facts.get("restarts", ()) for node in running.allocations.nodes(full)}
 
 
 def _status(operation: Operation, error: BaseException) -> Json:

@@ -28,8 +28,8 @@ from testbed.control.watch import firewall_log
 from testbed.control.watch.health import HealthChecker, ended
 from testbed.errors import Aborted, TestbedError
 from testbed.fabric.allocation.addressing import allocate
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Health, Running
-from testbed.fabric.allocation.short_names import google
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node, Plan
@@ -488,7 +488,7 @@ class Reconciler:
         """One round of health checks, to be called wherever it holds nobody up: it needs no store."""
         running = self.store.running
         paths = {
-            c.name: namespace.segment(topology.name, running.name(google(topology.connector_network(c))))
+            c.name: namespace.segment(topology.name, running.name(NameKey.google(topology.connector_network(c))))
             for c in topology.vpcaccess.connectors
         }
         return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))
@@ -504,8 +504,8 @@ class Reconciler:
 
 def preview(topology: Topology, running: Running) -> Plan:
     """What there would be, without the instances of connectors."""
-    addresses = allocate(topology, running.addresses)
-    return compile_topology(topology, Running(addresses, (), running.auth_strings, running.certificates))
+    allocations = allocate(topology, running.allocations)
+    return compile_topology(topology, Running(allocations, (), running.auth_strings, running.certificates))
 
 
 def _spec(node: Node | None) -> Node | None:

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Literal
 
-from testbed.control.state import faults, operations, resources, server_certificates
+from testbed.control.state import faults, layout, operations, resources, server_certificates
 from testbed.control.state.folders import FILE, exists, folder_of, names
 from testbed.errors import NotFound, Unavailable
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, Key, NameKey, RangeKey
 from testbed.fabric.allocation.running import ConnectorInstance, Health, LearnedRoute, Running
-from testbed.fabric.allocation.short_names import PREFIX, free_serial
+from testbed.fabric.allocation.short_names import free_serial
 from testbed.json_object import Json
 from testbed.model.topology import Topology
 
@@ -28,7 +30,9 @@ Kind = Literal["container", "namespace"]
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));
-    CREATE TABLE IF NOT EXISTS addresses (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS allocations (kind TEXT, use TEXT, owner TEXT, part TEXT, revision TEXT, number INTEGER,
+                                            value TEXT NOT NULL,
+                                            PRIMARY KEY (kind, use, owner, part, revision, number));
     CREATE TABLE IF NOT EXISTS auth_strings (instance TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS configured (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS delivered (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
@@ -51,6 +55,10 @@ def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
     return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
 
 
+def _columns(key: Key) -> tuple[str, str, str, str, int]:
+    return key.use, key.owner, key.part, key.revision, key.number
+
+
 class Store:
     """The state of one testbed."""
 
@@ -66,14 +74,18 @@ class Store:
         self.operations = operations.Operations(connection)
         self.certificates = server_certificates.ServerCertificates(connection)
         self.faults = faults.Faults(connection)
+        self._allocations: tuple[str | None, Allocations] = None, Allocations()
 
     @classmethod
     @contextmanager
-    def open(cls, name: str, *, create: bool = False) -> Iterator[Store]:
-        """Open the state of a testbed.  Whoever shares it between threads keeps them apart.
+    def open(cls, name: str, *, create: bool = False, any_layout: bool = False) -> Iterator[Store]:
+        """Open the state of a testbed.  Threads that share it must be kept apart by their maker.
+
+        With `any_layout`, a file of another version's layout is taken: its facts and its journal can be read.
 
         Raises:
             NotFound: if there is no testbed of that name and `create` is false.
+            FailedPrecondition: if another version of the testbed has written it.
             Unavailable: if the file cannot be read or written.
         """
         folder = folder_of(name)
@@ -92,7 +104,9 @@ class Store:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_TABLES)
+            if not any_layout:
+                layout.require(connection, name)
+            layout.begin(connection, _TABLES)
             store = cls(name, connection)
             if store._fact("id") is None:  # a look must not wait for a writer
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
@@ -262,7 +276,7 @@ class Store:
     def running(self) -> Running:
         """The running state, as the compiler reads it."""
         return Running(
-            dict(self._db.execute("SELECT key, value FROM addresses")),
+            self.allocations,
             self.instances,
             dict(self._db.execute("SELECT instance, value FROM auth_strings")),
             self.certificates.all(),
@@ -271,11 +285,38 @@ class Store:
             self.vlans,
         )
 
-    def set_addresses(self, addresses: Mapping[str, str]) -> None:
-        """Replace the allocations."""
+    @property
+    def allocations(self) -> Allocations:
+        """What was given out; the fields of keys are columns.
+
+        It is read once per change: every view of a resource in a long list asks for it.
+        """
+        written = self._fact("allocations")
+        if self._allocations[0] != written:
+            self._allocations = written, self._all_allocations()
+        return self._allocations[1]
+
+    def _all_allocations(self) -> Allocations:
+        addresses, ranges, names = dict[AddressKey, str](), dict[RangeKey, str](), dict[NameKey, str]()
+        for kind, *key, value in self._db.execute("SELECT * FROM allocations ORDER BY rowid"):
+            match kind:
+                case "address":
+                    addresses[AddressKey(*key)] = value
+                case "range":
+                    ranges[RangeKey(*key)] = value
+                case _:
+                    names[NameKey(*key)] = value
+        return Allocations(addresses, ranges, names)
+
+    def set_allocations(self, given: Allocations) -> None:
+        """Replace what was given out."""
+        rows = [("address", *_columns(key), value) for key, value in given.addresses.items()]
+        rows += [("range", *_columns(key), value) for key, value in given.ranges.items()]
+        rows += [("name", *_columns(key), value) for key, value in given.names.items()]
         with self.transaction():
-            self._db.execute("DELETE FROM addresses")
-            self._db.executemany("INSERT INTO addresses VALUES (?, ?)", addresses.items())
+            self._db.execute("DELETE FROM allocations")
+            self._db.executemany("INSERT INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._set_fact("allocations", secrets.token_hex(8))
 
     def ensure_auth_strings(self, instances: Iterable[str]) -> None:
         """Generate AUTH strings (UUIDs in Google's case; 128 random bits here) for Redis instances that have none.
@@ -327,7 +368,7 @@ class Store:
         """
         self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, 'CREATING', '', 0)", (connector,))
         serial = int(self._db.execute("SELECT max(serial) + 1 FROM connectors").fetchone()[0])
-        given = {row[0] for row in self._db.execute("SELECT value FROM addresses WHERE key GLOB ?", (f"{PREFIX}*",))}
+        given = {row[0] for row in self._db.execute("SELECT value FROM allocations WHERE kind = 'name'")}
         serial = free_serial(connector, serial, given)
         self._db.execute("UPDATE connectors SET serial = ? WHERE name = ?", (serial, connector))
         return serial

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from testbed.control.state.json_lines import JsonLines
 from testbed.errors import TestbedError, Unimplemented
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.log_chains import GROUP
 from testbed.fabric.firewall.log_details import logged
@@ -51,7 +52,7 @@ def file_in(folder: Path) -> JsonLines:
 def places(topology: Topology, running: Running) -> dict[str, str]:
     """Where each network's namespace is found, by the network's full name."""
     names = (network.full_name for network in topology.compute.networks)
-    return {name: namespace.segment(topology.name, running.name(name)) for name in names}
+    return {name: namespace.segment(topology.name, running.name(NameKey.network(name))) for name in names}
 
 
 def require(topology: Topology) -> None:

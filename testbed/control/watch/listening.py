@@ -41,7 +41,7 @@ def silent(topology: Topology, running: Running, pids: Mapping[str, int], operat
         node: workload
         for workload in topology.served
         if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
-        for node in running.nodes(workload.name)
+        for node in running.allocations.nodes(workload.name)
         if node in pids and not listens(pids[node], workload.port)
     }
 

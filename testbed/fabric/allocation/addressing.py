@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
+from typing import Generic, TypeVar
 
 from testbed.errors import FailedPrecondition, ResourceExhausted
+from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.cloud_nat import address_keys
+from testbed.fabric.allocation.keys import AddressKey, RangeKey, container_instances
 from testbed.fabric.allocation.running import ConnectorInstance
-from testbed.fabric.allocation.short_names import PREFIX, give, interface, runtimes, site_tunnel
+from testbed.fabric.allocation.short_names import give
 from testbed.model.core.ranges import CLOUD_DNS, SERVERLESS, usable
 from testbed.model.core.resource import last
-from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR, connector_node
+from testbed.model.core.well_known import connector_node
 from testbed.model.managed.redis import PREFIX as REDIS_PREFIX
 from testbed.model.serverless.connector import Connector
 from testbed.model.topology import Topology
@@ -52,16 +55,18 @@ def inner_share(outer: str) -> str:
     return f"{inner_address(str(share.network_address))}/{share.prefixlen}"
 
 
-def allocate(topology: Topology, previous: Mapping[str, str]) -> dict[str, str]:
-    """Every address that the topology leaves open, keyed by what it is for, and the names of nodes and segments.
+def allocate(topology: Topology, previous: Allocations) -> Allocations:
+    """Every address and range that the topology leaves open, and the names of nodes and segments.
 
     Raises:
         FailedPrecondition: if the topology gives an address to something that something else has by now.
         ResourceExhausted: if a range has no address left.
     """
-    names = give(topology, previous)
-    shares = _resolve(_region_requests(topology), previous)
-    return names | shares | _resolve(_host_requests(topology, names, shares), previous)
+    names = give(topology, previous.names)
+    shares = _resolve(_region_requests(topology), previous.ranges)
+    ranges = shares | _resolve(_redis_requests(topology), previous.ranges)
+    addresses = _resolve(_host_requests(topology, shares), previous.addresses)
+    return Allocations(addresses, ranges, names)
 
 
 def next_instance(
@@ -81,11 +86,14 @@ def next_instance(
     raise ResourceExhausted(f"connector {connector.id} has no address left in {cidr}")
 
 
+K = TypeVar("K", AddressKey, RangeKey)
+
+
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Generic[K]):
     """An address, or a range, that something needs."""
 
-    key: str
+    key: K
     pool: str
     """What the address must be unique in: a network, or a kind of pool."""
     within: IPv4Network
@@ -121,7 +129,7 @@ class _Request:
         return not any(cidr.overlaps(other) for other in self.avoid)
 
 
-def _resolve(requests: Iterable[_Request], previous: Mapping[str, str]) -> dict[str, str]:
+def _resolve(requests: Iterable[_Request[K]], previous: Mapping[K, str]) -> dict[K, str]:
     """Answer requests: what is given, else what was given out before, else the first free candidate."""
     asked = list(requests)
     found = {request.key: request.given for request in asked if request.given is not None}
@@ -149,34 +157,33 @@ def _resolve(requests: Iterable[_Request], previous: Mapping[str, str]) -> dict[
     return found
 
 
-def _region_requests(topology: Topology) -> Iterator[_Request]:
+def _region_requests(topology: Topology) -> Iterator[_Request[RangeKey]]:
     for region in topology.serverless_regions:
-        yield _Request(f"serverless/{region}", "outer", OUTER, prefix=PER_REGION)
-        yield _Request(f"pool/{region}", "direct", DIRECT_EGRESS_POOL, prefix=29)
+        yield _Request(RangeKey.outer_share(region), "outer", OUTER, prefix=PER_REGION)
+        yield _Request(RangeKey.egress_pool(region), "direct", DIRECT_EGRESS_POOL, prefix=29)
 
 
-def _host_requests(topology: Topology, names: Mapping[str, str], shares: Mapping[str, str]) -> Iterator[_Request]:
+def _host_requests(topology: Topology, shares: Mapping[RangeKey, str]) -> Iterator[_Request[AddressKey]]:
     for region in topology.serverless_regions:
-        share = IPv4Network(shares[f"serverless/{region}"])
-        yield _Request(f"{FRONT_END}/{region}", region, share)
+        share = IPv4Network(shares[RangeKey.outer_share(region)])
+        yield _Request(AddressKey.front_end_in(region), region, share)
         for workload in topology.workloads:
             if workload.region == region and workload.kind != "app-engine-flexible":
-                for key in runtimes(workload):
-                    yield _Request(names[PREFIX + key], region, share)
+                for one in container_instances(workload):
+                    yield _Request(AddressKey.outer(one), region, share)
     yield from _vpc_requests(topology)
     yield from _external_requests(topology)
     yield from _tunnel_requests(topology)
     for place in (*(network.full_name for network in topology.compute.networks), *topology.serverless_regions):
-        yield _Request(name_server(place), "dns", CLOUD_DNS)
-    yield from _redis_requests(topology)
+        yield _Request(AddressKey.name_server(place), "dns", CLOUD_DNS)
 
 
-def _redis_requests(topology: Topology) -> Iterator[_Request]:
+def _redis_requests(topology: Topology) -> Iterator[_Request[RangeKey]]:
     """The /29 of each Redis instance: of an allocated range, if it is reached by a private connection (4.9.3)."""
     in_use = tuple(IPv4Network(cidr) for cidr in ranges_in_use(topology))
     allocated = {one.full_name: IPv4Network(one.range) for one in topology.compute.global_addresses}
     for redis in topology.redis.instances:
-        key, connection = f"{redis.full_name}/range", topology.connection(redis)
+        key, connection = RangeKey.redis(redis.full_name), topology.connection(redis)
         if connection is None:
             yield _Request(key, "producer", PRODUCER_POOL, redis.given_range, prefix=REDIS_PREFIX, avoid=in_use)
         else:
@@ -197,79 +204,66 @@ def ranges_in_use(topology: Topology) -> Iterator[str]:
     yield from (address.range for address in topology.compute.global_addresses)
 
 
-def _vpc_requests(topology: Topology) -> Iterator[_Request]:
+def _vpc_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
     """Internal addresses in subnets."""
     for instance in topology.compute.instances:
         subnet = topology.subnetworks[instance.nic.subnetwork]
         within = IPv4Network(subnet.ip_cidr_range)
-        yield _Request(instance.full_name, subnet.network, within, instance.nic.network_ip)
+        yield _Request(AddressKey.instance(instance.full_name), subnet.network, within, instance.nic.network_ip)
     for address in topology.compute.addresses:
         if address.subnetwork is not None:
             subnet = topology.subnetworks[address.subnetwork]
             within = IPv4Network(subnet.ip_cidr_range)
-            yield _Request(address.full_name, subnet.network, within, address.address, reserved=True)
+            key = AddressKey.reserved(address.full_name)
+            yield _Request(key, subnet.network, within, address.address, reserved=True)
     for workload, version in topology.flexible:
         subnet = topology.subnetworks[version.subnetwork_name]
-        yield _Request(workload.name, subnet.network, IPv4Network(subnet.ip_cidr_range))
+        for one in container_instances(workload):
+            yield _Request(AddressKey.interface(one), subnet.network, IPv4Network(subnet.ip_cidr_range))
 
     for runs in topology.workloads:  # one each: Google's blocks of 16, kept for a while, are not known to packets (7.2)
         if runs.direct is not None:
             subnet = topology.subnetworks[runs.direct.subnetwork]
-            for key in runtimes(runs):
-                yield _Request(interface(key), subnet.network, IPv4Network(subnet.ip_cidr_range))
+            for one in container_instances(runs):
+                yield _Request(AddressKey.interface(one), subnet.network, IPv4Network(subnet.ip_cidr_range))
 
 
-def _external_requests(topology: Topology) -> Iterator[_Request]:
+def _external_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
     """Addresses on the internet."""
 
-    def request(key: str, given: str | None = None, within: IPv4Network = EXTERNAL_POOL) -> _Request:
+    def request(key: AddressKey, given: str | None = None, within: IPv4Network = EXTERNAL_POOL) -> _Request[AddressKey]:
         return _Request(key, "internet", within, given)
 
-    yield request(FRONT_END)
-    yield request(LOAD_GENERATOR, within=INTERNET)
+    yield request(AddressKey.front_end())
+    yield request(AddressKey.load_generator(), within=INTERNET)
     for host in topology.internet.hosts:
-        yield request(f"internet/{host.name}", host.address)
+        yield request(AddressKey.internet_host(host.name), host.address)
     for site in topology.on_prem.sites:
         if site.gateway:
-            yield request(f"site/{site.name}", site.gateway.external_address)
+            yield request(AddressKey.site_gateway(site.name), site.gateway.external_address)
     for address in (one for one in topology.compute.addresses if one.address_type == "EXTERNAL"):
-        yield replace(request(address.full_name, address.address), reserved=True)
+        yield replace(request(AddressKey.reserved(address.full_name), address.address), reserved=True)
     for instance in topology.compute.instances:
         for access in instance.nic.access_configs:
-            yield request(f"{instance.full_name}/external", access.nat_ip)
+            yield request(AddressKey.external(instance.full_name), access.nat_ip)
     for router in topology.compute.routers:
         for nat in (one for one in router.nats if not one.nat_ips):
             yield from map(request, address_keys(topology, router, nat))
 
 
-def interface_address(gateway: str, number: int) -> str:
-    """The key of the external address of an interface of an HA VPN gateway."""
-    return f"{gateway}/interfaces/{number}"
-
-
-def name_server(place: str) -> str:
-    """The key of the name server's address for a network, by its full name, or for those of a region without one."""
-    return f"{place}/dns"
-
-
-def inside(node: str) -> str:
-    """The key of the address that the node of a route-based tunnel has in its network, by the node's key."""
-    return f"{node}/inside"
-
-
-def _tunnel_requests(topology: Topology) -> Iterator[_Request]:
+def _tunnel_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
     for gateway in topology.compute.vpn_gateways:
         for one in gateway.vpn_interfaces:
-            key = interface_address(gateway.full_name, one.id)
+            key = AddressKey.vpn_interface(gateway.full_name, one.id)
             yield _Request(key, "internet", EXTERNAL_POOL, one.ip_address)
     for tunnel in topology.compute.vpn_tunnels:
         if tunnel.vpn_gateway is not None:
-            yield _Request(inside(tunnel.full_name), "inside", INSIDE_POOL)
+            yield _Request(AddressKey.inside(tunnel.full_name), "inside", INSIDE_POOL)
     for attachment in topology.compute.interconnect_attachments:
-        yield _Request(inside(attachment.full_name), "inside", INSIDE_POOL)
+        yield _Request(AddressKey.inside(attachment.full_name), "inside", INSIDE_POOL)
     for site in topology.on_prem.sites:
         for index in range(1, site.way_out.ends):
-            yield _Request(inside(site_tunnel(site.name, index)), "inside", INSIDE_POOL)
+            yield _Request(AddressKey.inside_site(site.name, index), "inside", INSIDE_POOL)
 
 
 def redis_host(cidr: str) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric.allocation import short_names
+from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import interface, runtimes
 from testbed.model.compute.router import Router, RouterNat
 from testbed.model.core.ranges import usable
 from testbed.model.topology import Topology
@@ -93,7 +92,7 @@ class Gateway:
         return Block(self.externals[index], first, first + size - 1)
 
 
-def gateways(topology: Topology, router: Router, addresses: Mapping[str, str]) -> Iterator[Gateway]:
+def gateways(topology: Topology, router: Router, addresses: Mapping[AddressKey, str]) -> Iterator[Gateway]:
     """The gateways of a router; `addresses` are those that were given out (`testbed.fabric.allocation.addressing`)."""
     for nat in router.nats:
         externals = tuple(addresses[key] for key in address_keys(topology, router, nat))
@@ -105,28 +104,28 @@ def endpoints(topology: Topology, running: Running, network: str) -> Iterator[tu
 
     Connector instances and instances of services count as VMs (behaviour 4.13.5).
     """
-    given, subnets = running.addresses, topology.subnetworks
+    given, subnets = running.allocations.addresses, topology.subnetworks
     for instance in topology.compute.instances:
         mine = subnets[instance.nic.subnetwork].network == network
         if mine and instance.runs and not instance.nic.access_configs:
-            yield instance.name, given[instance.full_name]
+            yield instance.name, given[AddressKey.instance(instance.full_name)]
     connectors = {connector.name for connector in topology.connectors_in(network)}
     yield from ((one.name, one.address) for one in running.instances if one.connector in connectors)
     for workload, place in topology.flexible:
         if place.name == network:
-            yield workload.id, given[workload.name]
+            yield workload.id, given[AddressKey.interface(container_instances(workload)[0])]
     for workload in topology.workloads:
         if workload.direct and subnets[workload.direct.subnetwork].network == network:
-            yield from ((running.name(key), given[interface(key)]) for key in runtimes(workload))
+            for one in container_instances(workload):
+                yield running.name(NameKey.runtime(one)), given[AddressKey.interface(one)]
 
 
-def address_keys(topology: Topology, router: Router, nat: RouterNat) -> tuple[str, ...]:
+def address_keys(topology: Topology, router: Router, nat: RouterNat) -> tuple[AddressKey, ...]:
     """The keys of a gateway's addresses: those that the user has reserved, or as many as it takes for all NICs."""
     if nat.nat_ips:
-        return nat.nat_ips
+        return tuple(map(AddressKey.reserved, nat.nat_ips))
     number = max(1, _externals_for(_served(topology, router, nat), nat))
-    key = short_names.nat(router.full_name, nat.name)
-    return (key, *(f"{key}/{n}" for n in range(2, number + 1)))
+    return tuple(AddressKey.nat(router.full_name, nat.name, n) for n in range(number))
 
 
 def _externals_for(nics: int, nat: RouterNat) -> int:
@@ -142,7 +141,7 @@ def _served(topology: Topology, router: Router, nat: RouterNat) -> int:
     inside = [subnets[nic.subnetwork].ip_cidr_range for nic in instances]
     inside += [subnets[place.subnetwork_name].ip_cidr_range for _, place in topology.flexible]
     direct = (workload for workload in topology.workloads if workload.direct is not None)
-    inside += [subnets[w.direct.subnetwork].ip_cidr_range for w in direct if w.direct for _ in runtimes(w)]
+    inside += [subnets[w.direct.subnetwork].ip_cidr_range for w in direct if w.direct for _ in container_instances(w)]
     connectors = {topology.connector_range(c) for c in topology.connectors_in(router.network)}
     here = {str(cidr) for cidr in ranges}
     return sum(cidr in here for cidr in inside) + sum(len([*usable(cidr)]) for cidr in connectors & here)

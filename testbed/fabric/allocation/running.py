@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from testbed.fabric.allocation.short_names import PREFIX
+from testbed.fabric.allocation.allocations import Allocations
+from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey
 
 Health = Literal["starting", "healthy", "unhealthy"]
 
@@ -52,8 +53,8 @@ class LearnedRoute:
 class Running:
     """The running state that the compiler needs."""
 
-    addresses: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Allocations (`fabric.allocation.addressing`): key to address or range; and the names of nodes and segments."""
+    allocations: Allocations = field(default_factory=Allocations)
+    """What `fabric.allocation.addressing` has given out."""
     instances: tuple[ConnectorInstance, ...] = ()
     auth_strings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """AUTH strings of Redis instances by resource name."""
@@ -66,11 +67,14 @@ class Running:
     vlans: bool = False
     """Whether the kernel has VLANs (IEEE 802.1Q)."""
 
-    def name(self, key: str) -> str:
-        """What a node or segment is called, by its key (`testbed.fabric.allocation.short_names`)."""
-        return self.addresses[PREFIX + key]
+    def address(self, key: AddressKey) -> str:
+        """An address that was given out."""
+        return self.allocations.addresses[key]
 
-    def nodes(self, resource: str) -> frozenset[str]:
-        """What the nodes of a resource are called, by its full name: a workload may have several, or none now."""
-        key = PREFIX + resource
-        return frozenset(name for k, name in self.addresses.items() if k == key or k.startswith(f"{key}/"))
+    def range(self, key: RangeKey) -> str:
+        """A range that was given out."""
+        return self.allocations.ranges[key]
+
+    def name(self, key: NameKey) -> str:
+        """What a node or segment is called."""
+        return self.allocations.names[key]

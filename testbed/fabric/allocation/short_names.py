@@ -11,13 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
+from testbed.fabric.allocation.keys import NameKey, container_instances
 from testbed.model.core import well_known
 from testbed.model.core.resource import last, segment
-from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
 
-PREFIX = "name/"
-"""Before the keys of names, among those of addresses."""
 _KINDS = {
     "cloud-run": "run",
     "cloud-run-job": "job",
@@ -26,108 +24,23 @@ _KINDS = {
     "app-engine-flexible": "app",
 }
 
-_NETWORKS = ["global", "networks"]
-"""What the full name of a network has behind its project."""
-
-
-def google(network: str) -> str:
-    """The key of the segment from which Google reaches into a network; the network's own is its full name."""
-    return f"google/{network}"
-
-
-def edge(network: str) -> str:
-    """The key of the segment behind a network's default internet gateway."""
-    return f"edge/{network}"
-
-
-def edges(given: Mapping[str, str]) -> dict[str, str]:
-    """The names of all edges among those that were given out, with the full names of their networks."""
-    before = PREFIX + edge("")
-    return {name: key.removeprefix(before) for key, name in given.items() if key.startswith(before)}
-
-
-def networks(given: Mapping[str, str]) -> list[str]:
-    """The names of all networks' segments among those that were given out."""
-    return [
-        name for key, name in given.items() if key.startswith(f"{PREFIX}projects/") and key.split("/")[3:5] == _NETWORKS
-    ]
-
-
-def regions(given: Mapping[str, str]) -> list[str]:
-    """The names of all regions' segments among those that were given out."""
-    return [name for key, name in given.items() if key.startswith(PREFIX + region(""))]
-
-
-def nat(router: str, name: str) -> str:
-    """The key of a Cloud NAT gateway's segment, by its router's full name and its own short one."""
-    return f"{router}/nats/{name}"
-
-
-NAME_SERVER = "google/dns"
-"""The key of the name server's node."""
-
-
-def producer(redis: str) -> str:
-    """The key of the producer network that a Redis instance has for itself.
-
-    Its node's key is its full name, as that of VMs and gateways.
-    """
-    return f"producer/{redis}"
-
-
-def region(name: str) -> str:
-    """The key of a region's serverless infrastructure."""
-    return f"serverless/{name}"
-
-
-def runtime(workload: str, index: int) -> str:
-    """The key of the node of one container instance of a workload, by the workload's full name."""
-    return f"{workload}/{index}"
-
-
-def runtimes(workload: Workload) -> list[str]:
-    """The keys of all nodes of a workload, in their order."""
-    return [runtime(workload.name, index) for index in range(workload.instances)]
-
-
-def interface(runtime: str) -> str:
-    """The key of the address that a container instance has in a VPC network, by the key of its node."""
-    return f"interface/{runtime}"
-
-
-def internet_host(name: str) -> str:
-    """The key of a host on the internet."""
-    return f"internet/{name}"
-
-
-def site(name: str, part: str = "") -> str:
-    """The key of a site's segment, or of a part of the site: `gateway` or `hosts/HOST`."""
-    return f"site/{name}/{part}"
-
-
-def site_tunnel(name: str, index: int) -> str:
-    """The key of the node of one of the tunnels or attachments of a site, where each has its own."""
-    return site(name, f"gateway/{index}" if index else "gateway")
-
 
 def short_name(name: str) -> str:
     """What a node or segment would be called if it were alone."""
     return name.partition(".")[0]
 
 
-def give(topology: Topology, previous: Mapping[str, str]) -> dict[str, str]:
+def give(topology: Topology, previous: Mapping[NameKey, str]) -> dict[NameKey, str]:
     """The name of every node and segment, but of connector instances: those have serial numbers.  No two are equal."""
     parts = list(_parts(topology))
-    keys = {PREFIX + part.key for part in parts}
+    keys = {part.key for part in parts}
     found = {key: name for key, name in previous.items() if key in keys}
-    kinds = dict.fromkeys(well_known.RESERVED, "") | {
-        found[PREFIX + part.key]: part.kind for part in parts if PREFIX + part.key in found
-    }
+    kinds = dict.fromkeys(well_known.RESERVED, "") | {found[part.key]: part.kind for part in parts if part.key in found}
     connectors = {connector.id for connector in topology.vpcaccess.connectors}
     for part in parts:
-        if PREFIX + part.key not in found:
+        if part.key not in found:
             free = (name for name in part.candidates(kinds) if not (name in kinds or _serial(name, connectors)))
-            name = found[PREFIX + part.key] = next(free)
+            name = found[part.key] = next(free)
             kinds[name] = part.kind
     return found
 
@@ -147,7 +60,7 @@ def _serial(name: str, connectors: set[str]) -> bool:
 class _Part:
     """A node or segment that needs a name."""
 
-    key: str
+    key: NameKey
     short: str
     kind: str
     place: str
@@ -163,55 +76,56 @@ class _Part:
 def _parts(topology: Topology) -> Iterator[_Part]:
     yield from _segments(topology)
     for instance in topology.compute.instances:
-        yield _Part(instance.full_name, instance.name, "vm", instance.zone)
+        yield _Part(NameKey.node(instance.full_name), instance.name, "vm", instance.zone)
     yield from _vpn(topology)
     for redis in topology.redis.instances:
-        yield _Part(redis.full_name, redis.id, "redis", segment(redis.full_name, "locations"))
+        yield _Part(NameKey.node(redis.full_name), redis.id, "redis", segment(redis.full_name, "locations"))
     for host in topology.internet.hosts:
-        yield _Part(internet_host(host.name), host.name, "host", "internet")
+        yield _Part(NameKey.internet_host(host.name), host.name, "host", "internet")
     for place in topology.on_prem.sites:
         for host in place.hosts:
-            yield _Part(site(place.name, f"hosts/{host.name}"), host.name, "host", place.name)
+            yield _Part(NameKey.site_host(place.name, host.name), host.name, "host", place.name)
     for workload in topology.workloads:
-        for index, key in enumerate(runtimes(workload)):
-            yield _Part(key, well_known.runtime_node(workload.id, index), _KINDS[workload.kind], workload.region)
+        for one in container_instances(workload):
+            short = well_known.runtime_node(workload.id, one.number)
+            yield _Part(NameKey.runtime(one), short, _KINDS[workload.kind], workload.region)
 
 
 def _vpn(topology: Topology) -> Iterator[_Part]:
     """Gateways, and tunnels and VLAN attachments that have nodes of their own."""
     for gateway in topology.compute.target_vpn_gateways:
-        yield _Part(gateway.full_name, gateway.name, "vpn", segment(gateway.full_name, "regions"))
+        yield _Part(NameKey.node(gateway.full_name), gateway.name, "vpn", segment(gateway.full_name, "regions"))
     for tunnel in topology.compute.vpn_tunnels:
         if tunnel.vpn_gateway is not None:
-            yield _Part(tunnel.full_name, tunnel.name, "tunnel", segment(tunnel.full_name, "regions"))
+            yield _Part(NameKey.node(tunnel.full_name), tunnel.name, "tunnel", segment(tunnel.full_name, "regions"))
     for attachment in topology.compute.interconnect_attachments:
-        yield _Part(attachment.full_name, attachment.name, "attachment", attachment.region)
+        yield _Part(NameKey.node(attachment.full_name), attachment.name, "attachment", attachment.region)
     for place in topology.on_prem.sites:
         name = place.way_out.name
-        yield _Part(site(place.name, "gateway"), name, "gateway", place.name)
-        for index in range(1, place.way_out.ends):
-            yield _Part(site_tunnel(place.name, index), f"{name}-{index}", "gateway", place.name)
+        for index in range(max(1, place.way_out.ends)):
+            short = f"{name}-{index}" if index else name
+            yield _Part(NameKey.site_end(place.name, index), short, "gateway", place.name)
 
 
 def _segments(topology: Topology) -> Iterator[_Part]:
     if topology.has_names:
-        yield _Part(NAME_SERVER, well_known.NAME_SERVER, "server", "google")
+        yield _Part(NameKey.name_server(), well_known.NAME_SERVER, "server", "google")
     for network in topology.compute.networks:
         project = segment(network.full_name, "projects")
-        yield _Part(network.full_name, well_known.vpc_segment(network.name), "network", project)
-        yield _Part(google(network.full_name), well_known.google_segment(network.name), "google", project)
-        yield _Part(edge(network.full_name), well_known.edge_segment(network.name), "edge", project)
+        yield _Part(NameKey.network(network.full_name), well_known.vpc_segment(network.name), "network", project)
+        yield _Part(NameKey.google(network.full_name), well_known.google_segment(network.name), "google", project)
+        yield _Part(NameKey.edge(network.full_name), well_known.edge_segment(network.name), "edge", project)
     for router in topology.compute.routers:
         for gateway in router.nats:
-            key = nat(router.full_name, gateway.name)
+            key = NameKey.nat(router.full_name, gateway.name)
             yield _Part(key, well_known.nat_segment(gateway.name), "nat", router.region)
     for connection in topology.servicenetworking.connections:
         short = well_known.services_segment(last(connection.network))
-        yield _Part(connection.producer, short, "services", segment(connection.network, "projects"))
+        yield _Part(NameKey.network(connection.producer), short, "services", segment(connection.network, "projects"))
     for redis in (one for one in topology.redis.instances if one.direct):
         place = segment(redis.full_name, "locations")
-        yield _Part(producer(redis.full_name), well_known.producer_segment(redis.id), "producer", place)
+        yield _Part(NameKey.producer(redis.full_name), well_known.producer_segment(redis.id), "producer", place)
     for one in topology.on_prem.sites:
-        yield _Part(site(one.name), well_known.site_segment(one.name), "site", "on-prem")
+        yield _Part(NameKey.site(one.name), well_known.site_segment(one.name), "site", "on-prem")
     for name in topology.serverless_regions:
-        yield _Part(region(name), well_known.serverless_segment(name), "region", name)
+        yield _Part(NameKey.region(name), well_known.serverless_segment(name), "region", name)

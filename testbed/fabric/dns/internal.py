@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns.zones import RecordSet, Zone, closest, within
 from testbed.model.compute.instance import Instance
 from testbed.model.core.ranges import RFC1918
@@ -46,12 +47,12 @@ def instances(topology: Topology, network: str) -> Iterator[Instance]:
             yield instance
 
 
-def zones(topology: Topology, addresses: Mapping[str, str], network: str) -> Iterator[Zone]:
+def zones(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> Iterator[Zone]:
     """A zone per project that has VMs in the network."""
     found: dict[str, list[RecordSet]] = {}
     for instance in instances(topology, network):
         name = f"{domain(project_of(instance.full_name))}."
-        data = (addresses[instance.full_name],)
+        data = (addresses[AddressKey.instance(instance.full_name)],)
         found.setdefault(name, []).append(RecordSet(zonal_name(instance), "A", data))
         found[name].append(RecordSet(f"{instance.name}.{name}", "A", data))
     yield from (Zone(name, tuple(records)) for name, records in found.items())
@@ -62,10 +63,10 @@ def zonal_name(instance: Instance) -> str:
     return f"{instance.name}.{instance.zone}.{domain(project_of(instance.full_name))}."
 
 
-def pointers(topology: Topology, addresses: Mapping[str, str], network: str) -> list[RecordSet]:
+def pointers(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> list[RecordSet]:
     """The PTR records of a network's VMs, whatever their addresses."""
     return [
-        RecordSet(reverse_name(addresses[instance.full_name]), "PTR", (zonal_name(instance),))
+        RecordSet(reverse_name(addresses[AddressKey.instance(instance.full_name)]), "PTR", (zonal_name(instance),))
         for instance in instances(topology, network)
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from testbed.fabric.allocation.addressing import name_server
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns.zones import Forwarded, RecordSet, Zone, within
 from testbed.model.managed.dns import ManagedZone
 from testbed.model.managed.dns_records import SERVED
@@ -21,7 +21,7 @@ def public(topology: Topology) -> Iterator[Zone]:
 
 
 def private(
-    topology: Topology, addresses: Mapping[str, str], network: str, pointers: Iterable[RecordSet]
+    topology: Topology, addresses: Mapping[AddressKey, str], network: str, pointers: Iterable[RecordSet]
 ) -> Iterator[Zone | Forwarded]:
     """The private zones that a network sees; `pointers` are the PTR records of its VMs.
 
@@ -36,7 +36,7 @@ def private(
             yield Forwarded(zone.dns_name, tuple(server.ipv4_address for server in servers))
         elif zone.peering_config is not None:
             target = zone.peering_config.target_network.network_url
-            known = addresses.get(name_server(target))
+            known = addresses.get(AddressKey.name_server(target))
             yield Forwarded(zone.dns_name, (known,)) if known and target != network else Zone(zone.dns_name)
         elif zone.reverse_lookup_config is not None:
             yield Zone(zone.dns_name, tuple(record for record in pointers if within(record.name, zone.dns_name)))

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from testbed.fabric.allocation import short_names
-from testbed.fabric.allocation.addressing import inner_share, name_server
+from testbed.fabric.allocation.addressing import inner_share
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import files, views
 from testbed.fabric.naming import interface_name
@@ -43,7 +43,7 @@ class NameServer:
     @classmethod
     def begin(cls, topology: Topology, running: Running, wiring: Wiring) -> NameServer:
         """A server without any NIC."""
-        return cls(topology, running, wiring, wiring.node(running.name(short_names.NAME_SERVER)))
+        return cls(topology, running, wiring, wiring.node(running.name(NameKey.name_server())))
 
     def region(self, name: str, region: Region, networks: Mapping[Runtime, str | None]) -> None:
         """Answer the runtimes of a region; each sees the view of a network, or the public one."""
@@ -67,11 +67,11 @@ class NameServer:
 
     def node(self) -> Node:
         """The container that the server runs in."""
-        topology, addresses = self.topology, self.running.addresses
+        topology, addresses = self.topology, self.running.allocations.addresses
         made = [views.for_network(topology, addresses, network.full_name) for network in topology.compute.networks]
         if topology.serverless_regions:
             made.append(views.for_nobody(topology, [self._address(region) for region in topology.serverless_regions]))
         return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), reload=_RELOAD)
 
     def _address(self, place: str) -> str:
-        return self.running.addresses[name_server(place)]
+        return self.running.address(AddressKey.name_server(place))

@@ -10,20 +10,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from testbed.fabric.allocation.addressing import name_server
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns import internal, managed, public
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
 from testbed.model.topology import Topology
 
 
-def for_network(topology: Topology, addresses: Mapping[str, str], network: str) -> View:
+def for_network(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> View:
     """What a network sees."""
     pointers = internal.pointers(topology, addresses, network)
     own = [*internal.zones(topology, addresses, network), *internal.reverse_zones(pointers)]
     private = [*managed.private(topology, addresses, network, pointers)]
     return _view(
         network,
-        (addresses[name_server(network)],),
+        (addresses[AddressKey.name_server(network)],),
         [*public.zones(), *managed.public(topology), *own, *(one for one in private if isinstance(one, Zone))],
         [one for one in private if isinstance(one, Forwarded)],
     )

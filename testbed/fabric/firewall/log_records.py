@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
+from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.allocation.short_names import runtimes
 from testbed.fabric.firewall.log_details import Logged, logged
 from testbed.json_object import Json
 from testbed.model.core.resource import last, segment
@@ -102,14 +102,14 @@ class Records:
 
     def _found(self) -> Iterator[tuple[str, _Endpoint]]:
         """Every VM of the network by its address: instances, those of connectors, and App Engine's flexible ones."""
-        topology, addresses = self.topology, self.running.addresses
+        topology, addresses = self.topology, self.running.allocations.addresses
         for instance in topology.compute.instances:
             subnet = topology.subnetworks[instance.nic.subnetwork]
-            if subnet.network == self.network and instance.full_name in addresses:
+            key = AddressKey.instance(instance.full_name)
+            if subnet.network == self.network and key in addresses:
                 project, zone = (segment(instance.full_name, key) for key in ("projects", "zones"))
                 details = {"project_id": project, "vm_name": instance.name, "region": subnet.region, "zone": zone}
-                address = addresses[instance.full_name]
-                yield address, self._endpoint(details, address)
+                yield addresses[key], self._endpoint(details, addresses[key])
         connectors = {connector.name: connector for connector in topology.connectors_in(self.network)}
         for one in self.running.instances:
             if connector := connectors.get(one.connector):
@@ -118,12 +118,14 @@ class Records:
                 yield one.address, self._endpoint(details, one.address)
         for workload, place in topology.flexible:
             if place.name == self.network:
+                (instance_of,) = container_instances(workload)
+                address = self.running.address(AddressKey.interface(instance_of))
                 details = {
                     "project_id": segment(self.network, "projects"),
                     "region": workload.region,
-                    "vm_name": self.running.name(runtimes(workload)[0]),
+                    "vm_name": self.running.name(NameKey.runtime(instance_of)),
                 }
-                yield addresses[workload.name], self._endpoint(details, addresses[workload.name])
+                yield address, self._endpoint(details, address)
 
     def _endpoint(self, details: Json, address: str) -> _Endpoint:
         vpc = {"project_id": segment(self.network, "projects"), "vpc_name": last(self.network)}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.model.compute.network import Network
 from testbed.model.compute.router import BgpPeer, Router
@@ -119,7 +120,7 @@ def learned(topology: Topology, running: Running, network: Network, region: str 
     ranges = [IPv4Network(cidr) for cidr in topology.ranges_of(network.full_name)]
     everywhere = network.routing_config.routing_mode == "GLOBAL"
     speakers = {
-        running.name(tunnel): routers[session.router].region
+        running.name(NameKey.node(tunnel)): routers[session.router].region
         for tunnel, session in sessions(topology).items()
         if session.router in routers
     }

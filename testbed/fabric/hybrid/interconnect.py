@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from testbed.fabric import node_specs
-from testbed.fabric.allocation.addressing import inside
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.hybrid import bgp
 from testbed.fabric.hybrid.bgp import Session
@@ -39,14 +39,14 @@ class Attachments:
     def begin(self, attachment: InterconnectAttachment, vpc: Vpc, behind: Iterable[str]) -> Node:
         """The node of a Cloud Router's end; `behind` it are these ranges of the network, and what is advertised."""
         session = bgp.sessions(self.topology).get(attachment.full_name)
-        space = self.wiring.node(self.running.name(attachment.full_name), ROUTER)
+        space = self.wiring.node(self.running.name(NameKey.node(attachment.full_name)), ROUTER)
         said = [one.range for one in session.advertised] if session else []
         inner = tuple(behind)
         self.wiring.attach(
             space,
             "vpc",
             vpc.space,
-            self.running.addresses[inside(attachment.full_name)],
+            self.running.address(AddressKey.inside(attachment.full_name)),
             mtu=vpc.mtu,
             gateway=DUMMY_GATEWAY,
             routes=dict.fromkeys([*inner, *said]),
@@ -59,7 +59,7 @@ class Attachments:
         mine = bgp.sessions(self.topology).get(name)
         for one in self.topology.compute.interconnect_attachments:
             if one.full_name == name and one.admin_enabled and mine is not None:
-                ends = (self.wiring.node(self.running.name(name)), mine.address), (site, session.address)
+                ends = (self.wiring.node(self.running.name(NameKey.node(name))), mine.address), (site, session.address)
                 over = (node_specs.INTERCONNECT_DEVICE, one.tag) if self.running.vlans else None
                 self.wiring.link(*ends, device=node_specs.ATTACHMENT_DEVICE, mtu=one.mtu, over=over)
                 for space, _ in ends if over else ():

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from testbed.fabric import node_specs, producers
-from testbed.fabric.allocation import short_names
-from testbed.fabric.allocation.addressing import inside, interface_address
+from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.hybrid import bgp, traffic_selectors
 from testbed.fabric.hybrid.bgp import Advertised, Session
@@ -61,8 +60,8 @@ class Gateways:
             address = external_address(gateway.full_name, compute.forwarding_rules)
             if address is None:  # it is being made, piece by piece
                 continue
-            external = self.running.addresses[address]
-            name = self.running.name(gateway.full_name)
+            external = self.running.address(AddressKey.reserved(address))
+            name = self.running.name(NameKey.node(gateway.full_name))
             node = self.wiring.node(name, ROUTER)
             self.wiring.attach(node, "internet", self.internet, external, mtu=LINK_MTU)
             local = self._behind(gateway.network)
@@ -87,8 +86,8 @@ class Gateways:
             if tunnel.vpn_gateway is None or peer is None:
                 continue
             vpc, session = vpcs[networks[tunnel.vpn_gateway]], sessions.get(tunnel.full_name)
-            external = self.running.addresses[interface_address(tunnel.vpn_gateway, tunnel.vpn_gateway_interface)]
-            node = self.wiring.node(self.running.name(tunnel.full_name), ROUTER)
+            external = self.running.address(AddressKey.vpn_interface(tunnel.vpn_gateway, tunnel.vpn_gateway_interface))
+            node = self.wiring.node(self.running.name(NameKey.node(tunnel.full_name)), ROUTER)
             self._to_internet(node, external, peer, [f"{peer}/32"])
             said = [one.range for one in session.advertised] if session else []
             behind = self._behind(networks[tunnel.vpn_gateway])
@@ -98,7 +97,7 @@ class Gateways:
                 node,
                 "vpc",
                 vpc.space,
-                self.running.addresses[inside(tunnel.full_name)],
+                self.running.address(AddressKey.inside(tunnel.full_name)),
                 mtu=vpc.mtu,
                 gateway=DUMMY_GATEWAY,
                 routes=local,
@@ -138,11 +137,11 @@ class Gateways:
 
     def site(self, site: Site) -> Space:
         """A site's gateway or router and its network, whose routes follow what these learn."""
-        segment = self.wiring.segment(self.running.name(short_names.site(site.name)))
+        segment = self.wiring.segment(self.running.name(NameKey.site(site.name)))
         for index in range(site.way_out.ends):
-            key = short_names.site_tunnel(site.name, index)
-            node = self.wiring.node(self.running.name(key), ROUTER)
-            address = self.running.addresses[inside(key)] if index else site.way_out.internal_address
+            node = self.wiring.node(self.running.name(NameKey.site_end(site.name, index)), ROUTER)
+            further = AddressKey.inside_site(site.name, index)
+            address = self.running.address(further) if index else site.way_out.internal_address
             port = self.wiring.attach(
                 node, "lan", segment, address, mtu=LINK_MTU, gateway=DUMMY_GATEWAY, routes=[site.range], forwards=True
             )
@@ -219,13 +218,14 @@ def _session(site: Site, general: SiteBgp, given: OnPremSession) -> Session:
     )
 
 
-def speakers(topology: Topology) -> Iterator[str]:
+def speakers(topology: Topology) -> Iterator[NameKey]:
     """The keys of the nodes in which BGP is spoken."""
-    yield from (tunnel.full_name for tunnel in topology.compute.vpn_tunnels if tunnel.vpn_gateway is not None)
-    yield from (attachment.full_name for attachment in topology.compute.interconnect_attachments)
+    compute = topology.compute
+    yield from (NameKey.node(one.full_name) for one in compute.vpn_tunnels if one.vpn_gateway is not None)
+    yield from (NameKey.node(one.full_name) for one in compute.interconnect_attachments)
     for site in topology.on_prem.sites:
         if site.dynamic:
-            yield from (short_names.site_tunnel(site.name, index) for index in range(site.way_out.ends))
+            yield from (NameKey.site_end(site.name, index) for index in range(site.way_out.ends))
 
 
 def peer_address(topology: Topology, running: Running, tunnel: VpnTunnel) -> str | None:
@@ -235,7 +235,7 @@ def peer_address(topology: Topology, running: Running, tunnel: VpnTunnel) -> str
         (gateway,) = (one for one in gateways if one.full_name == tunnel.peer_external_gateway)
         return next(i.ip_address for i in gateway.interfaces if i.id == tunnel.peer_external_gateway_interface)
     if tunnel.peer_gcp_gateway is not None:
-        return running.addresses[interface_address(tunnel.peer_gcp_gateway, tunnel.vpn_gateway_interface)]
+        return running.address(AddressKey.vpn_interface(tunnel.peer_gcp_gateway, tunnel.vpn_gateway_interface))
     return tunnel.peer_ip
 
 

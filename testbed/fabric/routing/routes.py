@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric import producers
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.naming import interface_name
@@ -68,7 +69,7 @@ class _RouteCompiler:
     def _node(self, resource: str) -> str:
         """The node of an instance or of a tunnel; that of a classic VPN tunnel is its gateway's."""
         tunnels = (t for t in self.topology.compute.vpn_tunnels if t.full_name == resource)
-        return self.running.name(next((t.target_vpn_gateway or resource for t in tunnels), resource))
+        return self.running.name(NameKey.node(next((t.target_vpn_gateway or resource for t in tunnels), resource)))
 
     def _there(self, network: str, via: Via) -> bool:
         return _hop(self.vpcs[network].space, via) is not None

@@ -8,6 +8,7 @@ from testbed.api.services.appengine import services
 from testbed.api.services.appengine.names import API, VERSIONS, found, page, service_name, version_name
 from testbed.control.state.resources import Record, model
 from testbed.errors import NotFound
+from testbed.fabric.allocation.keys import AddressKey, ContainerInstance
 from testbed.json_object import Json
 from testbed.model.serverless.appengine import Version
 
@@ -48,6 +49,7 @@ def _view(call: Call, record: Record, version: Version, index: int) -> Json:
     }
     if version.env == "flexible":
         shown |= {"vmName": name, "vmStatus": "RUNNING"}
-        if address := call.plane.running.addresses.get(record.name):
+        key = AddressKey.interface(ContainerInstance(record.name, index))
+        if address := call.plane.running.allocations.addresses.get(key):
             shown["vmIp"] = address
     return shown

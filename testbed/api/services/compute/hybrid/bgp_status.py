@@ -20,7 +20,7 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
     }
     running = plane.running
     learned = {
-        tunnel: [route for route in running.learned if route.node in running.nodes(tunnel)]
+        tunnel: [route for route in running.learned if route.node in running.allocations.nodes(tunnel)]
         for tunnel, _ in known.values()
     }
     result: Json = {
@@ -38,7 +38,7 @@ def _peer_status(
     plane: ControlPlane, peer: Json, found: tuple[str, Session | None], learned: dict[str, list[LearnedRoute]]
 ) -> Json:
     tunnel, session = found
-    seen = next(filter(None, map(plane.nodes.bgp, plane.running.nodes(tunnel))), None) if tunnel else None
+    seen = next(filter(None, map(plane.nodes.bgp, plane.running.allocations.nodes(tunnel))), None) if tunnel else None
     state = seen or _DOWN
     shown: Json = {
         "name": peer["name"],

@@ -8,6 +8,7 @@ from testbed.api.services.compute.names import fingerprint
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import Unimplemented
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
@@ -38,9 +39,9 @@ def _address(given: str, call: Call) -> str:
     """The name of a reserved address that is given by name, link or number."""
     place = f"projects/{call.text('project')}/regions/{call.text('region')}/addresses/"
     reserved = call.plane.list("compute.addresses", place)
-    addresses = call.plane.running.addresses
+    addresses = call.plane.running.allocations.addresses
     for record in reserved:
-        number = record.body.get("address") or addresses.get(record.name)
+        number = record.body.get("address") or addresses.get(AddressKey.reserved(record.name))
         if number == given or f"/{record.name}".endswith(f"/{relative(given)}"):
             return record.name
     rule = "The forwarding rules of a classic VPN gateway need a reserved external address of their region."
@@ -63,7 +64,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     """The address as a number, and the port as a range."""
     address = record.body["IPAddress"]
     result: Json = {"fingerprint": fingerprint(record.name, record.generation)}
-    if number := plane.running.addresses.get(address):
+    if number := plane.running.allocations.addresses.get(AddressKey.reserved(address)):
         result["IPAddress"] = number
     if port := record.body.get("portRange"):
         result["portRange"] = f"{port}-{port}"

@@ -12,6 +12,7 @@ from testbed.api.services.compute.names import url
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.topology import Topology
 
@@ -78,7 +79,7 @@ def status(call: Call) -> Json:
     topology, running = call.plane.topology(), call.plane.running
     result: Json = {"network": url(record.body["network"])}
     own = list(endpoints(topology, call.plane.running, record.body["network"]))
-    if found := list(_gateways(topology, record, running.addresses)):
+    if found := list(_gateways(topology, record, running.allocations.addresses)):
         result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
     if record.body.get("bgpPeers"):
         result |= bgp_status(call.plane, topology, defaults(record.body), record.name)
@@ -105,7 +106,7 @@ def mappings(call: Call) -> Json:
     topology = call.plane.topology()
     chosen = call.text("natName")
     found = []
-    known = [g for g in _gateways(topology, record, call.plane.running.addresses) if chosen in {"", g.name}]
+    known = [g for g in _gateways(topology, record, call.plane.running.allocations.addresses) if chosen in {"", g.name}]
     own = [*endpoints(topology, call.plane.running, record.body["network"])]
     blocks = [gateway.blocks(address for _, address in own) for gateway in known]
     for name, address in own:
@@ -140,7 +141,9 @@ def addresses(call: Call) -> Json:
     topology = call.plane.topology()
     used = {address for _, address in endpoints(topology, call.plane.running, record.body["network"])}
     result = []
-    for gateway, nat in zip(_gateways(topology, record, call.plane.running.addresses), _nats(record), strict=True):
+    for gateway, nat in zip(
+        _gateways(topology, record, call.plane.running.allocations.addresses), _nats(record), strict=True
+    ):
         taken = {block.external for block in gateway.blocks(used).values()}
         mode = "MANUAL" if nat.get("natIps") else "AUTO"
         shown = [
@@ -158,7 +161,7 @@ def _nats(record: Record) -> list[Json]:
     return list((record.effective or {}).get("nats", ()))
 
 
-def _gateways(topology: Topology, record: Record, given: Mapping[str, str]) -> Iterator[Gateway]:
+def _gateways(topology: Topology, record: Record, given: Mapping[AddressKey, str]) -> Iterator[Gateway]:
     """The NAT gateways of a router that are in effect."""
     for router in topology.compute.routers:
         if router.full_name == record.name:

@@ -8,7 +8,7 @@ from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition
-from testbed.fabric.allocation.addressing import interface_address
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.hybrid.vpn import REDUNDANCY
 
@@ -45,8 +45,8 @@ def complete_ha(body: Json, _: Call) -> Json:
 
 def view_ha(plane: ControlPlane, record: Record) -> Json:
     """Its two interfaces, with their addresses as soon as they have some."""
-    given = plane.running.addresses
-    found = ((number, given.get(interface_address(record.name, number))) for number in (0, 1))
+    given = plane.running.allocations.addresses
+    found = ((number, given.get(AddressKey.vpn_interface(record.name, number))) for number in (0, 1))
     return {"vpnInterfaces": [{"id": number, **({"ipAddress": ip} if ip else {})} for number, ip in found]}
 
 

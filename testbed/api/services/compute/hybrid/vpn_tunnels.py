@@ -57,7 +57,7 @@ def status(plane: ControlPlane, record: Record) -> str:
         return "PROVISIONING"
     gateway = record.body.get("targetVpnGateway")
     if gateway is None:
-        return _seen(plane, plane.running.nodes(record.name), TUNNEL, record)
+        return _seen(plane, plane.running.allocations.nodes(record.name), TUNNEL, record)
     known = Defaults(gateway.split("/")[1], lenient=True)
     rules = [
         ForwardingRule.model_validate(rule.effective, context=known)
@@ -66,7 +66,7 @@ def status(plane: ControlPlane, record: Record) -> str:
     ]
     if external_address(gateway, rules) is None:
         return "WAITING_FOR_FULL_CONFIG"
-    return _seen(plane, plane.running.nodes(gateway), record.id, record)
+    return _seen(plane, plane.running.allocations.nodes(gateway), record.id, record)
 
 
 def _seen(plane: ControlPlane, nodes: Iterable[str], name: str, record: Record) -> str:

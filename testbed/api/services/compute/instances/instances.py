@@ -12,6 +12,7 @@ from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, Unimplemented
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.core.resource import last
 
@@ -70,7 +71,7 @@ def metadata_fingerprint(record: Record) -> str:
 
 
 def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
-    addresses = plane.running.addresses
+    addresses = plane.running.allocations.addresses
     subnet = plane.find("compute.subnetworks", nic["subnetwork"])
     result: Json = {
         "kind": "compute#networkInterface",
@@ -82,10 +83,10 @@ def _nic_view(plane: ControlPlane, record: Record, nic: Json) -> Json:
     }
     if subnet is not None:
         result["network"] = url(subnet.body["network"])
-    if address := nic.get("networkIP") or addresses.get(record.name):
+    if address := nic.get("networkIP") or addresses.get(AddressKey.instance(record.name)):
         result["networkIP"] = address
     if configs := nic.get("accessConfigs"):
-        external = addresses.get(f"{record.name}/external")
+        external = addresses.get(AddressKey.external(record.name))
         runs = record.body.get("status", "RUNNING") == "RUNNING"  # an address that is not reserved goes when it stops
         given = {"natIP": external} if external and runs else {}
         result["accessConfigs"] = [
@@ -176,7 +177,7 @@ def serial_port_output(call: Call) -> Json:
         FailedPrecondition: there is no node.
     """
     record = INSTANCES.record(call)
-    nodes = call.plane.running.nodes(record.name)
+    nodes = call.plane.running.allocations.nodes(record.name)
     log = call.plane.nodes.log(*nodes) if nodes else None
     if log is None:
         raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")

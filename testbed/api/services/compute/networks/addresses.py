@@ -12,6 +12,7 @@ from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import ResourceExhausted, Unimplemented
 from testbed.fabric.allocation.addressing import ranges_in_use
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 
 PICKED_FROM = IPv4Network("10.0.0.0/9")
@@ -63,7 +64,7 @@ def _free(plane: ControlPlane, prefix: int) -> str:
 def view(plane: ControlPlane, record: Record) -> Json:
     """The address itself, and who uses it."""
     result: Json = {}
-    address = record.body.get("address") or plane.running.addresses.get(record.name)
+    address = record.body.get("address") or plane.running.allocations.addresses.get(AddressKey.reserved(record.name))
     if address:
         result["address"] = address
     users = [url(user) for user in _users(plane, record, address)]
