@@ -7,6 +7,7 @@ is described where it belongs (`vpc`, `serverless`, `node_specs`), this module o
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +21,7 @@ from testbed.fabric.dns.server import NameServer
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.hybrid import bgp
 from testbed.fabric.hybrid.vpn import Gateways
+from testbed.fabric.inventory import Participant, ParticipantKind, participants, require
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Node, Plan, Table
 from testbed.fabric.routing import routes
@@ -50,7 +52,8 @@ def compile_topology(topology: Topology, running: Running) -> Plan:
 
     `running.allocations` must have been made by `addressing.allocate` for this topology.
     """
-    return _Compiler(topology, running).plan()
+    require(topology, running)
+    return _Compiler(topology, running, participants=participants(topology, running)).plan()
 
 
 def connector_addresses(cidr: str) -> tuple[str, ...]:
@@ -68,6 +71,7 @@ class _Compiler:
     regions: dict[str, Region] = field(default_factory=dict)
     seen: dict[Runtime, str | None] = field(default_factory=dict)
     """The network whose names each runtime sees."""
+    participants: tuple[Participant, ...] = ()
 
     def plan(self) -> Plan:
         """Put the parts together, inside out."""
@@ -77,11 +81,13 @@ class _Compiler:
             self._network(network)
         self._instances()
         self._flexible()
-        self.nodes += producers.place(self.topology, self.running, self.wiring, self.vpcs)
+        self.nodes += producers.place(self.topology, self.running, self.wiring, self.vpcs, self._of("redis"))
         self._runtimes(connectors)
+        self._direct_interfaces()
         self._connector_instances(connectors)
         routes.peerings(self.topology, self.running, self.vpcs)
-        vpn = Gateways(self.topology, self.running, self.wiring, internet, self.nodes)
+        there = {one.owner: one for one in self._of("gateway")}
+        vpn = Gateways(self.topology, self.running, self.wiring, internet, there, self.nodes)
         vpn.classic(self.vpcs)
         vpn.high_availability(self.vpcs)
         vpn.attachments(self.vpcs)
@@ -125,40 +131,33 @@ class _Compiler:
             cidr = self.topology.connector_range(connector)
             vpc.counted.append((cidr, connector_addresses(cidr)))
 
+    def _of(self, kind: ParticipantKind) -> Iterator[Participant]:
+        return (one for one in self.participants if one.kind == kind)
+
     def _instances(self) -> None:
-        for instance in self.topology.compute.instances:
-            if not instance.runs:
+        instances = {instance.full_name: instance for instance in self.topology.compute.instances}
+        for one in self._of("vm"):
+            if not one.runs:
                 continue
-            subnet = self.topology.subnetworks[instance.nic.subnetwork]
-            nic = Nic(
-                self._address(AddressKey.instance(instance.full_name)),
-                frozenset(instance.tags.items),
-                frozenset(account.email for account in instance.service_accounts),
-                region=instance.region,
-            )
-            vpc = self.vpcs[subnet.network]
-            node = self._name(NameKey.node(instance.full_name))
-            forwards = instance.can_ip_forward
-            sysctls = node_specs.FORWARDING if forwards else {}
-            vpc.attach(self.wiring.node(node, sysctls), "eth0", nic, subnet.ip_cidr_range, forwards=forwards)
-            if instance.nic.access_configs:
-                external = self._address(AddressKey.external(instance.full_name))
-                vpc.translations.append(Translation(instance.name, nic.address, external))
-            self.nodes.append(node_specs.vm(instance, node))
+            vpc, sysctls = self.vpcs[one.network], node_specs.FORWARDING if one.forwards else {}
+            node = self.wiring.node(one.node, sysctls)
+            vpc.attach(node, "eth0", Nic.of(one), one.range, forwards=one.forwards)
+            if one.external is not None:
+                vpc.translations.append(Translation(one.name, one.address, one.external))
+            self.nodes.append(node_specs.vm(instances[one.owner], one.node))
 
     def _flexible(self) -> None:
         """Instances of the flexible environment are like VMs of the network (behaviour 3.6)."""
-        for workload, place in self.topology.flexible:
-            subnet = self.topology.subnetworks[place.subnetwork_name]
-            tag = place.instance_tag or f"aef-{workload.id}"
-            vpc = self.vpcs[place.name]
-            (one,) = container_instances(workload)
-            nic = Nic(self._address(AddressKey.interface(one)), frozenset({tag}), region=workload.region)
-            node = self._name(NameKey.runtime(one))
-            vpc.attach(self.wiring.node(node), "eth0", nic, subnet.ip_cidr_range)
-            vpc.rules.append(managed_rules.for_flexible(workload.id, place.name, tag, workload.port))
-            project = internal.project_of(place.name)
-            self.nodes.append(node_specs.runtime(workload, node, self._environment(workload), internal.search(project)))
+        workloads = {workload.name: workload for workload, _ in self.topology.flexible}
+        for one in self._of("flexible"):
+            workload, vpc = workloads[one.owner], self.vpcs[one.network]
+            vpc.attach(self.wiring.node(one.node), "eth0", Nic.of(one), one.range)
+            (tag,) = one.tags
+            rule = managed_rules.for_flexible(workload.id, one.network, tag, workload.port)
+            if rule not in vpc.rules:
+                vpc.rules.append(rule)
+            search = internal.search(internal.project_of(one.network))
+            self.nodes.append(node_specs.runtime(workload, one.node, self._environment(workload), search))
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -179,24 +178,26 @@ class _Compiler:
         for workload in self.topology.workloads:
             if workload.kind == "app-engine-flexible":
                 continue
-            place = workload.direct
             for one in container_instances(workload):
                 node, outer = self._name(NameKey.runtime(one)), self._address(AddressKey.outer(one))
-                runtime = Runtime(node, outer, workload.connector, workload.egress, place is not None)
+                direct = workload.direct is not None
+                runtime = Runtime(node, outer, workload.connector, workload.egress, direct)
                 self.seen[runtime] = self.topology.reached_network(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
-                if place is not None:
-                    subnet = self.topology.subnetworks[place.subnetwork]
-                    vpc, address = self.vpcs[subnet.network], self._address(AddressKey.interface(one))
-                    direct_egress.attach(vpc, self.wiring.node(node), address, workload, subnet.ip_cidr_range)
                 task = {"CLOUD_RUN_TASK_INDEX": str(one.number)} if workload.kind == "cloud-run-job" else {}
                 self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
+
+    def _direct_interfaces(self) -> None:
+        egress = {workload.name: workload.egress for workload in self.topology.workloads}
+        for one in self._of("direct"):
+            vpc, node = self.vpcs[one.network], self.wiring.node(one.node)
+            direct_egress.attach(vpc, node, Nic.of(one), egress[one.owner], one.range)
 
     def _name_server(self) -> None:
         """Google's name server, for all networks and runtimes."""
         if not self.topology.has_names:
             return
-        server = NameServer.begin(self.topology, self.running, self.wiring)
+        server = NameServer.begin(self.topology, self.running, self.wiring, self.participants)
         for name, region in self.regions.items():
             server.region(name, region, self.seen)
         for network, vpc in ((one.full_name, self.vpcs[one.full_name]) for one in self.topology.compute.networks):
@@ -216,15 +217,12 @@ class _Compiler:
 
     def _connector_instances(self, connectors: dict[str, ConnectorEnds]) -> None:
         runtimes = [runtime for region in self.regions.values() for runtime in region.runtimes]
-        by_name = {connector.name: connector for connector in self.topology.vpcaccess.connectors}
-        for instance in self.running.instances:
-            connector, ends = by_name[instance.connector], connectors[instance.connector]
-            vpc = self.vpcs[self.topology.connector_network(connector)]
-            node = self.wiring.node(instance.name)
-            nic = Nic(instance.address, frozenset(connector.network_tags), region=connector.region)
-            vpc.attach(node, "eth0", nic, ends.cidr, mtu=LINK_MTU)
-            connector_instance(node, ends, [r for r in runtimes if r.connector == connector.name])
-            self.nodes.append(node_specs.connector(instance))
+        known = {instance.name: instance for instance in self.running.instances}
+        for one in self._of("connector"):
+            node, ends = self.wiring.node(one.node), connectors[one.owner]
+            self.vpcs[one.network].attach(node, "eth0", Nic.of(one), one.range, mtu=LINK_MTU)
+            connector_instance(node, ends, [r for r in runtimes if r.connector == one.owner])
+            self.nodes.append(node_specs.connector(known[one.node]))
 
     # -- the ways out of a network --------------------------------------------------------------------------------
 
@@ -269,9 +267,8 @@ class _Compiler:
             device = interface_name(region.space.name)
             region.attach_front_end(node, device, address, inner_share(self._share(name)))
         flexible: dict[str, list[str]] = {}
-        for workload, place in self.topology.flexible:
-            targets = [f"{self._address(AddressKey.interface(one))}/32" for one in container_instances(workload)]
-            flexible.setdefault(place.name, []).extend(targets)
+        for one in self._of("flexible"):
+            flexible.setdefault(one.network, []).append(f"{one.address}/32")
         for network, targets in flexible.items():
             google = self.wiring.spaces[self._name(NameKey.google(network))]
             self.wiring.attach(

@@ -5,13 +5,13 @@ One with direct peering has a network of its own; those of a private connection 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from testbed.fabric import node_specs
-from testbed.fabric.allocation.addressing import redis_host
 from testbed.fabric.allocation.keys import NameKey, RangeKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.chains import Nic
+from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import Node
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import Wiring
@@ -27,18 +27,21 @@ def ranges(topology: Topology, running: Running, network: str) -> list[str]:
     return [given[key] for key in keys if key in given]
 
 
-def place(topology: Topology, running: Running, wiring: Wiring, vpcs: dict[str, Vpc]) -> Iterator[Node]:
+def place(
+    topology: Topology, running: Running, wiring: Wiring, vpcs: dict[str, Vpc], servers: Iterable[Participant]
+) -> Iterator[Node]:
     """Attach all Redis instances; the networks of private connections are there, their peerings come later."""
-    for redis in topology.redis.instances:
-        name, cidr = redis.full_name, running.range(RangeKey.redis(redis.full_name))
-        if (connection := topology.connection(redis)) is not None:
-            vpc = vpcs[connection.producer]
-        else:
+    instances = {redis.full_name: redis for redis in topology.redis.instances}
+    for one in servers:
+        redis = instances[one.owner]
+        if one.network == one.owner:
             consumer = vpcs[redis.authorized_network]
-            vpc = vpcs[name] = Vpc.begin(wiring, running.name(NameKey.producer(name)), consumer.mtu, [cidr])
-            consumer.peer(vpc, topology.ranges_of(redis.authorized_network), [cidr])
-        node, rule = running.name(NameKey.node(name)), managed_rules.for_redis(redis.port)
-        vpc.attach(wiring.node(node), "eth0", Nic(redis_host(cidr), frozenset(rule.target_tags)), cidr)
+            segment = running.name(NameKey.producer(one.owner))
+            vpc = vpcs[one.owner] = Vpc.begin(wiring, segment, consumer.mtu, [one.range])
+            consumer.peer(vpc, topology.ranges_of(redis.authorized_network), [one.range])
+        vpc, rule = vpcs[one.network], managed_rules.for_redis(redis.port)
+        vpc.attach(wiring.node(one.node), "eth0", Nic.of(one), one.range)
         if rule not in vpc.rules:
             vpc.rules.append(rule)
-        yield node_specs.redis(redis, node, running.auth_strings.get(name), running.certificates.get(name))
+        secrets = running.auth_strings.get(one.owner), running.certificates.get(one.owner)
+        yield node_specs.redis(redis, one.node, *secrets)

@@ -11,16 +11,18 @@ from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns import files, internal, views
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
+from testbed.fabric.inventory import participants
 from testbed.model.managed.dns_records import is_data
 from testbed.model.topology import Topology
-from tests.unit.topologies import compute, network, plan, service, small, subnet, topology, vm
+from tests.unit.topologies import compute, network, plan, running, service, small, subnet, topology, vm
 
 VPC = "projects/p/global/networks/vpc"
 
 
 def view(of: Topology, name: str = "vpc") -> View:
     """What a network sees."""
-    return views.for_network(of, allocate(of, Allocations()).addresses, f"projects/p/global/networks/{name}")
+    addresses, there = running(of).allocations.addresses, participants(of, running(of))
+    return views.for_network(of, addresses, there, f"projects/p/global/networks/{name}")
 
 
 def answers(seen: View, name: str, kind: str = "A") -> tuple[str, ...]:

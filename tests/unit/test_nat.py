@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.allocation.allocations import Allocations
-from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.fabric.allocation.cloud_nat import Block, Gateway, gateways
+from testbed.fabric.inventory import of_network
 from testbed.fabric.routing.internet_gateway import timeouts
 from testbed.model.compute.router import RouterNat
 from testbed.model.topology import Topology
@@ -73,7 +74,8 @@ def test_the_apis_know_of_every_nic_that_is_served() -> None:
         subnetworks=[subnet(), subnet("wide", "10.20.0.0/26")], instances=machines, routers=routers(minPortsPerVm=1024)
     )
     of = small(compute=nets, run={"services": [service("web"), direct]})
-    known = {address for _, address in endpoints(of, running(of), of.compute.networks[0].full_name)}
+    there = of_network(of, running(of), of.compute.networks[0].full_name)
+    known = {one.address for one in there if one.behind_nat}
     assert served(of) == known
     assert len(known) == 1 + 2 + 1
 

@@ -20,6 +20,7 @@ from testbed.control.state.store import Store
 from testbed.fabric.allocation.addressing import inner_address
 from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
 from testbed.fabric.allocation.running import Running
+from testbed.fabric.inventory import Participant, participants
 from testbed.fabric.naming import interface_name
 from testbed.json_object import Json
 from testbed.model.compute.instance import Instance
@@ -107,11 +108,14 @@ def segments(running: Running) -> list[str]:
 def _all(store: Store) -> Iterator[tuple[Origin, Caller]]:
     if not store.begun:
         return
-    topology, running = topology_of(store), store.running
-    projects = {record.id: attributes(record.body.get(METADATA, {})) for record in store.resources.of(PROJECTS)}
-    records = {record.name: record for record in store.resources.of("compute.instances")}
-    yield from _machines(topology, running, records, projects)
-    yield from _runtimes(topology, running, projects)
+    found = _Finder(
+        topology_of(store),
+        store.running,
+        {record.name: record for record in store.resources.of("compute.instances")},
+        {record.id: attributes(record.body.get(METADATA, {})) for record in store.resources.of(PROJECTS)},
+    )
+    yield from found.in_networks()
+    yield from found.in_regions()
 
 
 def attributes(metadata: Json) -> Mapping[str, str]:
@@ -119,50 +123,48 @@ def attributes(metadata: Json) -> Mapping[str, str]:
     return {item["key"]: item.get("value", "") for item in metadata.get("items", ())}
 
 
-def _machines(
-    topology: Topology, running: Running, records: Mapping[str, Record], projects: Mapping[str, Mapping[str, str]]
-) -> Iterator[tuple[Origin, Machine]]:
-    networks = {network.full_name: network for network in topology.compute.networks}
-    for instance in topology.compute.instances:
-        name = instance.full_name
-        address = running.allocations.addresses.get(AddressKey.instance(name))
-        if not instance.runs or address is None:
-            continue
-        subnet = topology.subnetworks[instance.nic.subnetwork]
-        key = AddressKey.external(name)
-        external = running.allocations.addresses.get(key) if instance.nic.access_configs else None
-        found = Machine(
-            instance,
-            records[name],
-            subnet,
-            networks[subnet.network],
-            address,
-            external,
-            projects.get(segment(name, "projects"), {}),
-        )
-        if origin := _origin(running, NameKey.network(subnet.network), NameKey.node(name), address):
-            yield origin, found
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds all callers."""
 
+    topology: Topology
+    running: Running
+    records: Mapping[str, Record]
+    """Of VMs."""
+    projects: Mapping[str, Mapping[str, str]]
+    """The attributes of projects."""
 
-def _runtimes(
-    topology: Topology, running: Running, projects: Mapping[str, Mapping[str, str]]
-) -> Iterator[tuple[Origin, CallingRuntime]]:
-    places = {workload.name: place.name for workload, place in topology.flexible}
-    for workload in topology.workloads:
-        parts = workload.name.split("/")
-        project = parts[1]  # of an app, the id is that of its project
-        network = places.get(workload.name)
-        for one in container_instances(workload):
-            key, node = AddressKey.interface(one) if network else AddressKey.outer(one), NameKey.runtime(one)
-            address = running.allocations.addresses.get(key)
-            if address is None:
+    def in_networks(self) -> Iterator[tuple[Origin, Caller]]:
+        """VMs that run, and instances of the flexible environment."""
+        instances = {instance.full_name: instance for instance in self.topology.compute.instances}
+        networks = {network.full_name: network for network in self.topology.compute.networks}
+        flexible = {workload.name: workload for workload, _ in self.topology.flexible}
+        for one in participants(self.topology, self.running):
+            place = self.running.allocations.names.get(NameKey.network(one.network))
+            if place is None or not one.runs:
                 continue
-            where = NameKey.network(network) if network else NameKey.region(workload.region)
-            if origin := _origin(running, where, node, address if network else inner_address(address)):
-                yield origin, CallingRuntime(workload, project, running.name(node), projects.get(project, {}))
+            origin = Origin(place, interface_name(one.node), one.address)
+            if one.kind == "vm":
+                yield origin, self._machine(one, instances[one.owner], networks[one.network])
+            elif one.kind == "flexible":
+                yield origin, self._runtime(flexible[one.owner], one.node)
 
+    def in_regions(self) -> Iterator[tuple[Origin, Caller]]:
+        """Container instances whose packets come out of a region's infrastructure, under their inner addresses."""
+        given = self.running.allocations
+        for workload in self.topology.workloads:
+            place = given.names.get(NameKey.region(workload.region))
+            for one in container_instances(workload):
+                outer, node = given.addresses.get(AddressKey.outer(one)), given.names.get(NameKey.runtime(one))
+                if place and outer and node:
+                    origin = Origin(place, interface_name(node), inner_address(outer))
+                    yield origin, self._runtime(workload, node)
 
-def _origin(running: Running, place: NameKey, node: NameKey, address: str) -> Origin | None:
-    """By the keys of segment and node; None as long as there are none."""
-    names = [running.allocations.names.get(key) for key in (place, node)]
-    return Origin(names[0], interface_name(names[1]), address) if names[0] and names[1] else None
+    def _machine(self, one: Participant, instance: Instance, network: Network) -> Machine:
+        project = self.projects.get(segment(one.owner, "projects"), {})
+        subnet = self.topology.subnetworks[instance.nic.subnetwork]
+        return Machine(instance, self.records[one.owner], subnet, network, one.address, one.external, project)
+
+    def _runtime(self, workload: Workload, node: str) -> CallingRuntime:
+        project = workload.name.split("/")[1]  # of an app, the id is that of its project
+        return CallingRuntime(workload, project, node, self.projects.get(project, {}))

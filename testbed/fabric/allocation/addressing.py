@@ -15,6 +15,7 @@ from testbed.errors import FailedPrecondition, ResourceExhausted
 from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.cloud_nat import address_keys
 from testbed.fabric.allocation.keys import AddressKey, RangeKey, container_instances
+from testbed.fabric.allocation.members import Member, members
 from testbed.fabric.allocation.running import ConnectorInstance
 from testbed.fabric.allocation.short_names import give
 from testbed.model.core.ranges import CLOUD_DNS, SERVERLESS, usable
@@ -205,27 +206,20 @@ def ranges_in_use(topology: Topology) -> Iterator[str]:
 
 
 def _vpc_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
-    """Internal addresses in subnets."""
-    for instance in topology.compute.instances:
-        subnet = topology.subnetworks[instance.nic.subnetwork]
-        within = IPv4Network(subnet.ip_cidr_range)
-        yield _Request(AddressKey.instance(instance.full_name), subnet.network, within, instance.nic.network_ip)
+    """Internal addresses in subnets.  VMs choose first, then who reserves some: of the others none has a given one."""
+    known = [*members(topology)]
+    yield from (_member_request(one) for one in known if one.kind == "vm")
     for address in topology.compute.addresses:
         if address.subnetwork is not None:
             subnet = topology.subnetworks[address.subnetwork]
             within = IPv4Network(subnet.ip_cidr_range)
             key = AddressKey.reserved(address.full_name)
             yield _Request(key, subnet.network, within, address.address, reserved=True)
-    for workload, version in topology.flexible:
-        subnet = topology.subnetworks[version.subnetwork_name]
-        for one in container_instances(workload):
-            yield _Request(AddressKey.interface(one), subnet.network, IPv4Network(subnet.ip_cidr_range))
+    yield from (_member_request(one) for one in known if one.kind != "vm")
 
-    for runs in topology.workloads:  # one each: Google's blocks of 16, kept for a while, are not known to packets (7.2)
-        if runs.direct is not None:
-            subnet = topology.subnetworks[runs.direct.subnetwork]
-            for one in container_instances(runs):
-                yield _Request(AddressKey.interface(one), subnet.network, IPv4Network(subnet.ip_cidr_range))
+
+def _member_request(one: Member) -> _Request[AddressKey]:
+    return _Request(one.key, one.network, IPv4Network(one.range), one.given)
 
 
 def _external_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
-from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.keys import AddressKey
+from testbed.fabric.allocation.members import members
 from testbed.model.compute.router import Router, RouterNat
 from testbed.model.core.ranges import usable
 from testbed.model.topology import Topology
@@ -99,27 +99,6 @@ def gateways(topology: Topology, router: Router, addresses: Mapping[AddressKey, 
         yield Gateway(router.full_name, nat, externals, tuple(_ranges(topology, router, nat)))
 
 
-def endpoints(topology: Topology, running: Running, network: str) -> Iterator[tuple[str, str]]:
-    """Name and address of each NIC of a network that has no external address: what a gateway may have to serve.
-
-    Connector instances and instances of services count as VMs (behaviour 4.13.5).
-    """
-    given, subnets = running.allocations.addresses, topology.subnetworks
-    for instance in topology.compute.instances:
-        mine = subnets[instance.nic.subnetwork].network == network
-        if mine and instance.runs and not instance.nic.access_configs:
-            yield instance.name, given[AddressKey.instance(instance.full_name)]
-    connectors = {connector.name for connector in topology.connectors_in(network)}
-    yield from ((one.name, one.address) for one in running.instances if one.connector in connectors)
-    for workload, place in topology.flexible:
-        if place.name == network:
-            yield workload.id, given[AddressKey.interface(container_instances(workload)[0])]
-    for workload in topology.workloads:
-        if workload.direct and subnets[workload.direct.subnetwork].network == network:
-            for one in container_instances(workload):
-                yield running.name(NameKey.runtime(one)), given[AddressKey.interface(one)]
-
-
 def address_keys(topology: Topology, router: Router, nat: RouterNat) -> tuple[AddressKey, ...]:
     """The keys of a gateway's addresses: those that the user has reserved, or as many as it takes for all NICs."""
     if nat.nat_ips:
@@ -135,15 +114,9 @@ def _externals_for(nics: int, nat: RouterNat) -> int:
 
 def _served(topology: Topology, router: Router, nat: RouterNat) -> int:
     """How many NICs a gateway may have to serve; of a connector as many as its range has addresses."""
-    ranges = [*_ranges(topology, router, nat)]
-    subnets = topology.subnetworks
-    instances = (i.nic for i in topology.compute.instances if not i.nic.access_configs)
-    inside = [subnets[nic.subnetwork].ip_cidr_range for nic in instances]
-    inside += [subnets[place.subnetwork_name].ip_cidr_range for _, place in topology.flexible]
-    direct = (workload for workload in topology.workloads if workload.direct is not None)
-    inside += [subnets[w.direct.subnetwork].ip_cidr_range for w in direct if w.direct for _ in container_instances(w)]
+    here = {str(cidr) for cidr in _ranges(topology, router, nat)}
+    inside = [one.range for one in members(topology) if one.external is None]
     connectors = {topology.connector_range(c) for c in topology.connectors_in(router.network)}
-    here = {str(cidr) for cidr in ranges}
     return sum(cidr in here for cidr in inside) + sum(len([*usable(cidr)]) for cidr in connectors & here)
 
 

@@ -8,15 +8,13 @@ is our choice.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns.zones import RecordSet, Zone, closest, within
-from testbed.model.compute.instance import Instance
+from testbed.fabric.inventory import Participant
 from testbed.model.core.ranges import RFC1918
 from testbed.model.core.resource import segment
-from testbed.model.topology import Topology
 
 GOOGLE = "google.internal"
 """The last of the search domains of every node that has any (recalled)."""
@@ -39,36 +37,31 @@ def project_of(resource: str) -> str:
     return segment(resource, "projects")
 
 
-def instances(topology: Topology, network: str) -> Iterator[Instance]:
-    """The instances of a network that have names: those that run."""
-    for instance in topology.compute.instances:
-        known = _LABEL.fullmatch(project_of(instance.full_name)) is not None
-        if instance.runs and known and topology.subnetworks[instance.nic.subnetwork].network == network:
-            yield instance
+def named(participants: Iterable[Participant]) -> Iterator[Participant]:
+    """Those of a network that have names: VMs that run."""
+    for one in participants:
+        if one.kind == "vm" and one.runs and _LABEL.fullmatch(project_of(one.owner)):
+            yield one
 
 
-def zones(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> Iterator[Zone]:
+def zones(participants: Iterable[Participant]) -> Iterator[Zone]:
     """A zone per project that has VMs in the network."""
     found: dict[str, list[RecordSet]] = {}
-    for instance in instances(topology, network):
-        name = f"{domain(project_of(instance.full_name))}."
-        data = (addresses[AddressKey.instance(instance.full_name)],)
-        found.setdefault(name, []).append(RecordSet(zonal_name(instance), "A", data))
-        found[name].append(RecordSet(f"{instance.name}.{name}", "A", data))
+    for one in named(participants):
+        name = f"{domain(project_of(one.owner))}."
+        found.setdefault(name, []).append(RecordSet(zonal_name(one), "A", (one.address,)))
+        found[name].append(RecordSet(f"{one.name}.{name}", "A", (one.address,)))
     yield from (Zone(name, tuple(records)) for name, records in found.items())
 
 
-def zonal_name(instance: Instance) -> str:
-    """The zonal name of an instance."""
-    return f"{instance.name}.{instance.zone}.{domain(project_of(instance.full_name))}."
+def zonal_name(vm: Participant) -> str:
+    """The zonal name of a VM."""
+    return f"{vm.name}.{segment(vm.owner, 'zones')}.{domain(project_of(vm.owner))}."
 
 
-def pointers(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> list[RecordSet]:
+def pointers(participants: Iterable[Participant]) -> list[RecordSet]:
     """The PTR records of a network's VMs, whatever their addresses."""
-    return [
-        RecordSet(reverse_name(addresses[AddressKey.instance(instance.full_name)]), "PTR", (zonal_name(instance),))
-        for instance in instances(topology, network)
-    ]
+    return [RecordSet(reverse_name(one.address), "PTR", (zonal_name(one),)) for one in named(participants)]
 
 
 def reverse_zones(records: Iterable[RecordSet]) -> Iterator[Zone]:

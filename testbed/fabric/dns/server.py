@@ -9,7 +9,7 @@ that are in no network, to an address that stands for the public view.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -17,6 +17,7 @@ from testbed.fabric.allocation.addressing import inner_share
 from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import files, views
+from testbed.fabric.inventory import Participant
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import KernelRoute, Node, RoutingRule
 from testbed.fabric.serverless.region import Region, Runtime
@@ -36,14 +37,18 @@ class NameServer:
     topology: Topology
     running: Running
     wiring: Wiring
+    participants: Sequence[Participant]
+    """Who is in the networks."""
     space: Space
     shares: dict[str, str] = field(default_factory=dict)
     """Addresses of runtimes, with the server's device that leads to them."""
 
     @classmethod
-    def begin(cls, topology: Topology, running: Running, wiring: Wiring) -> NameServer:
+    def begin(
+        cls, topology: Topology, running: Running, wiring: Wiring, participants: Sequence[Participant]
+    ) -> NameServer:
         """A server without any NIC."""
-        return cls(topology, running, wiring, wiring.node(running.name(NameKey.name_server())))
+        return cls(topology, running, wiring, participants, wiring.node(running.name(NameKey.name_server())))
 
     def region(self, name: str, region: Region, networks: Mapping[Runtime, str | None]) -> None:
         """Answer the runtimes of a region; each sees the view of a network, or the public one."""
@@ -68,7 +73,10 @@ class NameServer:
     def node(self) -> Node:
         """The container that the server runs in."""
         topology, addresses = self.topology, self.running.allocations.addresses
-        made = [views.for_network(topology, addresses, network.full_name) for network in topology.compute.networks]
+        made = [
+            views.for_network(topology, addresses, self.participants, network.full_name)
+            for network in topology.compute.networks
+        ]
         if topology.serverless_regions:
             made.append(views.for_nobody(topology, [self._address(region) for region in topology.serverless_regions]))
         return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), reload=_RELOAD)

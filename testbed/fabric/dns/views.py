@@ -13,13 +13,17 @@ from dataclasses import replace
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns import internal, managed, public
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
+from testbed.fabric.inventory import Participant
 from testbed.model.topology import Topology
 
 
-def for_network(topology: Topology, addresses: Mapping[AddressKey, str], network: str) -> View:
-    """What a network sees."""
-    pointers = internal.pointers(topology, addresses, network)
-    own = [*internal.zones(topology, addresses, network), *internal.reverse_zones(pointers)]
+def for_network(
+    topology: Topology, addresses: Mapping[AddressKey, str], participants: Iterable[Participant], network: str
+) -> View:
+    """What a network sees, of all participants in networks."""
+    there = [one for one in participants if one.network == network]
+    pointers = internal.pointers(there)
+    own = [*internal.zones(there), *internal.reverse_zones(pointers)]
     private = [*managed.private(topology, addresses, network, pointers)]
     return _view(
         network,

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from testbed.fabric.firewall import log_chains, matches
 from testbed.fabric.firewall.decision_tree import Limits, Line, arrange
 from testbed.fabric.firewall.rules import Rule, Stage
+from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import PART, Chain
 from testbed.fabric.wiring import Space
 from testbed.model.compute.firewall import PROTOCOL_NUMBERS, Match
@@ -43,6 +45,11 @@ class Nic:
     is_source: bool = True
     """Whether source tags mean it.  Of Direct VPC egress Google calls that undefined: they do not (behaviour 7.2)."""
     region: str = ""
+
+    @classmethod
+    def of(cls, one: Participant) -> Self:
+        """The NIC of a participant in a network."""
+        return cls(one.address, one.tags, one.service_accounts, one.identifies, one.region)
 
     def is_target(self, rule: Rule) -> bool:
         """Whether a rule is for this NIC."""

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
 
-from testbed.fabric.allocation.keys import AddressKey, NameKey, container_instances
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.log_details import Logged, logged
+from testbed.fabric.inventory import of_network
 from testbed.json_object import Json
 from testbed.model.core.resource import last, segment
 from testbed.model.topology import Topology
@@ -102,34 +101,16 @@ class Records:
 
     def _found(self) -> Iterator[tuple[str, _Endpoint]]:
         """Every VM of the network by its address: instances, those of connectors, and App Engine's flexible ones."""
-        topology, addresses = self.topology, self.running.allocations.addresses
-        for instance in topology.compute.instances:
-            subnet = topology.subnetworks[instance.nic.subnetwork]
-            key = AddressKey.instance(instance.full_name)
-            if subnet.network == self.network and key in addresses:
-                project, zone = (segment(instance.full_name, key) for key in ("projects", "zones"))
-                details = {"project_id": project, "vm_name": instance.name, "region": subnet.region, "zone": zone}
-                yield addresses[key], self._endpoint(details, addresses[key])
-        connectors = {connector.name: connector for connector in topology.connectors_in(self.network)}
-        for one in self.running.instances:
-            if connector := connectors.get(one.connector):
-                project = segment(connector.name, "projects")
-                details = {"project_id": project, "vm_name": one.name, "region": connector.region}
-                yield one.address, self._endpoint(details, one.address)
-        for workload, place in topology.flexible:
-            if place.name == self.network:
-                (instance_of,) = container_instances(workload)
-                address = self.running.address(AddressKey.interface(instance_of))
-                details = {
-                    "project_id": segment(self.network, "projects"),
-                    "region": workload.region,
-                    "vm_name": self.running.name(NameKey.runtime(instance_of)),
-                }
-                yield address, self._endpoint(details, address)
-
-    def _endpoint(self, details: Json, address: str) -> _Endpoint:
-        vpc = {"project_id": segment(self.network, "projects"), "vpc_name": last(self.network)}
-        for subnet in self.topology.compute.subnetworks:
-            if subnet.network == self.network and IPv4Address(address) in IPv4Network(subnet.ip_cidr_range):
-                vpc["subnetwork_name"] = subnet.name
-        return _Endpoint(details, vpc, details["region"])
+        project = segment(self.network, "projects")
+        for one in of_network(self.topology, self.running, self.network):
+            if one.is_vm:
+                name = one.node if one.kind == "flexible" else one.name
+                details = {"project_id": project, "vm_name": name, "region": one.region}
+                if one.kind != "flexible":
+                    details["project_id"] = segment(one.owner, "projects")
+                if one.kind == "vm":
+                    details["zone"] = segment(one.owner, "zones")
+                vpc = {"project_id": project, "vpc_name": last(self.network)}
+                if one.subnetwork is not None:
+                    vpc["subnetwork_name"] = last(one.subnetwork)
+                yield one.address, _Endpoint(details, vpc, one.region)

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from testbed.fabric import node_specs
-from testbed.fabric.allocation.keys import AddressKey, NameKey
+from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.hybrid import bgp
 from testbed.fabric.hybrid.bgp import Session
+from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import Chain, Node, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DUMMY_GATEWAY, ROUTER, Space, Wiring
-from testbed.model.hybrid.interconnect import InterconnectAttachment
 from testbed.model.topology import Topology
 
 _UNTAGGED = Table(
@@ -36,17 +36,17 @@ class Attachments:
     running: Running
     wiring: Wiring
 
-    def begin(self, attachment: InterconnectAttachment, vpc: Vpc, behind: Iterable[str]) -> Node:
+    def begin(self, attachment: Participant, vpc: Vpc, behind: Iterable[str]) -> Node:
         """The node of a Cloud Router's end; `behind` it are these ranges of the network, and what is advertised."""
-        session = bgp.sessions(self.topology).get(attachment.full_name)
-        space = self.wiring.node(self.running.name(NameKey.node(attachment.full_name)), ROUTER)
+        session = bgp.sessions(self.topology).get(attachment.owner)
+        space = self.wiring.node(attachment.node, ROUTER)
         said = [one.range for one in session.advertised] if session else []
         inner = tuple(behind)
         self.wiring.attach(
             space,
             "vpc",
             vpc.space,
-            self.running.address(AddressKey.inside(attachment.full_name)),
+            attachment.address,
             mtu=vpc.mtu,
             gateway=DUMMY_GATEWAY,
             routes=dict.fromkeys([*inner, *said]),

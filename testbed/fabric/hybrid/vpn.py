@@ -16,6 +16,7 @@ from testbed.fabric.allocation.running import Running
 from testbed.fabric.hybrid import bgp, traffic_selectors
 from testbed.fabric.hybrid.bgp import Advertised, Session
 from testbed.fabric.hybrid.interconnect import Attachments
+from testbed.fabric.inventory import Participant
 from testbed.fabric.naming import interface_name
 from testbed.fabric.node_specs import RouteBased
 from testbed.fabric.plan import KernelRoute, Node, RoutingRule
@@ -44,6 +45,8 @@ class Gateways:
     running: Running
     wiring: Wiring
     internet: Space
+    there: Mapping[str, Participant]
+    """The gateways that are in networks, by the full names of classic gateways, tunnels and attachments."""
     nodes: list[Node] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
     """External addresses of nodes."""
@@ -55,27 +58,26 @@ class Gateways:
     def classic(self, vpcs: Mapping[str, Vpc]) -> None:
         """Classic gateways."""
         compute = self.topology.compute
-        for index, gateway in enumerate(compute.target_vpn_gateways):
+        for gateway in compute.target_vpn_gateways:
             vpc = vpcs[gateway.network]
             address = external_address(gateway.full_name, compute.forwarding_rules)
             if address is None:  # it is being made, piece by piece
                 continue
             external = self.running.address(AddressKey.reserved(address))
-            name = self.running.name(NameKey.node(gateway.full_name))
-            node = self.wiring.node(name, ROUTER)
+            one = self.there[gateway.full_name]
+            node = self.wiring.node(one.node, ROUTER)
             self.wiring.attach(node, "internet", self.internet, external, mtu=LINK_MTU)
             local = self._behind(gateway.network)
             # User-space ESP takes a policy only with a local address in its selector: the subnets' gateway addresses.
             node.loopback |= {f"{gateway_address(cidr)}/32" for cidr in (*local, str(CLOUD_DNS))}
-            within = f"169.254.2.{index + 1}"
             # On-prem hosts may have access to the VIPs (behaviour 4.8.3) and to what instances forward to, and
             # Cloud DNS asks their name servers.
             more = (*map(str, GOOGLE_API_VIPS), str(CLOUD_DNS), *self._forwarded(gateway.network))
             routes = dict.fromkeys([*local, *more])
-            self.wiring.attach(node, "vpc", vpc.space, within, mtu=vpc.mtu, routes=routes, forwards=True)
+            self.wiring.attach(node, "vpc", vpc.space, one.address, mtu=vpc.mtu, routes=routes, forwards=True)
             tunnels = [t for t in compute.vpn_tunnels if t.target_vpn_gateway == gateway.full_name]
             node.tables.append(traffic_selectors.classic(tunnels))
-            self.nodes.append(node_specs.cloud_vpn(name, external, tunnels))
+            self.nodes.append(node_specs.cloud_vpn(one.node, external, tunnels))
 
     def high_availability(self, vpcs: Mapping[str, Vpc]) -> None:
         """The tunnels of HA gateways.  One whose peer is not known is not there yet."""
@@ -87,9 +89,10 @@ class Gateways:
                 continue
             vpc, session = vpcs[networks[tunnel.vpn_gateway]], sessions.get(tunnel.full_name)
             external = self.running.address(AddressKey.vpn_interface(tunnel.vpn_gateway, tunnel.vpn_gateway_interface))
-            node = self.wiring.node(self.running.name(NameKey.node(tunnel.full_name)), ROUTER)
+            one = self.there[tunnel.full_name]
+            node = self.wiring.node(one.node, ROUTER)
             self._to_internet(node, external, peer, [f"{peer}/32"])
-            said = [one.range for one in session.advertised] if session else []
+            said = [spoken.range for spoken in session.advertised] if session else []
             behind = self._behind(networks[tunnel.vpn_gateway])
             session = session and replace(session, inside=tuple(behind))
             local = dict.fromkeys([*behind, *said, str(CLOUD_DNS)])
@@ -97,7 +100,7 @@ class Gateways:
                 node,
                 "vpc",
                 vpc.space,
-                self.running.address(AddressKey.inside(tunnel.full_name)),
+                one.address,
                 mtu=vpc.mtu,
                 gateway=DUMMY_GATEWAY,
                 routes=local,
@@ -112,7 +115,9 @@ class Gateways:
         networks = {router.full_name: router.network for router in self.topology.compute.routers}
         for attachment in self.topology.compute.interconnect_attachments:
             network = networks[attachment.router]
-            self.nodes.append(self._attachments.begin(attachment, vpcs[network], self._behind(network)))
+            self.nodes.append(
+                self._attachments.begin(self.there[attachment.full_name], vpcs[network], self._behind(network))
+            )
 
     @property
     def _attachments(self) -> Attachments:

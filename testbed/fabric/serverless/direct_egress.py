@@ -15,7 +15,6 @@ from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, Space
 from testbed.model.core.ranges import PRIVATE_RANGES_ONLY
 from testbed.model.serverless.connector import Egress
-from testbed.model.serverless.workload import Workload
 
 DEVICE = "eth1"
 
@@ -25,13 +24,11 @@ def through(egress: Egress) -> Iterable[str]:
     return [DEFAULT] if egress == "ALL_TRAFFIC" else map(str, PRIVATE_RANGES_ONLY)
 
 
-def attach(vpc: Vpc, node: Space, address: str, workload: Workload, subnet: str) -> None:
-    """Give an instance of a workload its NIC in a network, with an address of the range of a subnet.
+def attach(vpc: Vpc, node: Space, nic: Nic, egress: Egress, subnet: str) -> None:
+    """Give an instance of a workload its NIC in a network, in the range of a subnet.
 
     The network is not a way in: what others open is dropped behind the firewall, which has counted it.
     """
-    tags = workload.direct.tags if workload.direct else frozenset[str]()
-    nic = Nic(address, tags, is_source=False, region=workload.region)
-    vpc.attach(node, DEVICE, nic, subnet, routes=through(workload.egress))
+    vpc.attach(node, DEVICE, nic, subnet, routes=through(egress))
     inbound = f"-i {DEVICE} -m conntrack ! --ctstate RELATED,ESTABLISHED -m comment --comment egress-only -j DROP"
     node.tables.append(Table("filter", (Chain("INPUT", "ACCEPT", (inbound,)), Chain("FORWARD", "DROP"))))

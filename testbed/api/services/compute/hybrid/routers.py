@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import listing
@@ -11,8 +11,10 @@ from testbed.api.services.compute.hybrid.bgp_status import bgp_status
 from testbed.api.services.compute.names import url
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
-from testbed.fabric.allocation.cloud_nat import Block, Gateway, endpoints, gateways
+from testbed.fabric.allocation.cloud_nat import Block, Gateway, gateways
 from testbed.fabric.allocation.keys import AddressKey
+from testbed.fabric.allocation.running import Running
+from testbed.fabric.inventory import Participant, of_network
 from testbed.json_object import Json
 from testbed.model.topology import Topology
 
@@ -78,7 +80,7 @@ def status(call: Call) -> Json:
     record = ROUTERS.record(call)
     topology, running = call.plane.topology(), call.plane.running
     result: Json = {"network": url(record.body["network"])}
-    own = list(endpoints(topology, call.plane.running, record.body["network"]))
+    own = _behind(topology, running, record)
     if found := list(_gateways(topology, record, running.allocations.addresses)):
         result["natStatus"] = [_nat_status(one, nat, own) for one, nat in zip(found, _nats(record), strict=True)]
     if record.body.get("bgpPeers"):
@@ -86,8 +88,8 @@ def status(call: Call) -> Json:
     return {"kind": "compute#routerStatusResponse", "result": result}
 
 
-def _nat_status(gateway: Gateway, nat: Json, endpoints: list[tuple[str, str]]) -> Json:
-    own = [address for _, address in endpoints]
+def _nat_status(gateway: Gateway, nat: Json, behind: Sequence[Participant]) -> Json:
+    own = [one.address for one in behind]
     result: Json = {
         "name": gateway.name,
         "numVmEndpointsWithNatMappings": len(gateway.blocks(own)),
@@ -107,12 +109,12 @@ def mappings(call: Call) -> Json:
     chosen = call.text("natName")
     found = []
     known = [g for g in _gateways(topology, record, call.plane.running.allocations.addresses) if chosen in {"", g.name}]
-    own = [*endpoints(topology, call.plane.running, record.body["network"])]
-    blocks = [gateway.blocks(address for _, address in own) for gateway in known]
-    for name, address in own:
-        shown = [_mapping(address, given[address]) for given in blocks if address in given]
+    own = _behind(topology, call.plane.running, record)
+    blocks = [gateway.blocks(one.address for one in own) for gateway in known]
+    for one in own:
+        shown = [_mapping(one.address, given[one.address]) for given in blocks if one.address in given]
         if shown:
-            found.append({"instanceName": name, "interfaceNatMappings": shown})
+            found.append({"instanceName": one.name, "interfaceNatMappings": shown})
     page = listing.page(
         found,
         size=call.number("maxResults"),
@@ -139,7 +141,7 @@ def addresses(call: Call) -> Json:
     """The addresses of NAT gateways."""
     record = ROUTERS.record(call)
     topology = call.plane.topology()
-    used = {address for _, address in endpoints(topology, call.plane.running, record.body["network"])}
+    used = {one.address for one in _behind(topology, call.plane.running, record)}
     result = []
     for gateway, nat in zip(
         _gateways(topology, record, call.plane.running.allocations.addresses), _nats(record), strict=True
@@ -159,6 +161,11 @@ def addresses(call: Call) -> Json:
 
 def _nats(record: Record) -> list[Json]:
     return list((record.effective or {}).get("nats", ()))
+
+
+def _behind(topology: Topology, running: Running, record: Record) -> list[Participant]:
+    """What the gateways of a router may have to serve."""
+    return [one for one in of_network(topology, running, record.body["network"]) if one.behind_nat]
 
 
 def _gateways(topology: Topology, record: Record, given: Mapping[AddressKey, str]) -> Iterator[Gateway]:
