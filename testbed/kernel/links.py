@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from testbed.errors import Internal
 from testbed.fabric.plan import LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest
-from testbed.kernel.netlink import Message
+from testbed.kernel.dump import Message
 
 Device = TypeVar("Device", Tunnel, Vlan)
 

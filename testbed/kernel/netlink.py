@@ -8,34 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from testbed.kernel.change import KernelStep
+from testbed.kernel.dump import Dump
 
 if TYPE_CHECKING:
     from testbed.kernel.rtnetlink import Socket
-
-
-class Message(Protocol):
-    """One object of the kernel, as pyroute2 decodes it."""
-
-    def get(self, name: str | tuple[str, ...], default: Any = None, /) -> Any:
-        """An attribute, named without its prefix, or else the field of that name; a path for a nested attribute."""
-
-    def __getitem__(self, field: str, /) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """What one namespace has; of addresses, neighbours, routes and rules only those of IPv4."""
-
-    links: Sequence[Message]
-    addresses: Sequence[Message]
-    neighbours: Sequence[Message]
-    nexthops: Sequence[Message]
-    routes: Sequence[Message]
-    rules: Sequence[Message]
 
 
 def read() -> Dump:

@@ -19,7 +19,7 @@ from testbed.fabric.plan import (
     RoutingRule,
 )
 from testbed.kernel.change import NetlinkRequest
-from testbed.kernel.netlink import Dump, Message
+from testbed.kernel.dump import Dump, Message
 
 PROTOCOL = 116
 """The routing protocol number of what we install: /etc/iproute2/rt_protos and rtnetlink.h leave it to nobody else."""

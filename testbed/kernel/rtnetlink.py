@@ -28,7 +28,7 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from testbed.errors import Internal, Unavailable
 from testbed.json_object import Json
 from testbed.kernel.change import KernelStep
-from testbed.kernel.netlink import Dump, Message
+from testbed.kernel.dump import Dump, Message
 from testbed.kernel.nexthop_messages import (
     RTM_DELNEXTHOP,
     RTM_GETNEXTHOP,

@@ -9,6 +9,7 @@ from testbed.errors import Internal, Unavailable
 from testbed.kernel import namespace, netlink, rtnetlink
 from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest, Verb
 from testbed.kernel.command import run
+from testbed.kernel.dump import Message
 from tests.kernel.spaces import ip, spaces
 
 STABLE = {f"10.0.{number // 256}.{number % 256}" for number in range(2, 900)}
@@ -39,7 +40,7 @@ def test_a_list_that_changes_while_it_is_read_is_complete(space: str, monkeypatc
     namespace.inside(space, lambda: run(["ip", "-batch", "-"], many))
     disturbed: list[str] = []
 
-    def disturb(flags: list[int], answer: netlink.Message) -> None:
+    def disturb(flags: list[int], answer: Message) -> None:
         if answer.get("local") == "10.0.0.1":  # the first of its list, which comes in several parts
             disturbed.append(run(["ip", "address", "delete", "10.0.0.1/32", "dev", "lo"]))
         flags.append(answer["header"]["flags"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.kernel.netlink import Message
+from testbed.kernel.dump import Message
 from testbed.kernel.nexthop_messages import message
 
 

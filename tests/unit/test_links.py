@@ -10,8 +10,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from testbed.fabric.plan import End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel import links
 from testbed.kernel.change import KernelStep, NetlinkRequest
+from testbed.kernel.dump import Message
 from testbed.kernel.links import Link, Links, LinkSteps
-from testbed.kernel.netlink import Message
 from tests.unit.messages import decoded
 
 PATHS = {"vpc": "/run/netns/tb-t-vpc", "vm": "/proc/123/ns/net"}

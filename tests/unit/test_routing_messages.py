@@ -12,7 +12,7 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
 from testbed.fabric.plan import KernelRoute, Namespace, Neighbour, Nexthop, NexthopGroup, RoutingRule
 from testbed.kernel import routing_messages
-from testbed.kernel.netlink import Dump, Message
+from testbed.kernel.dump import Dump, Message
 from testbed.kernel.nexthop_messages import NexthopMessage, RouteMessage
 from testbed.kernel.routing_messages import Routing, install, wanted
 from tests.unit.messages import decoded
