@@ -9,9 +9,9 @@ from types import MappingProxyType
 from testbed.fabric import link_local
 from testbed.fabric.allocation.running import ConnectorInstance, ServerCertificate
 from testbed.fabric.dns import internal
-from testbed.fabric.hybrid.bgp import Session
 from testbed.fabric.plan import Node
 from testbed.fabric.serverless import ingress
+from testbed.model.bgp import BgpSession
 from testbed.model.compute.images import BUILT_IN
 from testbed.model.compute.instance import Instance
 from testbed.model.core.ranges import PUBLIC_GOOGLE_API
@@ -193,7 +193,7 @@ class RouteBased:
     peer: str
     secret: str = field(repr=False)
     ike_version: int
-    session: Session | None
+    session: BgpSession | None
     initiate: bool
     """Whether it is this end that asks for the tunnel."""
     cipher: str = ANY
@@ -229,7 +229,7 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
     )
 
 
-def attachment(name: str, kind: str, session: Session | None) -> Node:
+def attachment(name: str, kind: str, session: BgpSession | None) -> Node:
     """One end of a VLAN attachment: BIRD alone, on the same image."""
     variables = _variables(bgp=_spoken(session, ATTACHMENT_DEVICE)) if session else _variables()
     return Node(
@@ -243,7 +243,7 @@ def attachment(name: str, kind: str, session: Session | None) -> Node:
     )
 
 
-def _spoken(session: Session, device: str) -> Mapping[str, object]:
+def _spoken(session: BgpSession, device: str) -> Mapping[str, object]:
     """What BIRD has to know."""
     return {
         "address": session.address.partition("/")[0],

@@ -86,6 +86,10 @@ class Cloud:
         """Every Redis instance."""
         return tuple(self._servers())
 
+    def private_services(self, producer: str) -> list[str]:
+        """The ranges of the instances behind a private connection, by its producer's network (behaviour 4.9.3)."""
+        return [server.range for server in self.servers if server.private and server.network == producer]
+
     def nic(self, network: str, address: str) -> Nic | None:
         """The interface of a network that has an internal address."""
         return next((nic for nic in self.nics if (nic.network, nic.address) == (network, address)), None)

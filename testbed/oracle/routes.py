@@ -8,7 +8,6 @@ from enum import IntEnum
 from ipaddress import IPv4Network
 from typing import Literal
 
-from testbed.fabric import producers
 from testbed.model.compute.network import DEFAULT_ROUTE_PRIORITY, Network, Route
 from testbed.model.peering import active, offered
 from testbed.oracle.cloud import Cloud, within
@@ -95,7 +94,7 @@ def _subnets(cloud: Cloud, network: str) -> Iterator[Way]:
     yield from (Way(server.range, server.network, "NETWORK") for server in direct)
     for (mine, theirs), sides in active(cloud.topology.networks).items():
         if mine == network:
-            further = producers.ranges(cloud.topology, cloud.running, theirs)
+            further = cloud.private_services(theirs)
             for route in offered(cloud.topology, theirs, sides.theirs, sides.mine, further):
                 if route.type == "SUBNET_PEERING_ROUTE" and route.imported:
                     yield Way(route.range, theirs, "NETWORK")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from testbed.fabric.allocation.keys import AddressKey, NameKey
-from testbed.fabric.hybrid.bgp import sessions
-from testbed.fabric.hybrid.vpn import importers
+from testbed.model.bgp import sessions
 from testbed.model.hybrid.outside import PeerTunnel, Site
 from testbed.model.hybrid.vpn import VpnTunnel, external_address
+from testbed.model.peering import active
 from testbed.oracle.cloud import Cloud, within
 
 
@@ -83,10 +83,18 @@ def _attachments(cloud: Cloud) -> Iterator[Attachment]:
             network, name = enabled.get(end.attachment), end.attachment
             if network is not None and name in spoken:
                 said = (one.range for one in spoken[name].advertised)
-                local = (*topology.ranges_of(network), *importers(topology, cloud.running, network), *said)
+                local = (*topology.ranges_of(network), *_importing(cloud, network), *said)
                 keys = NameKey.node(name), NameKey.site_end(site.name, index)
                 ends = cloud.running.name(keys[0]), cloud.running.name(keys[1])
                 yield Attachment(name, network, site, *ends, local)
+
+
+def _importing(cloud: Cloud, network: str) -> Iterator[str]:
+    """The ranges of peers that import the network's custom routes: they are behind its attachments, too (4.5.3)."""
+    for (mine, theirs), sides in active(cloud.topology.networks).items():
+        if mine == network and sides.mine.export_custom_routes and sides.theirs.import_custom_routes:
+            yield from cloud.topology.ranges_of(theirs)
+            yield from cloud.private_services(theirs)
 
 
 def _peers(cloud: Cloud, tunnel: VpnTunnel, gateway: str) -> Iterator[tuple[Site, PeerTunnel]]:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import LearnedRoute, Running
-from testbed.fabric.hybrid.bgp import sessions
 from testbed.fabric.hybrid.vpn import importers
 from testbed.fabric.node_specs import ATTACHMENT_DEVICE
 from testbed.fabric.plan import End, Interface, KernelRoute, Namespace, Neighbour, Plan, RoutingRule, Veth
 from testbed.fabric.wiring import LEFT, RIGHT, mac
+from testbed.model.bgp import sessions
 from testbed.model.compute.router import Session
 from testbed.model.hybrid.outside import Site
 from testbed.model.topology import Topology

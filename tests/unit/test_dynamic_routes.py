@@ -11,8 +11,8 @@ import pytest
 from testbed.control.watch.dynamic_routing import parse
 from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.compiler import compile_topology
-from testbed.fabric.hybrid.bgp import REGION_COST, sessions
 from testbed.fabric.plan import MAIN_TABLE, KernelRoute, Namespace
+from testbed.model.bgp import REGION_COST, sessions
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.e2e.hybrid import hybrid

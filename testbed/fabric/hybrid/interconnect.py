@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from testbed.fabric import node_specs
 from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.hybrid import bgp
-from testbed.fabric.hybrid.bgp import Session
 from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import Chain, Node, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DUMMY_GATEWAY, ROUTER, Space, Wiring
+from testbed.model import bgp
+from testbed.model.bgp import BgpSession
 from testbed.model.topology import Topology
 
 _UNTAGGED = Table(
@@ -54,7 +54,7 @@ class Attachments:
         )
         return node_specs.attachment(space.name, "vlan-attachment", session and replace(session, inside=inner))
 
-    def connect(self, name: str, site: Space, session: Session) -> None:
+    def connect(self, name: str, site: Space, session: BgpSession) -> None:
         """Lay the link to a site's end, whose session is this, if the attachment carries packets."""
         mine = bgp.sessions(self.topology).get(name)
         for one in self.topology.compute.interconnect_attachments:

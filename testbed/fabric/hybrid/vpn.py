@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from testbed.fabric import node_specs, producers
 from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.allocation.running import Running
-from testbed.fabric.hybrid import bgp, traffic_selectors
-from testbed.fabric.hybrid.bgp import Advertised, Session
+from testbed.fabric.hybrid import traffic_selectors
 from testbed.fabric.hybrid.interconnect import Attachments
 from testbed.fabric.inventory import Participant
 from testbed.fabric.naming import interface_name
@@ -22,7 +21,9 @@ from testbed.fabric.node_specs import RouteBased
 from testbed.fabric.plan import KernelRoute, Node, RoutingRule
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, DUMMY_GATEWAY, ROUTER, Space, Wiring
-from testbed.model.compute.router import Session as OnPremSession
+from testbed.model import bgp
+from testbed.model.bgp import Advertised, BgpSession
+from testbed.model.compute.router import Session
 from testbed.model.core.ranges import CLOUD_DNS, GOOGLE_API_VIPS, INTERNAL
 from testbed.model.core.ranges import gateway as gateway_address
 from testbed.model.core.ranges import inside as in_ranges
@@ -209,10 +210,10 @@ class Gateways:
         self.internet.rules.add(RoutingRule(_PEER_RULE, f"{peer}/32", table))
 
 
-def _session(site: Site, general: SiteBgp, given: OnPremSession) -> Session:
+def _session(site: Site, general: SiteBgp, given: Session) -> BgpSession:
     """A site's end of a session."""
     ranges = general.advertised_ranges or (site.range,)
-    return Session(
+    return BgpSession(
         given.ip_range,
         general.asn,
         given.peer_ip_address,

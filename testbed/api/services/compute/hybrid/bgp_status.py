@@ -6,8 +6,8 @@ from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.watch.observation import BgpState
 from testbed.fabric.allocation.running import LearnedRoute
-from testbed.fabric.hybrid.bgp import Session, sessions
 from testbed.json_object import Json
+from testbed.model.bgp import BgpSession, sessions
 from testbed.model.topology import Topology
 
 _DOWN = BgpState("Idle", "")
@@ -35,7 +35,7 @@ def bgp_status(plane: ControlPlane, topology: Topology, body: Json, router: str)
 
 
 def _peer_status(
-    plane: ControlPlane, peer: Json, found: tuple[str, Session | None], learned: dict[str, list[LearnedRoute]]
+    plane: ControlPlane, peer: Json, found: tuple[str, BgpSession | None], learned: dict[str, list[LearnedRoute]]
 ) -> Json:
     tunnel, session = found
     seen = next(filter(None, map(plane.nodes.bgp, plane.running.allocations.nodes(tunnel))), None) if tunnel else None
@@ -57,7 +57,7 @@ def _peer_status(
     return shown
 
 
-def _route(route: LearnedRoute, session: Session, network: str) -> Json:
+def _route(route: LearnedRoute, session: BgpSession, network: str) -> Json:
     return {
         "kind": "compute#route",
         "destRange": route.destination,
