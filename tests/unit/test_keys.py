@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from testbed.control.state import layout
-from testbed.control.state.folders import FILE
 from testbed.control.state.store import Store
-from testbed.errors import FailedPrecondition
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import (
@@ -126,23 +122,3 @@ def test_the_state_keeps_what_was_given_out() -> None:
         store.set_allocations(given)
     with Store.open("bed") as store:
         assert store.running.allocations == given
-
-
-def test_a_state_of_another_layout_is_refused(tmp_path: Path) -> None:
-    """As all testbeds had it before layouts were counted; `down` reads what it needs of any of them."""
-    with Store.open("bed", create=True) as store:
-        store.record("namespace", "tb-bed-internet")
-    connection = sqlite3.connect(tmp_path / "bed" / FILE)
-    connection.execute("PRAGMA user_version = 0")
-    connection.executescript("DROP TABLE allocations; CREATE TABLE addresses (key TEXT PRIMARY KEY, value TEXT)")
-    connection.close()
-    with pytest.raises(FailedPrecondition, match="another version of testbed") as refused, Store.open("bed"):
-        pass
-    assert refused.value.hint == "`testbed down --name bed` removes the testbed"
-    with pytest.raises(FailedPrecondition), Store.open("bed", create=True):
-        pass
-    with pytest.raises(FailedPrecondition):
-        layout.require_of("bed")
-    with Store.open("bed", any_layout=True) as store:
-        assert store.recorded("namespace") == {"tb-bed-internet"}
-    layout.require_of("none")
