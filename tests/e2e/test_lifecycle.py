@@ -19,7 +19,7 @@ from testbed.kernel.command import run
 from tests.e2e.flows import held
 from tests.e2e.program import Program
 from tests.e2e.small import containers, file, program, small, start, traces
-from tests.waiting import COMMAND, PATIENCE, eventually
+from tests.waiting import COMMAND, PATIENCE, TRY, eventually
 
 INTERRUPTED = 130
 WITHOUT_ROOT = """
@@ -104,6 +104,17 @@ def test_up_a_second_time_changes_nothing(bed: Program) -> None:
     result = bed.run("up", file(bed, small(bed.name)))
     assert "nothing was changed" in result.stdout
     assert look() == before
+
+
+def test_an_up_mends_what_was_broken_by_hand(bed: Program) -> None:
+    def reached() -> bool:
+        return bed.run("invoke", "relay", f"/vm?fresh=1&timeout={TRY}", check=False).returncode == 0
+
+    assert reached()
+    run(["ip", "-n", f"tb-{bed.name}-vpc-vpc", "link", "delete", "vm"])
+    assert not reached()
+    assert "nothing was changed" in bed.run("up", file(bed, small(bed.name))).stdout
+    eventually(reached, "the way to the VM")
 
 
 def test_two_testbeds_of_one_file_do_not_see_each_other(bed: Program, fresh: Program) -> None:

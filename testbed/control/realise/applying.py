@@ -96,6 +96,8 @@ class Applier:
                 self._settling = None
                 reconciler.finish_request()
                 settling.request.result.set_result(settling.ticket)
+                if not settling.ticket.changed:
+                    reconciler.look_again()  # `up` of what is there is what people try when something is broken
 
 
 def _end(request: Apply, reconciler: Reconciler, error: BaseException) -> None:

@@ -188,9 +188,8 @@ class Reconciler:
         waiting = self._configuration is not None or self._ready_since is not None
         return bool(self._tickets or self._jobs.all() or self._failures or waiting) or not self._kernel.is_known
 
-    def forget(self) -> None:
-        """Look at everything the next time: nodes have ended, or somebody has meddled with the kernel."""
-        self._known = None
+    def look_again(self) -> None:
+        """Read the whole kernel in the next round: somebody may have meddled with it."""
         self._kernel.forget()
 
     @property
