@@ -27,7 +27,7 @@ from testbed.load.result import (
 )
 from testbed.load.telemetry import Telemetry
 
-SCENARIOS = Path(__file__).parents[2] / "loadtests"
+SCENARIOS = Path(__file__).parents[3] / "loadtests"
 
 SECOND = LoadProgress(
     seconds=1.0,

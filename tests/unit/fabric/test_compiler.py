@@ -152,11 +152,11 @@ def fingerprint() -> str:
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_order_of_sets_does_not_matter(seed: str) -> None:
-    program = "from tests.unit.test_compiler import fingerprint; print(fingerprint())"
+    program = "from tests.unit.fabric.test_compiler import fingerprint; print(fingerprint())"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONHASHSEED": seed},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=True,

@@ -21,7 +21,7 @@ from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
 
 KNOWN = Defaults("demo-project", "us-central1", "us-central1-a")
-PUBLISHED = Path(__file__).parents[2] / "docs" / "topology.schema.json"
+PUBLISHED = Path(__file__).parents[3] / "docs" / "topology.schema.json"
 Change = Callable[[dict[str, Any]], object]
 
 

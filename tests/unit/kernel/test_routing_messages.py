@@ -15,7 +15,7 @@ from testbed.kernel import routing_messages
 from testbed.kernel.dump import Dump, Message
 from testbed.kernel.nexthop_messages import NexthopMessage, RouteMessage
 from testbed.kernel.routing_messages import Routing, install, wanted
-from tests.unit.messages import decoded
+from tests.unit.kernel.messages import decoded
 
 DEVICES = {"tun0": 5, "eth0": 6}
 LINKS = [decoded(ifinfmsg, index=index, ifname=name) for name, index in DEVICES.items()]

@@ -13,7 +13,7 @@ from testbed.nodes import engine
 from testbed.nodes.container import ID as OWNER
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
-from tests.unit.engines import ENGINES, ID, PARENT, Engine
+from tests.unit.nodes.engines import ENGINES, ID, PARENT, Engine
 
 each_engine = pytest.mark.parametrize("answers", ENGINES, ids=lambda answers: f"API {answers.api}")
 

@@ -12,7 +12,7 @@ from testbed.kernel import links
 from testbed.kernel.change import KernelStep, NetlinkRequest
 from testbed.kernel.dump import Message
 from testbed.kernel.links import Link, Links, LinkSteps
-from tests.unit.messages import decoded
+from tests.unit.kernel.messages import decoded
 
 PATHS = {"vpc": "/run/netns/tb-t-vpc", "vm": "/proc/123/ns/net"}
 VPC_END = End("vpc", Interface("vm", frozenset({"169.254.1.1/32"}), "02:00:00:00:00:01", 1460))

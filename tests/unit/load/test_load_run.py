@@ -30,7 +30,7 @@ from testbed.load.result import LoadProgress, LoadResult
 from testbed.load.run import run
 from tests.waiting import PATIENCE
 
-SCENARIOS = Path(__file__).parents[2] / "loadtests"
+SCENARIOS = Path(__file__).parents[3] / "loadtests"
 
 
 class Process:
