@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 from typing import Annotated
 
@@ -43,9 +45,6 @@ def serve(
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     for library in ("urllib3", "uvicorn"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     target = chosen(name)
     layout.require_of(target)
     images = Images(connect(), lambda *_: None)
@@ -55,8 +54,21 @@ def serve(
             plane.store.operation_delay = operation_delay
         return Server(plane, images, port=port or plane.store.port or PORT)
 
-    if lock is None:
-        controller.serve_always(target, stop, serving)
-    else:
-        os.set_inheritable(lock, False)
-        controller.serve(target, stop, serving, lambda: sign(lock), owner=owner, create=True)
+    with _told_to_stop() as stop:
+        if lock is None:
+            controller.serve_always(target, stop, serving)
+        else:
+            os.set_inheritable(lock, False)
+            controller.serve(target, stop, serving, lambda: sign(lock), owner=owner, create=True)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[Event]:
+    """Is set by SIGTERM and by Ctrl-C, as long as the context lasts."""
+    stop = Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
