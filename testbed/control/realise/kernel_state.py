@@ -32,9 +32,10 @@ class KernelState:
         """Whether nothing is to be done for a plan."""
         return self._made == plan
 
-    def has(self, node: str) -> bool:
-        """Whether a node is wired."""
-        return self._made is not None and any(space.name == node for space in self._made.namespaces)
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The nodes that are wired."""
+        return frozenset(space.name for space in self._made.namespaces if space.node) if self._made else frozenset()
 
     def lose(self, node: str) -> None:
         """A node has ended, and its namespace with it."""

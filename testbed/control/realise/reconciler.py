@@ -154,7 +154,7 @@ class Reconciler:
         # What others have begun, and may wait for in vain, is no business of this change.
         now = self._unfinished()
         ticket.lacking = {name for name, node in now.items() if node and (name in again or before.get(name) != node)}
-        self._settle()
+        self._settle(self._plan, {name for name, node in now.items() if node})
         return ticket
 
     def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
@@ -181,7 +181,8 @@ class Reconciler:
                 raise
             for ticket in self._tickets:
                 ticket.error = error
-        self._settle()
+        if self._tickets:
+            self._settle(self._plan, self._lacking(self._plan))
 
     def _is_at_work(self) -> bool:
         """Whether there may be something to do or to take note of."""
@@ -329,7 +330,7 @@ class Reconciler:
                 self._jobs.begin(name, Stage.CHECK, node, partial(self._check, node, present.running))
         for name in [name for name in known if name not in wanted and not self._jobs.of(name)]:
             self._lose(name)
-            self._jobs.begin(name, Stage.STOP, None, partial(self._stop_node, name))
+            self._jobs.begin(name, Stage.STOP, None, partial(self.nodes.stop, name))
 
     def _leaving(self, plan: Plan) -> list[str]:
         """The nodes that are being removed."""
@@ -349,9 +350,6 @@ class Reconciler:
         image = self.images.ensure({node.image})[node.image]
         self.nodes.stop(node.name)
         return self.nodes.start(node, image)
-
-    def _stop_node(self, name: str) -> None:
-        self.nodes.stop(name)
 
     # -- the kernel -----------------------------------------------------------------------------------------------
 
@@ -449,31 +447,31 @@ class Reconciler:
 
     # -- what is lacking ------------------------------------------------------------------------------------------
 
-    def _lacks(self, node: Node) -> bool:
-        """Whether a node is not as planned yet."""
-        known = self._known or {}
-        present = known.get(node.name)
-        if present is None or present.node != _spec(node) or not self._kernel.has(node.name):
-            return True
-        if node.files and self._undelivered(node, known, self.store.delivered()):
-            return True
-        return bool(node.role and unconfigured(self.store, [node], {node.name: present.running}))
+    def _lacking(self, plan: Plan) -> dict[str, Node]:
+        """The nodes that are not as planned yet; the state is asked once, however many they are."""
+        known, wired = self._known or {}, self._kernel.nodes
+        made = [
+            node
+            for node in plan.nodes
+            if (present := known.get(node.name)) and present.node == _spec(node) and node.name in wired
+        ]
+        delivered = self.store.delivered()
+        old = {node.name for node in made if node.files and self._undelivered(node, known, delivered)}
+        old |= {*unconfigured(self.store, made, {node.name: known[node.name].running for node in made})}
+        whole = {node.name for node in made} - old
+        return {node.name: node for node in plan.nodes if node.name not in whole}
 
     def _unfinished(self) -> dict[str, Node | None]:
         """The nodes that are not as planned yet, and those that are being removed."""
         if self._plan is None:
             return {}
-        found: dict[str, Node | None] = dict.fromkeys(self._leaving(self._plan))
-        return found | {node.name: node for node in self._plan.nodes if self._lacks(node)}
+        return {**dict.fromkeys(self._leaving(self._plan)), **self._lacking(self._plan)}
 
-    def _settle(self) -> None:
+    def _settle(self, plan: Plan, lacking: Collection[str]) -> None:
         """See how far the tickets are."""
-        if self._plan is None:
-            return
-        wanted = {node.name: node for node in self._plan.nodes}
-        leaving = set(self._leaving(self._plan))
+        leaving = set(self._leaving(plan))
         for ticket in self._tickets:
-            ticket.lacking = {name for name in ticket.lacking if name in wanted and self._lacks(wanted[name])}
+            ticket.lacking.intersection_update(lacking)
             ticket.leaving &= leaving
             failed = frozenset(ticket.lacking & self._failures.keys())
             if failed and ticket.error is None:
