@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from functools import partial
 from threading import Event, Lock
 from typing import Protocol, TypeVar, cast
 
@@ -26,7 +25,6 @@ from testbed.control.commands import Commands
 from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
 from testbed.control.realise.reconciler import Reconciler
-from testbed.control.realise.ticket import Ticket
 from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.lock import CONTENTION, held
 from testbed.control.state.store import Store
@@ -134,12 +132,6 @@ def _ending() -> Aborted:
     return Aborted("the controller was told to end", hint="`testbed up` goes on from here")
 
 
-def _pass_on(result: Future[Ticket], begun: Future[None]) -> None:
-    """Tell those who wait for a result why nothing was begun."""
-    if error := begun.exception():
-        result.set_exception(error)
-
-
 def _news(message: str, said: str) -> str:
     """Log a message, unless it is what was said last."""
     if message != said:
@@ -187,11 +179,12 @@ class Watch:
 
     def apply(self, request: Apply) -> None:
         """Put a topology in the place of the present one; for any thread."""
-
-        def begin(reconciler: Reconciler) -> None:  # noqa: ARG001 - as all works
+        with self._accepting:
+            if self._over:
+                request.result.set_exception(_ending())
+                return
             self._applier.submit(request)
-
-        self.do(begin).add_done_callback(partial(_pass_on, request.result))
+        self._wake.set()
 
     def refuse(self) -> None:
         """Note that what a command has asked for cannot be; for any thread."""
