@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from testbed.control.state.folders import FILE, folder_of
+from testbed.control.state.reading import reading
 from testbed.errors import FailedPrecondition
 
 LAYOUT = 1
@@ -40,13 +40,9 @@ def require_of(name: str) -> None:
     Raises:
         FailedPrecondition: its layout is another version's.
     """
-    uri = f"{(folder_of(name) / FILE).absolute().as_uri()}?mode=ro"
     try:
-        connection = sqlite3.connect(uri, timeout=10, uri=True)
-        try:
+        with reading(name) as connection:
             require(connection, name)
-        finally:
-            connection.close()
     except sqlite3.Error:
         return  # who opens the store says what is the matter with it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from testbed.control.state.folders import FILE, folder_of
+from testbed.control.state.reading import reading
 from testbed.errors import NotFound
 from testbed.json_object import Json
 
@@ -33,12 +33,8 @@ def summary(name: str) -> Json:
 
 
 def _facts(name: str) -> dict[str, str]:
-    uri = f"{(folder_of(name) / FILE).absolute().as_uri()}?mode=ro"
     try:
-        connection = sqlite3.connect(uri, timeout=10, uri=True)
-        try:
+        with reading(name) as connection:
             return dict(connection.execute("SELECT key, value FROM facts"))
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise NotFound(f"the state of testbed {name!r} cannot be read: {error}") from error
