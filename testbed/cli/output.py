@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -94,8 +94,3 @@ class _Told:
             errors.print(f"{step.phase} ...", markup=False)
         if step.news is not None:
             errors.print(f"{step.phase}  {step.news}", markup=False)
-
-
-def dumped(value: Any) -> Any:
-    """A value in JSON's types, for embedding in a larger result."""
-    return json.loads(json.dumps(value, default=str))

@@ -13,6 +13,7 @@ from testbed.cli.context import require_root
 from testbed.cli.options import Delay
 from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.topology_argument import TopologyText
+from testbed.control.accept.empty_testbed import NAME, PROJECT, REGION
 from testbed.control.channel.client import session
 from testbed.control.controller_process import discard_unless_begun, ensure_controller
 from testbed.control.state import layout
@@ -22,8 +23,6 @@ from testbed.json_object import Json
 
 PATIENCE = 600.0
 """Seconds that a command waits for a `down` that works on the same testbed."""
-NAME, PROJECT, REGION = "testbed", "demo", "us-central1"
-"""Of an empty testbed, if nothing is said of it."""
 
 
 def register(app: typer.Typer) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from testbed.control.accept.empty_testbed import NAME, PROJECT, REGION
 from testbed.control.state.folders import folder_of
 from testbed.errors import InvalidArgument
 from testbed.model.topology import Topology
 from testbed.topology_file import parse
-
-NAME, PROJECT, REGION = "testbed", "demo", "us-central1"
-"""Of an empty testbed, if nothing is said of it."""
 
 
 def of_text(text: str, file: str, folder: Path, name: str | None) -> Topology:
