@@ -91,17 +91,6 @@ class Nexthop:
     """The outer source address; the kernel's choice if None."""
 
 
-@dataclass(frozen=True, slots=True)
-class NexthopGroup:
-    """A resilient nexthop group: a flow stays in its bucket, and a busy bucket is not moved when a member is added."""
-
-    id: int
-    members: tuple[int, ...]
-    buckets: int
-    idle_timer: int
-    """Seconds without a packet after which a bucket may move to a member that has too few."""
-
-
 RouteKind = Literal["unicast", "blackhole", "unreachable", "prohibit", "throw"]
 MAIN_TABLE = 254
 
@@ -212,7 +201,6 @@ class Namespace:
     vlans: frozenset[Vlan] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
-    groups: frozenset[NexthopGroup] = frozenset()
     routes: frozenset[KernelRoute] = frozenset()
     rules: frozenset[RoutingRule] = frozenset()
     sets: frozenset[IpSet] = frozenset()

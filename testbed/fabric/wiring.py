@@ -23,7 +23,6 @@ from testbed.fabric.plan import (
     Namespace,
     Neighbour,
     Nexthop,
-    NexthopGroup,
     RoutingRule,
     SetType,
     Table,
@@ -64,7 +63,6 @@ class Space:
     vlans: set[Vlan] = field(default_factory=set)
     neighbours: set[Neighbour] = field(default_factory=set)
     nexthops: set[Nexthop] = field(default_factory=set)
-    groups: set[NexthopGroup] = field(default_factory=set)
     routes: set[KernelRoute] = field(default_factory=set)
     rules: set[RoutingRule] = field(default_factory=set)
     sets: set[IpSet] = field(default_factory=set)
@@ -97,7 +95,6 @@ class Space:
             frozenset(self.vlans),
             frozenset(self.neighbours),
             frozenset(self.nexthops),
-            frozenset(self.groups),
             frozenset(self.routes),
             frozenset(self.rules),
             frozenset(self.sets),

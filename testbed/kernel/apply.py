@@ -75,21 +75,6 @@ def apply(plan: Plan, paths: Mapping[str, str], only: Collection[str] | None = N
     return made
 
 
-def reroute(space: Namespace, path: str) -> None:
-    """Makes only the neighbours, nexthops, routes and rules of one namespace as planned: quicker than `apply`.
-
-    Raises:
-        NotFound: the namespace does not exist.
-        Internal: the kernel refused something.
-    """
-
-    def act() -> None:
-        actual = routing_messages.parse(netlink.read(), node=space.node)
-        netlink.perform([*routing.steps(space.name, routing_messages.wanted(space), actual)])
-
-    inside(path, act)
-
-
 def adjust(before: Namespace, space: Namespace, path: str) -> None:
     """Makes firewall and routing of one namespace as planned, in this order; its devices are as planned already.
 

@@ -95,13 +95,6 @@ PROBES: tuple[Probe, ...] = (
         "Linux 5.3 or newer with CONFIG_LWTUNNEL, as Debian's is",
     ),
     Probe(
-        "resilient nexthop groups",
-        "required",
-        trying(*NEXTHOPS, step("ip nexthop add id 3 group 1/2 type resilient buckets 8 idle_timer 60")),
-        "a connector's new instance would break the connections of the others",
-        "Linux 5.13 or newer",
-    ),
-    Probe(
         "policy routing",
         "required",
         trying(step("ip rule add priority 100 from 10.8.0.0/28 table 100")),
@@ -135,6 +128,16 @@ PROBES: tuple[Probe, ...] = (
         trying(rule("filter", "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")),
         "the firewall would not be stateful: answers would be dropped",
         kernel("CONFIG_NETFILTER_XT_MATCH_CONNTRACK", "xt_conntrack"),
+    ),
+    Probe(
+        "connection marks",
+        "required",
+        trying(
+            rule("mangle", "-A PREROUTING -j CONNMARK --restore-mark"),
+            rule("mangle", "-A PREROUTING -j HMARK --hmark-tuple src,dst,sport,dport --hmark-mod 2 --hmark-rnd 1"),
+        ),
+        "a connector's new instance would break the connections of the others",
+        kernel("CONFIG_NETFILTER_XT_CONNMARK, CONFIG_NETFILTER_XT_TARGET_HMARK", "xt_connmark xt_HMARK"),
     ),
     Probe(
         "tcpmss",

@@ -19,20 +19,6 @@ RTM_GETNEXTHOP = 106
 _GATEWAY = 5  # RTA_GATEWAY
 
 
-class _Group(nla_base_string):
-    """An array of `struct nexthop_grp`, as a tuple of ids: all members weigh the same."""
-
-    member = struct.Struct("IBBH")
-
-    def encode(self) -> None:
-        self["value"] = b"".join(self.member.pack(number, 0, 0, 0) for number in self.value)
-        super().encode()
-
-    def decode(self) -> None:
-        super().decode()
-        self.value = tuple(number for number, *_ in self.member.iter_unpack(self["value"]))
-
-
 class _Nested(nla):
     """Attributes inside an attribute, given as `message` takes them."""
 
@@ -50,14 +36,6 @@ class _IpEncapsulation(_Nested):
     )
 
 
-class _Resilience(_Nested):
-    prefix = "NHA_RES_GROUP_"
-    nla_map = (
-        (1, "NHA_RES_GROUP_BUCKETS", "uint16"),
-        (2, "NHA_RES_GROUP_IDLE_TIMER", "uint32"),
-    )
-
-
 class NexthopMessage(nlmsg):
     """`struct nhmsg` and its attributes."""
 
@@ -65,16 +43,11 @@ class NexthopMessage(nlmsg):
     fields = (("family", "B"), ("scope", "B"), ("protocol", "B"), ("reserved", "B"), ("flags", "I"))
     nla_map = (
         (1, "NHA_ID", "uint32"),
-        (2, "NHA_GROUP", "group"),
-        (3, "NHA_GROUP_TYPE", "uint16"),
         (5, "NHA_OIF", "uint32"),
         (7, "NHA_ENCAP_TYPE", "uint16"),
         (8, "NHA_ENCAP", "encapsulation | nested"),
-        (12, "NHA_RES_GROUP", "resilience | nested"),
     )
-    group = _Group
     encapsulation = _IpEncapsulation
-    resilience = _Resilience
 
 
 class _Hops(nla_base_string):

@@ -1,10 +1,9 @@
-"""Neighbours, nexthops, groups, routes and policy rules in netlink's words: what is there, and requests for more."""
+"""Neighbours, nexthops, routes and policy rules in netlink's words: what is there, and requests for more."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from socket import AF_INET
 
 from testbed.fabric.plan import (
@@ -14,7 +13,6 @@ from testbed.fabric.plan import (
     Namespace,
     Neighbour,
     Nexthop,
-    NexthopGroup,
     RouteKind,
     RoutingRule,
 )
@@ -31,8 +29,6 @@ _LINK, _NOWHERE = 253, 255  # RT_SCOPE_*: of what is reached without a gateway; 
 _ONLINK = 4  # RTNH_F_ONLINK
 _PERMANENT = 0x80  # NUD_PERMANENT
 _IP_ENCAPSULATION = 2  # LWTUNNEL_ENCAP_IP
-_RESILIENT = 1  # NEXTHOP_GRP_TYPE_RES
-_TICKS = os.sysconf("SC_CLK_TCK")  # in a second; the kernel counts a group's timers in them
 _ANY = "0.0.0.0"  # noqa: S104  # the address that stands for none
 
 Devices = Mapping[int, str]
@@ -47,15 +43,13 @@ class Routing:
 
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
-    groups: frozenset[NexthopGroup] = frozenset()
     routes: frozenset[KernelRoute] = frozenset()
     rules: frozenset[RoutingRule] = frozenset()
 
 
 def wanted(namespace: Namespace) -> Routing:
-    """What the plan says, as `parse` would read it: to the kernel the members of a group are a set."""
-    groups = frozenset(replace(group, members=tuple(sorted(group.members))) for group in namespace.groups)
-    return Routing(namespace.neighbours, namespace.nexthops, groups, namespace.routes, namespace.rules)
+    """What the plan says, as `parse` would read it."""
+    return Routing(namespace.neighbours, namespace.nexthops, namespace.routes, namespace.rules)
 
 
 def parse(dump: Dump, *, node: bool) -> Routing:
@@ -66,8 +60,7 @@ def parse(dump: Dump, *, node: bool) -> Routing:
     neighbours = [message for message in dump.neighbours if message["state"] & _PERMANENT and message.get("lladdr")]
     return Routing(
         frozenset(Neighbour(m.get("dst"), m.get("lladdr"), devices.get(m["ifindex"], "")) for m in neighbours),
-        frozenset(_nexthop(message, devices) for message in nexthops if not message.get("group")),
-        frozenset(_group(message) for message in nexthops if message.get("group")),
+        frozenset(_nexthop(message, devices) for message in nexthops),
         frozenset(_route(message, devices) for message in routes),
         frozenset(_rule(message) for message in dump.rules if _managed(message, node=node)),
     )
@@ -89,11 +82,6 @@ def _nexthop(message: Message, devices: Devices) -> Nexthop:
         return Nexthop(number, device, 0, "")
     key, destination, source = (message.get(("encap", name)) for name in ("id", "dst", "src"))
     return Nexthop(number, device, key, destination, None if source == _ANY else source)
-
-
-def _group(message: Message) -> NexthopGroup:
-    buckets, ticks = (message.get(("res_group", name), 0) for name in ("buckets", "idle_timer"))
-    return NexthopGroup(message.get("id"), tuple(sorted(message.get("group"))), buckets, ticks // _TICKS)
 
 
 def _route(message: Message, devices: Devices) -> KernelRoute:
@@ -119,27 +107,25 @@ def _rule(message: Message) -> RoutingRule:
     return RoutingRule(message.get("priority", 0), source, message.get("table", 0), mark)
 
 
-def install(value: Neighbour | Nexthop | NexthopGroup | KernelRoute | RoutingRule) -> NetlinkRequest:
+def install(value: Neighbour | Nexthop | KernelRoute | RoutingRule) -> NetlinkRequest:
     """The request that adds this, in the place of what is there of the same key (except a rule: it has none)."""
     match value:
         case Neighbour():
             return NetlinkRequest("neigh", "replace", _neighbour_key(value) | {"lladdr": value.mac})
         case Nexthop():
             return NetlinkRequest("nexthop", "replace", _nexthop_values(value) | {"protocol": PROTOCOL})
-        case NexthopGroup():
-            return NetlinkRequest("nexthop", "replace", _group_values(value) | {"protocol": PROTOCOL})
         case KernelRoute():
             return NetlinkRequest("route", "replace", _route_values(value) | {"protocol": PROTOCOL})
         case RoutingRule():
             return NetlinkRequest("rule", "add", _rule_values(value) | {"protocol": PROTOCOL})
 
 
-def remove(value: Neighbour | Nexthop | NexthopGroup | KernelRoute | RoutingRule) -> NetlinkRequest:
+def remove(value: Neighbour | Nexthop | KernelRoute | RoutingRule) -> NetlinkRequest:
     """The request that deletes this, whoever added it."""
     match value:
         case Neighbour():
             return NetlinkRequest("neigh", "delete", _neighbour_key(value))
-        case Nexthop() | NexthopGroup():
+        case Nexthop():
             return NetlinkRequest("nexthop", "delete", {"id": value.id})
         case KernelRoute():
             return NetlinkRequest("route", "delete", _route_values(value) | {"scope": _NOWHERE})
@@ -160,11 +146,6 @@ def _nexthop_values(nexthop: Nexthop) -> Values:
         "encap_type": _IP_ENCAPSULATION,
         "encap": encapsulation,
     }
-
-
-def _group_values(group: NexthopGroup) -> Values:
-    resilience = {"buckets": group.buckets, "idle_timer": group.idle_timer * _TICKS}
-    return {"id": group.id, "group": group.members, "group_type": _RESILIENT, "res_group": resilience}
 
 
 def _route_values(route: KernelRoute) -> Values:

@@ -6,11 +6,13 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.e2e.flows import held, stream
+from tests.e2e.inside import network_of
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small, start
 from tests.waiting import PATIENCE, eventually
@@ -43,6 +45,24 @@ def replaced(bed: Program, before: dict[str, dict[str, Any]]) -> dict[str, dict[
         return now if healthy and now.keys() != before.keys() else None
 
     return eventually(look, "the replacement")
+
+
+@pytest.mark.behaviour("2.1.2")
+def test_packets_that_are_lost_for_longer_than_a_time_out_break_nothing(bed: Program) -> None:
+    rule = ["INPUT", "-p", "tcp", "--dport", "7", "-j", "DROP"]
+
+    def lost(network: list[str]) -> int:
+        listed = subprocess.run([*network, "iptables", "-w", "-nvxL", "INPUT"], capture_output=True, check=True)
+        return int(listed.stdout.decode().splitlines()[2].split()[0])
+
+    with held(bed, FLOWS) as flows, network_of(bed, "vm") as network, ThreadPoolExecutor(1) as pool:
+        sources = flows.ask()
+        assert len({*sources}) == 2
+        subprocess.run([*network, "iptables", "-w", "-I", *rule], check=True)
+        answers = pool.submit(flows.ask)
+        eventually(lambda: lost(network) >= 4 * FLOWS, "retransmissions of all flows")
+        subprocess.run([*network, "iptables", "-w", "-D", *rule], check=True)
+        assert answers.result() == sources
 
 
 @pytest.mark.behaviour("2.6.3")

@@ -8,7 +8,7 @@ from testbed.errors import AlreadyExists
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Namespace, Plan
 from testbed.kernel import namespace
-from testbed.kernel.apply import adjust, apply, reroute
+from testbed.kernel.apply import adjust, apply
 from testbed.kernel.change import KernelChange
 
 
@@ -45,7 +45,7 @@ class KernelState:
     def become(self, plan: Plan, processes: Mapping[str, int]) -> list[KernelChange]:
         """Make a plan true whose nodes run; `processes` are theirs.
 
-        New flows are led elsewhere first, where that is a change of routes alone.
+        Flows are led to other connector instances first, as that needs no other change.
 
         Raises:
             TestbedError: the kernel refuses it, or a node has ended; everything is looked at the next time.
@@ -66,8 +66,8 @@ def _change(old: Plan, new: Plan, paths: Mapping[str, str]) -> list[KernelChange
             adjust(before[space.name], space, paths[space.name])
         return []
     for space in changed:
-        if space.groups != (before[space.name].groups if space.name in before else space.groups):
-            reroute(space, paths[space.name])
+        if space.tunnels and not space.node and space.name not in moved and _wired_alike(before.get(space.name), space):
+            adjust(before[space.name], space, paths[space.name])
     return apply(new, paths, {space.name for space in changed} | (moved & paths.keys()))
 
 

@@ -1,9 +1,7 @@
 """Compiles the serverless side: a region's infrastructure with the tunnels of its runtimes, and connector instances.
 
-A runtime's tunnels end in the region's namespace, not in its own: untrusted code sees no tunnel, and the nexthop group
-spreads *forwarded* packets.  (A local socket's packets may change their path when the kernel looks up its route again,
-as it does after any change; forwarded ones are hashed one by one and stay.)  A runtime has two addresses, its NIC's
-(the inner one) and that of its tunnel ends (the outer one).
+A runtime's tunnels end in the region's namespace, not in its own: untrusted code sees no tunnel, and cannot choose one.
+A runtime has two addresses, its NIC's (the inner one) and that of its tunnel ends (the outer one).
 """
 
 from __future__ import annotations
@@ -14,10 +12,13 @@ from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric import dns_interception, link_local
 from testbed.fabric.allocation.addressing import INNER, OUTER, inner_address, inner_share
+from testbed.fabric.firewall import connection_tracking
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import Chain, Interface, KernelRoute, Nexthop, NexthopGroup, RoutingRule, Table, Tunnel
+from testbed.fabric.plan import Chain, Interface, KernelRoute, Nexthop, RoutingRule, Table, Tunnel
+from testbed.fabric.serverless import instance_choice
+from testbed.fabric.serverless.instance_choice import Choice
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
-from testbed.model.core.ranges import INTERNAL, PRIVATE_RANGES_ONLY
+from testbed.model.core.ranges import INTERNAL, METADATA_SERVER, PRIVATE_RANGES_ONLY
 from testbed.model.core.well_known import INTERNET
 from testbed.model.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.model.serverless.connector import Egress
@@ -32,12 +33,9 @@ SHORT_SEGMENTS = f"-o {TUNNEL} -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS -
 The rule is behind the one for known connections: only first packets come to it.  What a runtime itself sends needs no
 rule, as the end of the tunnel is next to it.
 """
-BUCKETS = 128
-IDLE_TIMER = 60
-"""Seconds without a packet after which a bucket of a nexthop group may move to a new instance (our choice)."""
 _FIRST_TABLE = 1000
-"""Routing tables of the networks; those of the runtimes have the numbers of their groups, which are larger."""
-_OUTER_RULE, _INNER_RULE = 1000, 1001
+"""Routing tables of the networks; those of runtimes have larger numbers."""
+_OUTER_RULE, _CHOSEN_RULE, _INNER_RULE = 1000, 1001, 1002
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,13 @@ class Runtime:
         return inner_address(self.outer)
 
     @property
-    def group(self) -> int:
-        """The number of its nexthop group and of its routing table."""
+    def number(self) -> int:
+        """The number of its routing table, and of the nexthop object that leads to it."""
         return _low(self.outer)
 
     def hop(self, instance: str) -> int:
-        """The id of the nexthop object for a connector instance."""
-        return self.group << 16 | _low(instance)
+        """The number of the nexthop object for a connector instance, and of the routing table that leads there."""
+        return self.number << 16 | _low(instance)
 
 
 def _low(address: str) -> int:
@@ -87,7 +85,7 @@ class ConnectorEnds:
     instances: tuple[str, ...]
     """Addresses of all instances."""
     healthy: tuple[str, ...]
-    """Addresses of those that get new flows."""
+    """Addresses of those that carry flows."""
 
 
 @dataclass(slots=True)
@@ -103,6 +101,8 @@ class Region:
     front_ends: dict[str, str] = field(default_factory=dict)
     """Addresses of front ends, with the device that each is attached to."""
     runtimes: list[Runtime] = field(default_factory=list)
+    connectors: dict[str, ConnectorEnds] = field(default_factory=dict)
+    """Those of its runtimes, by name."""
     resolvers: dict[Runtime, tuple[str, KernelRoute]] = field(default_factory=dict)
     """Which address of the name server each runtime asks, and the way there."""
     pairs: set[tuple[str, str]] = field(default_factory=set)
@@ -112,8 +112,7 @@ class Region:
     def begin(cls, wiring: Wiring, name: str, share: str, pool: str) -> Region:
         """The segment of a region; the first address of its share is the source of the ICMP errors that it sends."""
         space = wiring.segment(name, loopback=str(IPv4Network(share)[1]))
-        space.sysctls["net.ipv4.fib_multipath_hash_policy"] = "1"  # by the 5-tuple: a flow has one path
-        space.sysctls |= POLICY_ROUTED
+        space.sysctls |= {**POLICY_ROUTED, **connection_tracking.SYSCTLS}
         space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
         space.loopback.add(link_local.PREFIX)
         return cls(space, wiring, share, pool)
@@ -147,7 +146,7 @@ class Region:
         self.resolvers[runtime] = address, way
         self.space.routes.add(way)
         if runtime.connector is not None:
-            self.space.routes.add(replace(way, table=runtime.group))
+            self.space.routes.add(replace(way, table=runtime.number))
 
     def attach(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
         """Attach a runtime, and lay its tunnels."""
@@ -156,33 +155,28 @@ class Region:
         node = self.wiring.node(runtime.node)
         self.wiring.attach(node, "eth0", self.space, runtime.inner, mtu=OUTER_MTU, routes=routes)
         if connector is not None:
+            self.connectors[connector.name] = connector
             self.space.loopback.add(f"{runtime.outer}/32")
             self.pairs |= {(instance, runtime.outer) for instance in connector.instances}
         if runtime.connector is not None:  # also if there is none of that name: it is not bypassed (behaviour 1.10.5a)
             self._tunnels(runtime, connector)
 
     def _tunnels(self, runtime: Runtime, connector: ConnectorEnds | None) -> None:
-        """One nexthop per healthy instance, and a group of them in which every flow keeps its place.
+        """One nexthop per instance, and a routing table that leads there what is marked for it.
 
-        The egress setting is the runtime's routing table: what it does not have goes directly to the internet.
+        The egress setting is the destinations in these tables: what they do not have goes directly to the internet.
+        What no healthy instance takes is refused by the runtime's own table.
         """
-        space, table = self.space, runtime.group
-        hops = [
-            Nexthop(runtime.hop(address), TUNNEL, end.identifier, address, runtime.outer)
-            for end in ([connector] if connector else [])
-            for address in end.healthy
-        ]
-        space.nexthops |= set(hops)
-        if hops:
-            space.groups.add(NexthopGroup(runtime.group, tuple(sorted(h.id for h in hops)), BUCKETS, IDLE_TIMER))
-        everything = runtime.egress == "ALL_TRAFFIC"
-        for destination in [DEFAULT] if everything else map(str, PRIVATE_RANGES_ONLY):
-            space.routes.add(
-                KernelRoute(destination, nexthop=runtime.group, table=table)
-                if hops
-                else KernelRoute(destination, kind="unreachable", table=table)
-            )
-        space.rules.add(RoutingRule(_INNER_RULE, f"{runtime.inner}/32", table))
+        space = self.space
+        through = [DEFAULT] if runtime.egress == "ALL_TRAFFIC" else [*map(str, PRIVATE_RANGES_ONLY)]
+        if connector is not None:
+            for address in connector.instances:
+                hop, mark = runtime.hop(address), instance_choice.mark(address)
+                space.nexthops.add(Nexthop(hop, TUNNEL, connector.identifier, address, runtime.outer))
+                space.routes |= {KernelRoute(destination, nexthop=hop, table=hop) for destination in through}
+                space.rules.add(RoutingRule(_CHOSEN_RULE, f"{runtime.inner}/32", hop, mark))
+        space.routes |= {KernelRoute(to, kind="unreachable", table=runtime.number) for to in through}
+        space.rules.add(RoutingRule(_INNER_RULE, f"{runtime.inner}/32", runtime.number))
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
@@ -190,7 +184,7 @@ class Region:
         for runtime in self.runtimes:
             if runtime.connector is not None:  # answers to the front end do not go through the tunnel
                 space.routes |= {
-                    KernelRoute(f"{a}/32", port, table=runtime.group) for a, port in self.front_ends.items()
+                    KernelRoute(f"{a}/32", port, table=runtime.number) for a, port in self.front_ends.items()
                 }
         fronts = space.set_of("hash:ip", self.front_ends)
         runtimes = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes))
@@ -214,12 +208,22 @@ class Region:
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [
             self.wiring.anti_spoofing(space, TUNNEL),
+            self._choices(),
             Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
             _nat(
                 [f"-o {device} -m set --match-set {runtimes} src -j SNAT --to-source {first}-{last}"],
                 [*self._queries()],
             ),
         ]
+
+    def _choices(self) -> Table:
+        """The choice of an instance for each flow, but for what goes to front ends and to the region itself."""
+        choices = []
+        for end in (end for end in self.connectors.values() if end.healthy):
+            senders = self.space.set_of("hash:ip", (r.inner for r in self.runtimes if r.connector == end.name))
+            exempt = self.space.set_of("hash:ip", (str(METADATA_SERVER), *self.front_ends))
+            choices.append(Choice(end.identifier, senders, exempt, end.healthy))
+        return instance_choice.table(choices)
 
     def _name_servers(self) -> set[str]:
         """The devices that lead to the name server: there is one, if it is there."""
@@ -244,11 +248,11 @@ def _nat(post: Iterable[str], pre: Iterable[str] = ()) -> Table:
 
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
     """A connector instance's end: a tunnel to every runtime that uses the connector, forwarding, masquerade."""
-    node.sysctls |= ROUTER
+    node.sysctls |= {**ROUTER, **connection_tracking.SYSCTLS}
     node.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
     for runtime in runtimes:
-        node.nexthops.add(Nexthop(runtime.group, TUNNEL, connector.identifier, runtime.outer))
-        node.routes.add(KernelRoute(f"{runtime.inner}/32", nexthop=runtime.group))
+        node.nexthops.add(Nexthop(runtime.number, TUNNEL, connector.identifier, runtime.outer))
+        node.routes.add(KernelRoute(f"{runtime.inner}/32", nexthop=runtime.number))
     internal = node.set_of("hash:net", map(str, INTERNAL))
     out = f"-i {TUNNEL} -o eth0"
     known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"

@@ -20,7 +20,8 @@ from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey, RangeKey
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import IFNAMSIZ, interface_name
-from testbed.fabric.plan import MAIN_TABLE, KernelRoute, Plan
+from testbed.fabric.plan import MAIN_TABLE, Chain, Plan, RouteKind
+from testbed.fabric.serverless import instance_choice
 from testbed.model.topology import Topology
 from tests.unit.topologies import (
     compute,
@@ -217,18 +218,14 @@ def test_every_neighbour_is_at_the_other_end(whole: Plan) -> None:
             assert across[one.name, neighbour.device] == neighbour.mac
 
 
-def test_nexthops_groups_and_tables_are_there(whole: Plan) -> None:
+def test_nexthops_and_tables_are_there(whole: Plan) -> None:
     for one in whole.namespaces:
         hops = {hop.id for hop in one.nexthops}
-        groups = {group.id for group in one.groups}
         assert len(hops) == len(one.nexthops)
-        assert len(groups) == len(one.groups)
-        assert not hops & groups
-        assert {member for group in one.groups for member in group.members} <= hops
-        assert {route.nexthop for route in one.routes if route.nexthop} <= hops | groups
+        assert {route.nexthop for route in one.routes if route.nexthop} <= hops
         assert {hop.device for hop in one.nexthops} <= {tunnel.interface.name for tunnel in one.tunnels}
         assert {rule.table for rule in one.rules} <= {route.table for route in one.routes}
-        assert all(0 < number < 2**32 for number in hops | groups)
+        assert all(0 < number < 2**32 for number in hops)
 
 
 def test_no_two_routes_have_the_same_place(whole: Plan) -> None:
@@ -248,12 +245,12 @@ def test_every_set_that_a_rule_uses_is_declared_and_every_declared_one_used(whol
 
 
 def test_every_chain_that_a_rule_jumps_to_is_there(whole: Plan) -> None:
-    targets = {"ACCEPT", "DROP", "RETURN", "SNAT", "DNAT", "MASQUERADE", "TCPMSS"}
+    targets = {"ACCEPT", "DROP", "RETURN", "SNAT", "DNAT", "MASQUERADE", "TCPMSS", "CONNMARK", "HMARK", "MARK"}
     for one in whole.namespaces:
         for table in one.tables:
             own = {chain.name for chain in table.chains}
             words = [w for c in table.chains for rule in c.rules for w in rule.split()]
-            assert {words[i + 1] for i, word in enumerate(words) if word == "-j"} <= targets | own
+            assert {words[i + 1] for i, word in enumerate(words) if word in ("-j", "-g")} <= targets | own
 
 
 def test_no_node_has_more_privileges_than_it_needs(whole: Plan) -> None:
@@ -270,12 +267,22 @@ def test_a_namespace_that_forwards_does_not_ask_whence(whole: Plan) -> None:
 # -- connectors and egress settings -----------------------------------------------------------------------------------
 
 
-def tunnelled(of: Plan, node: str = "web") -> dict[str, KernelRoute]:
-    """What a runtime does not send directly: the routes of its own table, by destination."""
+def tunnelled(of: Plan, node: str = "web") -> dict[str, set[RouteKind]]:
+    """What a runtime does not send directly, by destination: the routes of its tables for marked flows and others."""
     region = space(of, "serverless-us-central1")
     inner = _address(of, node)
     tables = {rule.table for rule in region.rules if rule.source == f"{inner}/32"}
-    return {r.destination: r for r in region.routes if r.table in tables and not r.destination.endswith("/32")}
+    found: dict[str, set[RouteKind]] = {}
+    for route in region.routes:
+        if route.table in tables and not route.destination.endswith("/32"):
+            found.setdefault(route.destination, set()).add(route.kind)
+    return found
+
+
+def choices(of: Plan) -> tuple[Chain, ...]:
+    """The chains that choose an instance for each flow, one for each connector that has a healthy one."""
+    (mangle,) = (table for table in space(of, "serverless-us-central1").tables if table.name == "mangle")
+    return mangle.chains[1:]
 
 
 def _address(of: Plan, node: str) -> str:
@@ -304,7 +311,7 @@ def test_all_traffic_goes_through_the_connector() -> None:
 def test_without_a_connector_everything_is_direct() -> None:
     made = plan(small(run={"services": [service("web", None)]}))
     assert tunnelled(made) == {}
-    assert not space(made, "serverless-us-central1").groups
+    assert not choices(made)
 
 
 @pytest.mark.behaviour("1.10.5a")
@@ -312,17 +319,20 @@ def test_without_a_connector_everything_is_direct() -> None:
 def test_a_connector_that_is_not_there_is_not_bypassed(egress: str) -> None:
     present = tunnelled(plan(small(run={"services": [service("web", egress=egress)]})))
     lost = plan(small(run={"services": [service("web", "lost", egress=egress)]}))
-    assert {route.kind for route in present.values()} == {"unicast"}
-    assert {to: route.kind for to, route in tunnelled(lost).items()} == dict.fromkeys(present, "unreachable")
-    assert not space(lost, "serverless-us-central1").groups
+    assert [*present.values()] == [{"unicast", "unreachable"}] * len(present)
+    assert tunnelled(lost) == {to: {"unreachable"} for to in present}
+    assert not choices(lost)
 
 
-def test_every_runtime_has_a_nexthop_for_every_healthy_instance() -> None:
+def test_every_runtime_has_a_nexthop_and_a_table_for_every_instance() -> None:
     of = small(run={"services": [service("web", instances=3)]}, vpcaccess={"connectors": [connector(minInstances=4)]})
     region = space(plan(of), "serverless-us-central1")
-    assert [len(group.members) for group in region.groups] == [4, 4, 4]
     assert {hop.encap_destination for hop in region.nexthops} == {f"10.8.0.{n}" for n in range(2, 6)}
-    assert {route.nexthop for route in tunnelled(plan(of)).values()} <= {group.id for group in region.groups}
+    assert len(region.nexthops) == 3 * 4
+    marked = {rule.table: rule.mark for rule in region.rules if rule.mark}
+    for hop in region.nexthops:
+        assert {route.nexthop for route in region.routes if route.table == hop.id} == {hop.id}
+        assert marked[hop.id] == instance_choice.mark(hop.encap_destination)
 
 
 @pytest.mark.parametrize("health", ["starting", "unhealthy"])
@@ -331,27 +341,27 @@ def test_an_instance_that_is_not_healthy_gets_no_flows(health: Any) -> None:
     one, two = instances(of)
     state = running(of)
     made = compile_topology(of, replace(state, instances=(one, replace(two, health=health))))
-    region = space(made, "serverless-us-central1")
-    assert {hop.encap_destination for hop in region.nexthops} == {one.address}
-    assert [len(group.members) for group in region.groups] == [1]
+    (chosen,) = choices(made)
+    marks = [f"{instance_choice.mark(address).value:#x}/" for address in (one.address, two.address)]
+    assert [any(mark in rule for rule in chosen.rules) for mark in marks] == [True, False]
     assert two.name in {node.name for node in made.nodes}
 
 
-def test_the_other_members_stay_when_one_is_gone() -> None:
-    """The kernel then moves the flows of that one only."""
+def test_only_the_choice_changes_when_an_instance_is_not_healthy_any_more() -> None:
+    """What the others carry stays where it is, and there is a way for the instance once it is healthy again."""
     of = small(vpcaccess={"connectors": [connector(minInstances=3)]})
     state = running(of)
     all_of_them = space(compile_topology(of, state), "serverless-us-central1")
     without = replace(state, instances=(replace(state.instances[0], health="unhealthy"), *state.instances[1:]))
     fewer = space(compile_topology(of, without), "serverless-us-central1")
-    assert fewer.nexthops < all_of_them.nexthops
-    assert {group.id for group in fewer.groups} == {group.id for group in all_of_them.groups}
+    assert fewer != all_of_them
+    assert replace(fewer, tables=all_of_them.tables) == all_of_them
 
 
 def test_without_a_healthy_instance_nothing_gets_through() -> None:
-    found = tunnelled(plan(small(), "unhealthy"))
-    assert found
-    assert {route.kind for route in found.values()} == {"unreachable"}
+    made = plan(small(), "unhealthy")
+    assert not choices(made)
+    assert all("unreachable" in kinds for kinds in tunnelled(made).values())
 
 
 @pytest.mark.behaviour("2.1.8")

@@ -10,11 +10,11 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
-from testbed.fabric.plan import KernelRoute, Namespace, Neighbour, Nexthop, NexthopGroup, RoutingRule
+from testbed.fabric.plan import KernelRoute, Neighbour, Nexthop, RoutingRule
 from testbed.kernel import routing_messages
 from testbed.kernel.dump import Dump, Message
 from testbed.kernel.nexthop_messages import NexthopMessage, RouteMessage
-from testbed.kernel.routing_messages import Routing, install, wanted
+from testbed.kernel.routing_messages import Routing, install
 from tests.unit.kernel.messages import decoded
 
 DEVICES = {"tun0": 5, "eth0": 6}
@@ -28,7 +28,7 @@ def read(*, node: bool = False, **messages: list[Message]) -> Routing:
     return routing_messages.parse(Dump(LINKS, [], *(messages.get(kind, []) for kind in kinds)), node=node)
 
 
-def sent(kind: type[Any], value: Nexthop | NexthopGroup | KernelRoute) -> Message:
+def sent(kind: type[Any], value: Nexthop | KernelRoute) -> Message:
     """The message that installs this."""
     values = dict(install(value).values)
     return decoded(kind, **values | {"oif": DEVICES.get(str(values.get("oif")))})
@@ -49,13 +49,6 @@ nexthops = st.builds(
     st.integers(0, 2**64 - 1),
     addresses,
     st.none() | addresses,
-)
-groups = st.builds(
-    NexthopGroup,
-    numbers,
-    st.lists(numbers, min_size=1, max_size=8, unique=True).map(tuple),
-    st.integers(1, 2**16 - 1),
-    st.integers(0, 10_000),
 )
 tables = st.integers(1, 2**32 - 1)
 routes = st.one_of(
@@ -87,22 +80,9 @@ def test_a_nexthop_is_read_as_it_was_written(nexthop: Nexthop) -> None:
     assert read(nexthops=[sent(NexthopMessage, nexthop)]).nexthops == {nexthop}
 
 
-@given(groups)
-def test_a_group_is_read_as_it_was_written(group: NexthopGroup) -> None:
-    assert (
-        read(nexthops=[sent(NexthopMessage, group)]).groups == wanted(Namespace("ns", groups=frozenset({group}))).groups
-    )
-
-
 @given(routes)
 def test_a_route_is_read_as_it_was_written(route: KernelRoute) -> None:
     assert read(routes=[sent(RouteMessage, route)]).routes == {route}
-
-
-def test_the_order_of_a_groups_members_means_nothing() -> None:
-    one, other = (NexthopGroup(10, members, 128, 60) for members in ((4, 3), (3, 4)))
-
-    assert read(nexthops=[sent(NexthopMessage, one)]) == read(nexthops=[sent(NexthopMessage, other)])
 
 
 def test_a_nexthop_without_encapsulation_is_read_too() -> None:
