@@ -22,7 +22,8 @@ from testbed.errors import TestbedError
 MODULES: Mapping[str, tuple[str, ...]] = {
     "up": ("up",), "down": ("down",), "serve": ("serve",), "inspect": ("status", "ls"), "nodes": ("exec", "logs"),
     "invocation": ("invoke",),
-    "clients": ("env", "export"), "keys": ("key",), "fault": ("fault",), "configuration": ("configure",),
+    "clients": ("env", "export"), "keys": ("key",), "fault": ("fault",), "clock": ("clock",),
+    "events": ("events",), "configuration": ("configure",),
     "loading": ("load",), "check": ("validate", "schema", "doctor"),
 }  # fmt: skip
 """The commands of each module, in the order of the help."""

@@ -8,6 +8,7 @@ import typer
 
 from testbed.cli.context import Name, ask, require_root
 from testbed.cli.output import JsonOption, print_json, results, table
+from testbed.control.facts.sections import SECTIONS
 from testbed.control.state.folders import folder_of, names
 from testbed.control.state.lock import holder
 from testbed.control.state.summary import summary
@@ -30,7 +31,7 @@ def status(name: Name = None, json: JsonOption = False) -> None:
     complete = "" if facts["complete"] else " [yellow](the last `up` did not finish)[/]"
     watched = f"controller pid {facts['controller']}, APIs at {facts['endpoint']}"
     results.print(f"testbed [bold]{facts['name']}[/]{complete}, {watched}")
-    for title, columns in _TABLES.items():
+    for title, columns in SECTIONS.items():
         if rows := facts[title]:
             results.print()
             results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows), title))
@@ -39,38 +40,6 @@ def status(name: Name = None, json: JsonOption = False) -> None:
     for row in facts["connectors"]:
         if row["detail"]:
             results.print(f"\n[bold red]{row['name']}:[/] {row['detail']}")
-
-
-_TABLES = {
-    "connectors": {
-        "name": "connector",
-        "region": "region",
-        "network": "network",
-        "ipCidrRange": "range",
-        "machineType": "machine type",
-        "minInstances": "min",
-        "maxInstances": "max",
-        "state": "state",
-    },
-    "instances": {"name": "instance", "address": "address", "health": "health", "flows": "flows", "bytes": "bytes"},
-    "natGateways": {
-        "name": "NAT gateway",
-        "router": "router",
-        "region": "region",
-        "addresses": "addresses",
-        "ports": "ports per VM",
-        "dropped": "out of resources",
-    },
-    "firewallPolicies": {
-        "name": "firewall policy",
-        "region": "region",
-        "networks": "networks",
-        "rules": "rules",
-        "met": "connections",
-    },
-    "services": {"name": "service", "kind": "kind", "connector": "connector", "egress": "egress", "url": "url"},
-    "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},
-}
 
 
 def ls(json: JsonOption = False) -> None:

@@ -13,6 +13,7 @@ from rich.live import Live
 
 from testbed.cli import complete
 from testbed.cli.context import Name, ask, no_controller
+from testbed.cli.duration import seconds
 from testbed.cli.output import JsonOption, errors, print_json, results
 from testbed.cli.state import nodes_of, opened
 from testbed.control.channel.client import session
@@ -57,7 +58,7 @@ def load(
 ) -> None:
     """Put load on the services; fails if a request failed."""
     with opened(name) as (store, topology):
-        request = _request(store, topology, scenario, users, spawn_rate, _seconds(duration))
+        request = _request(store, topology, scenario, users, spawn_rate, int(seconds(duration)))
         with _generator(store) as generator:
             if ui:
                 _serve(generator, request, port)
@@ -82,14 +83,6 @@ def load(
         results.print(report(result, folder))
     if result.failed:
         raise typer.Exit(1)
-
-
-def _seconds(text: str) -> int:
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    if not number.isdigit():
-        raise typer.BadParameter(f"{text!r} is not a duration such as 30s or 2m")
-    return int(number) * unit
 
 
 def _request(

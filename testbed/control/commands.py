@@ -64,6 +64,9 @@ class Loop(Protocol):
     def do(self, work: Callable[[Reconciler], T]) -> Future[T]:
         """Do some work that is short."""
 
+    def wake(self) -> None:
+        """Look at once whether there is something to do."""
+
 
 class Commands:
     """The handlers of one testbed's controller."""
@@ -87,6 +90,9 @@ class Commands:
             "invoke": self.invoke,
             "load": self.load,
             "traffic": self.traffic,
+            "events": self.events,
+            "clock": self.clock,
+            "clock advance": self.advance_clock,
             "fault add": self.add_fault,
             "fault list": self.list_faults,
             "fault clear": self.clear_faults,
@@ -178,7 +184,7 @@ class Commands:
         with Store.open(self._name) as store:
             topology = store.topology
             services = by_name(store, topology.served) if topology else {}
-            return {"nodes": [*store.processes()], "services": [*services]}
+            return {"nodes": [*store.nodes.processes()], "services": [*services]}
 
     def endpoint(self, _: Request) -> Json:
         """Where Google's APIs are served, and what clients are told of the project."""
@@ -217,6 +223,31 @@ class Commands:
             "body": base64.b64encode(answer.body).decode(),
         }
 
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def events(self, request: Request) -> Json:
+        """What has happened after an event; if there is nothing, wait a while for the next."""
+        after, deadline = int(request.arguments["after"]), time.monotonic() + float(request.arguments.get("wait", 0))
+        with Store.open(self._name) as store:
+            while not (found := store.events.after(after)) and time.monotonic() < deadline:
+                if request.cancelled.wait(POLL) or request.gone.is_set():
+                    break
+        return {"events": [asdict(one) for one in found], "last": found[-1].number if found else after}
+
+    def clock(self, _: Request) -> Json:
+        """What time it is in the testbed."""
+        with Store.open(self._name) as store:
+            return {"now": store.clock.now(), "ahead": store.clock.ahead}
+
+    def advance_clock(self, request: Request) -> Json:
+        """Put the clock forward, and let go on what has waited for it."""
+        seconds = float(request.arguments["seconds"])
+        with self._plane.transaction():
+            self._plane.store.clock.advance(seconds)
+            self._plane.store.events.add("clock", "the clock", f"was put forward by {seconds:g} s", seconds=seconds)
+        self._loop.wake()
+        return self.clock(request)
+
     # -- load -----------------------------------------------------------------------------------------------------
 
     def load(self, request: Request) -> Json:
@@ -240,8 +271,12 @@ class Commands:
     def add_fault(self, request: Request) -> Json:
         """Let something go wrong."""
         made = faults.fault(**request.arguments)
+        store = self._plane.store
         with self._plane.transaction():
-            return asdict(self._plane.store.faults.add(made))
+            fault = store.faults.add(made)
+            text = f"({fault.kind}) waits for {fault.method} of {fault.resource}"
+            store.events.add("fault", f"fault {fault.number}", text)
+        return asdict(fault)
 
     def list_faults(self, _: Request) -> Json:
         """The faults that can still strike, and the operations that one holds up."""
@@ -256,6 +291,7 @@ class Commands:
             before, stuck = len(store.faults.all()), _stuck(store) if number is None else []
             store.faults.remove(number)
             removed = before - len(store.faults.all())
+            store.events.add("fault", "all faults" if number is None else f"fault {number}", "cleared")
         if number is None:
             self._plane.release()
         return {"removed": removed, "released": stuck}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from testbed.errors import ResourceExhausted, TestbedError
 from testbed.fabric.allocation.addressing import next_instance
-from testbed.fabric.allocation.running import ConnectorInstance
+from testbed.fabric.allocation.running import ConnectorInstance, ConnectorState
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 from testbed.model.topology import Topology
 
-KIND = "vpcaccess.connectors"
 HEALTH_FAILURE = (
     "An internal error occurred: VPC Access connector failed to get healthy. Please check GCE quotas, logs and org"
     " policies and recreate."
@@ -86,6 +86,29 @@ def replacements(
             continue
         taken.append(new)
         yield instance, new
+
+
+class Outcome(Enum):
+    """What has become of a connector that was made or changed."""
+
+    WAITING = auto()
+    READY = auto()
+    FAILED = auto()
+    """Its creation ends in ERROR (behaviour 1.7.5)."""
+
+
+def outcome(state: ConnectorState, instances: Collection[ConnectorInstance], *, patient: bool) -> Outcome:
+    """What has become of a connector; `patient` as long as its instances have time to get healthy.
+
+    One that was READY before is waited for only while an instance starts: its replacements can take for ever.
+    """
+    healthy = [instance.health == "healthy" for instance in instances]
+    if all(healthy):
+        return Outcome.READY
+    starting = any(instance.health == "starting" for instance in instances)
+    if patient and (state == "CREATING" or starting):
+        return Outcome.WAITING
+    return Outcome.READY if any(healthy) else Outcome.FAILED
 
 
 def refusal(error: TestbedError) -> str:

@@ -150,7 +150,7 @@ class Watch:
         self._id = ""
         self._replacer = connectors.Replacer()
         self._reconciler: Reconciler | None = None
-        self._applier = Applier()
+        self._applier = Applier(executor.replace)
         self.refused = False
         """Whether a topology that was asked for could not be brought into effect."""
         self._works: deque[tuple[Callable[[Reconciler], None], Future[object]]] = deque()
@@ -209,6 +209,10 @@ class Watch:
         self._wake.set()
         return result
 
+    def wake(self) -> None:
+        """Look at once whether there is something to do; for any thread."""
+        self._wake.set()
+
     def end(self) -> None:
         """Do nothing for others any more; they are told."""
         with self._accepting:
@@ -230,10 +234,8 @@ class Watch:
         topology = topology_of(store)
         self._learn(reconciler, topology)
         changed = self._probe(reconciler, topology)
-        for name, health in changed.items():
-            log.info("%s is %s", name, health)
         replaced = self._replace(reconciler, topology)
-        names = {instance.name for instance in store.instances}
+        names = {instance.name for instance in store.connectors.instances()}
         if changed or replaced or self._behind:
             self._behind = True
             reconciler.advance(topology)
@@ -241,20 +243,21 @@ class Watch:
             self._wake.set()  # an operation may have waited for it
         reconciler.round()
         self._listen(store, topology)
-        running = {name: pid for name, pid in store.processes().items() if name in names}
+        running = {name: pid for name, pid in store.nodes.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
 
     def _learn(self, reconciler: Reconciler, topology: Topology) -> None:
         """Take the routes that BGP has brought into the networks, and those that it has withdrawn out of them."""
         store = reconciler.store
-        running, processes = store.running, store.processes()
+        running, processes = store.running, store.nodes.processes()
         found, known = dynamic_routing.learned(topology, running, processes), running.learned
         if found == known:
             return
         for mark, routes in (("learned", {*found} - {*known}), ("withdrawn", {*known} - {*found})):
             for route in sorted(routes):
-                log.info("%s at %s: %s, priority %s", mark, route.node, route.destination, route.priority)
-        store.learned = found
+                text = f"was {mark} at {route.node}, priority {route.priority}"
+                store.events.add("route", route.destination, text, node=route.node, priority=route.priority)
+        store.learned_routes.replace(found)
         reconciler.advance(topology)
 
     def _listen(self, store: Store, topology: Topology) -> None:
@@ -266,7 +269,7 @@ class Watch:
     def _probe(self, reconciler: Reconciler, topology: Topology) -> Mapping[str, Health]:
         """Take note of what health checks found, and begin the next: an instance that is silent holds nobody up."""
         found: Mapping[str, Health] = {}
-        processes = reconciler.store.processes()
+        processes = reconciler.store.nodes.processes()
         if self._probes is not None and self._probes.done():
             found = {n: h for n, h in self._probes.result().items() if self._probed.get(n) == processes.get(n)}
             self._probes = None
@@ -299,16 +302,17 @@ class Watch:
     def _replace(self, reconciler: Reconciler, topology: Topology) -> bool:
         """Put new instances in the place of those that are given up."""
         store = reconciler.store
-        begun = store.processes().keys()
-        running = [one for one in store.instances if one.name in begun and not reconciler.at_work_on(one.name)]
+        begun = store.nodes.processes().keys()
+        present = store.connectors.instances()
+        running = [one for one in present if one.name in begun and not reconciler.at_work_on(one.name)]
         gone = self._replacer.given_up(running, time.monotonic())
-        gone += connectors.next_outdated(topology, store.instances)
+        gone += connectors.next_outdated(topology, present)
         if not gone:
             return False
         with store.transaction():
-            pairs = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
-            store.remove_instances(old.name for old, _ in pairs)
-            store.add_instances(new for _, new in pairs)
-        for old, new in pairs:
-            log.info("%s (%s) is replaced by %s (%s)", old.name, old.address, new.name, new.address)
+            pairs = list(connectors.replacements(topology, present, gone, store.connectors.next_serial))
+            store.connectors.replace(pairs)
+            for old, new in pairs:
+                text = f"({old.address}) is replaced by {new.name} ({new.address})"
+                store.events.add("instance", old.name, text, connector=old.connector, successor=new.name)
         return bool(pairs)

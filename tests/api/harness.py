@@ -85,22 +85,22 @@ class Compiling:
             raise self.failure
         store = self._store
         allot(store, topology)
-        store.forget_connectors(connectors.deleted(topology, store.connector_states()))
+        store.connectors.forget(connectors.deleted(topology, store.connectors.states()))
         with store.transaction():
-            store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
+            present = store.connectors.instances()
+            store.connectors.add(connectors.additions(topology, present, store.connectors.next_serial))
         if self.healthy:
-            store.set_health({instance.name: "healthy" for instance in store.instances})
+            store.connectors.set_health({instance.name: "healthy" for instance in store.connectors.instances()})
             self._replace(topology)
         self.plan = compile_topology(topology, store.running)
         return Ticket()
 
     def _replace(self, topology: Topology) -> None:
         """Give connectors instances of their machine type, as the controller does, one after the other."""
-        store = self._store
-        while gone := list(connectors.next_outdated(topology, store.instances)):
-            pairs = list(connectors.replacements(topology, store.instances, gone, store.next_serial))
-            store.remove_instances(old.name for old, _ in pairs)
-            store.add_instances(replace(new, health="healthy") for _, new in pairs)
+        known = self._store.connectors
+        while gone := list(connectors.next_outdated(topology, known.instances())):
+            pairs = connectors.replacements(topology, known.instances(), gone, known.next_serial)
+            known.replace((old, replace(new, health="healthy")) for old, new in list(pairs))
 
 
 class Control:
@@ -256,7 +256,7 @@ def control(
     monkeypatch.setenv("TESTBED_STATE", str(folder))
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(name, create=True))
-        store.topology = Topology.model_validate({"name": name, "project": project})
+        store.replace_topology(Topology.model_validate({"name": name, "project": project}))
         store.complete = True
         made = Control(store, stack.enter_context(Store.open(name)))
         if threaded:

@@ -284,13 +284,15 @@ def test_what_a_topology_file_declares_is_shown(api: Api, tmp_path: Path) -> Non
         "name": "projects/demo/locations/us-central1/functions/f",
         "buildConfig": {"entryPoint": "f", "source": str(tmp_path)},
     }
-    api.store.topology = Topology.model_validate(
-        {
-            "name": "t",
-            "project": "demo",
-            "appengine": {"application": {"id": "demo", "locationId": "us-central"}, "versions": versions},
-            "cloudfunctions": {"functions": [function]},
-        }
+    api.store.replace_topology(
+        Topology.model_validate(
+            {
+                "name": "t",
+                "project": "demo",
+                "appengine": {"application": {"id": "demo", "locationId": "us-central"}, "versions": versions},
+                "cloudfunctions": {"functions": [function]},
+            }
+        )
     )
     shown = api.get(f"{VERSIONS}/file", view="FULL")
     assert shown["deployment"]["zip"]["sourceUrl"] == f"file://{tmp_path}"

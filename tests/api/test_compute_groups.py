@@ -21,17 +21,19 @@ DEBIAN = "projects/debian-cloud/global/images/family/debian-12"
 @pytest.fixture(autouse=True)
 def template(api: Api) -> None:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate(
-        {
-            "name": "t",
-            "project": "demo",
-            "compute": {
-                "networks": [{"name": "vpc"}],
-                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
-                "instances": [{"name": "of-a-file", "networkInterfaces": [{"subnetwork": "us"}]}],
+    api.store.replace_topology(
+        Topology.model_validate(
+            {
+                "name": "t",
+                "project": "demo",
+                "compute": {
+                    "networks": [{"name": "vpc"}],
+                    "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+                    "instances": [{"name": "of-a-file", "networkInterfaces": [{"subnetwork": "us"}]}],
+                },
             },
-        },
-        context=known,
+            context=known,
+        )
     )
     api.post(TEMPLATES, {"name": "web", "properties": properties()})
 

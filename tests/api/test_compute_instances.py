@@ -23,16 +23,18 @@ DEBIAN = "https://compute.googleapis.com/compute/v1/projects/debian-cloud/global
 
 def _with_subnet(api: Api) -> Api:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate(
-        {
-            "name": "t",
-            "project": "demo",
-            "compute": {
-                "networks": [{"name": "vpc"}],
-                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+    api.store.replace_topology(
+        Topology.model_validate(
+            {
+                "name": "t",
+                "project": "demo",
+                "compute": {
+                    "networks": [{"name": "vpc"}],
+                    "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+                },
             },
-        },
-        context=known,
+            context=known,
+        )
     )
     return api
 

@@ -185,7 +185,7 @@ def test_what_the_topology_file_has_is_complete(api: Api) -> None:
     network = {"name": "vpc", "subnet-mode": "auto"}
     rule = {"name": "r", "network": "projects/demo/global/networks/vpc", "allow": "tcp:80"}
     data = {"name": "t", "project": "demo", "compute": {"networks": [network], "firewalls": [rule]}}
-    api.store.topology = Topology.model_validate(data, context=Defaults("demo"))
+    api.store.replace_topology(Topology.model_validate(data, context=Defaults("demo")))
     assert api.get(f"{NETWORKS}/vpc")["autoCreateSubnetworks"] is True
     assert api.get(f"{US}/vpc")["ipCidrRange"] == "10.128.0.0/20"
     made = api.get(f"{P}/global/firewalls/r")

@@ -28,17 +28,19 @@ RULES = ({"IPProtocol": "ESP"}, {"IPProtocol": "UDP", "portRange": "500"}, {"IPP
 @pytest.fixture
 def api(api: Api) -> Api:
     known = Defaults("demo", "us-central1", "us-central1-a")
-    api.store.topology = Topology.model_validate(
-        {
-            "name": "t",
-            "project": "demo",
-            "compute": {
-                "networks": [{"name": "vpc"}],
-                "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
-                "addresses": [{"name": "ip", "address": "198.51.100.77"}, {"name": "other"}],
+    api.store.replace_topology(
+        Topology.model_validate(
+            {
+                "name": "t",
+                "project": "demo",
+                "compute": {
+                    "networks": [{"name": "vpc"}],
+                    "subnetworks": [{"name": "us", "network": "vpc", "ipCidrRange": "10.0.0.0/24"}],
+                    "addresses": [{"name": "ip", "address": "198.51.100.77"}, {"name": "other"}],
+                },
             },
-        },
-        context=known,
+            context=known,
+        )
     )
     return api
 
@@ -253,7 +255,7 @@ def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.Mon
         "inside": ["10.0.0.0/24"],
     }
     monkeypatch.setattr(api.plane.nodes, "bgp", {"t0": BgpState("Established", "", 1, 1)}.get)
-    api.store.learned = [LearnedRoute("t0", "192.168.10.0/24", 50)]
+    api.store.learned_routes.replace([LearnedRoute("t0", "192.168.10.0/24", 50)])
     result = api.get(f"{REGION}/routers/r/getRouterStatus")["result"]
     (peer,) = result["bgpPeerStatus"]
     assert (peer["status"], peer["state"], peer["numLearnedRoutes"]) == ("UP", "Established", 1)

@@ -94,7 +94,7 @@ def test_instances_and_throughput_are_the_same(api: Api, given: dict[str, Any], 
     body = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", **given}
     done = api.post(CONNECTORS, body, connectorId="c1")
     assert limits(done["response"]) == limits(api.get(f"{CONNECTORS}/c1")) == expected
-    assert len(api.store.instances) == expected[0]
+    assert len(api.store.connectors.instances()) == expected[0]
 
 
 @pytest.mark.behaviour("1.3.3")
@@ -170,7 +170,7 @@ def test_a_range_in_use_is_found_by_the_operation(api: Api, cidr: str) -> None:
     with pytest.raises(Refused) as caught:
         api.post(CONNECTORS, {**BODY, "ipCidrRange": "10.8.5.0/28"}, connectorId="c2")
     assert (caught.value.code, caught.value.status) == (409, "ALREADY_EXISTS")
-    assert {i.connector[-2:] for i in api.store.instances} == {"c1"}
+    assert {i.connector[-2:] for i in api.store.connectors.instances()} == {"c1"}
     api.delete(f"{CONNECTORS}/c2")
     assert (
         api.post(CONNECTORS, {**BODY, "ipCidrRange": "10.8.5.0/28"}, connectorId="c2")["response"]["state"] == "READY"
@@ -203,7 +203,7 @@ def test_a_connector_that_does_not_get_healthy(api: Api) -> None:
         " logs and org policies and recreate.",
     }
     assert api.get(f"{CONNECTORS}/c1")["state"] == "ERROR"
-    assert api.store.instances == ()
+    assert api.store.connectors.instances() == ()
     assert api.store.topology is not None
     assert not api.store.topology.vpcaccess.connectors
 
@@ -222,7 +222,7 @@ def test_a_connector_in_a_subnet(api: Api) -> None:
     assert (done["response"]["subnet"], done["response"]["network"]) == ({"name": "small"}, "vpc")
     read = api.get(f"{CONNECTORS}/c1")
     assert "error" not in api.patch(f"{CONNECTORS}/c1", {**read, "maxInstances": 9})
-    assert {i.address for i in api.store.instances} == {"10.9.0.2", "10.9.0.3"}
+    assert {i.address for i in api.store.connectors.instances()} == {"10.9.0.2", "10.9.0.3"}
     with pytest.raises(Refused, match="already being used by") as caught:  # behaviour 1.10.7
         api.delete(f"{COMPUTE}/regions/us-central1/subnetworks/small")
     assert caught.value.error["errors"][0]["reason"] == "resourceInUseByAnotherResource"
@@ -305,7 +305,7 @@ def test_instances_can_grow(api: Api, body: dict[str, Any], mask: str, expected:
     done = api.patch(f"{CONNECTORS}/c1", body, **({"updateMask": mask} if mask else {}))
     assert done["metadata"]["method"] == "google.cloud.vpcaccess.v1.Connectors.UpdateConnector"
     assert limits(done["response"]) == expected
-    assert len(api.store.instances) == expected[0]
+    assert len(api.store.connectors.instances()) == expected[0]
 
 
 @pytest.mark.behaviour("1.1.5")
@@ -348,11 +348,11 @@ def test_what_cannot_be_updated(api: Api, body: dict[str, Any], mask: str, text:
 def test_another_machine_type_means_other_instances(api: Api) -> None:
     """Behaviour 1.8.5, 2.6.3."""
     api.post(CONNECTORS, BODY, connectorId="c1")
-    before = {i.name for i in api.store.instances}
+    before = {i.name for i in api.store.connectors.instances()}
     api.patch(f"{CONNECTORS}/c1", {"machineType": "f1-micro"}, updateMask="machineType")
-    assert {i.machine_type for i in api.store.instances} == {"f1-micro"}
-    assert len(api.store.instances) == 2
-    assert not before & {i.name for i in api.store.instances}
+    assert {i.machine_type for i in api.store.connectors.instances()} == {"f1-micro"}
+    assert len(api.store.connectors.instances()) == 2
+    assert not before & {i.name for i in api.store.connectors.instances()}
 
 
 @pytest.mark.usefixtures("unhealthy")
@@ -381,7 +381,7 @@ def test_a_connector_from_a_topology_file(api: Api, written: dict[str, Any], exp
         "compute": {"networks": [{"name": "vpc"}]},
         "vpcaccess": {"connectors": [{**data, **written}]},
     }
-    api.store.topology = Topology.model_validate(file, context=Defaults("demo"))
+    api.store.replace_topology(Topology.model_validate(file, context=Defaults("demo")))
     shown = api.get(f"{CONNECTORS}/c1")
     assert limits(shown) == expected
     assert (shown["machineType"], shown["state"], shown["network"]) == ("e2-micro", "READY", "vpc")
@@ -480,7 +480,7 @@ def test_a_connectors_subnet_cannot_be_expanded(api: Api) -> None:
 def test_neither_the_range_nor_the_instances_are_listed(api: Api) -> None:
     """The range is no subnet that a rule, a gateway or an instance could name; the instances are no VMs."""
     api.post(CONNECTORS, BODY, connectorId="c1")
-    assert len(api.store.instances) == BODY["minInstances"]
+    assert len(api.store.connectors.instances()) == BODY["minInstances"]
     assert "items" not in api.get(f"{COMPUTE}/regions/us-central1/subnetworks")
     assert "items" not in api.get(f"{COMPUTE}/zones/us-central1-a/instances")
     assert not any("instances" in zone for zone in api.get(f"{COMPUTE}/aggregated/instances").get("items", {}).values())

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.api.contract.discovery import APIS, document
 from testbed.control import connectors
-from testbed.control.accept.durations import TYPICAL, typical
+from testbed.control.lifecycle import LIFECYCLES, duration
 from testbed.control.realise.executor import Executor
 from testbed.control.realise.ticket import Ticket
 from testbed.control.state.operations import Operation, ResourceChange
@@ -197,7 +197,7 @@ def test_a_connector_that_is_not_healthy_yet_holds_up_nobody(queue: Api) -> None
     queue.settle()
     assert status(queue, quick)["status"] == "DONE"
     assert queue.get(f"v1/{slow['name']}")["done"] is False
-    queue.store.set_health({instance.name: "healthy" for instance in queue.store.instances})
+    queue.store.connectors.set_health({instance.name: "healthy" for instance in queue.store.connectors.instances()})
     queue.settle()
     assert queue.get(f"v1/{slow['name']}")["response"]["state"] == "READY"
 
@@ -278,19 +278,18 @@ def test_only_the_node_at_fault_fails(queue: Api) -> None:
 
 
 @pytest.mark.behaviour("1.7.4")
-def test_operations_take_their_time(queue: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations_take_their_time(queue: Api) -> None:
     """--operation-delay: Google's durations, multiplied (behaviour 1.7.4)."""
     made(queue)
     queue.store.operation_delay = 0.5
     create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
     queue.settle()
     assert queue.get(f"{CONNECTORS}/c1")["state"] == "CREATING"
-    assert queue.store.instances == ()
-    began, after = time.time(), 0.5 * typical("vpcaccess.projects.locations.connectors.create")
-    monkeypatch.setattr(time, "time", lambda: began + after - 1)
+    assert queue.store.connectors.instances() == ()
+    queue.store.clock.advance(0.5 * duration("vpcaccess.projects.locations.connectors.create") - 10)
     queue.settle()
     assert queue.get(f"v1/{create['name']}")["done"] is False
-    monkeypatch.setattr(time, "time", lambda: began + after + 1)
+    queue.store.clock.advance(10)
     queue.settle()
     assert queue.get(f"v1/{create['name']}")["done"] is True
 
@@ -303,16 +302,18 @@ def test_a_failure_takes_longer_than_a_success(queue: Api, monkeypatch: pytest.M
     create = queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
     queue.store.operation_delay = 1.0
     queue.settle()
-    began = time.monotonic()
-    for seconds, done in ((170, False), (181, True)):
-        monkeypatch.setattr(time, "monotonic", lambda later=seconds: began + later)
+    late = time.monotonic() + connectors.PATIENCE
+    monkeypatch.setattr(time, "monotonic", lambda: late)
+    for seconds, done in ((170, False), (11, True)):
+        queue.store.clock.advance(seconds)
         queue.settle()
         assert queue.get(f"v1/{create['name']}")["done"] is done
 
 
 def test_durations_are_of_methods_that_there_are() -> None:
-    known = {method.id for api in APIS for method in document(api).methods}
-    assert set(TYPICAL) <= known
+    ids = [method.id.split(".") for api in APIS for method in document(api).methods]
+    known = {(f"{way[0]}.{way[-1]}", verb) for *way, verb in ids}
+    assert {(kind, verb) for kind, row in LIFECYCLES.items() for verb in row.durations} <= known
 
 
 # -- a controller that was killed -------------------------------------------------------------------------------------
@@ -384,7 +385,7 @@ def up(api: Api, *rules: dict[str, Any]) -> None:
     """What `testbed up` does with the store."""
     rules = tuple({**one, "sourceRanges": ["0.0.0.0/0"]} for one in rules)
     file = {**FILE, "compute": {"networks": [{"name": "vpc"}], "firewalls": list(rules)}}
-    api.store.topology = Topology.model_validate(file, context=Defaults("demo", lenient=True))
+    Executor().replace(api.store, Topology.model_validate(file, context=Defaults("demo", lenient=True)))
 
 
 def priorities(api: Api) -> dict[str, int]:

@@ -95,7 +95,7 @@ def test_traffic_can_stay_at_a_named_revision(api: Api) -> None:
 
 def test_a_service_of_a_topology_file_has_a_first_revision(api: Api) -> None:
     given = {"name": "projects/demo/locations/us-central1/services/hello", **body()}
-    api.store.topology = Topology.model_validate({"name": "t", "project": "demo", "run": {"services": [given]}})
+    api.store.replace_topology(Topology.model_validate({"name": "t", "project": "demo", "run": {"services": [given]}}))
     (first,) = api.get(f"{SERVICES}/hello/revisions")["revisions"]
     assert first["name"].endswith("/revisions/hello-00001")
     done = api.patch(f"{SERVICES}/hello", body(timeout="20s"))["response"]

@@ -19,7 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from testbed.api import clients, server
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
-from testbed.control.accept.durations import typical
+from testbed.control.lifecycle import duration
 from testbed.json_object import Json
 from testbed.paths import client_folder
 from tests.api import harness
@@ -75,7 +75,7 @@ class Served:
 
     def delay(self, method: str, seconds: float) -> None:
         """Let operations of a method take so long, and others in proportion."""
-        self.control.store.operation_delay = seconds / typical(method)
+        self.control.store.operation_delay = seconds / duration(method)
 
     def connector(self, name: str, cidr: str) -> None:
         body = {"network": "vpc", "ipCidrRange": cidr, "minInstances": 2, "maxInstances": 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -48,7 +49,11 @@ def test_a_restart_goes_on(slow: Rest) -> None:
     assert insert["status"] == "RUNNING"
     assert client_of(bed, "client", URL, within=QUIET) is None
     restarted = Rest.up(bed, {**TWO, "name": bed.name})  # the file does not know the rule, and leaves it alone
+    bed.run("clock", "advance", "8s")
     assert "error" not in eventually(lambda: _ended(restarted, insert), "the end of the insertion")
+    events = [json.loads(line) for line in bed.run("events", "--json").stdout.splitlines()]
+    assert [event["number"] for event in events] == [*range(1, len(events) + 1)]  # the log outlives the controller
+    assert ("operation", "compute.firewalls.insert is done") in [(event["kind"], event["text"]) for event in events]
     assert eventually_seen(bed, "client", URL) == ADDRESSES["client"]
 
     delete = restarted.call("DELETE", f"{FIREWALLS}/web")
@@ -57,6 +62,7 @@ def test_a_restart_goes_on(slow: Rest) -> None:
     assert client_of(bed, "client", URL, within=PATIENCE) == ADDRESSES["client"]
     server = start(bed, "serve")
     try:
+        eventually(lambda: bed.run("clock", "advance", "8s", check=False).returncode == 0, "a controller that answers")
         assert "error" not in eventually(lambda: _ended(restarted, delete), "the end of the deletion")
         assert client_of(bed, "client", URL, within=QUIET) is None
     finally:

@@ -10,8 +10,8 @@ from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing, masks
 from testbed.api.services.located import found, listed, location, region_of, unused
-from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane
+from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, InvalidArgument
@@ -21,7 +21,7 @@ from testbed.model.core.resource import last, segment
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE, MBPS_PER_INSTANCE, Connector
 
 APIS = "vpcaccess.v1 vpcaccess.v1beta1"
-KIND = connectors.KIND
+KIND = CONNECTOR
 MUTABLE = frozenset({"machineType", "minInstances", "maxInstances"})
 """What an update may change (behaviour 1.8.1)."""
 NO_MAXIMUM = "Operation failed: A Connector must specify either max_throughput or max_instances."

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from testbed.control.accept.durations import typical
 from testbed.control.accept.waiters import Waiting
+from testbed.control.lifecycle import duration
 from testbed.control.state.faults import leftover
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record, model
@@ -135,7 +135,7 @@ class ControlPlane:
     def connector_state(self, name: str) -> str:
         """The state of a connector; READY of one that nobody has looked at yet."""
         with self._lock:
-            return self.store.connector_states().get(name, ("READY", ""))[0]
+            return self.store.connectors.states().get(name, "READY")
 
     def operation(self, name: str) -> Operation:
         """An operation by its id.
@@ -274,7 +274,7 @@ class ControlPlane:
 
     def _with_faults(self, operation: Operation) -> tuple[Operation, float]:
         """The operation as it is to go, with the fault that waits for it, and after how many seconds."""
-        delay = self.store.operation_delay * typical(operation.method)
+        delay = self.store.operation_delay * duration(operation.method)
         fault = self.store.faults.take(operation.method, operation.target, refuses=False)
         if fault is None:
             return operation, delay

@@ -24,7 +24,7 @@ def node_named(store: Store, name: str) -> str:
     Raises:
         InvalidArgument: if there are several.
     """
-    return only(name, {node: short_name(node) for node in store.processes()}, "nodes") or name
+    return only(name, {node: short_name(node) for node in store.nodes.processes()}, "nodes") or name
 
 
 def only(wanted: str, known: Mapping[str, str], what: str) -> str | None:

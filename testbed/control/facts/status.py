@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from testbed.control.connectors import KIND
 from testbed.control.facts.names import by_name
 from testbed.control.facts.traffic import instance_traffic
+from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.store import Store
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import gateways
@@ -60,10 +60,9 @@ def notes(store: Store, topology: Topology) -> list[str]:
 
 def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Connectors with their state and instances."""
-    states = store.connector_states()
+    states = store.connectors.states()
     for connector in topology.vpcaccess.connectors:
-        mine = [i for i in store.instances if i.connector == connector.name]
-        state, detail = states.get(connector.name, ("CREATING", ""))
+        mine = [i for i in store.connectors.instances() if i.connector == connector.name]
         yield {
             "name": connector.id,
             "region": connector.region,
@@ -72,12 +71,12 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
             "machineType": connector.machine_type,
             "minInstances": connector.min_instances,
             "maxInstances": connector.max_instances,
-            "state": state,
-            "detail": detail,
+            "state": states.get(connector.name, "CREATING"),
+            "detail": "",
             "instances": len(mine),
             "healthy": sum(i.health == "healthy" for i in mine),
         }
-    for record in store.resources.of(KIND):
+    for record in store.resources.of(CONNECTOR):
         if record.effective is None:  # it is no part of the network: not yet, or never (behaviour 1.7.7)
             body = {"network": "", "ipCidrRange": "", "maxInstances": "", **record.body}
             yield {
@@ -98,7 +97,7 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
 def instance_rows(store: Store, topology: Topology) -> Iterator[Json]:
     """Connector instances with what they have carried."""
     carried = {t.address: t for t in instance_traffic(store, topology)}
-    for instance in store.instances:
+    for instance in store.connectors.instances():
         traffic = carried.get(instance.address)
         yield {
             "name": instance.name,

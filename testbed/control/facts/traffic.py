@@ -35,8 +35,8 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     Raises:
         NotFound: if the network's namespace is not there.
     """
-    names = {(instance.connector, instance.address): instance.name for instance in store.instances}
-    running, processes = store.running, store.processes()
+    names = {(instance.connector, instance.address): instance.name for instance in store.connectors.instances()}
+    running, processes = store.running, store.nodes.processes()
     found: list[InstanceTraffic] = []
     for connector in topology.vpcaccess.connectors:
         path = namespace.segment(store.name, running.name(NameKey.network(topology.connector_network(connector))))

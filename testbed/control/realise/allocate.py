@@ -15,8 +15,8 @@ def allot(store: Store, topology: Topology) -> None:
         TestbedError: as `allocate`.
     """
     instances = topology.redis.instances
-    store.ensure_auth_strings(redis.full_name for redis in instances if redis.auth_enabled)
+    store.auth_strings.ensure(redis.full_name for redis in instances if redis.auth_enabled)
     allocations = allocate(topology, store.running.allocations)
-    store.set_allocations(allocations)
+    store.allocations.replace(allocations)
     encrypted = (redis.full_name for redis in instances if redis.encrypted)
     store.certificates.ensure({name: redis_host(allocations.ranges[RangeKey.redis(name)]) for name in encrypted})

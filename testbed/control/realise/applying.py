@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Event
 
 from testbed.control import connectors
 from testbed.control.accept import forbidden_changes
+from testbed.control.connectors import Outcome
+from testbed.control.lifecycle import CONNECTOR
 from testbed.control.realise.reconciler import Reconciler
 from testbed.control.realise.ticket import Ticket
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
 from testbed.errors import Aborted, TestbedError
+from testbed.fabric.allocation.running import ConnectorInstance
 from testbed.kernel import capabilities
 from testbed.model.topology import Topology
+
+Replace = Callable[[Store, Topology], None]
+"""Puts a topology in the place of the present one."""
 
 
 @dataclass(slots=True)
@@ -54,7 +60,8 @@ class _Settling:
 class Applier:
     """Carries out requests for a topology, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, replace: Replace) -> None:
+        self._replace = replace
         self._waiting: deque[Apply] = deque()
         self._settling: _Settling | None = None
 
@@ -80,7 +87,7 @@ class Applier:
         if self._settling is None and self._waiting:
             request = self._waiting.popleft()
             try:
-                self._settling = _begin(request, store, reconciler)
+                self._settling = _begin(request, store, reconciler, self._replace)
             except BaseException as error:  # whoever asked is told, whatever it is
                 _end(request, reconciler, error)
                 if not isinstance(error, Exception):
@@ -105,7 +112,7 @@ def _end(request: Apply, reconciler: Reconciler, error: BaseException) -> None:
     request.result.set_exception(error)
 
 
-def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
+def _begin(request: Apply, store: Store, reconciler: Reconciler, replace: Replace) -> _Settling:
     """Bring a topology into effect.
 
     Raises:
@@ -124,7 +131,8 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler) -> _Settling:
     if request.operation_delay is not None:
         store.operation_delay = request.operation_delay
     store.source = request.source
-    store.topology = topology
+    replace(store, topology)
+    store.events.add("topology", topology.name, f"is to be as in {request.source}" if request.source else "is wanted")
     return _Settling(request, topology, reconciler.advance(topology, whole=True), time.monotonic())
 
 
@@ -146,16 +154,15 @@ def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
     if not ticket.over:
         settling.since = time.monotonic()
         return False
-    instances = store.instances
-    waiting = [instance for instance in instances if instance.health == "starting"]
-    _tell(settling, len(instances) - len(waiting), len(instances))
-    if waiting and time.monotonic() - settling.since < connectors.PATIENCE:
+    instances = store.connectors.instances()
+    _tell(settling, sum(instance.health == "healthy" for instance in instances), len(instances))
+    if not _conclude(settling, store, instances):
         return False
-    _judge(settling, store)
     if settling.ticket.failed and (healthy := store.topology) is not None:
-        store.forget_connectors(settling.ticket.failed)
+        store.connectors.forget(settling.ticket.failed)
         reconciler.advance(healthy)
     store.complete = True
+    store.events.add("topology", settling.topology.name, "is as asked for", failed=[*settling.ticket.failed])
     return True
 
 
@@ -165,21 +172,27 @@ def _tell(settling: _Settling, ready: int, total: int) -> None:
         settling.request.report(Progress("connectors", f"{ready} of {total} instances ready", ready, total))
 
 
-def _judge(settling: _Settling, store: Store) -> None:
-    """A connector without a healthy instance goes to ERROR if it is new (behaviour 1.7.5)."""
-    states = store.connector_states()
+def _conclude(settling: _Settling, store: Store, instances: Sequence[ConnectorInstance]) -> bool:
+    """Write down what has become of the connectors, as soon as none is waited for any more."""
+    states, patient = store.connectors.states(), time.monotonic() - settling.since < connectors.PATIENCE
+    outcomes: dict[str, Outcome] = {}
     for connector in settling.topology.vpcaccess.connectors:
-        mine = [instance for instance in store.instances if instance.connector == connector.name]
-        if any(instance.health == "healthy" for instance in mine):
-            store.set_connector_state(connector.name, "READY")
-        elif states.get(connector.name, ("CREATING", ""))[0] == "CREATING":
-            store.resources.fail(connectors.KIND, connector.name, connectors.UNHEALTHY)
-            settling.ticket.failed[connector.name] = connectors.HEALTH_FAILURE
+        mine = [instance for instance in instances if instance.connector == connector.name]
+        outcomes[connector.name] = connectors.outcome(states[connector.name], mine, patient=patient)
+    if Outcome.WAITING in outcomes.values():
+        return False
+    for name, outcome in outcomes.items():
+        if outcome is Outcome.READY:
+            store.connectors.set_ready(name)
+        elif states[name] == "CREATING":  # one that worked before stays, and is healed
+            store.resources.fail(CONNECTOR, name, connectors.UNHEALTHY)
+            settling.ticket.failed[name] = connectors.HEALTH_FAILURE
+    return True
 
 
 def stopped(store: Store) -> Aborted:
     """What is said of a request that was cancelled."""
-    made = [f"{len(found)} {kind}s" for kind in ("namespace", "container") if (found := store.recorded(kind))]
+    made = [f"{len(found)} {kind}s" for kind in ("namespace", "container") if (found := store.journal.recorded(kind))]
     return Aborted(
         f"interrupted: testbed {store.name!r} may be half-made ({', '.join(made) or 'nothing'} so far)",
         hint=f"`testbed up` goes on from here, `testbed down --name {store.name}` removes it",

@@ -36,12 +36,12 @@ def run_roles(
         TestbedError: as `testbed.nodes.configure.configure` does.
     """
     roles = [node for node in nodes if node.role]
-    before = store.configured()
+    before = store.nodes.configured()
     digests = _digests(nodes, running)
     if only is None:
         only = unconfigured(store, nodes, running)
     if only:
-        store.set_configured(dict.fromkeys(only, _UNFINISHED))
+        store.nodes.set_configured(dict.fromkeys(only, _UNFINISHED))
         configure(
             store.folder,
             roles,
@@ -51,14 +51,14 @@ def run_roles(
             unfinished={name for name in only if before.get(name) == _UNFINISHED},
             cancelled=stop,
         )
-        store.set_configured({name: digests[name] for name in only})
+        store.nodes.set_configured({name: digests[name] for name in only})
         report(Progress("configuration", f"{len(only)} nodes", len(only), len(only)))
     return list(only)
 
 
 def unconfigured(store: Store, nodes: Collection[Node], running: Mapping[str, RunningNode]) -> list[str]:
     """The nodes whose role has not been run with their variables, on their container."""
-    before = store.configured()
+    before = store.nodes.configured()
     return [name for name, digest in _digests(nodes, running).items() if before.get(name) != digest]
 
 

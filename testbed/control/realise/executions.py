@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from testbed.control.lifecycle import Settles, lifecycle
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.control.state.store import Store
@@ -75,7 +76,10 @@ def failure(record: Record, tasks: Sequence[Json]) -> Json | None:
 
 def executed(operation: Operation) -> str | None:
     """The execution that an operation runs, if it does."""
-    return next((c.name for c in operation.changes if c.kind == KIND and c.body is not None), None)
+    return next(
+        (c.name for c in operation.changes if c.body is not None and lifecycle(c.kind).settles is Settles.EXECUTED),
+        None,
+    )
 
 
 def _started(running: Running, folder: Path, nodes: TaskRunner, record: Record) -> Iterator[Future[Json]]:

@@ -16,27 +16,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from testbed.control import connectors
-from testbed.control.accept.durations import CONNECTOR, UNHEALTHY
 from testbed.control.accept.plane import topology_of
+from testbed.control.connectors import Outcome
+from testbed.control.lifecycle import CONNECTOR, Settles, duration, lifecycle
 from testbed.control.realise import executions
 from testbed.control.realise.ticket import Realiser, Ticket
-from testbed.control.state.operations import Operation
+from testbed.control.state.clock import Clock
+from testbed.control.state.operations import OVERTAKEN, Operation
 from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import CODES, Internal, TestbedError
 from testbed.json_object import Json
+from testbed.model.topology import Topology
 
 log = logging.getLogger("testbed.executor")
-
-LEFT_IN_ERROR = frozenset({connectors.KIND, "run.services", "run.revisions", "cloudfunctions.functions"})
-"""Kinds of which a failed create leaves a resource behind (behaviour 1.7.7)."""
-
-
-KERNEL = frozenset({
-    "compute.firewalls", "compute.networkFirewallPolicies", "compute.regionNetworkFirewallPolicies", "compute.routes",
-    "compute.projects",
-})  # fmt: skip
-"""Kinds that are in effect as soon as the kernel is: no node knows of them."""
 
 
 @dataclass(slots=True)
@@ -48,8 +41,14 @@ class _Settling:
     """What of it is not made yet."""
     since: float
     """When all was made, or it made progress last, as `time.monotonic` counts."""
+    reckoned: float
+    """The same by the testbed's clock."""
     error: Json | None = None
     """What it will end with, as soon as all is as it was before."""
+
+    def restart(self, clock: Clock) -> None:
+        """Begin to wait anew: it has made progress."""
+        self.since, self.reckoned = time.monotonic(), clock.now()
 
 
 class Executor:
@@ -62,7 +61,7 @@ class Executor:
 
     def round(self, store: Store, reconciler: Realiser) -> None:
         """Begin what is due, and end what has settled."""
-        now = time.time()
+        now = store.clock.now()
         found = {one.id: one for one in store.operations.open()}
         self._settling = {name: one for name, one in self._settling.items() if name in found}
         due = [one for one in found.values() if one.id not in self._settling and one.due <= now]
@@ -77,6 +76,15 @@ class Executor:
         self._look_at_tickets(store, reconciler)
         for settling in list(self._settling.values()):
             self._look(store, reconciler, settling)
+
+    def replace(self, store: Store, topology: Topology) -> None:
+        """Put a topology in the place of the present one, and end the operations that it contradicts."""
+        with store.transaction():
+            overtaken = store.replace_topology(topology)
+            for operation in overtaken:
+                _write_end(store, operation, OVERTAKEN)
+        for operation in overtaken:
+            self._tell(operation)
 
     # -- taking effect --------------------------------------------------------------------------------------------
 
@@ -104,7 +112,7 @@ class Executor:
         for one in due:
             others = {name for other, names in nodes.items() if other != one.id for name in names - nodes[one.id]}
             mine = Ticket() if _is_in_the_kernel(one) else reconciler.without(ticket, others)
-            self._settling[one.id] = _Settling(one, mine, time.monotonic())
+            self._settling[one.id] = _Settling(one, mine, time.monotonic(), store.clock.now())
 
     # -- settling -------------------------------------------------------------------------------------------------
 
@@ -120,12 +128,12 @@ class Executor:
         """End an operation whose effect is there, or will never be."""
         operation = settling.operation
         if not settling.ticket.over:
-            settling.since = time.monotonic()
+            settling.restart(store.clock)
         elif settling.error is not None:
             self._end(store, operation, settling.error)
         elif name := executions.executed(operation):
             self._look_at_tasks(store, reconciler, operation, name)
-        elif operation.kind in listening.KINDS:
+        elif lifecycle(operation.kind).settles is Settles.LISTENING:
             self._look_at_containers(store, reconciler, settling)
         else:
             self._look_at_connectors(store, reconciler, settling)
@@ -133,26 +141,29 @@ class Executor:
     def _look_at_connectors(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End an operation when the instances of its connectors are healthy."""
         operation = settling.operation
-        patience = max(connectors.PATIENCE, store.operation_delay * (UNHEALTHY - CONNECTOR))
+        states, now = store.connectors.states(), store.clock.now()
+        as_at_google = settling.reckoned + store.operation_delay * _longer_to_fail(operation)
+        patient = time.monotonic() < settling.since + connectors.PATIENCE or now < as_at_google
         for change in operation.changes:
-            if change.kind != connectors.KIND or change.body is None:
+            if change.kind != CONNECTOR or change.body is None:
                 continue
-            mine = [instance for instance in store.instances if instance.connector == change.name]
-            healthy = [instance.health == "healthy" for instance in mine]
-            if all(healthy) and connectors.outdated(change.body, mine):
-                settling.since = time.monotonic()  # one after the other is replaced
-                return
-            if not all(healthy) and time.monotonic() - settling.since < patience:
-                return
-            if mine and not any(healthy):  # behaviour 1.7.5
-                self._fail(store, reconciler, operation, dict(connectors.UNHEALTHY))
-                return
-            store.set_connector_state(change.name, "READY")
+            mine = [instance for instance in store.connectors.instances() if instance.connector == change.name]
+            match connectors.outcome(states.get(change.name, "CREATING"), mine, patient=patient):
+                case Outcome.WAITING:
+                    return
+                case Outcome.FAILED:
+                    self._fail(store, reconciler, operation, dict(connectors.UNHEALTHY))
+                    return
+                case Outcome.READY if connectors.outdated(change.body, mine):
+                    settling.restart(store.clock)  # one after the other is replaced
+                    return
+                case Outcome.READY:
+                    store.connectors.set_ready(change.name)
         self._end(store, operation)
 
     def _look_at_containers(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End a deployment when its containers listen."""
-        operation, running, pids = settling.operation, store.running, store.processes()
+        operation, running, pids = settling.operation, store.running, store.nodes.processes()
         topology = topology_of(store)
         silent = listening.silent(topology, running, pids, operation)
         late = time.monotonic() - settling.since > listening.PATIENCE
@@ -186,49 +197,64 @@ class Executor:
 
     def _fail(self, store: Store, reconciler: Realiser, operation: Operation, error: Json) -> None:
         """Make everything as it was before; the operation ends when it is."""
-        log.info("%s of %s: %s", operation.method, operation.target, error["message"])
         back = Ticket()
         try:
             with store.transaction():
                 _take_back(store, operation)
                 topology = topology_of(store)
-            store.forget_connectors(c.name for c in operation.changes if c.kind == connectors.KIND and c.creates)
+            store.connectors.forget(c.name for c in operation.changes if c.kind == CONNECTOR and c.creates)
             back = reconciler.advance(topology)
         except Exception:  # a boundary: the operation has to end, whatever its end meets
             log.exception("after the failure of %s", operation.id)
         if back.over:
             self._end(store, operation, error)
         else:
-            self._settling[operation.id] = _Settling(operation, back, time.monotonic(), error)
+            self._settling[operation.id] = _Settling(operation, back, time.monotonic(), store.clock.now(), error)
 
     def _end(self, store: Store, operation: Operation, error: Json | None = None) -> None:
-        """Write down that an operation is over, and what it leaves."""
+        """Write down that an operation is over, and tell those who wait for it."""
         with store.transaction():
-            for change in operation.changes:
-                record = store.resources.get(change.kind, change.name)
-                if record is None or record.pending != operation.id:
-                    continue
-                kept = replace(record, pending="", deleting=False)
-                if error is None and change.body is None:
-                    store.resources.remove(change.kind, change.name)
-                elif error is None:
-                    store.resources.put(replace(kept, error=None))
-                elif change.body is None or (change.creates and record.effective is not None):
-                    store.resources.put(kept)  # the latter where others could not do without it
-                elif change.creates and change.kind in LEFT_IN_ERROR:
-                    store.resources.put(replace(kept, error=error))
-                elif change.creates:
-                    store.resources.remove(change.kind, change.name)
-                else:
-                    back = change.previous if record.effective is None else record.effective
-                    store.resources.put(replace(kept, body=record.body if back is None else back))
-            store.operations.end(operation, error)
+            _write_end(store, operation, error)
+        self._tell(operation)
+
+    def _tell(self, operation: Operation) -> None:
         self._settling.pop(operation.id, None)
         self._ended(operation.id)
 
 
+def _write_end(store: Store, operation: Operation, error: Json | None) -> None:
+    """Write down that an operation is over, and what it leaves; inside of a transaction."""
+    for change in operation.changes:
+        record = store.resources.get(change.kind, change.name)
+        if record is None or record.pending != operation.id:
+            continue
+        kept = replace(record, pending="", deleting=False)
+        if error is None and change.body is None:
+            store.resources.remove(change.kind, change.name)
+        elif error is None:
+            store.resources.put(replace(kept, error=None))
+        elif change.body is None or (change.creates and record.effective is not None):
+            store.resources.put(kept)  # the latter where others could not do without it
+        elif change.creates and lifecycle(change.kind).left_in_error:
+            store.resources.put(replace(kept, error=error))
+        elif change.creates:
+            store.resources.remove(change.kind, change.name)
+        else:
+            back = change.previous if record.effective is None else record.effective
+            store.resources.put(replace(kept, body=record.body if back is None else back))
+    store.operations.end(operation, error)
+    text = f"failed: {error['message']}" if error else "is done"
+    about = {"operation": operation.id, "method": operation.method, "error": error}
+    store.events.add("operation", operation.target, f"{operation.method} {text}", **about)
+
+
+def _longer_to_fail(operation: Operation) -> float:
+    """Seconds that Google takes for the failure of a creation, beyond those for its success."""
+    return (lifecycle(operation.kind).failure or 0.0) - duration(operation.method)
+
+
 def _is_in_the_kernel(operation: Operation) -> bool:
-    return all(change.kind in KERNEL for change in operation.changes)
+    return all(lifecycle(change.kind).settles is Settles.KERNEL for change in operation.changes)
 
 
 def _put_into_effect(store: Store, operation: Operation) -> None:
@@ -248,7 +274,7 @@ def _crash(store: Store, operation: Operation) -> Json | None:
     """Why a deployment of Cloud Run failed, if a container ended before it was wired."""
     if operation.kind != listening.KIND:
         return None
-    return listening.crash(topology_of(store), store.running, store.processes(), operation)
+    return listening.crash(topology_of(store), store.running, store.nodes.processes(), operation)
 
 
 def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
@@ -260,5 +286,5 @@ def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
 def _status(operation: Operation, error: BaseException) -> Json:
     """An error as a `google.rpc.Status`."""
     known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
-    message = connectors.refusal(known) if operation.kind == connectors.KIND else known.message
+    message = connectors.refusal(known) if operation.kind == CONNECTOR else known.message
     return {"code": CODES[known.status], "message": message}

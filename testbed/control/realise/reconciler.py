@@ -91,6 +91,8 @@ class Reconciler:
         """The nodes that run; None if Docker has to be asked."""
         self._jobs = NodeJobs(WORKERS, wake)
         self._failures: dict[str, Failure] = {}
+        self._told: dict[str, str] = {}
+        """The last failure of each node that events tell of."""
         self._tickets: list[Ticket] = []
         self._configurator = ThreadPoolExecutor(1, "configuration")
         self._configuration: Configuration | None = None
@@ -219,17 +221,17 @@ class Reconciler:
     # -- before anything is changed -------------------------------------------------------------------------------
 
     def _see_that_names_are_free(self, plan: Plan) -> None:
-        taken = set(namespace.names()) & segments(plan) - self.store.recorded("namespace")
+        taken = set(namespace.names()) & segments(plan) - self.store.journal.recorded("namespace")
         if taken:
             raise foreign(taken)
 
     # -- state before making --------------------------------------------------------------------------------------
 
     def _instances(self, topology: Topology) -> None:
-        store = self.store
-        store.forget_connectors(connectors.deleted(topology, store.connector_states()))
-        with store.transaction():
-            store.add_instances(connectors.additions(topology, store.instances, store.next_serial))
+        known = self.store.connectors
+        known.forget(connectors.deleted(topology, known.states()))
+        with self.store.transaction():
+            known.add(connectors.additions(topology, known.instances(), known.next_serial))
 
     def _forget_failures(self, plan: Plan, again: Collection[str]) -> None:
         wanted = {node.name: node for node in plan.nodes}
@@ -258,6 +260,7 @@ class Reconciler:
             self._known = {name: Known(one, None) for name, one in present.items()}
         gone = ended({name: known.running.pid for name, known in self._known.items() if known.running.pid})
         for name in gone:
+            self.store.events.add("node", name, "has ended")
             self._lose(name)
         return self._known
 
@@ -270,7 +273,7 @@ class Reconciler:
     def _give_up(self, name: str) -> None:
         """A node is to be made anew."""
         self._lose(name)
-        self.store.set_health({name: "starting"})
+        self.store.connectors.set_health({name: "starting"})
 
     def _note_jobs(self) -> None:
         """Take note of the jobs that are over."""
@@ -279,17 +282,25 @@ class Reconciler:
             if error is None:
                 self._note(name, job, job.result.result())
             elif isinstance(error, Exception) and job.node is not None:
-                self._failures[name] = Failure(job.node, error, time.monotonic())
+                self._fail(name, job.node, error)
             else:
                 log.error("node %s: %s", name, error)
+
+    def _fail(self, name: str, node: Node, error: Exception) -> None:
+        """Something could not be done with a node.  The event is told once, however often it is tried again."""
+        self._failures[name] = Failure(node, error, time.monotonic())
+        if self._told.get(name) != (text := str(error)):
+            self._told[name] = text
+            self.store.events.add("node", name, f"failed: {text}")
 
     def _note(self, name: str, job: Job, running: RunningNode | None) -> None:
         known = self._running_nodes()
         if job.stage is Stage.STOP:
-            self.store.strike("container", host_name(self.store.name, name))
+            self.store.journal.strike("container", host_name(self.store.name, name))
+            self.store.events.add("node", name, "was removed")
             self._for_each_ticket(lambda ticket: ticket.stopped.append(name) if name in ticket.leaving else None)
         elif job.stage is Stage.DELIVER and job.node is not None and name in known:
-            self.store.set_delivered(name, digest(job.node, known[name].running.pid))
+            self.store.nodes.set_delivered(name, digest(job.node, known[name].running.pid))
         elif job.stage is Stage.CHECK and name in known:
             if running is None:  # it is made from something else
                 self._give_up(name)
@@ -297,11 +308,13 @@ class Reconciler:
                 known[name] = Known(running, _spec(job.node))
         elif job.stage is Stage.START and running is not None and job.node is not None:
             known[name] = Known(running, _spec(job.node))
-            self.store.set_health({name: "starting"})
+            self.store.connectors.set_health({name: "starting"})
             if job.node.files:  # they were there before its program began
-                self.store.set_delivered(name, digest(job.node, running.pid))
+                self.store.nodes.set_delivered(name, digest(job.node, running.pid))
+            self._told.pop(name, None)
+            self.store.events.add("node", name, "has started")
             self._tell_started(name)
-        self.store.set_processes({name: one.running.pid for name, one in known.items() if one.running.pid})
+        self.store.nodes.set_processes({name: one.running.pid for name, one in known.items() if one.running.pid})
 
     def _tell_started(self, name: str) -> None:
         self._for_each_ticket(lambda ticket: ticket.started.append(name) if name in ticket.lacking else None)
@@ -318,13 +331,14 @@ class Reconciler:
     def _work_on_nodes(self, plan: Plan, known: Mapping[str, Known]) -> None:
         """Begin to check, start and stop nodes; a node that is as planned is left alone."""
         wanted = {node.name: node for node in plan.nodes}
-        lost = {instance.name for instance in self.store.instances if instance.health != "starting"} - known.keys()
+        begun = {one.name for one in self.store.connectors.instances() if one.health != "starting"}
+        lost = begun - known.keys()
         for name, node in wanted.items():
             present = known.get(name)
             if self._jobs.of(name) or name in self._failures or name in lost:
                 continue  # an instance of a connector that has ended is not started again: another takes its place
             if present is None:
-                self.store.record("container", host_name(plan.testbed, name))
+                self.store.journal.record("container", host_name(plan.testbed, name))
                 self._jobs.begin(name, Stage.START, node, partial(self._start, node))
             elif present.node != _spec(node):  # which may be the same, as a source at another place
                 self._jobs.begin(name, Stage.CHECK, node, partial(self._check, node, present.running))
@@ -358,7 +372,7 @@ class Reconciler:
         namespace.delete(*namespace.unfinished(*wanted))
         missing = sorted(wanted - set(namespace.names()))
         if missing:
-            self.store.record("namespace", *missing)
+            self.store.journal.record("namespace", *missing)
             namespace.create(*missing)
             self._kernel.forget()
             self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
@@ -375,16 +389,16 @@ class Reconciler:
             self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
 
     def _remove_stale_namespaces(self, plan: Plan) -> None:
-        stale = self.store.recorded("namespace") - segments(plan)
+        stale = self.store.journal.recorded("namespace") - segments(plan)
         if stale:
             namespace.delete(*sorted(stale))
-            self.store.strike("namespace", *stale)
+            self.store.journal.strike("namespace", *stale)
 
     # -- what is inside of nodes ----------------------------------------------------------------------------------
 
     def _deliver(self, plan: Plan, known: Mapping[str, Known]) -> None:
         """Begin to bring files that have changed into nodes."""
-        delivered = self.store.delivered()
+        delivered = self.store.nodes.delivered()
         for node in plan.nodes:
             if node.files and self._is_ready(node, known) and self._undelivered(node, known, delivered):
                 self._jobs.begin(node.name, Stage.DELIVER, node, partial(deliver, self.nodes, node))
@@ -437,7 +451,7 @@ class Reconciler:
         elif isinstance(error, Exception):
             at_fault = error.nodes & self._configured.keys() if isinstance(error, TaskFailed) else frozenset()
             for name in at_fault or self._configured:
-                self._failures[name] = Failure(self._configured[name], error, time.monotonic())
+                self._fail(name, self._configured[name], error)
 
     def configure_again(
         self, nodes: Sequence[Node], running: Mapping[str, RunningNode], only: Sequence[str], report: Report
@@ -455,7 +469,7 @@ class Reconciler:
             for node in plan.nodes
             if (present := known.get(node.name)) and present.node == _spec(node) and node.name in wired
         ]
-        delivered = self.store.delivered()
+        delivered = self.store.nodes.delivered()
         old = {node.name for node in made if node.files and self._undelivered(node, known, delivered)}
         old |= {*unconfigured(self.store, made, {node.name: known[node.name].running for node in made})}
         whole = {node.name for node in made} - old
@@ -488,14 +502,16 @@ class Reconciler:
             c.name: namespace.segment(topology.name, running.name(NameKey.google(topology.connector_network(c))))
             for c in topology.vpcaccess.connectors
         }
-        return partial(self.health.round, self.store.instances, paths, ended(self.store.processes()))
+        return partial(self.health.round, self.store.connectors.instances(), paths, ended(self.store.nodes.processes()))
 
     def note(self, found: Mapping[str, Health]) -> Mapping[str, Health]:
         """Write down what health checks have found, and which instances have ended; returns what is news."""
-        known = {i.name: i.health for i in self.store.instances}
-        now: dict[str, Health] = {**found, **dict.fromkeys(ended(self.store.processes()), "unhealthy")}
+        known = {i.name: i.health for i in self.store.connectors.instances()}
+        now: dict[str, Health] = {**found, **dict.fromkeys(ended(self.store.nodes.processes()), "unhealthy")}
         changed = {name: health for name, health in now.items() if name in known and known[name] != health}
-        self.store.set_health(changed)
+        self.store.connectors.set_health(changed)
+        for name, health in changed.items():
+            self.store.events.add("instance", name, f"is {health}", health=health)
         return changed
 
 

@@ -16,14 +16,14 @@ def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
         FailedPrecondition: if a foreign process lives in one of its namespaces; the containers have been removed then.
     """
     removed = _remove_containers(store, nodes, report)
-    spaces = sorted(store.recorded("namespace"))
+    spaces = sorted(store.journal.recorded("namespace"))
     report(Progress("namespaces", f"removing {len(spaces)}", 0, len(spaces)))
     there = set(namespace.names())
     namespace.delete(*spaces)
     # Docker goes on with what an `up` has asked for, killed or not: what has come into being meanwhile goes, too.
     late = _remove_containers(store, nodes, report)
-    store.strike("container", *store.recorded("container"))
-    store.strike("namespace", *spaces)
+    store.journal.strike("container", *store.journal.recorded("container"))
+    store.journal.strike("namespace", *spaces)
     return [*removed, *late, *(name for name in spaces if name in there)]
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from testbed.control.state.clock import Clock
 from testbed.json_object import Json
 
 SCHEMA = """
@@ -68,7 +68,7 @@ class Operation:
     id: str = ""
     number: int = 0
     accepted: float = 0.0
-    """Seconds since 1970, as all times here."""
+    """Seconds since 1970 by the testbed's clock, as all times here."""
     due: float = 0.0
     """When it may take effect, at the earliest: with --operation-delay, later than it was accepted."""
     ended: float | None = None
@@ -92,12 +92,13 @@ def new_id(now: float) -> str:
 class Operations:
     """The table of operations."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._db = connection
+        self._clock = clock
 
     def add(self, operation: Operation, *, delay: float = 0.0) -> Operation:
         """Write down an operation that is accepted now and due after `delay` seconds."""
-        now = time.time()
+        now = self._clock.now()
         changes = [[change.kind, change.name, change.body, change.previous] for change in operation.changes]
         name = operation.id or new_id(now)
         self._db.execute(
@@ -152,7 +153,7 @@ class Operations:
         """Write down that an operation is over."""
         self._db.execute(
             "UPDATE operations SET ended = ?, error = ? WHERE id = ? AND ended IS NULL",
-            (time.time(), error and json.dumps(error), operation.id),
+            (self._clock.now(), error and json.dumps(error), operation.id),
         )
 
     def _where(self, condition: str, *values: object) -> Iterator[Operation]:

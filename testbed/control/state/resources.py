@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from testbed.control.state.clock import Clock
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, Resource
@@ -44,7 +44,7 @@ class Record:
     facts: Json = field(default_factory=dict)
     """What the server says of it besides: an identifier, a URL, a host."""
     created: float = 0.0
-    """Seconds since 1970, as `updated`."""
+    """Seconds since 1970 by the testbed's clock, as `updated`."""
     updated: float = 0.0
     generation: int = 1
     """Counts the changes that were asked for."""
@@ -65,8 +65,9 @@ class Record:
 class Resources:
     """The table of resources."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._db = connection
+        self._clock = clock
 
     def get(self, kind: str, name: str) -> Record | None:
         """A resource, if it is there."""
@@ -89,7 +90,7 @@ class Resources:
 
     def put(self, record: Record) -> Record:
         """Write a resource; a change of its body counts as one generation."""
-        known, now = self.get(record.kind, record.name), time.time()
+        known, now = self.get(record.kind, record.name), self._clock.now()
         changed = known is not None and known.body != record.body
         if known is None:
             record = replace(record, created=record.created or now, updated=now)

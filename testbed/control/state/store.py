@@ -1,7 +1,7 @@
-"""What is known about a testbed between commands: its journal, its topology and its running state, in one SQLite file.
+"""What is known about a testbed between commands: its facts, and the tables of its other parts, in one SQLite file.
 
-The journal is written before a thing is made, so whatever exists on the host stands in it, whenever the program ended.
-A write is complete or did not happen; the folder and the file are their owner's alone (0700, 0600): they hold secrets.
+Each table belongs to a module of its own; here is what holds them together.  A write is complete or did not happen.
+The folder and the file are their owner's alone (0700, 0600): they hold secrets.
 """
 
 from __future__ import annotations
@@ -10,40 +10,48 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from typing import Literal
 
-from testbed.control.state import faults, layout, operations, resources, server_certificates
+from testbed.control.state import (
+    allocation_table,
+    auth_strings,
+    clock,
+    connectors,
+    events,
+    faults,
+    journal,
+    layout,
+    learned_routes,
+    nodes,
+    operations,
+    resources,
+    server_certificates,
+)
 from testbed.control.state.folders import FILE, exists, folder_of, names
+from testbed.control.state.transaction import transaction
 from testbed.errors import NotFound, Unavailable
-from testbed.fabric.allocation.allocations import Allocations
-from testbed.fabric.allocation.keys import AddressKey, Key, NameKey, RangeKey
-from testbed.fabric.allocation.running import ConnectorInstance, Health, LearnedRoute, Running
-from testbed.fabric.allocation.short_names import free_serial
+from testbed.fabric.allocation.running import Running
 from testbed.json_object import Json
 from testbed.model.topology import Topology
 
-Kind = Literal["container", "namespace"]
-
-_SCHEMA = """
-    CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS journal (kind TEXT, name TEXT, PRIMARY KEY (kind, name));
-    CREATE TABLE IF NOT EXISTS allocations (kind TEXT, use TEXT, owner TEXT, part TEXT, revision TEXT, number INTEGER,
-                                            value TEXT NOT NULL,
-                                            PRIMARY KEY (kind, use, owner, part, revision, number));
-    CREATE TABLE IF NOT EXISTS auth_strings (instance TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS configured (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS delivered (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS connectors (name TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL,
-                                           serial INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS instances (name TEXT PRIMARY KEY, connector TEXT NOT NULL, address TEXT NOT NULL,
-                                          health TEXT NOT NULL, machine_type TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS learned (node TEXT NOT NULL, destination TEXT NOT NULL, priority INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
-"""
-_TABLES = _SCHEMA + resources.SCHEMA + operations.SCHEMA + faults.SCHEMA + server_certificates.SCHEMA
+_FACTS = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
+_OWNERS = (
+    allocation_table,
+    auth_strings,
+    clock,
+    connectors,
+    events,
+    faults,
+    journal,
+    learned_routes,
+    nodes,
+    operations,
+    resources,
+    server_certificates,
+)
+_TABLES = "".join([_FACTS, *(owner.SCHEMA for owner in _OWNERS)])
 
 
 def _missing(name: str) -> NotFound:
@@ -53,10 +61,6 @@ def _missing(name: str) -> NotFound:
 
 def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
     return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
-
-
-def _columns(key: Key) -> tuple[str, str, str, str, int]:
-    return key.use, key.owner, key.part, key.revision, key.number
 
 
 class Store:
@@ -70,11 +74,18 @@ class Store:
         self._db = connection
         self.kept: tuple[tuple[int, int], Topology] | None = None
         """The topology in effect, as it was put together last, and the version of the state that it is of."""
-        self.resources = resources.Resources(connection)
-        self.operations = operations.Operations(connection)
-        self.certificates = server_certificates.ServerCertificates(connection)
+        self.clock = clock.Clock(connection)
+        self.resources = resources.Resources(connection, self.clock)
+        self.operations = operations.Operations(connection, self.clock)
+        self.events = events.Events(connection, self.clock)
         self.faults = faults.Faults(connection)
-        self._allocations: tuple[str | None, Allocations] = None, Allocations()
+        self.journal = journal.Journal(connection)
+        self.allocations = allocation_table.AllocationTable(connection)
+        self.connectors = connectors.Connectors(connection, self.allocations)
+        self.nodes = nodes.Nodes(connection)
+        self.learned_routes = learned_routes.LearnedRoutes(connection)
+        self.auth_strings = auth_strings.AuthStrings(connection)
+        self.certificates = server_certificates.ServerCertificates(connection)
 
     @classmethod
     @contextmanager
@@ -116,19 +127,9 @@ class Store:
         finally:
             connection.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All writes inside happen together, or none of them.  One inside of another is a part of it."""
-        if self._db.in_transaction:
-            yield
-            return
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        return transaction(self._db)
 
     @contextmanager
     def snapshot(self) -> Iterator[int]:
@@ -177,13 +178,15 @@ class Store:
         general = self.general
         return self.resources.effective(general) if general else None
 
-    @topology.setter
-    def topology(self, topology: Topology) -> None:
+    def replace_topology(self, topology: Topology) -> list[operations.Operation]:
+        """Put a topology in the place of the present one.
+
+        The operations that it contradicts are returned; nothing is left of what they have done, and they are to end.
+        """
         general = topology.model_dump(mode="json", by_alias=True, include={"name", "project", "region", "zone"})
         with self.transaction():
             self._set_fact("topology", json.dumps(general))
-            for one in self.resources.replace_all(topology, self.operations.open()):
-                self.operations.end(one, operations.OVERTAKEN)
+            return self.resources.replace_all(topology, self.operations.open())
 
     @property
     def general(self) -> Json:
@@ -256,165 +259,20 @@ class Store:
     def vlans(self, value: bool) -> None:
         self._set_fact("vlans", "yes" if value else "no")
 
-    # -- the journal ----------------------------------------------------------------------------------------------
-
-    def record(self, kind: Kind, *things: str) -> None:
-        """Write down, before it is made, what is about to be made (its name on the host)."""
-        self._db.executemany("INSERT OR IGNORE INTO journal VALUES (?, ?)", [(kind, name) for name in things])
-
-    def strike(self, kind: Kind, *things: str) -> None:
-        """Strike out what is gone."""
-        self._db.executemany("DELETE FROM journal WHERE kind = ? AND name = ?", [(kind, name) for name in things])
-
-    def recorded(self, kind: Kind) -> set[str]:
-        """What may exist on the host."""
-        return {row[0] for row in self._db.execute("SELECT name FROM journal WHERE kind = ?", (kind,))}
-
-    # -- running state --------------------------------------------------------------------------------------------
+    # -- all together ---------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> Running:
         """The running state, as the compiler reads it."""
         return Running(
-            self.allocations,
-            self.instances,
-            dict(self._db.execute("SELECT instance, value FROM auth_strings")),
+            self.allocations.all(),
+            self.connectors.instances(),
+            self.auth_strings.all(),
             self.certificates.all(),
             self.load_generator,
-            self.learned,
+            self.learned_routes.all(),
             self.vlans,
         )
-
-    @property
-    def allocations(self) -> Allocations:
-        """What was given out; the fields of keys are columns.
-
-        It is read once per change: every view of a resource in a long list asks for it.
-        """
-        written = self._fact("allocations")
-        if self._allocations[0] != written:
-            self._allocations = written, self._all_allocations()
-        return self._allocations[1]
-
-    def _all_allocations(self) -> Allocations:
-        addresses, ranges, names = dict[AddressKey, str](), dict[RangeKey, str](), dict[NameKey, str]()
-        for kind, *key, value in self._db.execute("SELECT * FROM allocations ORDER BY rowid"):
-            match kind:
-                case "address":
-                    addresses[AddressKey(*key)] = value
-                case "range":
-                    ranges[RangeKey(*key)] = value
-                case _:
-                    names[NameKey(*key)] = value
-        return Allocations(addresses, ranges, names)
-
-    def set_allocations(self, given: Allocations) -> None:
-        """Replace what was given out."""
-        rows = [("address", *_columns(key), value) for key, value in given.addresses.items()]
-        rows += [("range", *_columns(key), value) for key, value in given.ranges.items()]
-        rows += [("name", *_columns(key), value) for key, value in given.names.items()]
-        with self.transaction():
-            self._db.execute("DELETE FROM allocations")
-            self._db.executemany("INSERT INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            self._set_fact("allocations", secrets.token_hex(8))
-
-    def ensure_auth_strings(self, instances: Iterable[str]) -> None:
-        """Generate AUTH strings (UUIDs in Google's case; 128 random bits here) for Redis instances that have none.
-
-        Those of all other instances are forgotten: one that is made anew, or gets AUTH again, has another.
-        """
-        rows = {name: secrets.token_hex(16) for name in instances}
-        gone = [(row[0],) for row in self._db.execute("SELECT instance FROM auth_strings") if row[0] not in rows]
-        self._db.executemany("DELETE FROM auth_strings WHERE instance = ?", gone)
-        self._db.executemany("INSERT OR IGNORE INTO auth_strings VALUES (?, ?)", rows.items())
-
-    @property
-    def learned(self) -> tuple[LearnedRoute, ...]:
-        """What BGP has brought, as it was seen last, in order."""
-        rows = self._db.execute("SELECT node, destination, priority FROM learned ORDER BY node, destination, priority")
-        return tuple(LearnedRoute(*row) for row in rows)
-
-    @learned.setter
-    def learned(self, routes: Iterable[LearnedRoute]) -> None:
-        with self.transaction():
-            self._db.execute("DELETE FROM learned")
-            rows = [(route.node, route.destination, route.priority) for route in routes]
-            self._db.executemany("INSERT INTO learned VALUES (?, ?, ?)", rows)
-
-    @property
-    def instances(self) -> tuple[ConnectorInstance, ...]:
-        """All connector instances, in the order of their names."""
-        rows = self._db.execute("SELECT name, connector, address, health, machine_type FROM instances ORDER BY name")
-        return tuple(ConnectorInstance(*row) for row in rows)
-
-    def add_instances(self, instances: Iterable[ConnectorInstance]) -> None:
-        """Add instances."""
-        rows = [(i.name, i.connector, i.address, i.health, i.machine_type) for i in instances]
-        self._db.executemany("INSERT INTO instances VALUES (?, ?, ?, ?, ?)", rows)
-
-    def remove_instances(self, removed: Iterable[str]) -> None:
-        """Remove instances by name."""
-        self._db.executemany("DELETE FROM instances WHERE name = ?", [(name,) for name in removed])
-
-    def set_health(self, health: Mapping[str, Health]) -> None:
-        """Write down what the health checks found, by instance name."""
-        rows = [(value, name) for name, value in health.items()]
-        self._db.executemany("UPDATE instances SET health = ? WHERE name = ?", rows)
-
-    def next_serial(self, connector: str) -> int:
-        """A number that no instance has, and with which it is called as no other node is.
-
-        Connectors of two regions may have the same short name, a VM the name of an instance.
-        """
-        self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, 'CREATING', '', 0)", (connector,))
-        serial = int(self._db.execute("SELECT max(serial) + 1 FROM connectors").fetchone()[0])
-        given = {row[0] for row in self._db.execute("SELECT value FROM allocations WHERE kind = 'name'")}
-        serial = free_serial(connector, serial, given)
-        self._db.execute("UPDATE connectors SET serial = ? WHERE name = ?", (serial, connector))
-        return serial
-
-    def connector_states(self) -> dict[str, tuple[str, str]]:
-        """State (the API's enum) and detail of each connector."""
-        return {row[0]: (row[1], row[2]) for row in self._db.execute("SELECT name, state, detail FROM connectors")}
-
-    def set_connector_state(self, connector: str, state: str, detail: str = "") -> None:
-        """Set the state of a connector."""
-        self._db.execute("INSERT OR IGNORE INTO connectors VALUES (?, ?, ?, 0)", (connector, state, detail))
-        self._db.execute("UPDATE connectors SET state = ?, detail = ? WHERE name = ?", (state, detail, connector))
-
-    def forget_connectors(self, connectors: Iterable[str]) -> None:
-        """Forget connectors that were deleted, and their instances."""
-        rows = [(name,) for name in connectors]
-        self._db.executemany("DELETE FROM instances WHERE connector = ?", rows)
-        self._db.executemany("DELETE FROM connectors WHERE name = ?", rows)
-
-    def set_processes(self, pids: Mapping[str, int]) -> None:
-        """Write down the first process of each node, by its id on the host."""
-        with self.transaction():
-            self._db.execute("DELETE FROM processes")
-            self._db.executemany("INSERT INTO processes VALUES (?, ?)", pids.items())
-
-    def processes(self) -> dict[str, int]:
-        """The first process of each node."""
-        return dict(self._db.execute("SELECT node, pid FROM processes"))
-
-    # -- configuration --------------------------------------------------------------------------------------------
-
-    def configured(self) -> dict[str, str]:
-        """By node: a digest of what its role last configured it with."""
-        return dict(self._db.execute("SELECT node, digest FROM configured"))
-
-    def set_configured(self, digests: Mapping[str, str]) -> None:
-        """Write down what nodes have been configured with."""
-        self._db.executemany("INSERT OR REPLACE INTO configured VALUES (?, ?)", digests.items())
-
-    def delivered(self) -> dict[str, str]:
-        """By node: a digest of the files that it has read last."""
-        return dict(self._db.execute("SELECT node, digest FROM delivered"))
-
-    def set_delivered(self, node: str, digest: str) -> None:
-        """Write down what files a node has read."""
-        self._db.execute("INSERT OR REPLACE INTO delivered VALUES (?, ?)", (node, digest))
 
     def export(self) -> Json:
         """What a person may see of the state: everything but secrets."""

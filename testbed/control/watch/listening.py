@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from testbed.control.state.operations import Operation
+from testbed.control.lifecycle import Settles, lifecycle
+from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.watch.health import ended
 from testbed.errors import CODES
 from testbed.fabric.allocation.running import Running
@@ -19,8 +20,6 @@ from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
 
 KIND = "run.services"
-KINDS = frozenset({KIND, "cloudfunctions.functions", "appengine.versions", "appengine.services"})
-"""What has containers that are waited for; of an App Engine service, those of the version that gets its traffic."""
 PATIENCE = 240.0
 """Seconds that a container may take (Cloud Run's default)."""
 _BEFORE = {
@@ -36,7 +35,7 @@ def silent(topology: Topology, running: Running, pids: Mapping[str, int], operat
 
     A node without a process that is known is none of them: in tests there are no containers.
     """
-    deployed = {change.name for change in operation.changes if change.kind in KINDS and change.body is not None}
+    deployed = {change.name for change in operation.changes if _is_deployed(change)}
     return {
         node: workload
         for workload in topology.served
@@ -44,6 +43,11 @@ def silent(topology: Topology, running: Running, pids: Mapping[str, int], operat
         for node in running.allocations.nodes(workload.name)
         if node in pids and not listens(pids[node], workload.port)
     }
+
+
+def _is_deployed(change: ResourceChange) -> bool:
+    """Whether a change deploys containers; one of an App Engine service does, as another version gets its traffic."""
+    return change.body is not None and lifecycle(change.kind).settles is Settles.LISTENING
 
 
 def crash(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> Json | None:

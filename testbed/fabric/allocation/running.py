@@ -14,6 +14,8 @@ from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey
 
 Health = Literal["starting", "healthy", "unhealthy"]
+ConnectorState = Literal["CREATING", "READY"]
+"""The state of a connector that is a part of the network.  One in ERROR is none: the error is its resource's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(context, "require_root", lambda: None)
     monkeypatch.setattr(state_commands, "require_root", lambda: None)
     with Store.open("t", create=True) as store:
-        store.topology = small()
+        store.replace_topology(small())
         store.port = 7667
         client_folder("t").mkdir(parents=True)
         plane = ControlPlane(store)
@@ -81,7 +81,7 @@ def test_the_defaults_are_those_of_the_topology() -> None:
     told_now = told()
     assert (told_now["CLOUDSDK_CORE_PROJECT"], told_now["CLOUDSDK_COMPUTE_ZONE"]) == ("p", "us-central1-a")
     with Store.open("t") as store:
-        store.topology = Topology.model_validate({"name": "t", "project": "q"})
+        store.replace_topology(Topology.model_validate({"name": "t", "project": "q"}))
     told_now = told()
     assert told_now["GOOGLE_PROJECT"] == "q"
     assert not [name for name in told_now if name.endswith(("_REGION", "_ZONE"))]
@@ -155,7 +155,7 @@ def test_uploaded_source_goes_beside_the_file(state: Path, tmp_path: Path) -> No
     (source / "main.py").write_text("app = None\n")
     function = {"name": "f", "buildConfig": {"entryPoint": "app", "source": str(source)}}
     with Store.open("t") as store:
-        store.topology = small(cloudfunctions={"functions": [function]})
+        store.replace_topology(small(cloudfunctions={"functions": [function]}))
     run("export", "-o", str(tmp_path / "t.yaml"))
     (there,) = load(tmp_path / "t.yaml").cloudfunctions.functions
     assert there.build_config.source == str(tmp_path / "t-sources" / "abc")

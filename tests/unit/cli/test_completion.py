@@ -28,9 +28,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
     monkeypatch.delenv("TESTBED_NAME", raising=False)
     with Store.open("demo", create=True) as store:
-        store.topology = example()
-        store.set_allocations(allocate(example(), Allocations()))
-        store.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
+        store.replace_topology(example())
+        store.allocations.replace(allocate(example(), Allocations()))
+        store.nodes.set_processes({"vm-us": 1, "vm-europe": 2, "c1-0001": 3})
         with Store.open("other", create=True):
             pass
         plane = ControlPlane(store)

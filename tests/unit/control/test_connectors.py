@@ -12,16 +12,18 @@ from testbed.control.connectors import (
     LONGEST_PAUSE,
     PATIENCE,
     RANGE_CONFLICT,
+    Outcome,
     Replacer,
     additions,
     deleted,
     next_outdated,
+    outcome,
     outdated,
     refusal,
     replacements,
 )
 from testbed.errors import InvalidArgument
-from testbed.fabric.allocation.running import ConnectorInstance, Health
+from testbed.fabric.allocation.running import ConnectorInstance, ConnectorState, Health
 from tests.unit.topologies import CONNECTOR, Serial, connector, instances, small
 
 OTHER = "projects/p/locations/us-central1/connectors/c2"
@@ -30,6 +32,30 @@ OTHER = "projects/p/locations/us-central1/connectors/c2"
 def instance(serial: int, health: Health = "healthy", of: str = CONNECTOR) -> ConnectorInstance:
     name = of.rsplit("/", 1)[1]
     return ConnectorInstance(f"{name}-{serial:04d}", of, f"10.8.0.{serial + 1}", health)
+
+
+# -- what becomes of one ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "patient", "expected"),
+    [
+        ("CREATING", ["healthy", "healthy"], True, Outcome.READY),
+        ("CREATING", ["healthy", "starting"], True, Outcome.WAITING),
+        ("CREATING", ["unhealthy", "unhealthy"], True, Outcome.WAITING),  # a replacement may get healthy
+        ("CREATING", ["healthy", "starting"], False, Outcome.READY),  # one carries all
+        ("CREATING", ["unhealthy", "starting"], False, Outcome.FAILED),
+        ("READY", ["unhealthy", "starting"], True, Outcome.WAITING),
+        ("READY", ["unhealthy", "healthy"], True, Outcome.READY),  # replacements can take for ever
+        ("READY", ["unhealthy", "unhealthy"], True, Outcome.FAILED),
+    ],
+)
+@pytest.mark.behaviour("1.7.5")
+def test_what_becomes_of_a_connector(
+    state: ConnectorState, health: list[Health], patient: bool, expected: Outcome
+) -> None:
+    present = [instance(serial, one) for serial, one in enumerate(health)]
+    assert outcome(state, present, patient=patient) is expected
 
 
 # -- how many ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from testbed.control import controller
 from testbed.control.controller import Watch
+from testbed.control.realise.executor import Executor
 from testbed.control.watch.health import FAILURES, HealthChecker, ended
 from testbed.fabric.allocation.running import ConnectorInstance, Health
 from tests.waiting import PATIENCE
@@ -37,7 +38,7 @@ def test_processes_that_have_ended_are_known() -> None:
 
 def test_the_next_round_begins_when_an_instance_ends(monkeypatch: Any) -> None:
     monkeypatch.setattr(controller, "INTERVAL", 10 * PATIENCE)
-    watch = Watch("bed", cast("Any", None), cast("Any", None), threading.Event())
+    watch = Watch("bed", cast("Any", None), Executor(), threading.Event())
     with subprocess.Popen(["sleep", "60"]) as process:
         watch._processes = {"c1-0001": process.pid}
         resting = threading.Thread(target=watch.rest, args=(threading.Event(),), daemon=True)
@@ -56,7 +57,7 @@ class Silent:
         self.answered = threading.Event()
         self.noted: list[Mapping[str, Health]] = []
         self.pids = {"c1-0001": 1}
-        self.store = SimpleNamespace(processes=lambda: self.pids)
+        self.store = SimpleNamespace(nodes=SimpleNamespace(processes=lambda: self.pids))
 
     def checks(self, _: object) -> Callable[[], dict[str, Health]]:
         return lambda: {"c1-0001": "healthy"} if self.answered.wait(PATIENCE) else {}
@@ -68,7 +69,7 @@ class Silent:
 
 def test_probes_hold_nobody_up() -> None:
     wake = threading.Event()
-    watch, silent = Watch("bed", cast("Any", None), cast("Any", None), wake), Silent()
+    watch, silent = Watch("bed", cast("Any", None), Executor(), wake), Silent()
     for _ in range(3):
         watch._probe(cast("Any", silent), cast("Any", None))
     assert silent.noted == [{}, {}, {}]
@@ -80,7 +81,7 @@ def test_probes_hold_nobody_up() -> None:
 
 def test_an_answer_of_a_process_that_has_gone_does_not_count() -> None:
     wake = threading.Event()
-    watch, silent = Watch("bed", cast("Any", None), cast("Any", None), wake), Silent()
+    watch, silent = Watch("bed", cast("Any", None), Executor(), wake), Silent()
     watch._probe(cast("Any", silent), cast("Any", None))
     silent.pids = {"c1-0001": 2}
     silent.answered.set()

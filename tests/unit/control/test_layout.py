@@ -30,8 +30,8 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESTBED_NAME", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with Store.open("bed", create=True) as store:
-        store.topology = small()
-        store.record("namespace", "tb-bed-never-made")
+        store.replace_topology(small())
+        store.journal.record("namespace", "tb-bed-never-made")
         number = store.id
     changed = sqlite3.connect(tmp_path / "bed" / FILE)
     changed.executescript("DROP TABLE allocations; CREATE TABLE addresses (key TEXT PRIMARY KEY, value TEXT)")

@@ -20,13 +20,6 @@ from testbed.topology_file import load
 from tests.unit.topologies import small
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
-    monkeypatch.setenv("TESTBED_WORK", "")
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["", "..", "../etc", "a/b", "/etc", "-a", "A", "a_b", "a" * 21, "a\n"])
 def test_a_name_that_is_none_reaches_no_folder(name: str) -> None:
     with pytest.raises(InvalidArgument, match="is not the name of a testbed"):
@@ -68,7 +61,7 @@ def test_a_file_that_was_only_just_made_is_a_testbed(state: Path) -> None:
     assert names() == ["bed"]
     with Store.open("bed") as store:
         assert not store.begun
-        assert store.recorded("container") == set()
+        assert store.journal.recorded("container") == set()
         identity = store.id
     with Store.open("bed") as store:
         assert store.id == identity
@@ -78,7 +71,7 @@ def test_whether_there_are_vlans_is_a_part_of_the_running_state_and_stays() -> N
     with Store.open("bed", create=True) as store:
         assert not store.running.vlans
         store.vlans = True
-        store.topology = small()
+        store.replace_topology(small())
     with Store.open("bed") as store:
         assert store.running.vlans
 
@@ -93,9 +86,9 @@ def test_that_attachments_are_untagged_is_said_where_there_are_some(vlans: bool,
 
 def test_a_look_does_not_wait_for_a_writer() -> None:
     with Store.open("bed", create=True) as writer, writer.transaction():
-        writer.record("container", "tb-bed-a")
+        writer.journal.record("container", "tb-bed-a")
         with Store.open("bed") as reader:
-            assert reader.recorded("container") == set()
+            assert reader.journal.recorded("container") == set()
 
 
 def test_a_file_that_is_no_state_is_said(state: Path) -> None:
@@ -107,9 +100,9 @@ def test_a_file_that_is_no_state_is_said(state: Path) -> None:
 
 def test_processes_are_replaced_as_a_whole() -> None:
     with Store.open("bed", create=True) as store:
-        store.set_processes({"a": 1, "b": 2})
-        store.set_processes({"b": 3})
-        assert store.processes() == {"b": 3}
+        store.nodes.set_processes({"a": 1, "b": 2})
+        store.nodes.set_processes({"b": 3})
+        assert store.nodes.processes() == {"b": 3}
 
 
 def test_reports_are_kept_and_everything_else_goes(state: Path) -> None:
@@ -165,7 +158,7 @@ def test_what_others_make_meanwhile_goes_as_well(state: Path, monkeypatch: pytes
 
 def test_a_topology_is_put_together_once_and_again_after_each_change() -> None:
     with Store.open("bed", create=True) as store, Store.open("bed") as other:
-        store.topology = small()
+        store.replace_topology(small())
         first = topology_of(store)
         assert topology_of(store) is first
         store.port = 1
@@ -177,9 +170,9 @@ def test_a_topology_is_put_together_once_and_again_after_each_change() -> None:
 
 def test_what_was_rolled_back_is_not_kept() -> None:
     with Store.open("bed", create=True) as store:
-        store.topology = small()
+        store.replace_topology(small())
         with suppress(KeyError), store.transaction():
-            store.topology = small().model_copy(update={"project": "other"})
+            store.replace_topology(small().model_copy(update={"project": "other"}))
             assert topology_of(store).project == "other"
             raise KeyError
         assert topology_of(store).project == "p"

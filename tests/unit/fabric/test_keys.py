@@ -119,6 +119,6 @@ def test_the_state_keeps_what_was_given_out() -> None:
         {**given.names, NameKey.edge("n"): "e"},
     )
     with Store.open("bed", create=True) as store:
-        store.set_allocations(given)
+        store.allocations.replace(given)
     with Store.open("bed") as store:
         assert store.running.allocations == given

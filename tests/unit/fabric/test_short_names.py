@@ -164,11 +164,11 @@ def test_instances_of_connectors_are_called_as_no_other_node(tmp_path: Path, mon
     monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
     here, there = (f"{LOCATIONS}/{region}/connectors/c1" for region in ("us-central1", "europe-west1"))
     with Store.open("names", create=True) as store:
-        assert [store.next_serial(one) for one in (here, there, here)] == [1, 2, 3]
-        store.set_allocations(
+        assert [store.connectors.next_serial(one) for one in (here, there, here)] == [1, 2, 3]
+        store.allocations.replace(
             Allocations({AddressKey.front_end(): "c1-0005"}, names={NameKey.node("x"): "c1-0004"})
         )  # a VM, and something that is no name
-        assert store.next_serial(there) == 5
+        assert store.connectors.next_serial(there) == 5
 
 
 def test_who_stays_keeps_his_name_and_his_address() -> None:

@@ -18,7 +18,7 @@ from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.connectors import KIND as CONNECTORS
+from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument
 from testbed.json_object import Json
@@ -194,7 +194,7 @@ def _problems(plane: ControlPlane, body: Json) -> Iterator[Json]:
     connector = body.get("vpcAccessConnector", {}).get("name")
     if connector is None:
         return
-    record = plane.find(CONNECTORS, connector)
+    record = plane.find(CONNECTOR, connector)
     if record is None:  # the words of Cloud Run (behaviour 1.10.5): App Engine's are not known
         text = f"VPC connector {connector} does not exist, or App Engine does not have permission to use it."
         yield {"code": 9, "message": text}

@@ -17,7 +17,7 @@ from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
-from testbed.control.connectors import KIND as CONNECTORS
+from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.errors import InvalidArgument
 from testbed.json_object import Json
@@ -159,7 +159,7 @@ def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
             connector,
             "A Cloud Function and a Serverless VPC Access connector must be located in the same region.",
         )
-    record = plane.find(CONNECTORS, connector)
+    record = plane.find(CONNECTOR, connector)
     if record is None:  # behaviour 1.10.5
         text = f"Problem connecting to VPC Connector {connector}: Serverless VPC Access is not found."
         yield {"code": 9, "message": text}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from testbed.api.calls.call import Call
 from testbed.api.services import direct, vpcaccess
 from testbed.api.services.run import names
-from testbed.control import connectors
+from testbed.control.lifecycle import CONNECTOR
 from testbed.errors import InvalidArgument, Unimplemented
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, qualify, segment
@@ -154,7 +154,7 @@ def _unbuilt(body: Json, containers: list[Json]) -> Iterator[str]:
 def foreseen(call: Call, body: Json) -> Json | None:
     """Why a revision of this template cannot get ready, as a `google.rpc.Status` with Google's `reason`, if so."""
     if connector := body.get("vpcAccess", {}).get("connector"):
-        record = call.plane.find(connectors.KIND, connector)
+        record = call.plane.find(CONNECTOR, connector)
         if record is None:  # behaviour 1.10.5
             text = f"VPC connector {connector} does not exist, or Cloud Run does not have permission to use it."
             return {"code": 9, "message": text, "reason": ""}
