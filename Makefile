@@ -1,12 +1,12 @@
 # make demo   see it work: set-up, the example testbed, a short load, a summary
 # make test   set-up, lint, all tests
 # make prove  try wholly what a test run samples (N=5: five times as much)
-# The rest: setup lint pythons bench schema api-docs fidelity wheel lock down clean
+# The rest: setup lint pythons bench schema api-docs fidelity errors wheel lock down clean
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE  # what is installed is compiled when it is first imported, and not each time
 .DEFAULT_GOAL := help
-.PHONY: help setup venv host demo down lint test prove pythons bench schema api-docs fidelity wheel lock clean
+.PHONY: help setup venv host demo down lint test prove pythons bench schema api-docs fidelity errors wheel lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -76,6 +76,10 @@ api-docs: venv
 fidelity: venv
 	@$(BIN)/python -m tests.fidelity.page
 	@echo 'docs/fidelity.md'
+
+errors: venv
+	@$(BIN)/python -m tests.unit.error_texts
+	@echo 'tests/unit/errors.golden'
 
 bench: setup
 	@$(SUDO) $(BIN)/python -m tests.bench

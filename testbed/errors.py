@@ -20,7 +20,7 @@ The classes carry the names of `google.rpc.Code`, so that an API server and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NewType
 
 CODES: Mapping[str, int] = {
     "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7,
@@ -28,6 +28,9 @@ CODES: Mapping[str, int] = {
     "UNAVAILABLE": 14, "UNAUTHENTICATED": 16, "UNKNOWN": 2,
 }  # fmt: skip
 """Numbers of `google.rpc.Code`."""
+
+GoogleText = NewType("GoogleText", str)
+"""A text in Google's own words, which clients compare: our habits for texts do not hold for it."""
 
 
 class TestbedError(Exception):
@@ -39,7 +42,7 @@ class TestbedError(Exception):
     """The canonical name of the code in `google.rpc.Code`."""
     exit_status: ClassVar[int] = 1
     details: Sequence[Mapping[str, Any]] = ()
-    """What a client of the API can read besides the text (AIP-193), if the error says more than its reason."""
+    """Details for clients of the API, in addition to the text (AIP-193), if the error says more than its reason."""
 
     def __init__(self, message: str, *, hint: str | None = None, reason: str | None = None) -> None:
         super().__init__(message)

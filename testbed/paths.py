@@ -20,7 +20,7 @@ DEFAULT_STATE_ROOT = Path("/var/lib/testbed")
 
 
 def client_folder(testbed: str) -> Path:
-    """The folder of a testbed that its clients may enter, whoever they are: they are told of files in it."""
+    """The folder of a testbed that every client may enter: it has the files that clients are told of."""
     return state_root() / ".clients" / testbed
 
 

@@ -57,10 +57,10 @@ def load(path: Path) -> Topology:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise NotFound(
-            f"there is no topology file {path}", hint="name one: testbed up examples/serverless-vpc-access.yaml"
+            f"topology file {path}: not found", hint="name one: testbed up examples/serverless-vpc-access.yaml"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read: {error}") from error
+        raise InvalidArgument(f"topology file {path}: cannot be read: {error}") from error
     return parse(text, str(path), path.resolve().parent)
 
 
@@ -80,7 +80,7 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         line = text.count("\n", 0, error.position) + 1
         raise InvalidTopology(file, [FileProblem(file, line, "", None, f"not YAML: {error.reason}")]) from error
     if node is None or not isinstance(data, dict):
-        rule = "a topology is a mapping with at least name and project"
+        rule = "a topology must be a mapping with at least name and project"
         raise InvalidTopology(file, [FileProblem(file, 1, "", None, rule)])
     duplicates = list(_duplicate_keys(node, file, set()))
     if duplicates:
@@ -168,7 +168,7 @@ def _duplicate_keys(node: yaml.Node, file: str, visited: set[int]) -> Iterator[F
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                yield FileProblem(file, key.start_mark.line + 1, str(key.value), None, "the key stands twice")
+                yield FileProblem(file, key.start_mark.line + 1, str(key.value), None, "the key is given twice")
             seen.add(key.value)
             yield from _duplicate_keys(value, file, visited)
     elif isinstance(node, yaml.SequenceNode):

@@ -60,7 +60,7 @@ _QUIET = {
     "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
 }
 """gcloud asks nobody else, and says nothing of it."""
-_TOKEN = "testbed"  # noqa: S105 - any word will do: whoever is no service account is the testbed's owner
+_TOKEN = "testbed"  # noqa: S105 - any word will do: a caller that is not a service account is the testbed's owner
 BUNDLE = "bundle.pem"
 CREDENTIALS = "credentials.json"
 GCLOUD = "gcloud"
@@ -106,7 +106,7 @@ def overrides(endpoint: Endpoint) -> dict[str, str]:
 def proxy(endpoint: Endpoint) -> dict[str, str]:
     """A proxy and a CA: every client believes that it talks to googleapis.com.
 
-    The proxy is for that only: it refuses every other host, but for this machine's own.
+    The proxy is for that only: it refuses every other host except this machine's own.
     """
     proxies = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {

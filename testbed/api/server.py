@@ -110,7 +110,7 @@ class Server:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # a boundary: the thread's end has to be told to whoever waits for its beginning
+        except Exception as error:  # a boundary: a thread that waits for this one's beginning has to be told of its end
             if self._started.done():
                 log.exception("the API has ended")
             else:
@@ -204,7 +204,7 @@ async def _either(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
         for task in tasks:
             if task.done():
                 task.result()
-        raise Unavailable("the API has ended by itself")
+        raise Unavailable("API server: it has ended by itself")
 
 
 class _Rest(uvicorn.Server):

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(file: Annotated[Path, typer.Argument(help="The topology file.")], json: JsonOption = False) -> None:
-    """Check a topology file; nothing is made."""
+    """Check a topology file, and make nothing."""
     try:
         topology = load(file)
     except InvalidTopology as error:
@@ -81,7 +81,7 @@ def doctor(
     json: JsonOption = False,
     prepare: Annotated[bool, typer.Option("--prepare", help="Install what can be installed (Debian).")] = False,
 ) -> None:
-    """Say what this machine can do, what each missing thing costs, and how to get it."""
+    """List the abilities of this machine, the cost of each missing one, and the way to get it."""
     if prepare:
         with progress(quiet=json) as report:
             run_playbook(PLAYBOOKS / "host.yml", lambda event: report(Progress("host", event.task)), become=False)
@@ -95,7 +95,9 @@ def doctor(
         _explain(found)
     if lacking:
         names = ", ".join(capability.name for capability in lacking)
-        raise Unimplemented(f"this machine lacks what every testbed needs: {names}", hint="testbed doctor --prepare")
+        raise Unimplemented(
+            f"this machine: it lacks {names}, which every testbed needs", hint="testbed doctor --prepare"
+        )
 
 
 def _table(found: list[Capability]) -> None:

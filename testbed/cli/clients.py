@@ -35,12 +35,12 @@ def register(app: typer.Typer) -> None:
 
 def env(
     proxy: Annotated[
-        bool, typer.Option("--proxy", help="Override nothing: a proxy and a CA, for every client at once.")
+        bool, typer.Option("--proxy", help="Print a proxy and a CA for all clients, and override no endpoint.")
     ] = False,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Print what points gcloud, Terraform and client libraries at a testbed: eval "$(testbed env)"."""
+    """Print the variables that point gcloud, Terraform and client libraries at a testbed: eval "$(testbed env)"."""
     facts = ask(name, "endpoint", {})
     folder = client_folder(facts["name"])
     endpoint = clients.Endpoint(facts["port"], folder, facts["project"], facts["region"], facts["zone"])
@@ -57,9 +57,9 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; stdout if none is given.")] = None,
     name: Name = None,
 ) -> None:
-    """Write the running state as a topology file: `testbed up` of it makes the same state.
+    """Write the running state as a topology file; `testbed up` makes the same state of it.
 
-    It has the shared secrets of VPN tunnels.  Source code that was uploaded goes into a folder beside the file.
+    The file has the shared secrets of VPN tunnels.  Source code that was uploaded goes into a folder beside the file.
     """
     with opened(name) as (store, topology):
         others = [(record.kind, record.name) for record in store.resources.all() if record.kind not in KINDS]

@@ -1,6 +1,6 @@
 """What the shell offers for completion: names from the testbed's state, without a question to Docker.
 
-Whoever may not read the state is offered nothing; completion is no place for errors.
+A user who may not read the state is offered nothing; completion is no place for errors.
 """
 
 from __future__ import annotations
@@ -68,4 +68,4 @@ def _asked(context: typer.Context, request: str) -> Json:
         with session(folder_of(known[0])) as found:
             if found is not None:
                 return found.ask(request, {})
-    raise NotFound("there is no testbed that could be meant")
+    raise NotFound("testbed: none could be meant")

@@ -23,7 +23,7 @@ def configure(
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Run the Ansible roles of nodes again: what was changed by hand in them is as their topology says afterwards."""
+    """Run the Ansible roles of nodes again; this undoes changes that were made by hand."""
     with progress(quiet=json) as report:
         configured: list[str] = ask(name, "configure", {"nodes": node or []}, report)["configured"]
     if json:

@@ -36,7 +36,7 @@ def require_root() -> None:
     """
     if os.geteuid() != 0:
         raise PermissionDenied(
-            "the testbed makes network namespaces and firewall rules, which only root may", hint="run it with sudo"
+            "this command: only root may make network namespaces and firewall rules", hint="run it with sudo"
         )
 
 
@@ -51,9 +51,9 @@ def chosen(name: str | None) -> str:
         return name
     running = names()
     if not running:
-        raise NotFound("no testbed is running", hint="testbed up FILE starts one")
+        raise NotFound("testbed: none is running", hint="start one: testbed up FILE")
     if len(running) > 1:
-        raise InvalidArgument(f"several testbeds are running: {', '.join(running)}", hint="choose one with --name")
+        raise InvalidArgument(f"testbed: several are running: {', '.join(running)}", hint="choose one with --name")
     return running[0]
 
 
@@ -82,11 +82,11 @@ def present(name: str) -> Path:
     """
     if not exists(name):
         running = ", ".join(names()) or "none"
-        raise NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+        raise NotFound(f"testbed {name!r}: not found (running: {running})", hint="start one: testbed up FILE")
     layout.require_of(name)
     return folder_of(name)
 
 
 def no_controller(name: str) -> Unavailable:
     """What is said where nobody answers."""
-    return Unavailable(f"the controller of testbed {name!r} does not run", hint="`testbed up` starts it again")
+    return Unavailable(f"controller of testbed {name!r}: it does not run", hint="start it again: testbed up")

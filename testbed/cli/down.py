@@ -39,7 +39,7 @@ def down(name: Name = None, json: JsonOption = False) -> None:
         removed = _removed(target, report) if exists(target) else None
         clear(folder)
     if removed is None:
-        raise NotFound(f"there is no testbed {target!r}")
+        raise NotFound(f"testbed {target!r}: not found")
     if json:
         print_json({"name": target, "removed": removed})
     else:
@@ -62,6 +62,6 @@ def _stoppable(name: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Aborted(
-            f"interrupted: a part of testbed {name!r} may be there still",
-            hint=f"`testbed down --name {name}` removes the rest",
+            f"testbed {name!r}: interrupted, and a part of it may still be there",
+            hint=f"remove the rest: testbed down --name {name}",
         ) from None

@@ -22,24 +22,25 @@ def add(
     kind: Annotated[
         str,
         typer.Argument(
-            help="error: the call is refused.  quota: so it is, or fails, for want of quota.  failure: the operation"
-            " fails.  unhealthy: a connector does not get healthy and is left in ERROR.  stuck: a connector stays in"
-            " CREATING until the faults are cleared.  leftover-rule: a deleted connector's aet-* rule stays behind."
+            help="error: the call is refused.  quota: the call is refused, or its operation fails, for lack of quota."
+            "  failure: the operation fails.  unhealthy: a connector does not get healthy and is left in ERROR."
+            "  stuck: a connector stays in CREATING until the faults are cleared."
+            "  leftover-rule: a deleted connector's aet-* rule stays behind."
         ),
     ],
     method: Annotated[
-        str | None, typer.Option(help="Which methods, as patterns of their ids: 'connectors.create', 'compute.*'.")
+        str | None, typer.Option(help="Methods, as a pattern of their ids: 'connectors.create', 'compute.*'.")
     ] = None,
     resource: Annotated[
-        str | None, typer.Option(help="Which resources, as a pattern of their names: 'c1', 'projects/demo/*'.")
+        str | None, typer.Option(help="Resources, as a pattern of their names: 'c1', 'projects/demo/*'.")
     ] = None,
-    count: Annotated[int | None, typer.Option(help="How often it strikes; 0: until it is cleared.")] = None,
+    count: Annotated[int | None, typer.Option(help="How often the fault strikes; 0 means until it is cleared.")] = None,
     code: Annotated[str | None, typer.Option(help="A name of google.rpc.Code: UNAVAILABLE.")] = None,
-    message: Annotated[str | None, typer.Option(help="What the caller is told.")] = None,
+    message: Annotated[str | None, typer.Option(help="The error message for the caller.")] = None,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Let something go wrong: the next creation, once, unless more is said."""
+    """Make the next creation fail, once; options choose other methods, resources and counts."""
     asked = {"kind": kind, "method": method, "resource": resource, "left": count, "code": code, "message": message}
     made = ask(name, "fault add", asked)
     if json:
@@ -52,7 +53,7 @@ def add(
 
 @fault.command(name="list")
 def list_(name: Name = None, json: JsonOption = False) -> None:
-    """List the faults that can still strike, and the operations that one holds up."""
+    """List the faults that can still strike, and the operations that a fault holds up."""
     known = ask(name, "fault list", {})
     if json:
         print_json(known)
@@ -73,7 +74,7 @@ def clear(
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove the faults; operations that one holds up go on."""
+    """Remove the faults; operations that they held up go on."""
     cleared = ask(name, "fault clear", {"number": number})
     if json:
         print_json(cleared)

@@ -52,7 +52,7 @@ def ls(json: JsonOption = False) -> None:
     if json:
         print_json(rows)
     elif not rows:
-        results.print("no testbed is running; `testbed up` starts one")
+        results.print("testbed: none is running; `testbed up` starts one")
     else:
         columns = {"name": "name", "complete": "complete", "controller": "controller", "source": "topology"}
         results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows)))

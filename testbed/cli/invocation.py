@@ -34,7 +34,10 @@ def invoke(
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Call a service from the internet, through the front end.  Prints the body; fails if the status is 400 or more."""
+    """Call a service from the internet, through the front end, and print the body.
+
+    The command fails if the status is 400 or more.
+    """
     answer = ask(
         name,
         "invoke",
@@ -63,6 +66,6 @@ def _headers(given: list[str]) -> dict[str, str]:
     for line in given:
         key, colon, value = line.partition(":")
         if not colon or "\n" in line or "\r" in line:
-            raise InvalidArgument(f"a header is written as 'Name: value', not {line!r}")
+            raise InvalidArgument(f"header {line!r}: it must be of the form 'Name: value'")
         headers[key.strip()] = value.strip()
     return headers

@@ -13,7 +13,7 @@ from testbed.cli.context import Name, ask
 from testbed.cli.output import JsonOption, print_json, results, table
 from testbed.cli.secret_files import hand_out
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of service accounts: who calls the control plane.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of service accounts, for callers of the control plane.")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,18 +31,18 @@ def create(
     ] = None,
     name: Name = None,
 ) -> None:
-    """Make a key: what is called with it (GOOGLE_APPLICATION_CREDENTIALS) is called by that account."""
+    """Make a key file; clients use it as GOOGLE_APPLICATION_CREDENTIALS and call as that account."""
     content = ask(name, "key create", {"account": account})
     hand_out(json_module.dumps(content, indent=2) + "\n", output)
 
 
 @keys.command(name="list")
 def list_(
-    account: Annotated[str | None, typer.Argument(help="Only those of this account.")] = None,
+    account: Annotated[str | None, typer.Argument(help="Only the keys of this account.")] = None,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """List the keys that hold."""
+    """List the valid keys."""
     found = ask(name, "key list", {"account": account})["keys"]
     if json:
         print_json(found)
@@ -55,6 +55,6 @@ def delete(
     key: Annotated[str, typer.Argument(help="The key's id.", autocompletion=complete.keys)],
     name: Name = None,
 ) -> None:
-    """Delete a key: calls with it are refused from now on."""
+    """Delete a key; the testbed refuses calls with it from then on."""
     ask(name, "key delete", {"id": key})
     results.print(f"deleted key {key}")

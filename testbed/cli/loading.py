@@ -50,13 +50,13 @@ def load(
     ] = "mixed",
     users: Annotated[int, typer.Option("--users", "-u", help="Simulated users.")] = 20,
     spawn_rate: Annotated[float, typer.Option("--spawn-rate", "-r", help="Users that begin per second.")] = 10.0,
-    duration: Annotated[str, typer.Option("--duration", "-t", help="How long, as 30, 30s or 2m.")] = "30s",
+    duration: Annotated[str, typer.Option("--duration", "-t", help="The duration, as 30, 30s or 2m.")] = "30s",
     ui: Annotated[bool, typer.Option("--ui", help="Serve Locust's web page instead.")] = False,
     port: Annotated[int, typer.Option(help="The port of the web page on 127.0.0.1.")] = web.WEB_PORT,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
-    """Put load on the services; fails if a request failed."""
+    """Put load on the services; the command fails if a request failed."""
     with opened(name) as (store, topology):
         request = _request(store, topology, scenario, users, spawn_rate, int(seconds(duration)))
         with _generator(store) as generator:

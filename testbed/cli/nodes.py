@@ -40,16 +40,16 @@ def logs(
         str | None, typer.Argument(help="A node, as `testbed status` lists them.", autocompletion=complete.nodes)
     ] = None,
     firewall: Annotated[bool, typer.Option("--firewall", help="The log of VPC firewall rules instead.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", help="Only so many last lines.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", help="Print only this number of last lines.")] = None,
     name: Name = None,
     json: Annotated[bool, typer.Option("--json", help="Print the firewall's records as JSON, one a line.")] = False,
 ) -> None:
-    """Print what a node has written, or what the firewall has logged."""
+    """Print the output of a node, or the log of the firewall."""
     if firewall == (node is not None):
-        raise InvalidArgument("give a node, or --firewall for the log of VPC firewall rules")
+        raise InvalidArgument("testbed logs: give a node, or --firewall for the log of VPC firewall rules")
     if json and not firewall:
-        raise InvalidArgument("--json goes with --firewall: what a node has written is text")
+        raise InvalidArgument("--json: only --firewall has it; the output of a node is text")
     with opened(name) as (store, _):
         folder, nodes = store.folder, nodes_of(store)
         node = node and node_named(store, node)

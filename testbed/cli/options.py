@@ -11,6 +11,6 @@ Delay = Annotated[
     typer.Option(
         min=0,
         metavar="FACTOR",
-        help="Operations of the API take this part of the time that Google's take: 1 for all of it; 0 at first.",
+        help="Operations take this part of Google's time: 1 for all of it; 0 at first.",
     ),
 ]

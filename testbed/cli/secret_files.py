@@ -1,4 +1,4 @@
-"""Files that a command hands to whoever called it, with sudo(8) or without."""
+"""Files that a command hands to its user, with sudo(8) or without."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(path: Path, text: str) -> None:
             file.write(text)
         give(path)
     except OSError as error:
-        raise InvalidArgument(f"{path} cannot be written: {error.strerror}") from error
+        raise InvalidArgument(f"file {path}: cannot be written: {error.strerror}") from error
 
 
 def give(path: Path) -> None:

@@ -39,7 +39,7 @@ def serve(
     """Watch over a testbed in the foreground: health checks, replacement of failed connector instances.
 
     `up` starts this in the background; run it yourself, under a supervisor, where background processes do not survive.
-    It waits for a testbed of the name, and for the next one.  `down` may end it.
+    The controller waits for a testbed of the name, and for the next one.  `down` may end it.
     """
     require_root()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")

@@ -26,14 +26,14 @@ def opened(name: str | None) -> Iterator[tuple[Store, Topology]]:
         topology = store.topology
         if topology is None:
             raise NotFound(
-                f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it"
+                f"testbed {store.name!r}: it was not finished", hint=f"remove it: testbed down --name {store.name}"
             )
         try:
             yield store, topology
         except OSError:
             if exists(store.name):
                 raise
-            raise NotFound(f"testbed {store.name!r} was taken down meanwhile") from None
+            raise NotFound(f"testbed {store.name!r}: it was taken down meanwhile") from None
 
 
 def nodes_of(store: Store) -> DockerNodes:

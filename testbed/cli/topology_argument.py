@@ -52,8 +52,8 @@ def read(file: Path | None) -> TopologyText:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         hint = "name one: testbed up examples/serverless-vpc-access.yaml"
-        raise NotFound(f"there is no topology file {path}", hint=hint) from None
+        raise NotFound(f"topology file {path}: not found", hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read: {error}") from error
+        raise InvalidArgument(f"topology file {path}: cannot be read: {error}") from error
     whole = path.resolve()
     return TopologyText(text, str(path), whole.parent, str(whole))

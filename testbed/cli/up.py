@@ -39,16 +39,18 @@ def up(
         str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
     ] = None,
     empty: Annotated[
-        bool, typer.Option("--empty", help="Without a file: nothing in it, for what an API makes.")
+        bool, typer.Option("--empty", help="Make an empty testbed, for API calls, without a file.")
     ] = False,
     project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {PROJECT}.")] = None,
     region: Annotated[str | None, typer.Option(help=f"Its default region; {REGION}.")] = None,
     zone: Annotated[str | None, typer.Option(help=f"Its default zone; {REGION}-a.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait until it is as the topology says.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait until the testbed matches the topology.")
+    ] = False,
     operation_delay: Delay = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a testbed what its topology file says; a second time changes nothing."""
+    """Make the testbed that a topology file describes; a second time changes nothing."""
     require_root()
     if empty and file is not None:
         raise typer.BadParameter("an empty testbed has no file")
@@ -69,7 +71,7 @@ def up(
     try:
         with progress(quiet=json) as report, session(folder) as found:
             if found is None:
-                raise Unavailable(f"the controller of testbed {target!r} has ended", hint="try again")
+                raise Unavailable(f"controller of testbed {target!r}: it has ended", hint="try again")
             done = found.ask("up", asked, report)
     except TestbedError:
         discard_unless_begun(target, folder)

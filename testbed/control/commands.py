@@ -49,7 +49,7 @@ log = logging.getLogger("testbed.controller")
 
 _MOMENT = 0.02
 POLL = 0.1
-"""Seconds between two looks at whether whoever asked is still there."""
+"""Seconds between two looks at whether the caller is still there."""
 
 
 class Loop(Protocol):
@@ -110,7 +110,7 @@ class Commands:
 
     def _up(self, request: Request) -> Json:
         if request.user != 0:
-            raise PermissionDenied("only root may change what is made on this host", hint="run it with sudo")
+            raise PermissionDenied("this command: only root may change this host", hint="run it with sudo")
         wanted = self._wanted(request.arguments)
         with Store.open(self._name) as store:
             plan = preview(wanted(store.topology), store.running)
@@ -251,9 +251,9 @@ class Commands:
     # -- load -----------------------------------------------------------------------------------------------------
 
     def load(self, request: Request) -> Json:
-        """Keep the load generator on the internet segment until whoever asked for it says otherwise, or is gone."""
+        """Keep the load generator on the internet segment until the caller ends it, or is gone."""
         if not self._load.acquire(blocking=False):
-            raise Unavailable(f"another load test is running on testbed {self._name!r}", hint="wait, or end it")
+            raise Unavailable(f"testbed {self._name!r}: another load test is running", hint="wait for it, or end it")
         try:
             try:
                 _await(self._loop.do(partial(_load_generator, present=True)).result())
@@ -300,7 +300,7 @@ class Commands:
 def building(request: Request, now: Making) -> None:
     """The making of images as a phase of the work; it ends if it is not wanted any more."""
     if request.cancelled.is_set():
-        raise Aborted("interrupted while images were being made", hint="`testbed up` goes on from here")
+        raise Aborted("images: interrupted while they were being made", hint="go on from here: testbed up")
     count = "" if now.total is None else f"{now.done}/{now.total} "
     request.report(Progress("images", f"{count}{now.text}", now.done, now.total, now.news))
 
@@ -327,5 +327,7 @@ def _stuck(store: Store) -> list[Json]:
 def _topology(store: Store) -> Topology:
     topology = store.topology
     if topology is None:
-        raise NotFound(f"testbed {store.name!r} was not finished", hint=f"testbed down --name {store.name} removes it")
+        raise NotFound(
+            f"testbed {store.name!r}: it was not finished", hint=f"remove it: testbed down --name {store.name}"
+        )
     return topology

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from testbed.errors import ResourceExhausted, TestbedError
+from testbed.errors import GoogleText, ResourceExhausted, TestbedError
 from testbed.fabric.allocation.addressing import next_instance
 from testbed.fabric.allocation.running import ConnectorInstance, ConnectorState
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
@@ -19,7 +19,7 @@ HEALTH_FAILURE = (
     " policies and recreate."
 )
 """What a create ends with if the instances do not get healthy (code 13, behaviour 1.7.5)."""
-UNHEALTHY: Mapping[str, Any] = {"code": 13, "message": HEALTH_FAILURE}
+UNHEALTHY: Mapping[str, Any] = {"code": 13, "message": GoogleText(HEALTH_FAILURE)}
 """The same as a `google.rpc.Status`."""
 RANGE_CONFLICT = (
     "Operation failed: Invalid IP CIDR range was provided. It conflicts with an existing subnetwork. Please delete the"

@@ -129,7 +129,7 @@ def serve_always(name: str, stop: Event, serving: Serving) -> None:
 
 
 def _ending() -> Aborted:
-    return Aborted("the controller was told to end", hint="`testbed up` goes on from here")
+    return Aborted("controller: it was told to end", hint="go on from here: testbed up")
 
 
 def _news(message: str, said: str) -> str:
@@ -198,7 +198,7 @@ class Watch:
         def run(reconciler: Reconciler) -> None:
             try:
                 result.set_result(work(reconciler))
-            except Exception as error:  # noqa: BLE001 - whoever asked is told
+            except Exception as error:  # noqa: BLE001 - the caller is told
                 result.set_exception(error)
 
         with self._accepting:

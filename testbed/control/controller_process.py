@@ -1,6 +1,6 @@
 """Starts a testbed's controller as a process of its own, and ends it.
 
-The controller inherits its lock, so that it holds it from its first moment: whoever takes the testbed down finds it,
+The controller inherits its lock, so that it holds it from its first moment: a `down` finds it,
 even if the command that started it was killed in between.
 """
 
@@ -54,7 +54,10 @@ def ensure_controller(name: str, folder: Path, *, owner: int = 0, patience: floa
         if found is None and process is None:
             process = _started(name, folder, owner)
         elif waited > (patience if process is None else _STARTS):
-            raise Unavailable(f"testbed {name!r} is being worked on (lock: {folder / 'lock'})", hint="wait, or end it")
+            raise Unavailable(
+                f"testbed {name!r}: another command is working on it (lock: {folder / 'lock'})",
+                hint="wait for it, or end it",
+            )
         elif process is None and not told and waited > _SHORT:
             waiting(f"waiting for another command that works on testbed {name!r}")
             told = True
@@ -73,7 +76,7 @@ def _not_started(name: str, folder: Path) -> Unavailable:
     if not begun(name):
         with without_controller(folder, patience=0, waiting=lambda _: None):
             clear(folder)
-    return Unavailable(f"the controller did not start: {said}")
+    return Unavailable(f"controller: it did not start: {said}")
 
 
 def _can_be_asked(folder: Path) -> bool:
@@ -163,7 +166,7 @@ def stop_controller(folder: Path) -> None:
                 told.add(pid)
                 _signal(pid, number)
             time.sleep(_POLL)
-    raise DeadlineExceeded(f"the controller of testbed {folder.name!r} (pid {pid}) does not end")
+    raise DeadlineExceeded(f"controller of testbed {folder.name!r} (pid {pid}): it does not end")
 
 
 def _wait_for(processes: Iterable[int], deadline: float) -> None:

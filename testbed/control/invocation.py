@@ -35,7 +35,7 @@ def request(
     """
     address = store.running.allocations.addresses.get(AddressKey.front_end())
     if address is None:
-        raise Unavailable("the testbed has no front end", hint="it has one as soon as it has a service")
+        raise Unavailable("front end: the testbed has none", hint="add a service to the topology")
     connection = HTTPConnection(host, timeout=timeout)
     try:
         internet = namespace.segment(store.name, INTERNET)
@@ -44,10 +44,10 @@ def request(
         response = connection.getresponse()
         return Answer(response.status, response.reason, response.getheaders(), response.read())
     except TimeoutError as error:
-        raise DeadlineExceeded(f"{host} did not answer within {timeout:g} s") from error
+        raise DeadlineExceeded(f"host {host}: no answer within {timeout:g} s") from error
     except (OSError, HTTPException) as error:
         raise Unavailable(
-            f"the front end ({address}) cannot be reached: {error}", hint="is it running? `testbed status`"
+            f"front end ({address}): it cannot be reached: {error}", hint="`testbed status` shows whether it is running"
         ) from error
     finally:
         connection.close()

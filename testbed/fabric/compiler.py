@@ -1,7 +1,7 @@
 """The compiler: a topology and its running state in, the desired state of the kernel and of the nodes out.
 
-Pure and deterministic: the same input gives the same plan.  One `_Compiler` method per part of the picture; each part
-is described where it belongs (`vpc`, `serverless`, `node_specs`), this module only puts them together.
+Pure and deterministic: the same input gives the same plan.  `_Compiler` has one method per part of the picture.  The
+modules of each part describe it (`vpc`, `serverless.region`, `node_specs`); this module only puts the parts together.
 """
 
 from __future__ import annotations

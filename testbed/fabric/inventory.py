@@ -17,7 +17,7 @@ from testbed.model.managed_rules import for_redis
 from testbed.model.topology import Topology
 
 ParticipantKind = Literal[MemberKind, "connector", "redis", "gateway"]
-"""Besides the members: an instance of a connector, a Redis instance, or the node of a VPN gateway or attachment."""
+"""Participants that are not members: instances of connectors and Redis, nodes of VPN gateways and attachments."""
 _SENDERS: tuple[ParticipantKind, ...] = ("vm", "connector", "flexible", "direct")
 _VMS: tuple[ParticipantKind, ...] = ("vm", "connector", "flexible")
 

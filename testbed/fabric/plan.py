@@ -196,7 +196,7 @@ class Namespace:
     node: bool = False
     """True if the namespace is that of a node (the node driver makes it); False if the kernel package makes it."""
     loopback: frozenset[str] = frozenset()
-    """Prefixes on the loopback device besides 127.0.0.1/8."""
+    """Prefixes on the loopback device, in addition to 127.0.0.1/8."""
     tunnels: frozenset[Tunnel] = frozenset()
     vlans: frozenset[Vlan] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()

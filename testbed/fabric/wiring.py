@@ -42,8 +42,8 @@ DEFAULT = "0.0.0.0/0"
 ROUTER = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
 """Sysctls of a namespace that forwards.  What may come from where is up to iptables, which counts what it drops."""
 POLICY_ROUTED = MappingProxyType({"net.ipv4.conf.all.accept_local": "1"})
-"""Sysctls of a segment with policy rules besides.  With those the kernel looks up the way back of every packet, only to
-see that its source is none of its own addresses: anti-spoofing has seen to that."""
+"""Sysctls that a segment with policy rules has in addition.  With those the kernel looks up the way back of every
+packet, only to see that its source is none of its own addresses: anti-spoofing has seen to that."""
 _ANTI_SPOOFING = "anti-spoofing"
 
 
@@ -209,7 +209,7 @@ class Wiring:
         The routes know what is behind which device: one of a NIC leads to its address.  They are asked before conntrack
         sees the packet, so nothing that is forged can touch the state of a connection.  A packet pays for every rule
         that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.  What is
-        not forged goes through the rules `then`.  Whoever asks the metadata server gets no exception: it is its address
+        not forged goes through the rules `then`.  A caller of the metadata server gets no exception: it is its address
         that says who it is.
         """
         drop = f"-m comment --comment {_ANTI_SPOOFING} -j DROP"

@@ -71,7 +71,7 @@ def apply(plan: Plan, paths: Mapping[str, str], only: Collection[str] | None = N
             return made
         states |= _read([space for space in plan.namespaces if space.name in touched], paths)
     if left := _changes(_phases(plan, paths, states)):
-        raise Internal(f"the kernel still differs from the plan after {_ROUNDS} attempts; first difference: {left[0]}")
+        raise Internal(f"kernel: it still differs from the plan after {_ROUNDS} attempts; first difference: {left[0]}")
     return made
 
 
@@ -157,7 +157,7 @@ def _perform(tasks: Sequence[Task]) -> None:
 def _each(actions: Mapping[str, Callable[[], T]], paths: Mapping[str, str]) -> dict[str, T]:
     """The result of each action in its namespace; as many at a time as there are processors."""
     if missing := actions.keys() - paths.keys():
-        raise NotFound(f"no network namespace is known for {', '.join(sorted(missing))}")
+        raise NotFound(f"network namespaces: none is known for {', '.join(sorted(missing))}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         futures = {name: pool.submit(inside, paths[name], action) for name, action in actions.items()}
         return {name: future.result() for name, future in futures.items()}

@@ -31,7 +31,9 @@ def run(arguments: Sequence[str], text: str = "") -> str:
     try:
         done = subprocess.run(arguments, input=text, capture_output=True, text=True, env=environment, check=False)
     except FileNotFoundError as error:
-        raise Unimplemented(f"{arguments[0]} is not installed", hint="apt install iproute2 iptables ipset") from error
+        raise Unimplemented(
+            f"program {arguments[0]}: it is not installed", hint="install it: apt install iproute2 iptables ipset"
+        ) from error
     if done.returncode:
         stderr = done.stderr.strip()
         raise CommandFailed(f"{' '.join(arguments)} failed ({done.returncode}): {stderr}", stderr)

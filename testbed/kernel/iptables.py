@@ -116,7 +116,7 @@ def render(table: Table, saved: Saved | None = None) -> list[str]:
     for chain in chains:
         for text in chain.rules:
             if "\n" in text:
-                raise Internal(f"a rule of chain {chain.name} holds a line break: {text!r}")
+                raise Internal(f"chain {chain.name}: one of its rules has a line break: {text!r}")
             packets, size = next(counters[whole(chain.name), text], (0, 0))
             counted = f"[{packets}:{size}] " if packets or size else ""
             lines.append(f"{counted}-A {chain.name} {text}")

@@ -147,7 +147,7 @@ def _ends(veth: Veth, kept: Mapping[str, Links]) -> tuple[list[End], bool]:
     looked_at = [end for end in (veth.a, veth.b) if end.namespace in kept]
     there = [end for end in looked_at if end.interface.name in kept[end.namespace]]
     if len(there) < len(looked_at) < 2:
-        raise Internal(f"the veth {_alias(veth.a)} is not there, and its other end was not looked at")
+        raise Internal(f"veth {_alias(veth.a)}: it is not there, and its other end was not looked at")
     return there, len(there) == len(looked_at)
 
 

@@ -53,7 +53,7 @@ def names(prefix: str = "") -> list[str]:
 
 
 def unfinished(*made: str) -> list[str]:
-    """Those of these names that no namespace is behind: whoever made them was killed between the file and the mount."""
+    """Those of these names that have no namespace: their maker was killed between the file and the mount."""
     files = [_RUN / name for name in made]
     return [file.name for file in files if file.exists() and not os.path.ismount(file)]  # Path.is_mount is for folders
 
@@ -69,9 +69,9 @@ def create(*new: str) -> None:
         try:
             in_new_namespace(partial(_name, name))
         except FileExistsError as error:
-            raise AlreadyExists(f"network namespace {name} exists") from error
+            raise AlreadyExists(f"network namespace {name}: it exists already") from error
         except PermissionError as error:
-            raise PermissionDenied(f"network namespace {name}: {error.strerror}", hint="run as root") from error
+            raise PermissionDenied(f"network namespace {name}: {error.strerror}", hint="run it as root") from error
 
 
 def _name(name: str) -> None:
@@ -94,7 +94,9 @@ def delete(*old: str) -> None:
     for name, processes in zip(there, inhabited, strict=True):
         if processes:
             listed = ", ".join(f"{pid} ({_program(pid)})" for pid in processes)
-            raise FailedPrecondition(f"network namespace {name} is in use by {listed}", hint="end these processes")
+            raise FailedPrecondition(
+                f"network namespace {name}: processes use it: {listed}", hint="end these processes"
+            )
     for name in there:
         netns.remove(name, _libc)
 
@@ -108,7 +110,7 @@ def processes(path: str) -> list[int]:
     try:
         return _inhabitants([Path(path)])[0]
     except FileNotFoundError as error:
-        raise NotFound(f"network namespace {path} does not exist") from error
+        raise NotFound(f"network namespace {path}: not found") from error
 
 
 def _inhabitants(paths: Sequence[Path]) -> list[list[int]]:
@@ -172,9 +174,9 @@ def _enter(path: str) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise NotFound(f"network namespace {path} does not exist") from error
+        raise NotFound(f"network namespace {path}: not found") from error
     except PermissionError as error:
-        raise PermissionDenied(f"network namespace {path} may not be opened", hint="run as root") from error
+        raise PermissionDenied(f"network namespace {path}: this user may not open it", hint="run it as root") from error
     try:
         if _libc.setns(descriptor, CLONE_NEWNET) == 0:
             return
@@ -182,8 +184,8 @@ def _enter(path: str) -> None:
     finally:
         os.close(descriptor)
     if number == errno.EPERM:
-        raise PermissionDenied(f"network namespace {path} may not be entered", hint="run as root")
-    raise FailedPrecondition(f"{path} is not a network namespace: {os.strerror(number)}")
+        raise PermissionDenied(f"network namespace {path}: this user may not enter it", hint="run it as root")
+    raise FailedPrecondition(f"file {path}: it is not a network namespace: {os.strerror(number)}")
 
 
 def _program(pid: int) -> str:

@@ -69,7 +69,7 @@ def listen(path: str, group: int) -> socket.socket:
     try:
         made = socket_in(path, socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
     except OSError as error:
-        raise Unimplemented(f"this kernel has no netlink for netfilter: {error.strerror}") from error
+        raise Unimplemented(f"this kernel: it has no netlink for netfilter: {error.strerror}") from error
     try:
         made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
         made.bind((0, 0))
@@ -156,6 +156,6 @@ def _acknowledged(made: socket.socket) -> None:
     _, kind, *_ = _HEADER.unpack_from(answer)
     number = -struct.unpack_from("=i", answer, _HEADER.size)[0] if kind == _ERROR else 0
     if number in {errno.EINVAL, errno.EOPNOTSUPP}:
-        raise Unimplemented(f"this kernel has no NFLOG: {os.strerror(number)}")
+        raise Unimplemented(f"this kernel: it has no NFLOG: {os.strerror(number)}")
     if number:
-        raise Internal(f"NFLOG: {os.strerror(number)}")
+        raise Internal(f"netfilter log: {os.strerror(number)}")

@@ -69,8 +69,8 @@ def parse(dump: Dump, *, node: bool) -> Routing:
 def _managed(message: Message, *, node: bool) -> bool:
     """Whether this nexthop, route or rule is ours to change.
 
-    In a namespace of ours everything is, but for the kernel's own; in a node's namespace programs of the node (a VPN or
-    routing daemon) have theirs, so there it is what carries our protocol number.
+    In a namespace of ours everything is, except for the kernel's own; in a node's namespace programs of the node (a VPN
+    or routing daemon) have theirs, so there it is what carries our protocol number.
     """
     protocol = message.get("protocol")
     return bool(protocol == PROTOCOL if node else protocol != _KERNEL)
@@ -121,7 +121,7 @@ def install(value: Neighbour | Nexthop | KernelRoute | RoutingRule) -> NetlinkRe
 
 
 def remove(value: Neighbour | Nexthop | KernelRoute | RoutingRule) -> NetlinkRequest:
-    """The request that deletes this, whoever added it."""
+    """The request that deletes this, by any program that added it."""
     match value:
         case Neighbour():
             return NetlinkRequest("neigh", "delete", _neighbour_key(value))

@@ -79,7 +79,7 @@ class Socket(IPRoute):
             getattr(self, request.subject)(request.command, **_numbered(request.values))
         except (NetlinkError, OSError) as error:
             if change.verb != "delete":
-                raise Internal(f"{change} was refused: {error.args[-1]}") from error
+                raise Internal(f"{change}: the kernel refused it: {error.args[-1]}") from error
 
     def dump(self) -> Dump:
         """All that the namespace has."""
@@ -104,7 +104,7 @@ class Socket(IPRoute):
             found: Sequence[Message] = self.nlm_request(message(kind, values), *request, callback=partial(_note, flags))
             if not any(each & NLM_F_DUMP_INTR for each in flags):
                 return found
-        raise Unavailable(f"the kernel's {kind.__name__} list changed {_ATTEMPTS} times while it was read")
+        raise Unavailable(f"kernel's list of {kind.__name__}: it changed {_ATTEMPTS} times while it was read")
 
 
 def _note(flags: list[int], answer: Message) -> None:

@@ -34,9 +34,9 @@ def write(values: Mapping[str, str]) -> None:
         try:
             _path(name).write_text(value)
         except FileNotFoundError as error:
-            raise Unimplemented(f"this kernel has no sysctl {name}") from error
+            raise Unimplemented(f"sysctl {name}: this kernel does not have it") from error
         except OSError as error:
-            raise Internal(f"sysctl {name}={value} was refused: {error.strerror}") from error
+            raise Internal(f"sysctl {name}={value}: the kernel refused it: {error.strerror}") from error
 
 
 def missing(wanted: Mapping[str, str], actual: Mapping[str, str]) -> dict[str, str]:
@@ -58,5 +58,5 @@ def _normal(value: str) -> str:
 def _path(name: str) -> Path:
     """As sysctl(8) does: a slash in the name is a dot of a device's name."""
     if not name.startswith("net."):
-        raise Internal(f"sysctl {name}: its name does not begin with net.")
+        raise Internal(f"sysctl {name}: its name must begin with `net.`")
     return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))

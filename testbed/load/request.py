@@ -35,12 +35,10 @@ class LoadTarget:
     def __post_init__(self) -> None:
         """Raises InvalidArgument for a name or URL that Locust's command line could not carry."""
         if not self.name or set(self.name) & set("=@ "):
-            raise InvalidArgument(f"service name {self.name!r} is empty or has one of '=', '@' and space in it")
+            raise InvalidArgument(f"service name {self.name!r}: it is empty, or has '=', '@' or a space in it")
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname or "@" in self.url:
-            raise InvalidArgument(
-                f"service {self.name}: {self.url!r} is not a URL of the form http://HOST[:PORT][/PATH]"
-            )
+            raise InvalidArgument(f"service {self.name}: {self.url!r} is not of the form http://HOST[:PORT][/PATH]")
 
     def __str__(self) -> str:
         at = f"@{self.front_end}" if self.front_end else ""
@@ -73,9 +71,9 @@ class LoadRequest:
             ("think time", self.think_time, 0),
         ):
             if value < lowest:
-                raise InvalidArgument(f"{name} is {value}; it must be at least {lowest}")
+                raise InvalidArgument(f"{name} {value}: must be at least {lowest}")
         if self.spawn_rate <= 0:
-            raise InvalidArgument(f"spawn rate is {self.spawn_rate}; it must be greater than 0")
+            raise InvalidArgument(f"spawn rate {self.spawn_rate}: must be greater than 0")
         for prefix in self.connector_ranges:
             try:
                 IPv4Network(prefix)
@@ -139,16 +137,18 @@ def files(request: LoadRequest, folder: Path) -> dict[str, bytes]:
     if request.scenario == request.name:
         if request.name not in scenarios(folder):
             raise NotFound(
-                f"there is no load scenario {request.name!r}", hint=f"There are: {', '.join(scenarios(folder))}."
+                f"load scenario {request.name!r}: not found", hint=f"scenarios: {', '.join(scenarios(folder))}"
             )
         return content
     path = Path(request.scenario)
     if path.suffix != ".py" or not SCENARIO_NAME.fullmatch(path.stem):
-        raise InvalidArgument(f"{path} is not a Locust file: its name must match {SCENARIO_NAME.pattern}.py")
+        raise InvalidArgument(f"Locust file {path}: its name must match {SCENARIO_NAME.pattern}.py")
     if path.name in content and path.resolve() != (folder / path.name).resolve():
-        raise InvalidArgument(f"{path}: a file of that name belongs to the testbed", hint="Give yours another name.")
+        raise InvalidArgument(
+            f"Locust file {path}: the testbed has a file of that name", hint="give yours another name"
+        )
     try:
         content[path.name] = path.read_bytes()
     except FileNotFoundError:
-        raise NotFound(f"there is no Locust file {path}") from None
+        raise NotFound(f"Locust file {path}: not found") from None
     return content

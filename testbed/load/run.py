@@ -75,8 +75,8 @@ def run(
     (folder / LOG).write_text("".join(f"{line}\n" for line in telemetry.log))
     if telemetry.outcome is None or not telemetry.outcome.total.requests:
         raise Unavailable(
-            f"the load made no request (Locust's exit status {exit_status}): {last_words(telemetry.log)}",
-            hint=f"The whole log is in {folder / LOG}.",
+            f"load test: it made no request (Locust's exit status {exit_status}): {last_words(telemetry.log)}",
+            hint=f"the whole log is in {folder / LOG}",
         )
     result = LoadResult(
         request=request,
@@ -115,8 +115,8 @@ def _new_folder(loads: Path, name: str) -> Path:
         folder.mkdir(parents=True)
     except FileExistsError:
         raise AlreadyExists(
-            f"{folder} is there already", hint="Another load began in this second: try again."
+            f"folder {folder}: it is there already", hint="another load test began in this second; try again"
         ) from None
     except FileNotFoundError:
-        raise NotFound(f"{loads.parent} was removed meanwhile") from None
+        raise NotFound(f"folder {loads.parent}: it was removed meanwhile") from None
     return folder

@@ -50,4 +50,4 @@ class Telemetry:
             else:
                 self.outcome = OUTCOME.validate_python(record)
         except (ValueError, ValidationError) as error:
-            raise Internal(f"the load generator printed a telemetry line that cannot be read: {error}") from error
+            raise Internal(f"load generator: its telemetry cannot be read: {error}") from error

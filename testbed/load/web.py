@@ -55,7 +55,7 @@ async def _serve(
                 if running.done() or time.monotonic() > deadline:
                     if running.done():
                         running.result()  # raises what `execute` raised
-                    raise Unavailable(f"Locust's web page did not come up: {last_words(telemetry.log)}")
+                    raise Unavailable(f"web page of Locust: it did not come up: {last_words(telemetry.log)}")
                 await asyncio.wait([running], timeout=0.1)
             on_ready(f"http://127.0.0.1:{port}/")
             await asyncio.shield(running)
@@ -94,7 +94,7 @@ async def relay_loopback(port: int, connect: Connect) -> AsyncIterator[int]:
         server = await asyncio.start_server(relay, "127.0.0.1", port)
     except OSError as error:
         raise FailedPrecondition(
-            f"127.0.0.1:{port} cannot be listened on: {error.strerror}", hint="Choose another port."
+            f"port {port} of 127.0.0.1: cannot be listened on: {error.strerror}", hint="choose another port"
         ) from error
     async with server:
         yield server.sockets[0].getsockname()[1]

@@ -50,7 +50,7 @@ def for_connector(connector: Connector, network: str, cidr: str) -> Iterator[Fir
 
 
 def of_connectors(topology: Topology, network: str) -> Iterator[tuple[Connector, Firewall]]:
-    """The rules of a network's connectors, but for those of a service project, which has to make its own (2.3.1)."""
+    """The rules of a network's connectors.  Those of a service project are left out: it makes its own (2.3.1)."""
     for connector in topology.connectors_in(network):
         if segment(connector.name, "projects") == segment(network, "projects"):
             for rule in for_connector(connector, network, topology.connector_range(connector)):

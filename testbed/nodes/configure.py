@@ -92,7 +92,7 @@ def inventory(nodes: Iterable[Node], container: Callable[[str], str], unfinished
         if node.role is None:
             continue
         if node.role not in groups:
-            raise Internal(f"node {node.name} has the role {node.role}; there are {', '.join(ROLES)}")
+            raise Internal(f"node {node.name}: its role {node.role} is not known; roles: {', '.join(ROLES)}")
         host = {"ansible_host": container(node.name), node.role: _plain(node.variables)}
         groups[node.role][node.name] = host | ({"unfinished": True} if node.name in unfinished else {})
     return {
@@ -117,4 +117,4 @@ def _plain(value: object) -> object:
         return Verbatim(value)
     if value is None or isinstance(value, bool | int | float):
         return value
-    raise Internal(f"a variable of a role is a {type(value).__name__}")
+    raise Internal(f"role: one of its variables is a {type(value).__name__}")

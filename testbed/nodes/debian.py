@@ -71,8 +71,8 @@ def bootstrap(client: docker.DockerClient, reason: str, stop: Stop) -> None:
     """
     if shutil.which("mmdebstrap") is None:
         raise Unimplemented(
-            f"The base image cannot be made: {OFFICIAL} cannot be pulled ({reason}) and mmdebstrap is not installed.",
-            hint="Install mmdebstrap: testbed doctor --prepare",
+            f"base image: {OFFICIAL} cannot be pulled ({reason}), and mmdebstrap is not installed",
+            hint="install mmdebstrap: testbed doctor --prepare",
         )
     with tempfile.TemporaryDirectory(prefix="testbed-debian-") as folder:
         root = f"{folder}/root.tar"

@@ -96,7 +96,7 @@ class DockerNodes:
             started = running_node(self._client.api.inspect_container(str(container.id)))
         if started.state != "running":
             output = container.logs(tail=5).decode(errors="replace").strip()
-            raise Unavailable(f"node {node.name} ended as soon as it was started: {output or 'no output'}")
+            raise Unavailable(f"node {node.name}: it ended as soon as it was started: {output or 'no output'}")
         return started
 
     def _trust(self, container: Container, image: str, ca: bytes) -> None:
@@ -183,7 +183,7 @@ class DockerNodes:
         found = self._find(name)
         if found is None:
             known = ", ".join(sorted(self.running())) or "none"
-            raise NotFound(f"testbed {self.testbed!r} has no node {name!r} (nodes: {known})")
+            raise NotFound(f"node {name!r}: testbed {self.testbed!r} does not have it (nodes: {known})")
         return found
 
     # -- use -------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class DockerNodes:
             try:
                 chunks, _ = self.container(name).get_archive(path)
             except NoContainer as error:
-                raise NotFound(f"node {name} has no file {path}") from error
+                raise NotFound(f"node {name}: it has no file {path}") from error
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
                 member = archive.next()
                 file = archive.extractfile(member) if member else None
@@ -254,13 +254,13 @@ class DockerNodes:
 
 def _in_the_way(name: str) -> AlreadyExists:
     return AlreadyExists(
-        f"a container {name} exists that this testbed did not make",
+        f"container {name}: it exists, but this testbed did not make it",
         hint=f"remove it (docker rm {name}), or give the testbed another name",
     )
 
 
 def _remove(container: Container) -> None:
-    """Kill and remove a container, or wait until whoever is removing it has done so."""
+    """Kill and remove a container, or wait until another process has removed it."""
     try:
         container.remove(force=True, v=True)
     except NoContainer:

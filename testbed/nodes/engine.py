@@ -60,13 +60,12 @@ def unreachable(what: str, error: Exception) -> TestbedError:
     # docker-py wraps the socket's error in two other libraries' errors: the text is what is left of it.
     if "Permission denied" in str(error):
         return PermissionDenied(
-            f"{what}: this user may not use the Docker Engine.",
-            hint="Run the testbed as root, or add the user to the group `docker`.",
+            f"{what}: this user may not use the Docker Engine",
+            hint="run the testbed as root, or add the user to the group `docker`",
         )
     return Unavailable(
         f"{what}: the Docker Engine does not answer: {error}",
-        hint="Install Docker Engine (Debian's docker.io) and start it: systemctl start docker. "
-        "`testbed doctor` says what else is missing.",
+        hint="install Docker Engine (Debian's docker.io) and start it: systemctl start docker",
     )
 
 
@@ -85,8 +84,8 @@ def connect(timeout: int = DEADLINE) -> docker.DockerClient:
         return client
     client.close()
     raise Unimplemented(
-        f"Connecting to Docker: {too_old(client.api.api_version)}.",
-        hint="Install Docker Engine 20.10 or newer: Debian's docker.io, or Docker's own packages.",
+        f"Docker Engine: {too_old(client.api.api_version)}",
+        hint="install Docker Engine 20.10 or newer: Debian's docker.io, or Docker's own packages",
     )
 
 

@@ -89,7 +89,7 @@ def limited(execution: ExecInstance, timeout: float | None) -> Iterator[None]:
     finally:
         timer.cancel()
     if expired.is_set():
-        raise DeadlineExceeded(f"{execution}: not ended within {timeout:g} s.")
+        raise DeadlineExceeded(f"{execution}: not ended within {timeout:g} s")
 
 
 def write(descriptor: int, data: bytes) -> None:

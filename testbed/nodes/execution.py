@@ -134,7 +134,7 @@ class ExecInstance:
             if not state["Running"] and state["ExitCode"] is not None:
                 return int(state["ExitCode"])
             time.sleep(_POLL)
-        raise Internal(f"{self._what}: the output has ended, but the command has not.")
+        raise Internal(f"{self._what}: the output has ended, but the command has not")
 
     def _state(self) -> Mapping[str, Any]:
         """What Docker knows of the command: `Pid` is 0 and `ExitCode` None before it starts."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from testbed.errors import Internal, NotFound, Unavailable
+from testbed.errors import GoogleText, Internal, NotFound, Unavailable
 from testbed.nodes import debian, tree
 from testbed.nodes.build import Build
 from testbed.nodes.engine import connect, engine_errors
@@ -93,7 +93,7 @@ class Images:
         dockerfile = self._source(name) / "Dockerfile"
         if parent := PARENT.search(dockerfile.read_text()):
             return parent[1]
-        raise Internal(f"{dockerfile}: there is no line `ARG BASE=IMAGE`.")
+        raise Internal(f"{dockerfile}: the line `ARG BASE=IMAGE` is missing")
 
     def _tagged(self, name: str) -> str:
         """An image as the engine knows it."""
@@ -121,11 +121,11 @@ class Images:
             self._report(Making(f"{name} pulling", news=f"{name}: pulling"))
             if (reason := pull(name, Stop())) is not None:
                 raise NotFound(
-                    f"Image '{name}' not found.",
-                    hint=f"Build it with `docker build -t {name} FOLDER`, or make its registry reachable ({reason}).",
+                    GoogleText(f"Image '{name}' not found."),
+                    hint=f"build it with `docker build -t {name} FOLDER`, or make its registry reachable ({reason})",
                 )
         if (found := self._id(tagged)) is None:
-            raise Unavailable(f"Image {name} was there a moment ago and is gone.", hint="Run the command again.")
+            raise Unavailable(f"image {name}: it was removed meanwhile", hint="run the command again")
         return found
 
     @contextmanager

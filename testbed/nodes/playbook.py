@@ -101,7 +101,7 @@ def run_playbook(
         status = _run(_program(folder, path, inventory, limit, become=become), folder, handle, cancelled)
     if status != 0:
         if cancelled.is_set():
-            raise Aborted(f"{path.name} was stopped before its end.", hint="It is safe to run it again.")
+            raise Aborted(f"playbook {path.name}: it was stopped before its end", hint="run the command again")
         error = TaskFailed(
             "\n".join(_sentence(failure) for failure in failures) or "\n".join(filter(None, output)),
             hint=f"to run it again by hand: {command_line(path, inventory, limit, become=become)}",
@@ -152,7 +152,7 @@ def _sentence(event: Event) -> str:
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """What Ansible needs besides our own environment."""
+    """Variables that Ansible needs in addition to our own environment."""
     return {
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
         "LC_ALL": "C.UTF-8",  # Ansible does not start where the locale is not UTF-8

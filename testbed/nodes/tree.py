@@ -1,7 +1,7 @@
 """A folder as one value: its digest, and its copy as a tar archive.
 
 Both see the same: names, contents, symbolic links, and whether a file is executable.  Owners, times and the umask of
-whoever checked the folder out do not count, so that the same source is the same value on every machine.
+the user who checked the folder out do not count, so that the same source is the same value on every machine.
 """
 
 from __future__ import annotations

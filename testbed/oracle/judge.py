@@ -79,7 +79,7 @@ class _Walk:
             for host in where.hosts:
                 if name(NameKey.site_host(where.name, host.name)) == self.flow.source:
                     return self._from_site(Verdict((Step.START_FROM_PRIVATE_NETWORK,)), where, host.address)
-        raise NotFound(f"nothing called {self.flow.source} can send")
+        raise NotFound(f"flow: nothing called {self.flow.source} can send")
 
     @property
     def _container_instance(self) -> tuple[Workload, ContainerInstance] | None:

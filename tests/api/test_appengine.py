@@ -230,17 +230,20 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"runtime": "nodejs20"}, "Runtime nodejs20 is not supported"),
+        ({"runtime": "nodejs20"}, "runtime nodejs20 is not supported"),
         ({"vpcAccessConnector": {"name": "c1"}}, "not the full name of a connector"),
-        ({"vpcAccessConnector": {"name": CONNECTOR.replace("central1", "east1")}}, "must be in the same region"),
+        (
+            {"vpcAccessConnector": {"name": CONNECTOR.replace("central1", "east1")}},
+            "must be in the region of the application",
+        ),
         ({"vpcAccess": {"vpcEgress": "ALL_TRAFFIC"}}, "only a single network interface"),
         ({"deployment": {"cloudBuildOptions": {"appYamlPath": "app.yaml"}}}, "no Cloud Build"),
-        ({"deployment": {}}, "has no deployment"),
+        ({"deployment": {}}, "deployment is missing"),
         (
             {"deployment": {"files": {"../x": {"sourceUrl": "https://storage.googleapis.com/b/o"}}}},
-            "gs://b/o is not in",
+            "gs://b/o: it is not in",
         ),
-        ({"id": "Default"}, "Invalid version id"),
+        ({"id": "Default"}, "version id"),
     ],
 )
 def test_what_cannot_be_run_is_refused(api: Api, change: Json, text: str) -> None:

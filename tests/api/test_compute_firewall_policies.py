@@ -103,7 +103,7 @@ def test_rules_one_at_a_time(api: Api, policies: str) -> None:
     [
         (rule(100), r"'priority': '100'\. Cannot have rules with the same priorities\."),
         (rule(LAST + 1), "less than or equal to 2147483547"),
-        (rule(2147483646), "The last priorities are those of the implied rules"),
+        (rule(2147483646), "must be below the priorities of the implied rules"),
         (rule(None), r"resource\.priority"),
         (rule(1, "mirror"), "'allow', 'deny' or 'goto_next'"),
         (rule(1, match={"layer4Configs": []}), r"match\.layer4Configs"),
@@ -148,7 +148,7 @@ def test_associations(api: Api, policies: str) -> None:
     assert api.get(policy)["associations"] == [made]
     with pytest.raises(Refused, match=r"'resource\.name': 'one'\. An association with that name already exists"):
         associate(api, policy, "other")
-    with pytest.raises(Refused, match="is associated with the firewall policy"):
+    with pytest.raises(Refused, match="has the firewall policy"):
         associate(api, second)
     with pytest.raises(Refused, match="was not found"):
         associate(api, second, "none")

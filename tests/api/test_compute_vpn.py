@@ -148,7 +148,7 @@ def test_other_forwarding_rules_are_refused(api: Api) -> None:
     with pytest.raises(Refused, match="classic VPN gateways only") as caught:
         rule(api, 0, target="regions/us-central1/targetPools/p")
     assert caught.value.code == 501
-    with pytest.raises(Refused, match="need a reserved external address"):
+    with pytest.raises(Refused, match="must be a reserved external address"):
         rule(api, 0, "198.51.100.99")
     with pytest.raises(Refused, match="portRange"):
         rule(api, 1, portRange="80")
@@ -291,7 +291,7 @@ def test_what_ha_refuses(api: Api) -> None:
         api.post(f"{REGION}/vpnTunnels", {**body, "vpnGateway": "regions/us-central1/vpnGateways/none"})
     with pytest.raises(Refused, match="classic VPN tunnels only"):
         api.post(f"{REGION}/vpnTunnels", {**body, "localTrafficSelector": ["10.0.0.0/8"]})
-    with pytest.raises(Refused, match="Number of interfaces"):
+    with pytest.raises(Refused, match="number of interfaces"):
         api.post(f"{PROJECT}/global/externalVpnGateways", {"name": "p", "redundancyType": "TWO_IPS_REDUNDANCY"})
 
 

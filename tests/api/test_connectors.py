@@ -133,7 +133,7 @@ def test_without_a_maximum_the_operation_fails(api: Api) -> None:
             {"network": "", "subnet": {"name": "small"}},
             "either network and ipCidrRange, or subnet",
         ),  # behaviour 1.2.5
-        ("c1", {"network": "projects/host/global/networks/vpc"}, "only in a network of its own project"),  # 1.6.4
+        ("c1", {"network": "projects/host/global/networks/vpc"}, "must be in a network of its own project"),  # 1.6.4
     ],
 )
 def test_what_is_refused_at_once(api: Api, name: str, change: dict[str, Any], text: str) -> None:
@@ -252,7 +252,7 @@ def test_a_subnet_is_used_by_one_connector_alone(api: Api) -> None:
     subnet(api)
     api.post(CONNECTORS, by_subnet(), connectorId="c1")
     done = api.post(CONNECTORS, by_subnet(), connectorId="c2")
-    assert "small is used by something else as well" in done["error"]["message"]
+    assert "small is used by another resource too" in done["error"]["message"]
 
 
 @pytest.mark.behaviour("1.6.6")
@@ -327,12 +327,12 @@ def test_what_was_read_can_be_sent_back(api: Api) -> None:
         ({"minInstances": 5}, "minInstances", "must be less than maxInstances"),  # behaviour 1.8.3
         ({"maxInstances": 11}, "maxInstances", "less than or equal to 10"),
         ({}, "maxInstances", "Decreasing the number of instances"),
-        ({"network": "other"}, "network", "network of a connector cannot be changed"),  # behaviour 1.8.1
-        ({"ipCidrRange": "10.9.0.0/28"}, "", "ipCidrRange of a connector cannot be changed"),
-        ({"subnet": {"name": "s"}}, "", "subnet of a connector cannot be changed"),
-        ({"maxThroughput": 900}, "", "maxThroughput of a connector cannot be changed"),  # behaviour 1.8.7
+        ({"network": "other"}, "network", "connector: the field network cannot be changed"),  # behaviour 1.8.1
+        ({"ipCidrRange": "10.9.0.0/28"}, "", "connector: the field ipCidrRange cannot be changed"),
+        ({"subnet": {"name": "s"}}, "", "connector: the field subnet cannot be changed"),
+        ({"maxThroughput": 900}, "", "connector: the field maxThroughput cannot be changed"),  # behaviour 1.8.7
         ({"machineType": "n1"}, "machineType", "e2-micro"),
-        ({}, "colour", "Invalid field mask"),
+        ({}, "colour", "field mask"),
     ],
 )
 def test_what_cannot_be_updated(api: Api, body: dict[str, Any], mask: str, text: str) -> None:
@@ -462,7 +462,7 @@ def test_lists_page_and_take_all_regions(api: Api) -> None:
 def test_a_range_needs_a_network_of_the_connectors_own_project(api: Api) -> None:
     body = {**BODY, "network": "projects/host/global/networks/vpc"}
     api.post("compute/v1/projects/host/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-    with pytest.raises(Refused, match="only in a network of its own project"):
+    with pytest.raises(Refused, match="must be in a network of its own project"):
         api.post(CONNECTORS, body, connectorId="c1")
     assert api.get(CONNECTORS) == {}
 

@@ -19,7 +19,7 @@ def test_a_foreign_host_is_refused(api: Api, host: str) -> None:
     """A name that an attacker has made lead to 127.0.0.1 (DNS rebinding)."""
     status, body = api.send("GET", NETWORKS, host=host)
     assert status == 403
-    assert json.loads(body)["error"]["message"].startswith("The testbed does not answer for the host")
+    assert json.loads(body)["error"]["message"].endswith("the testbed does not answer for it")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7667", "localhost", "[::1]:7667", "compute.googleapis.com"])
@@ -41,7 +41,7 @@ def test_a_web_page_changes_nothing(api: Api, headers: dict[str, str]) -> None:
 def test_a_body_over_the_limit_is_refused(api: Api) -> None:
     status, body = api.send("POST", NETWORKS, b" " * (LIMIT + 1))
     assert status == 413
-    assert "too large" in json.loads(body)["error"]["message"]
+    assert "larger than" in json.loads(body)["error"]["message"]
 
 
 DEEP = b'{"a":' * 101 + b"1" + b"}" * 101
@@ -75,13 +75,13 @@ def test_a_proxys_request_names_its_host_in_the_first_line(api: Api) -> None:
 
 
 def test_an_unknown_path_is_not_found(api: Api) -> None:
-    with pytest.raises(Refused, match="Method not found: GET /v1/nothing") as caught:
+    with pytest.raises(Refused, match="method GET /v1/nothing: not found") as caught:
         api.get("v1/nothing")
     assert caught.value.code == 404
 
 
 def test_a_method_that_is_not_built_is_named(api: Api) -> None:
-    with pytest.raises(Refused, match=r"does not implement compute\.acceleratorTypes\.aggregatedList") as caught:
+    with pytest.raises(Refused, match=r"method compute\.acceleratorTypes\.aggregatedList") as caught:
         api.get("compute/v1/projects/demo/aggregated/acceleratorTypes")
     assert (caught.value.code, caught.value.status) == (501, "UNIMPLEMENTED")
 

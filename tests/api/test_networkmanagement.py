@@ -58,7 +58,7 @@ def test_tests_that_cannot_be(api: Api) -> None:
     create(api)
     with pytest.raises(Refused, match="already exists"):
         create(api)
-    for fields, message in (({"source": {}}, "source"), ({"protocol": "X"}, "Invalid protocol 'X'")):
+    for fields, message in (({"source": {}}, "source"), ({"protocol": "X"}, "protocol 'X'")):
         with pytest.raises(Refused, match=message):
             api.post(TESTS, {**BODY, **fields}, testId="t2")
     with pytest.raises(Refused, match="test_id"):

@@ -68,12 +68,12 @@ def test_the_default_network_is_called_default(api: Api) -> None:
         ("tier", "STANDARD_HA", "STANDARD_HA is not built yet"),
         ("readReplicasMode", "READ_REPLICAS_ENABLED", "READ_REPLICAS_ENABLED is not built yet"),
         ("customerManagedKey", "k", "customerManagedKey: the testbed encrypts nothing"),
-        ("persistenceConfig", {"persistenceMode": "RDB"}, "Persistence is not built yet"),
+        ("persistenceConfig", {"persistenceMode": "RDB"}, "persistence is not built yet"),
         ("redisVersion", "REDIS_3_2", "REDIS_7_0"),
         ("reservedIpRange", "10.9.0.0/28", "must be a /29"),
         ("locationId", "us-east1-b", "is not a zone of us-central1"),
         ("memorySizeGb", 301, "less than or equal to 300"),
-        ("redisConfigs", {"dir": "/"}, "none of the settings"),
+        ("redisConfigs", {"dir": "/"}, "cannot be set"),
         ("redisConfigs", {"maxmemory-policy": "noeviction\nrequirepass x"}, "must match"),
     ],
 )
@@ -132,7 +132,7 @@ def test_without_a_private_connection_there_is_no_way(api: Api) -> None:
         "message": "Google private service access is not enabled. Enable private service access and try again.",
     }
     connect(api, "a")
-    for given, message in (("10.60.0.0/29", "must be the name"), ("other", "'other' is no range")):
+    for given, message in (("10.60.0.0/29", "must be the name"), ("other", "'other' is not a range")):
         with pytest.raises(Refused, match=message):
             create(api, **PRIVATE, reservedIpRange=given)
     assert api.get(INSTANCES) == {}
@@ -178,7 +178,7 @@ def test_names(api: Api) -> None:
         create(api)
     assert caught.value.code == 409
     for bad in ("R1", "1r", "r-", "r" * 41, ""):
-        with pytest.raises(Refused, match="Invalid instance_id"):
+        with pytest.raises(Refused, match="instance_id"):
             api.post(INSTANCES, BODY, instanceId=bad)
 
 
@@ -221,7 +221,7 @@ def test_an_update_reaches_the_server(api: Api) -> None:
 
 def test_an_update_names_what_it_changes(api: Api) -> None:
     create(api)
-    with pytest.raises(Refused, match="update_mask is required"):
+    with pytest.raises(Refused, match="update_mask: must have"):
         api.patch(f"{INSTANCES}/r1", {"displayName": "Cache"})
     with pytest.raises(Refused, match="no field 'tier'"):
         api.patch(f"{INSTANCES}/r1", {"tier": "BASIC"}, updateMask="tier")

@@ -83,7 +83,7 @@ def test_traffic_can_stay_at_a_named_revision(api: Api) -> None:
     done = api.patch(f"{SERVICES}/hello", {**body(timeout="10s"), "traffic": pinned})["response"]
     assert done["trafficStatuses"] == pinned
     assert environment(api)["K_REVISION"] == first
-    with pytest.raises(Refused, match="receives its traffic"):
+    with pytest.raises(Refused, match="gets its traffic"):
         api.delete(f"{SERVICES}/hello/revisions/{first}")
     api.patch(f"{SERVICES}/hello", {}, updateMask="traffic")
     assert environment(api)["K_REVISION"].startswith("hello-00002-")

@@ -145,7 +145,7 @@ def test_lists_have_folders(api: Api) -> None:
 def test_what_gcloud_reads_of_cloud_build_is_not_there(api: Api) -> None:
     status, answer = api.send("GET", f"{BUCKETS}/runtime-builders/o/experiments.yaml", query="alt=media")
     assert status == 404  # it would try again after anything else
-    assert "builds no images" in json.loads(answer)["error"]["message"]
+    assert "the testbed builds none" in json.loads(answer)["error"]["message"]
 
 
 def test_an_upload_in_pieces_has_a_limit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_a_hand_made_change_is_undone(demo: Program) -> None:
 def test_what_cannot_be_configured(demo: Program) -> None:
     missing = demo.run("configure", "nobody", check=False)
     assert missing.returncode == NotFound.exit_status
-    assert "there is no node 'nobody'" in missing.stderr
+    assert "node 'nobody': not found" in missing.stderr
     plain = demo.run("configure", "hello-run", check=False)
     assert plain.returncode == InvalidArgument.exit_status
     assert "has no role" in plain.stderr

@@ -209,7 +209,7 @@ def test_what_is_not_there_is_named(bed: Program, fresh: Program) -> None:
     assert "'nosuch'" in fails(bed, NotFound, "logs", "nosuch")
     for command in ("status", "down"):
         assert fresh.name in fails(fresh, NotFound, command)
-    assert "no testbed is running" in fails(Program("", fresh.folder, fresh.state), NotFound, "status")
+    assert "testbed: none is running" in fails(Program("", fresh.folder, fresh.state), NotFound, "status")
     assert "is not the name" in fails(fresh, InvalidArgument, "down", "--name", "../../etc")
 
 
@@ -287,7 +287,7 @@ def test_a_controller_that_was_killed_is_missed_and_started_again(bed: Program) 
     killed = bed.json("status")["controller"]
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: bed.json("ls")[0]["controller"] is None, "the end of the controller")
-    assert "`testbed up` starts it again" in fails(bed, Unavailable, "status")
+    assert "start it again: testbed up" in fails(bed, Unavailable, "status")
     assert "nothing was changed" in bed.run("up", file(bed, small(bed.name))).stdout
     assert bed.json("status")["controller"] not in (None, killed)
 

@@ -351,7 +351,7 @@ def test_a_route_is_replaced_without_a_hole(applied: Paths) -> None:
 
 
 def test_a_namespace_without_a_path_is_not_found(paths: Paths) -> None:
-    with pytest.raises(NotFound, match="no network namespace is known for left, right"):
+    with pytest.raises(NotFound, match="none is known for left, right"):
         apply(PLAN, {"router": paths["router"]})
 
 
@@ -360,13 +360,13 @@ def test_a_namespace_without_a_path_is_not_found(paths: Paths) -> None:
     [
         (
             KernelRoute("10.9.0.0/16", "eth7"),
-            r"10\.9\.0\.0/16 dev eth7 table 254 was refused: no interface with this name",
+            r"10\.9\.0\.0/16 dev eth7 table 254: the kernel refused it: no interface with this name",
         ),
         (
             KernelRoute("10.9.0.1/16", "eth0"),
-            r"10\.9\.0\.1/16 dev eth0 .* refused: .*Invalid prefix for given prefix length",
+            r"10\.9\.0\.1/16 dev eth0 .* refused it: .*Invalid prefix for given prefix length",
         ),
-        (KernelRoute("10.9.0.0/16", nexthop=7), r"10\.9\.0\.0/16 nhid 7 .* refused: .*Nexthop id does not exist"),
+        (KernelRoute("10.9.0.0/16", nexthop=7), r"10\.9\.0\.0/16 nhid 7 .* refused it: .*Nexthop id does not exist"),
     ],
 )
 def test_a_refusal_tells_where_what_and_why(paths: Paths, route: KernelRoute, reason: str) -> None:
@@ -391,5 +391,5 @@ def test_what_the_kernel_takes_but_tells_differently_is_a_defect(paths: Paths) -
 def test_an_unknown_sysctl_is_named(paths: Paths) -> None:
     left = replace(namespace_of(PLAN, "left"), sysctls={"net.ipv4.no_such_thing": "1"})
 
-    with pytest.raises(Unimplemented, match=r"no sysctl net\.ipv4\.no_such_thing"):
+    with pytest.raises(Unimplemented, match=r"sysctl net\.ipv4\.no_such_thing: this kernel"):
         apply(with_namespace(PLAN, left), paths)

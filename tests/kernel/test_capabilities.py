@@ -70,7 +70,7 @@ def test_trials_do_not_see_each_other() -> None:
     ("steps", "detail"),
     [
         ((step("ip link add tb0 type nosuch"),), "ip link add: Error: Unknown device type."),
-        ((step("no-such-program"),), "no-such-program is not installed"),
+        ((step("no-such-program"),), "program no-such-program: it is not installed"),
         ((step("false"), step("echo never")), "false failed (1):"),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_rule_cannot_smuggle_in_a_second_line(applied: Paths) -> None:
     rule = "-j ACCEPT\n-A INPUT -j ACCEPT"
     gate = replace(GATE, tables=(Table("filter", (Chain("INPUT", "DROP", (rule,)),)), MANGLE))
 
-    with pytest.raises(Internal, match="holds a line break"):
+    with pytest.raises(Internal, match="has a line break"):
         apply(plan(gate), applied)
 
     assert difference(plan(GATE), applied) == []

@@ -64,9 +64,9 @@ def test_a_namespace_is_entered_by_the_path_of_a_process(paths: Paths) -> None:
 
 
 def test_a_namespace_that_does_not_exist_is_not_found() -> None:
-    with pytest.raises(NotFound, match="/run/netns/tb-none does not exist"):
+    with pytest.raises(NotFound, match="/run/netns/tb-none: not found"):
         namespace.inside(namespace.path("tb-none"), current)
-    with pytest.raises(NotFound, match="/run/netns/tb-none does not exist"):
+    with pytest.raises(NotFound, match="/run/netns/tb-none: not found"):
         namespace.processes(namespace.path("tb-none"))
 
 
@@ -112,7 +112,7 @@ def test_a_namespace_with_a_process_is_not_deleted(paths: Paths) -> None:
     assert namespace.unfinished(empty, used) == []
     with living_in(paths["b"]) as pid:
         assert namespace.processes(paths["b"]) == [pid]
-        with pytest.raises(FailedPrecondition, match=rf"{used} is in use by {pid} \(cat\)"):
+        with pytest.raises(FailedPrecondition, match=rf"{used}: processes use it: {pid} \(cat\)"):
             namespace.delete(empty, used)
         assert namespace.names(empty) == [empty]
 

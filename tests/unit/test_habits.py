@@ -87,3 +87,67 @@ def test_what_users_read_cites_no_numbers_of_the_catalogue() -> None:
         if re.search(r"behaviour \d", text)
     ]
     assert cited == []
+
+
+FOREIGN = frozenset(
+    {
+        "bundle.pem", "ca.pem", "compute.firewalls", "compute.firewalls.insert", "connectors.create",
+        "containers.create", "example.com", "google.api.http", "vpcaccess.projects.locations.connectors",
+        "vpcaccess.projects.locations.connectors.create",
+    }
+)  # fmt: skip
+"""Names in docstrings that are not of this code: files, hosts, and Google's and Docker's methods."""
+
+
+def names_in(tree: ast.Module) -> set[str]:
+    """The names that a module uses, defines or writes as a text."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Name(id=name)
+                | ast.Attribute(attr=name)
+                | ast.FunctionDef(name=name)
+                | ast.ClassDef(name=name)
+                | ast.arg(arg=name)
+                | ast.Constant(value=str(name))
+            ):
+                found.add(name)
+    return found
+
+
+def strangers(sources: dict[str, str]) -> list[str]:
+    """The names of several parts in docstrings of some modules that no module and nothing in a module has."""
+    trees = {module: ast.parse(source) for module, source in sources.items()}
+    names = {module: names_in(tree) for module, tree in trees.items()}
+    known = set().union(*names.values())
+
+    def is_known(name: str) -> bool:
+        if "." not in name:
+            return name in known or any(module.endswith(f".{name}") for module in trees)
+        place, _, last = name.rpartition(".")
+        return any(
+            f".{module}".endswith(f".{name}") or (f".{module}".endswith(f".{place}") and last in names[module])
+            for module in trees
+        )
+
+    return [
+        f"{module}: {name}"
+        for module, tree in sorted(trees.items())
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for name in re.findall(r"`([a-z]+(?:[._][a-z]+)+)`", ast.get_docstring(node) or "")
+        if not is_known(name) and not set(name.split(".")) <= names[module] and name not in FOREIGN
+    ]
+
+
+def test_docstrings_name_what_is_there() -> None:
+    """A module that was renamed is renamed in docstrings too."""
+    assert strangers({"a.b_c": '"""See `d_e`, `b_c`, `a.b_c` and `b_c.x`."""', "a.f": '"""`b_c.y`"""\nx = 1'}) == [
+        "a.b_c: d_e",
+        "a.b_c: b_c.x",
+        "a.f: b_c.y",
+    ]
+    product = sorted((PROJECT / "testbed").rglob("*.py"))
+    modules = {".".join(path.relative_to(PROJECT).with_suffix("").parts): path.read_text() for path in product}
+    assert strangers({module.removesuffix(".__init__"): source for module, source in modules.items()}) == []

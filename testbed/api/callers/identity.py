@@ -1,7 +1,7 @@
 """Who calls the testbed's API: service accounts by their keys, as at Google; everybody else is the testbed's owner.
 
-A client may send what it likes, or nothing: it is the owner, who may do all.  But whoever says that it is one of the
-testbed's service accounts must be it, so that what Google would refuse to an account is refused here.
+A client may send what it likes, or nothing: it is the owner, who may do all.  But a client that says that it is one of
+the testbed's service accounts must be it, so that what Google would refuse to an account is refused here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from testbed.api.callers.assertion import Refused, claims_an_account, unverified
 from testbed.api.callers.keyfile import TOKEN_URI
 from testbed.api.callers.keys import Keys, PublicKey
 from testbed.api.callers.tokens import Tokens
-from testbed.errors import Unauthenticated
+from testbed.errors import GoogleText, Unauthenticated
 from testbed.json_object import Json
 
 OWNER = "owner@testbed.local"
@@ -24,7 +24,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 _AUDIENCES = (TOKEN_URI, "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token")
 """Of assertions for the token endpoint; older clients know it by older addresses."""
-_INVALID = (
+_INVALID = GoogleText(
     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid"
     " authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
@@ -131,7 +131,7 @@ class Identity:
         return {"access_token": token, "expires_in": tokens.LIFE - 1, "token_type": "Bearer"}
 
     def id_token(self, email: str, audience: str, now: float, about: Mapping[str, Any]) -> str:
-        """A JWT by which a service account shows `audience` who it is; it says something `about` it besides.
+        """A JWT by which a service account shows `audience` who it is; it may also say something `about` it.
 
         Raises:
             Unauthenticated: the account is disabled.

@@ -98,7 +98,7 @@ class SqliteKeys:
             uri = f"{file.absolute().as_uri()}?mode=rw"  # it is never made here, where others could read it
             connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
         except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"the keys in {file}: {error}") from error
+            raise Unavailable(f"keys in {file}: cannot be read: {error}") from error
         try:
             keys = cls(connection)
             keys._run("PRAGMA journal_mode = WAL")
@@ -111,7 +111,7 @@ class SqliteKeys:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise Unavailable(f"the testbed's keys: {error}") from error
+            raise Unavailable(f"keys of the testbed: cannot be read: {error}") from error
 
     def add(self, key: PublicKey) -> None:
         """Keep a key."""
@@ -134,7 +134,7 @@ class SqliteKeys:
         """Delete a key; raises NotFound if there is none, or none any more."""
         gone = self._run("UPDATE account_keys SET deleted = 1 WHERE id = ? AND NOT deleted RETURNING id", key_id)
         if not gone:
-            raise NotFound(f"there is no service-account key {key_id!r}")
+            raise NotFound(f"service-account key {key_id!r}: not found; `testbed key list` prints the keys")
 
     def add_token(self, digest: bytes, email: str, expires: float, *, now: float) -> None:
         """Keep the digest of a token; those that have expired `now` are forgotten."""

@@ -74,7 +74,7 @@ class Tokens:
         pem = self._keys.signing_key(lambda: private_pem(new_key()))
         key = load_pem_private_key(pem.encode(), password=None)
         if not isinstance(key, RSAPrivateKey):
-            raise Internal("the testbed's own key is no RSA key")
+            raise Internal("key of the testbed: it is not an RSA key")
         return key
 
     @cached_property

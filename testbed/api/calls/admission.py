@@ -11,7 +11,7 @@ from importlib.resources import files
 from testbed.api.calls.call import Call
 from testbed.api.contract.discovery import APIS
 from testbed.control.accept.plane import ControlPlane
-from testbed.errors import PermissionDenied
+from testbed.errors import GoogleText, PermissionDenied
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last
 
@@ -30,9 +30,11 @@ class ServiceDisabled(PermissionDenied):
         number = project_number(project)
         self.url = f"https://console.developers.google.com/apis/api/{service}/overview?project={number}"
         super().__init__(
-            f"{known_services()[service]} has not been used in project {number} before or it is disabled. Enable it by"
-            f" visiting {self.url} then retry. If you enabled this API recently, wait a few minutes for the action to"
-            " propagate to our systems and retry.",
+            GoogleText(
+                f"{known_services()[service]} has not been used in project {number} before or it is disabled. Enable it"
+                f" by visiting {self.url} then retry. If you enabled this API recently, wait a few minutes for the"
+                " action to propagate to our systems and retry."
+            ),
             reason="SERVICE_DISABLED",
         )
         self.details = (

@@ -15,7 +15,7 @@ from testbed.api.calls.audit import AuditLog
 from testbed.api.contract.discovery import Method
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults
 
@@ -63,7 +63,7 @@ class Call:
         try:
             return int(value) if value else default
         except ValueError:
-            raise InvalidArgument(f"Invalid value at '{name}' (TYPE_INT32), \"{value}\"") from None
+            raise InvalidArgument(GoogleText(f"Invalid value at '{name}' (TYPE_INT32), \"{value}\"")) from None
 
     @property
     def request(self) -> str | None:

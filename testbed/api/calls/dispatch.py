@@ -28,7 +28,7 @@ from testbed.api.contract.masks import camel
 from testbed.api.contract.schema import Reader
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
-from testbed.errors import InvalidArgument, NotFound, TestbedError, Unimplemented
+from testbed.errors import GoogleText, InvalidArgument, NotFound, TestbedError, Unimplemented
 from testbed.json_object import Json
 
 WINDOW = 1.0
@@ -91,7 +91,7 @@ class Dispatcher:
             return match
         allowed = ", ".join(sorted(self.router.verbs(path)))
         known = f"; this path takes {allowed}" if allowed else ""
-        raise NotFound(f"Method not found: {verb} /{path}{known}.", reason="notFound")
+        raise NotFound(f"method {verb} /{path}: not found{known}", reason="notFound")
 
     async def dispatch(
         self, match: MethodMatch, query: Sequence[tuple[str, str]], body: object, *, principal: str, endpoint: str
@@ -122,7 +122,7 @@ class Dispatcher:
         try:
             handler = handler_of(method)
             if handler is None:
-                raise Unimplemented(f"The testbed does not implement {method.id} ({method.api}).")
+                raise Unimplemented(f"method {method.id} ({method.api}): the testbed does not implement it")
             call = self._call(match, query, body, principal, endpoint)
             return call, self._invoke(handler, call)
         except TestbedError as refusal:
@@ -193,8 +193,10 @@ def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, 
         name = key if key in method.parameters else camel(key)
         if name not in method.parameters and key not in _STANDARD:
             raise InvalidArgument(
-                f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter. Field '{key}'"
-                " could not be found in request message."
+                GoogleText(
+                    f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter. Field '{key}'"
+                    " could not be found in request message."
+                )
             )
         last[name] = value
         every.setdefault(name, []).append(value)

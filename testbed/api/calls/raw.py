@@ -17,7 +17,7 @@ from testbed.api.callers.identity import Identity
 from testbed.control.accept.plane import ControlPlane
 
 Response = tuple[int, dict[str, str], bytes]
-"""HTTP status, headers besides the usual ones, and body."""
+"""HTTP status, headers in addition to the usual ones, and body."""
 TOO_LARGE = 413
 FOLDER = "uploads"
 """Where uploads are kept, in the folder of the testbed."""

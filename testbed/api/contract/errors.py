@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from testbed.control.accept.plane import InvalidResource
-from testbed.errors import CODES, Internal, TestbedError
+from testbed.errors import CODES, GoogleText, Internal, TestbedError
 from testbed.json_object import Json
 
 HTTP: Mapping[str, int] = {
@@ -56,7 +56,7 @@ def message_of(error: TestbedError, api: str) -> str:
 
 
 def details(error: TestbedError, api: str) -> list[Json]:
-    """What clients can read of an error besides its text."""
+    """The details of an error that clients can read, in addition to its text."""
     found: list[Json] = [dict(detail) for detail in error.details]
     if error.reason and not found:
         found.append(
@@ -74,7 +74,7 @@ def details(error: TestbedError, api: str) -> list[Json]:
 
 def defect() -> Internal:
     """What a caller is told of an error that nobody meant; the log has it."""
-    return Internal("Internal error encountered.", hint="the controller's log says more")
+    return Internal(GoogleText("Internal error encountered."), hint="the controller's log says more")
 
 
 def code(error: TestbedError) -> int:

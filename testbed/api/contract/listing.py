@@ -20,7 +20,7 @@ from testbed.api.contract.filters import EVERYTHING, Filter
 from testbed.api.contract.filters.fields import Path, member, parent
 from testbed.api.contract.filters.scalars import instant, whole
 from testbed.api.contract.masks import camel
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 Resource = Mapping[str, Any]
@@ -142,7 +142,9 @@ def order(text: str, rules: ListingRules = AIP) -> tuple[Term, ...]:
 def _limit(size: int, maximum: int, rules: ListingRules) -> int:
     if size < 0 or (size > maximum and not rules.over_maximum):
         within = "not be negative" if rules.over_maximum else f"be within the range: [0, {maximum}]"
-        raise InvalidArgument(f"Invalid value for field '{rules.size_field}': '{size}'. Values must {within}.")
+        raise InvalidArgument(
+            GoogleText(f"Invalid value for field '{rules.size_field}': '{size}'. Values must {within}.")
+        )
     return min(size or maximum, maximum)
 
 

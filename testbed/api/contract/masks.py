@@ -54,7 +54,7 @@ def paths(mask: str) -> tuple[Path, ...]:
             break
         at += 1  # the comma; another path must follow it
     if EVERYTHING in found and len(found) > 1:
-        raise InvalidArgument("Invalid field mask: '*' stands for every field and cannot be listed with others.")
+        raise InvalidArgument("field mask: '*' stands for every field and cannot be listed with others")
     return tuple(dict.fromkeys(found))
 
 
@@ -71,11 +71,11 @@ def _path(mask: str, at: int) -> tuple[Path, int]:
     at += len(mask[at:]) - len(mask[at:].lstrip())
     ended = at == len(mask) or mask[at] == ","
     if not names or not ended or mask[at - 1] == ".":
-        raise InvalidArgument(f"Invalid field mask: expected the path of a field at position {start} of '{mask}'.")
+        raise InvalidArgument(f"field mask '{mask}': position {start} has no path of a field")
     if names == ["*"]:
         return EVERYTHING, at
     if "*" in names or not _FIELD.fullmatch(names[0]):
-        raise InvalidArgument(f"Invalid field mask: '{'.'.join(names)}' is not the path of a field.")
+        raise InvalidArgument(f"field mask: '{'.'.join(names)}' is not the path of a field")
     return (camel(names[0]), *names[1:]), at
 
 
@@ -105,7 +105,7 @@ def apply(
     result: Json = deepcopy(dict(current))
     for path in wanted:
         if not _is_known(known, path):
-            raise InvalidArgument(f"Invalid field mask: the resource has no field '{'.'.join(path)}'.")
+            raise InvalidArgument(f"field mask: the resource has no field '{'.'.join(path)}'")
         _replace(result, spelled, path)
     for name in output_only:  # also those inside of what was replaced as a whole
         _replace(result, current, tuple(name.split(".")))
@@ -127,7 +127,7 @@ def _is_known(known: Known, path: Path) -> bool:
 def _replace(target: Json, source: Mapping[str, Any] | None, path: Path) -> None:
     for depth, name in enumerate(path):
         if source is not None and not isinstance(source, Mapping):
-            raise InvalidArgument(f"Invalid field mask: '{'.'.join(path[:depth])}' has no fields of its own.")
+            raise InvalidArgument(f"field mask: '{'.'.join(path[:depth])}' has no fields of its own")
         at = name if name in target or name in (source or {}) else camel(name)
         value = (source or {}).get(at)
         if depth == len(path) - 1:
@@ -141,7 +141,7 @@ def _replace(target: Json, source: Mapping[str, Any] | None, path: Path) -> None
                 return
             target[at] = {}
         if not isinstance(target[at], dict):
-            raise InvalidArgument(f"Invalid field mask: '{'.'.join(path[: depth + 1])}' has no fields of its own.")
+            raise InvalidArgument(f"field mask: '{'.'.join(path[: depth + 1])}' has no fields of its own")
         target, source = target[at], value
 
 

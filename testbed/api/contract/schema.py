@@ -13,7 +13,7 @@ from typing import Any
 
 from testbed.api.contract.discovery import Document
 from testbed.api.contract.masks import camel
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 _INTEGERS = {"int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
@@ -38,7 +38,7 @@ class Reader:
         faults: list[str] = []
         result = self._message(self.document.schemas[name], value, "", faults)
         if faults:
-            raise InvalidArgument("Invalid JSON payload received. " + "\n".join(faults))
+            raise InvalidArgument(GoogleText("Invalid JSON payload received. " + "\n".join(faults)))
         return result if isinstance(result, dict) else {}
 
     def _message(self, schema: Json, value: object, where: str, faults: list[str]) -> object:

@@ -16,7 +16,7 @@ def check_hosts(*hosts: str) -> None:
     """
     for host in hosts:
         if not is_served(host):
-            raise PermissionDenied(f"The testbed does not answer for the host {host!r}.")
+            raise PermissionDenied(f"host {host!r}: the testbed does not answer for it")
 
 
 def check_caller(headers: Mapping[str, object]) -> None:
@@ -26,4 +26,4 @@ def check_caller(headers: Mapping[str, object]) -> None:
         PermissionDenied: one has (cross-site request forgery).
     """
     if "origin" in headers or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise PermissionDenied("The testbed does not answer requests that a web page makes.")
+        raise PermissionDenied("request of a web page: the testbed does not answer those")

@@ -64,12 +64,12 @@ def host_of(head: bytes) -> str:
         parser.receive_data(head)
         request = parser.next_event()
     except h11.RemoteProtocolError as error:
-        raise InvalidArgument(f"this is no CONNECT request: {error}") from error
+        raise InvalidArgument(f"CONNECT request: it cannot be read: {error}") from error
     if not isinstance(request, h11.Request):
-        raise InvalidArgument("this is no CONNECT request: it has no end")
+        raise InvalidArgument("CONNECT request: it has no end")
     found = _AUTHORITY.fullmatch(request.target.decode())
     if found is None:
-        raise InvalidArgument("a CONNECT request is for HOST:PORT")
+        raise InvalidArgument("CONNECT request: its target is not HOST:PORT")
     return str(found[1] or found[2]).lower().rstrip(".")
 
 

@@ -29,8 +29,8 @@ _PAUSE = 1.0
 def listen(preferred: int, host: str = "127.0.0.1", *, exposed: bool = False) -> socket.socket:
     """Listen on TCP port `preferred`, or the first free one of the hundred from there; 0 is any free one.
 
-    The control plane believes whoever reaches it, so an address (`host` is one) that other machines can reach must be
-    asked for by `exposed`.
+    The control plane believes every caller that reaches it, so an address (`host` is one) that other machines can reach
+    must be asked for by `exposed`.
 
     Raises:
         InvalidArgument: if the address is none, or not a loopback one and not `exposed`, or there is no such port.
@@ -39,11 +39,13 @@ def listen(preferred: int, host: str = "127.0.0.1", *, exposed: bool = False) ->
     try:
         address = ip_address(host)
     except ValueError as error:
-        raise InvalidArgument(f"{host!r} is not an IP address to listen on") from error
+        raise InvalidArgument(f"address {host!r}: it is not an IP address") from error
     if not address.is_loopback and not exposed:
-        raise InvalidArgument(f"{host} can be reached by other machines, and the control plane asks for no password")
+        raise InvalidArgument(
+            f"address {host}: other machines can reach it, and the control plane asks for no password"
+        )
     if not 0 <= preferred <= _LAST_PORT:
-        raise InvalidArgument(f"{preferred} is not a port: those are 1 to {_LAST_PORT}, or 0 for any free one")
+        raise InvalidArgument(f"port {preferred}: ports are 1 to {_LAST_PORT}, or 0 for any free one")
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     last = min(preferred + TRIES - 1, _LAST_PORT) if preferred else 0
     for port in range(preferred, last + 1):
@@ -51,8 +53,8 @@ def listen(preferred: int, host: str = "127.0.0.1", *, exposed: bool = False) ->
             return _listen(family, host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from error
-    raise Unavailable(f"no port from {preferred} to {last} of {host} is free", hint="name another one")
+                raise Unavailable(f"port {port} of {host}: cannot be listened on: {error.strerror}") from error
+    raise Unavailable(f"ports {preferred} to {last} of {host}: none is free", hint="name another port")
 
 
 def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:

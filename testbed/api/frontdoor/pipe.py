@@ -27,7 +27,7 @@ async def splice(client: Stream, server: Stream) -> None:
     async with asyncio.TaskGroup() as group:
         questions = group.create_task(_copy(client[0], server[1]))
         await _copy(server[0], client[1])
-        # Whoever closes on a client that still talks resets the connection, and the last answer may be lost in that.
+        # Closing while the client still sends resets the connection, and the last answer may be lost in that.
         await asyncio.wait({questions}, timeout=LINGER)
         questions.cancel()
 

@@ -1,4 +1,4 @@
-"""What a connection's first bytes say of the protocol on it; they are left unread, for whoever speaks it."""
+"""The protocol of a connection, by its first bytes; they are left unread for the protocol's server."""
 
 from __future__ import annotations
 

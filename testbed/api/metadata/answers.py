@@ -1,4 +1,4 @@
-"""What the metadata server answers, but for what it makes (tokens): headers, paths, queries and refusals of Google's.
+"""Answers of the metadata server, without the tokens that it makes: Google's headers, paths, queries and refusals.
 
 Documented at https://cloud.google.com/compute/docs/metadata/querying-metadata; the words of error pages are recalled.
 """
@@ -25,7 +25,7 @@ _HEADERS = {"Metadata-Flavor": "Google", "X-XSS-Protection": "0", "X-Frame-Optio
 
 
 def refusal(request: MetadataRequest) -> Reply | None:
-    """The answer to what is refused or answered whoever asks; None if it is about the caller."""
+    """The answer that is the same for all callers; None if it depends on the caller."""
     path = path_of(request)
     if request.method not in {"GET", "HEAD"}:
         return page(405, f"The request method <code>{html.escape(request.method)}</code> is not supported.")

@@ -27,7 +27,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is made for whoever asks: it is told of in its directory, but is no part of what is printed recursively."""
+    """An entry that is made for each caller: its directory lists it, and a recursive listing leaves it out."""
 
     what: str
 

@@ -23,10 +23,10 @@ def fits(interfaces: object, where: str, subnetwork: str = "subnetwork") -> None
         InvalidArgument: it is not.
     """
     if not isinstance(interfaces, list) or len(interfaces) != 1 or not isinstance(interfaces[0], dict):
-        raise InvalidArgument(f"{where}: only a single network interface is supported.")
+        raise InvalidArgument(f"{where}: only a single network interface is supported")
     places = [interfaces[0].get(field) or "" for field in ("network", subnetwork)]
     if not all(isinstance(place, str) for place in places) or not any(places):
-        raise InvalidArgument(f"{where}[0]: at least one of network and {subnetwork} must be specified.")
+        raise InvalidArgument(f"{where}[0]: at least one of network and {subnetwork} must be specified")
 
 
 def completed(call: Call, interface: Json, known: Defaults, subnetwork: str = "subnetwork") -> Json:
@@ -41,7 +41,7 @@ def completed(call: Call, interface: Json, known: Defaults, subnetwork: str = "s
             if field in result:
                 result[field] = plane.with_id(qualify(result[field], collection, known))
     except ValueError as error:
-        raise InvalidArgument(f"Direct VPC egress: {error}") from None
+        raise InvalidArgument(f"direct VPC egress: {error}") from None
     if subnetwork not in result:
         result[subnetwork] = subnet_like(result["network"], known.region or "")
     elif "network" not in result and (record := plane.find(SUBNETS, result[subnetwork])):

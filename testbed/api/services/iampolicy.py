@@ -1,4 +1,4 @@
-"""IAM policies of resources: kept as they are set, with an etag.  Nothing is decided by them: whoever calls may do all.
+"""IAM policies of resources: kept as they are set, with an etag.  They decide nothing: every caller may do all.
 
 Our choice: a testbed is its owner's; what Google would refuse for want of a role is not refused here.
 """
@@ -12,7 +12,7 @@ from testbed.api.calls.call import Call, serves
 from testbed.api.services.compute.names import fingerprint
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import Aborted, InvalidArgument
+from testbed.errors import Aborted, GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 KIND = "iam.policies"
@@ -47,15 +47,18 @@ def replaced(call: Call, resource: str) -> Json:
     given = dict(call.body.get("policy", {}))
     if given.pop("etag", None) not in {None, "", policy(call.plane, resource)["etag"]}:
         raise Aborted(
-            "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
+            GoogleText(
+                "There were concurrent policy changes. Please retry the whole read-modify-write with exponential"
+                " backoff."
+            )
         )
     for binding in given.get("bindings", []):
         role = binding.get("role", "")
         if not role.startswith(("roles/", "projects/", "organizations/")):
-            raise InvalidArgument(f"Role {role} is not supported for this resource.")
+            raise InvalidArgument(GoogleText(f"Role {role} is not supported for this resource."))
         for member in binding.get("members", []):
             if member not in {"allUsers", "allAuthenticatedUsers"} and ":" not in member:
-                raise InvalidArgument(f"Invalid member {member}: it must be of the form TYPE:NAME.")
+                raise InvalidArgument(f"member {member}: it must be of the form TYPE:NAME")
     given["bindings"] = [binding for binding in given.get("bindings", []) if binding.get("members")]
     record = call.plane.find(KIND, resource) or Record(KIND, resource, given)
     call.plane.keep(replace(record, body=given))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from testbed.api.calls.call import Call
 from testbed.api.contract import filters, listing
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.resource import segment
@@ -21,7 +21,7 @@ def region_of(name: str) -> str:
     """
     region = segment(name, "locations")
     if region not in REGIONS:
-        raise InvalidArgument(f"Location {region} is not found or access is unauthorized.")
+        raise InvalidArgument(GoogleText(f"Location {region} is not found or access is unauthorized."))
     return region
 
 
@@ -52,7 +52,7 @@ def named(call: Call, kind: str, name: str) -> Record:
     """
     if record := call.plane.find(kind, name):
         return record
-    raise NotFound(f"Resource '{name}' was not found", reason="notFound")
+    raise NotFound(GoogleText(f"Resource '{name}' was not found"), reason="notFound")
 
 
 def unused(call: Call, kind: str, name: str) -> str:
@@ -62,7 +62,7 @@ def unused(call: Call, kind: str, name: str) -> str:
         AlreadyExists: one has it (behaviour 1.5.5).
     """
     if call.plane.find(kind, name):
-        raise AlreadyExists(f"Resource '{name}' already exists", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"Resource '{name}' already exists"), reason="alreadyExists")
     return name
 
 

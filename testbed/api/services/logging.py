@@ -31,9 +31,9 @@ def entries(call: Call) -> Json:
     order = body.get("orderBy", "")
     parents = [*body.get("resourceNames", []), *(f"projects/{project}" for project in body.get("projectIds", []))]
     if order not in _ORDERS:
-        raise InvalidArgument(f"order_by must be one of 'timestamp asc' and 'timestamp desc', not '{order}'.")
+        raise InvalidArgument(f"order_by: must be 'timestamp asc' or 'timestamp desc', not '{order}'")
     if not parents:
-        raise InvalidArgument("resource_names is required.")
+        raise InvalidArgument("resource_names: must be given")
     page = listing.page(
         [entry for entry in _all(call) if _is_of(entry, parents)],
         size=body.get("pageSize", 0) or SIZE,

@@ -26,7 +26,7 @@ KIND = "networkmanagement.connectivityTests"
 PROTOCOLS = frozenset({"TCP", "UDP", "ICMP", "ESP", "AH", "SCTP", "IPIP", "GRE"})
 NOT_ANALYSED: Json = {
     "result": "UNDETERMINED",
-    "error": {"code": 12, "message": "The testbed does not analyse configurations yet: this test has not been run."},
+    "error": {"code": 12, "message": "connectivity test: the testbed does not analyse configurations yet"},
 }
 """The code is UNIMPLEMENTED."""
 _COLLECTION = "projects.locations.global.connectivityTests"
@@ -39,8 +39,8 @@ def create(call: Call) -> Answer:
     given = call.text("testId")
     if not _ID.fullmatch(given):
         raise InvalidArgument(
-            f"Invalid test_id '{given}': it has 1-40 lower-case letters, digits and hyphens, starts with a letter and"
-            " ends with a letter or a digit."
+            f"test_id '{given}': must have 1-40 lower-case letters, digits and hyphens."
+            " It must begin with a letter and end with a letter or a digit"
         )
     return _submit(call, located.unused(call, KIND, f"{call.text('parent')}/connectivityTests/{given}"), call.body)
 
@@ -51,7 +51,7 @@ def patch(call: Call) -> Answer:
     record = located.found(call, KIND)
     mask = masks.paths(call.text("updateMask"))
     if not mask:
-        raise InvalidArgument("update_mask is required: at least one path must be supplied.")
+        raise InvalidArgument("update_mask: must have at least one path")
     fields = document(API).schemas["ConnectivityTest"]["properties"]
     known = {name for name, schema in fields.items() if name != "name" and not is_output(schema)}
     body = masks.apply(record.body, call.body, mask, known=lambda path: path.split(".")[0] in known)
@@ -112,9 +112,9 @@ def _submit(call: Call, name: str, body: Json) -> Answer:
     """
     for end in ("source", "destination"):
         if not body.get(end):
-            raise InvalidArgument(f"The {end} of a connectivity test is required.")
+            raise InvalidArgument(f"{end}: must be given")
     if (protocol := body.get("protocol", "TCP")) not in PROTOCOLS:
-        raise InvalidArgument(f"Invalid protocol '{protocol}': it is one of {', '.join(sorted(PROTOCOLS))}.")
+        raise InvalidArgument(f"protocol '{protocol}': must be one of {', '.join(sorted(PROTOCOLS))}")
     kept = {**body, "name": name}
     return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, kept),)))
 

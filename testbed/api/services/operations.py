@@ -30,7 +30,7 @@ def delete(call: Call) -> Json:
     """Forget an operation; that it is over is our choice, for nothing is cancelled by it."""
     operation, _ = _named(call)
     if not operation.done:
-        raise FailedPrecondition(f"Operation '{call.text('name')}' is not done.")
+        raise FailedPrecondition(f"operation '{call.text('name')}': it is not done")
     call.plane.store.operations.forget(operation)
     return {}
 
@@ -64,7 +64,7 @@ def _named(call: Call) -> tuple[Operation, LongRunning]:
         NotFound: there is none of that name.
     """
     name = call.text("name") or f"apps/{call.text('appsId')}/operations/{call.text('operationsId')}"
-    missing = NotFound(f"Operation '{name}' was not found.", reason="notFound")
+    missing = NotFound(f"operation '{name}': not found", reason="notFound")
     try:
         operation = call.plane.operation(name.rpartition("/")[2])
     except NotFound:

@@ -19,7 +19,7 @@ from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import CODES, FailedPrecondition, InvalidArgument
+from testbed.errors import CODES, FailedPrecondition, GoogleText, InvalidArgument
 from testbed.fabric.allocation.addressing import redis_host
 from testbed.fabric.allocation.keys import RangeKey
 from testbed.json_object import Json
@@ -48,12 +48,12 @@ def create(call: Call) -> Answer:
     given = call.text("instanceId")
     if not _ID.fullmatch(given):
         raise InvalidArgument(
-            f"Invalid instance_id '{given}': it has 1-40 lower-case letters, digits and hyphens, starts with a letter"
-            " and ends with a letter or a digit."
+            f"instance_id '{given}': must have 1-40 lower-case letters, digits and hyphens."
+            " It must begin with a letter and end with a letter or a digit"
         )
     name = located.unused(call, KIND, f"{parent}/instances/{given}")
     if "memorySizeGb" not in call.body:
-        raise InvalidResource(("memorySizeGb",), None, "memorySizeGb is required.")
+        raise InvalidResource(("memorySizeGb",), None, "memorySizeGb must be given")
     project = segment(name, "projects")
     network = call.body.get("authorizedNetwork") or f"projects/{project}/global/networks/default"
     private = call.body.get("connectMode") == "PRIVATE_SERVICE_ACCESS"
@@ -61,7 +61,7 @@ def create(call: Call) -> Answer:
     fails: Json = {}
     connection = call.plane.find(CONNECTIONS, f"{full}/{GOOGLE}")
     if private and (connection is None or call.plane.phase(connection) == "CREATING"):
-        fails = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": NOT_ENABLED}}
+        fails = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": GoogleText(NOT_ENABLED)}}
     return _submit(call, name, {**call.body, "name": name, "authorizedNetwork": full}, fails)
 
 
@@ -70,10 +70,10 @@ def patch(call: Call) -> Answer:
     """Change an instance.  New settings are a restart of its server, which keeps its data."""
     record = located.found(call, KIND)
     if record.pending:
-        raise FailedPrecondition(f"Instance {record.name} is being changed by another operation.")
+        raise FailedPrecondition(f"instance {record.name}: another operation is changing it; try again")
     mask = masks.paths(call.text("updateMask"))
     if not mask:
-        raise InvalidArgument("update_mask is required: at least one path must be supplied.")
+        raise InvalidArgument("update_mask: must have at least one path")
     body = masks.apply(record.body, call.body, mask, known=lambda path: path.split(".")[0] in MUTABLE)
     return _submit(call, record.name, body)
 
@@ -109,7 +109,7 @@ def auth_string(call: Call) -> Json:
 def failover(call: Call) -> Answer:
     """Refuse a failover: only a standard tier instance has something to fail over to."""
     record = located.found(call, KIND)
-    raise FailedPrecondition(f"Instance {record.name} has tier BASIC; a failover needs tier STANDARD_HA.")
+    raise FailedPrecondition(f"instance {record.name}: it has tier BASIC, and a failover needs tier STANDARD_HA")
 
 
 @serves(API, "projects.locations.get")
@@ -126,10 +126,10 @@ def _submit(call: Call, name: str, body: Json, fails: Json | None = None) -> Ans
         InvalidArgument: Google, or what is built, has no such instance.
     """
     if body.get("persistenceConfig", {}).get("persistenceMode", "DISABLED") != "DISABLED":
-        raise InvalidResource(("persistenceConfig",), None, "Persistence is not built yet.")
+        raise InvalidResource(("persistenceConfig",), None, "persistence is not built yet")
     region = segment(name, "locations")
     if (zone := body.get("locationId")) and zone not in zones(region):
-        raise InvalidResource(("locationId",), zone, f"{zone} is not a zone of {region}.")
+        raise InvalidResource(("locationId",), zone, f"{zone} is not a zone of {region}")
     settled = {
         key: value for key, value in body.items() if not (isinstance(value, str) and value.endswith("_UNSPECIFIED"))
     }
@@ -149,13 +149,15 @@ def _known(call: Call, network: str, project: str, *, shared: bool) -> str:
     match = _NETWORK.fullmatch(network)
     if match is None:
         text = "invalid authorized_network format, value should be full path to network resource"
-        raise InvalidResource(path, network, text)
+        raise InvalidResource(path, network, GoogleText(text))
     owner = id_of(call.plane, match[1])
     if owner != project and not shared:
-        raise InvalidResource(path, network, OTHER_PROJECT)
+        raise InvalidResource(path, network, GoogleText(OTHER_PROJECT))
     full = f"projects/{owner}/global/networks/{network.rpartition('/')[2]}"
     if call.plane.find(NETWORKS, full) is None:
-        raise InvalidResource(path, network, "Network name is not valid. Specify a valid name and try again.")
+        raise InvalidResource(
+            path, network, GoogleText("Network name is not valid. Specify a valid name and try again.")
+        )
     return full
 
 

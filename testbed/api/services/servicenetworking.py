@@ -15,7 +15,7 @@ from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import CODES, FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import CODES, FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.fabric.allocation.keys import RangeKey
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
@@ -48,7 +48,7 @@ def create(call: Call) -> Answer:
     body = _body(call, network, service, ranges) | _flags(known)
     fails: Json = {}
     if known and known.body["reservedPeeringRanges"] != ranges:
-        fails = {"fails": {"code": 9, "message": MODIFIED}}
+        fails = {"fails": {"code": 9, "message": GoogleText(MODIFIED)}}
     changes = () if fails else (ResourceChange(KIND, name, body),)
     return call.plane.submit(call.operation(KIND, name, changes=changes, facts=fails))
 
@@ -64,11 +64,11 @@ def patch(call: Call) -> Answer:
     removed = set(record.body["reservedPeeringRanges"]) - set(ranges)
     if removed and not call.flag("force"):
         raise FailedPrecondition(
-            f"The allocated ranges {', '.join(sorted(removed))} would be removed; that needs the force flag."
+            f"allocated ranges {', '.join(sorted(removed))}: this would remove them; it needs the force flag"
         )
     for name in removed:
         if users := list(_users(call.plane, record, name)):
-            raise FailedPrecondition(f"The allocated range {name} is used by {users[0]}.")
+            raise FailedPrecondition(f"allocated range {name}: {users[0]} uses it")
     body = _body(call, record.body["network"], record.body["service"], ranges) | _flags(record)
     return call.plane.submit(call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, body),)))
 
@@ -78,7 +78,7 @@ def delete(call: Call) -> Answer:
     """Take a connection away that no instance uses."""
     record = _connection(call, call.body.get("consumerNetwork", ""))
     used = any(_users(call.plane, record))
-    fails: Json = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": IN_USE}} if used else {}
+    fails: Json = {"fails": {"code": CODES["FAILED_PRECONDITION"], "message": GoogleText(IN_USE)}} if used else {}
     changes = () if used else (ResourceChange(KIND, record.name, None),)
     return call.plane.submit(call.operation(KIND, record.name, changes=changes, facts=fails))
 
@@ -117,7 +117,7 @@ def _network(call: Call, given: str) -> str:
     match = _NETWORK.fullmatch(given)
     if match is None:
         raise InvalidArgument(
-            f"Invalid network '{given}': it has the form projects/{{project}}/global/networks/{{network}}."
+            f"network '{given}': must be of the form projects/{{project}}/global/networks/{{network}}"
         )
     return call.plane.get(NETWORKS, f"projects/{id_of(call.plane, match[1])}/global/networks/{match[2]}").name
 
@@ -129,16 +129,16 @@ def _body(call: Call, network: str, service: str, ranges: list[str]) -> Json:
         InvalidArgument: a range is not one that is set aside in the network, or none is given.
     """
     if not ranges:
-        raise InvalidArgument("At least one allocated range is required (reservedPeeringRanges).")
+        raise InvalidArgument("reservedPeeringRanges: must have at least one allocated range")
     for name in ranges:
         record = call.plane.find(RANGES, f"{_addresses(network)}/{name}")
         if record is None or record.body.get("purpose") != "VPC_PEERING" or record.body.get("network") != network:
-            raise InvalidArgument(f"'{name}' is no range of {network} that is allocated for VPC_PEERING.")
+            raise InvalidArgument(f"allocated range '{name}': it is not a range of {network} for VPC_PEERING")
     return {"network": network, "service": service, "reservedPeeringRanges": ranges}
 
 
 def _flags(record: Record | None) -> Json:
-    """What the network's side of the peering exchanges besides subnet routes (`compute.networks.updatePeering`)."""
+    """Whether the network's side of the peering exchanges custom routes (`compute.networks.updatePeering`)."""
     return {key: value for key, value in record.body.items() if key in EXCHANGED} if record else {}
 
 
@@ -169,7 +169,7 @@ def _connection(call: Call, network: str) -> Record:
     service = "/".join(call.text("name").split("/")[:2])
     if record := call.plane.find(KIND, f"{_network(call, network)}/{service}"):
         return record
-    raise NotFound(f"Connection '{call.text('name')}' of {network} was not found.", reason="notFound")
+    raise NotFound(f"connection '{call.text('name')}' of {network}: not found", reason="notFound")
 
 
 PRINTERS[API] = LongRunning(

@@ -15,7 +15,7 @@ from testbed.api.contract import filters, listing
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument, PermissionDenied
+from testbed.errors import GoogleText, InvalidArgument, PermissionDenied
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last
@@ -65,7 +65,7 @@ def batch_enable(call: Call) -> Answer:
     """Enable several services."""
     names = list(dict.fromkeys(call.body.get("serviceIds", ())))
     if not 0 < len(names) <= MOST:
-        raise InvalidArgument(f"A request enables 1 to {MOST} services, not {len(names)}.")
+        raise InvalidArgument(f"request: it must name 1 to {MOST} services, not {len(names)}")
     for name in names:
         _existing(name)
     return _changed(call, names, lambda views: {"@type": f"{_TYPE}.BatchEnableServicesResponse", "services": views})
@@ -91,7 +91,9 @@ def _existing(name: str) -> str:
     """
     if last(name) not in known_services():
         reason = "SERVICE_CONFIG_NOT_FOUND_OR_PERMISSION_DENIED"
-        raise PermissionDenied(f"Not found or permission denied for service(s): {last(name)}.", reason=reason)
+        raise PermissionDenied(
+            GoogleText(f"Not found or permission denied for service(s): {last(name)}."), reason=reason
+        )
     return name
 
 

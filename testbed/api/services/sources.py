@@ -41,10 +41,10 @@ def from_files(plane: ControlPlane, files: Mapping[str, Json]) -> Path:
     for path, info in files.items():
         place = transfers.place_of(info.get("sourceUrl", ""))
         if place is None:
-            raise InvalidArgument(f"The file {path} has no sourceUrl of Cloud Storage.")
+            raise InvalidArgument(f"file {path}: its sourceUrl is not of Cloud Storage")
         record = _object(plane, *place)
         if str(info.get("sha1Sum", record.facts["sha1"])).replace("_", "") != record.facts["sha1"]:
-            raise InvalidArgument(f"The file {path} does not have the SHA-1 sum {info['sha1Sum']}.")
+            raise InvalidArgument(f"file {path}: its SHA-1 sum is not {info['sha1Sum']}")
         found[path] = blobs.content(plane, record)
     with _there():
         return folders.collect(found, _root(plane))
@@ -80,7 +80,7 @@ def _object(plane: ControlPlane, bucket: str, name: str) -> Record:
     try:
         return blobs.find(plane, bucket, name)
     except NotFound:
-        raise InvalidArgument(f"The source gs://{bucket}/{name} is not in the testbed's Cloud Storage.") from None
+        raise InvalidArgument(f"source gs://{bucket}/{name}: it is not in the testbed's Cloud Storage") from None
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def _there() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InvalidArgument("The source has just been removed from the testbed's Cloud Storage.") from None
+        raise InvalidArgument("source: it was removed from the testbed's Cloud Storage meanwhile") from None
 
 
 def _root(plane: ControlPlane) -> Path:

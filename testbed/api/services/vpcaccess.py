@@ -14,7 +14,7 @@ from testbed.control.accept.plane import ControlPlane
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.resource import last, segment
@@ -36,10 +36,10 @@ def create(call: Call) -> Answer:
     """Accept a connector; whether its range is free and its instances get healthy is the operation's to find out."""
     parent, body = call.text("parent"), call.body
     if "name" in body:
-        raise InvalidArgument("Connector name must not be set.")  # behaviour 1.1.7
+        raise InvalidArgument(GoogleText("Connector name must not be set."))  # behaviour 1.1.7
     region = region_of(parent)
     name = unused(call, KIND, f"{parent}/connectors/{call.text('connectorId')}")
-    if "subnet" in body:  # gcloud names the network `default` besides (behaviour 1.2.2)
+    if "subnet" in body:  # gcloud also names the network `default` (behaviour 1.2.2)
         body = {key: value for key, value in body.items() if key != "network"}
     whole = converted({"machineType": DEFAULT_MACHINE_TYPE, **body, "name": name})
     known = call.scope(segment(name, "projects"), region=region)
@@ -48,11 +48,11 @@ def create(call: Call) -> Answer:
     if "maxInstances" in whole:
         whole = resolved
     else:  # all the rest is right
-        facts["fails"] = {"code": 3, "message": NO_MAXIMUM}
+        facts["fails"] = {"code": 3, "message": GoogleText(NO_MAXIMUM)}
     if "network" in resolved and segment(resolved["network"], "projects") != segment(name, "projects"):
         raise InvalidArgument(
-            "A connector with an IP range is possible only in a network of its own project; in a Shared VPC network it"
-            " takes an existing subnet."
+            "ipCidrRange: a connector with a range of its own must be in a network of its own project;"
+            " in a Shared VPC network, give it a subnet"
         )  # behaviour 1.6.4
     return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, whole),), facts=facts))
 
@@ -62,7 +62,7 @@ def patch(call: Call) -> Answer:
     """Change machine type or numbers of instances, which can only grow (behaviour 1.8)."""
     record = found(call, KIND)
     if record.error:
-        raise FailedPrecondition(f"Connector {record.id} is in state ERROR; it can only be deleted.")
+        raise FailedPrecondition(f"connector {record.id}: it is in state ERROR and can only be deleted")
     before = whole_body(call.plane, record)
     given = {key: value for key, value in call.body.items() if key in _FIELDS - {"name"}}
     after = masks.apply(before, given, masks.paths(call.text("updateMask")), known=_FIELDS, output_only={"name"})
@@ -70,10 +70,12 @@ def patch(call: Call) -> Answer:
         after["network"] = last(after["network"])
     for name in _FIELDS - MUTABLE:
         if after.get(name) != before.get(name):
-            raise InvalidArgument(f"Field {name} of a connector cannot be changed.")  # behaviour 1.8.1
+            raise InvalidArgument(f"connector: the field {name} cannot be changed")  # behaviour 1.8.1
     for end in ("minInstances", "maxInstances"):
         if after.get(end, 0) < before[end]:  # behaviour 1.8.2
-            raise InvalidArgument("Decreasing the number of instances for existing connectors is not supported.")
+            raise InvalidArgument(
+                GoogleText("Decreasing the number of instances for existing connectors is not supported.")
+            )
     known = call.scope(segment(record.name, "projects"), region=segment(record.name, "locations"))
     if "subnet" in record.body:
         after.pop("network", None)
@@ -125,7 +127,7 @@ def converted(body: Json) -> Json:
     for end, default in (("min", 2), ("max", None)):
         instances, throughput = f"{end}Instances", f"{end}Throughput"
         if throughput in result and result[throughput] % MBPS_PER_INSTANCE:
-            raise InvalidArgument(f"{throughput} must be a multiple of {MBPS_PER_INSTANCE}.")
+            raise InvalidArgument(f"{throughput}: must be a multiple of {MBPS_PER_INSTANCE}")
         count = result.get(instances) or result.get(throughput, 0) // MBPS_PER_INSTANCE or default
         if count:
             result[instances], result[throughput] = count, count * MBPS_PER_INSTANCE

@@ -47,7 +47,7 @@ def unpack(archive: Path, digest: str, root: Path) -> Path:
                 with zipfile.ZipFile(archive) as opened:
                     _extract(opened, folder)
             except _UNREADABLE as error:
-                raise InvalidArgument(f"The source is not a zip archive that can be read: {error}") from None
+                raise InvalidArgument(f"source: it is not a zip archive: {error}") from None
     return root / digest
 
 
@@ -70,7 +70,7 @@ def collect(files: Mapping[str, Path], root: Path) -> Path:
 
 
 def sweep(root: Path, used: Collection[str]) -> None:
-    """Remove the folders that nothing uses any more, but for those that somebody may just be about to use."""
+    """Remove the folders that nothing uses any more; a folder that a call may be about to use stays."""
     for path in root.iterdir() if root.is_dir() else ():
         with suppress(FileNotFoundError):  # somebody else has swept it away
             if str(path) not in used and time.time() - path.stat().st_mtime > AGE:
@@ -87,7 +87,7 @@ def safe(name: str) -> PurePosixPath:
     parts = path.parts
     odd = path.is_absolute() or ".." in parts or not parts or "\\" in name or any(ord(char) < 32 for char in name)
     if odd or len(parts) > _DEEPEST or any(len(os.fsencode(part)) > _LONGEST for part in parts):
-        raise InvalidArgument(f"The source has a file that no folder can have: {name[:200]!r}")
+        raise InvalidArgument(f"source: no folder can have the file {name[:200]!r}")
     return path
 
 
@@ -98,7 +98,7 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise InvalidArgument(f"The source has a link or a device in it: {entry.filename[:200]!r}")
+            raise InvalidArgument(f"source: {entry.filename[:200]!r} is a link or a device")
         name = safe(entry.filename)
         if entry.is_dir():
             with _writing(folder, name) as path:
@@ -108,16 +108,16 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
             while chunk := packed.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:  # the directory of the archive has not told the truth
-                    raise InvalidArgument(f"The source is larger than {MAX_BYTES} bytes.")
+                    raise InvalidArgument(f"source: it is larger than {MAX_BYTES} bytes")
                 file.write(chunk)
         path.chmod(0o700 if entry.external_attr >> 16 & stat.S_IXUSR else 0o600)
 
 
 def _limit(entries: Collection[object], size: int) -> None:
     if len(entries) > MAX_FILES:
-        raise InvalidArgument(f"The source has {len(entries)} files; the limit is {MAX_FILES}.")
+        raise InvalidArgument(f"source: it has {len(entries)} files, and the limit is {MAX_FILES}")
     if size > MAX_BYTES:
-        raise InvalidArgument(f"The source has {size} bytes; the limit is {MAX_BYTES}.")
+        raise InvalidArgument(f"source: it has {size} bytes, and the limit is {MAX_BYTES}")
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def _writing(folder: Path, name: PurePosixPath) -> Iterator[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         yield folder / name
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise InvalidArgument(f"The source has {str(name)!r} more than once.") from None
+        raise InvalidArgument(f"source: it has {str(name)!r} more than once") from None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from http import HTTPStatus
 
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 
 _PATH = re.compile(r"batch(?:/[\w./-]+)?")
 _LINE = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) (\S+)(?: HTTP/1\.[01])?")
@@ -64,17 +64,17 @@ def read(content_type: str, body: bytes) -> list[Part]:
     try:
         message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
     except RecursionError:  # parts in parts in parts
-        raise InvalidArgument("Failed to parse batch request, error: nested too deeply.") from None
+        raise InvalidArgument(GoogleText("Failed to parse batch request, error: nested too deeply.")) from None
     if message.get_content_type() != "multipart/mixed":
-        raise InvalidArgument("Failed to parse batch request, error: the body is not multipart/mixed.")
+        raise InvalidArgument(GoogleText("Failed to parse batch request, error: the body is not multipart/mixed."))
     found = []
     for part in message.iter_parts():
         payload = part.get_payload(decode=True)
         if not isinstance(payload, bytes):
-            raise InvalidArgument("Failed to parse batch request, error: a part is not application/http.")
+            raise InvalidArgument(GoogleText("Failed to parse batch request, error: a part is not application/http."))
         found.append(_part(str(part.get("Content-ID", "")), payload.lstrip()))
     if not 0 < len(found) <= LARGEST:
-        raise InvalidArgument(f"The batch has {len(found)} calls: it must have 1 to {LARGEST}.")
+        raise InvalidArgument(f"batch: it has {len(found)} calls, and must have 1 to {LARGEST}")
     return found
 
 
@@ -82,12 +82,12 @@ def _part(identifier: str, text: bytes) -> Part:
     line, _, rest = text.partition(b"\n")
     start = _LINE.fullmatch(line.strip())
     if start is None:
-        raise InvalidArgument("Failed to parse batch request, error: a part has no request line.")
+        raise InvalidArgument(GoogleText("Failed to parse batch request, error: a part has no request line."))
     inner = BytesParser(policy=HTTP).parsebytes(rest, headersonly=True)
     _, _, body = (b"\n" + rest.replace(b"\r\n", b"\n")).partition(b"\n\n")
     headers = {key.lower(): str(value) for key, value in inner.items()}
     if not all(text.isascii() for text in (identifier, *headers, *headers.values())):
-        raise InvalidArgument("Failed to parse batch request, error: a part's header is not ASCII.")
+        raise InvalidArgument(GoogleText("Failed to parse batch request, error: a part's header is not ASCII."))
     return Part(identifier, start[1].decode(), start[2].decode("latin-1"), headers, body)
 
 

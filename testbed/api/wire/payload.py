@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from testbed.errors import GoogleText
+
 DEEPEST = 100
 """Values inside values: the limit of protocol buffers, and so of Google's servers."""
 
@@ -20,22 +22,22 @@ def parsed(text: bytes) -> Any:
     try:
         value = json.loads(text.decode(), parse_constant=_refused, parse_float=_finite)
     except RecursionError:
-        raise ValueError("Message too deep.") from None
+        raise ValueError(GoogleText("Message too deep.")) from None
     if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(value):
-        raise ValueError("Message too deep.")
+        raise ValueError(GoogleText("Message too deep."))
     if b"\\ud" in text.lower():  # a surrogate, which has to be one of a pair
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
 def _refused(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON.")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"The number {text[:20]} is too large.")
+        raise ValueError(f"the number {text[:20]} is too large")
     return number
 
 

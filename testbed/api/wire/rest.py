@@ -24,7 +24,7 @@ from testbed.api.frontdoor.hosts import GOOGLE, api_of, is_workload, without_por
 from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire import batch, payload
 from testbed.api.wire.rpc import Principal
-from testbed.errors import InvalidArgument, NotFound, TestbedError
+from testbed.errors import GoogleText, InvalidArgument, NotFound, TestbedError
 from testbed.json_object import Json
 
 Scope = MutableMapping[str, Any]
@@ -46,7 +46,7 @@ class RestRequest:
 
     verb: str
     path: str
-    """Without the leading slash, decoded but for slashes inside of names."""
+    """Without the leading slash, decoded except for slashes inside of names."""
     query: list[tuple[str, str]]
     headers: dict[str, str]
     host: str
@@ -115,7 +115,7 @@ class Rest:
         authorization = request.headers.get("authorization")
         requests = [_request(part.scope(request.host, authorization)) for part in parts]
         if any(batch.is_batch(one.verb, one.path) for one in requests):
-            raise InvalidArgument("Failed to parse batch request, error: a batch in a batch.")
+            raise InvalidArgument(GoogleText("Failed to parse batch request, error: a batch in a batch."))
         answers = await asyncio.gather(
             *(self._response(one, _receiving(part.body)) for one, part in zip(requests, parts, strict=True))
         )
@@ -129,7 +129,7 @@ class Rest:
         """
         api = api_of(request.host)
         if api is not None and not self._dispatcher.router.named(api):
-            raise NotFound(f"The testbed does not serve {without_port(request.host)}.")
+            raise NotFound(f"host {without_port(request.host)}: the testbed does not serve it")
         return api
 
     def _named(self, request: RestRequest) -> str:
@@ -169,7 +169,7 @@ def _query(text: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS)
     except ValueError:
-        raise InvalidArgument(f"The request has more than {_PARAMETERS} parameters.") from None
+        raise InvalidArgument(f"request: it has more than {_PARAMETERS} parameters") from None
 
 
 def _long(request: RestRequest, form: bytes) -> RestRequest:
@@ -206,11 +206,11 @@ async def _body(receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise InvalidArgument("The caller hung up.")
+            raise InvalidArgument("request: the caller hung up")
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise InvalidArgument(f"Request is too large: the limit is {limit} bytes.", reason="uploadTooLarge")
+            raise InvalidArgument(f"request: its body is larger than {limit} bytes", reason="uploadTooLarge")
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
@@ -222,7 +222,7 @@ def _parsed(text: bytes) -> object:
     try:
         return payload.parsed(text)
     except ValueError as error:
-        raise InvalidArgument(f"Invalid JSON payload received. {error}") from None
+        raise InvalidArgument(GoogleText(f"Invalid JSON payload received. {error}")) from None
 
 
 def _dump(value: Json) -> bytes:

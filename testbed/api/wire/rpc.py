@@ -69,7 +69,7 @@ class Bridge(grpc.GenericRpcHandler):
         try:
             written = path_template.transcode(list(rpc.http), request)  # type: ignore[no-untyped-call]
         except ValueError as error:
-            raise Unimplemented(f"{rpc.path} cannot be written as a request: {error}") from error
+            raise Unimplemented(f"method {rpc.path}: it cannot be written as a request: {error}") from error
         dispatcher = self._dispatcher
         api = None if rpc.path in COMMON else rpc.api.split(".")[0]
         match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), api)
@@ -94,6 +94,6 @@ def _query(parameters: Message) -> list[tuple[str, str]]:
     for key, value in _dict(parameters).items():
         values = value if isinstance(value, list) else [value]
         if any(isinstance(one, dict) for one in values):
-            raise Internal(f"the field {key} of a query is a message")
+            raise Internal(f"query: the field {key} is a message")
         found += [(key, str(one).lower() if isinstance(one, bool) else str(one)) for one in values]
     return found

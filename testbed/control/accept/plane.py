@@ -28,6 +28,7 @@ from testbed.errors import (
     Aborted,
     AlreadyExists,
     FailedPrecondition,
+    GoogleText,
     InvalidArgument,
     NotFound,
     TestbedError,
@@ -88,7 +89,7 @@ class ControlPlane:
                 with self.store.transaction():
                     yield
             except sqlite3.OperationalError as error:
-                raise Unavailable(f"The testbed's state cannot be written now: {error}.") from error
+                raise Unavailable(f"state of the testbed: it cannot be written now: {error}") from error
             if self._accepted and not self.store.in_transaction:
                 self._accepted = False
                 self._wake()
@@ -114,7 +115,7 @@ class ControlPlane:
         """
         if record := self.find(kind, name):
             return record
-        raise NotFound(f"The resource '{name}' was not found", reason="notFound")
+        raise NotFound(GoogleText(f"The resource '{name}' was not found"), reason="notFound")
 
     def list(self, kind: str, prefix: str = "") -> list[Record]:
         """The resources of a kind whose full names begin so, in the order of their making."""
@@ -146,7 +147,7 @@ class ControlPlane:
         with self._lock:
             if found := self.store.operations.get(name):
                 return found
-        raise NotFound(f"The resource '{name}' was not found", reason="notFound")
+        raise NotFound(GoogleText(f"The resource '{name}' was not found"), reason="notFound")
 
     def operations(self) -> Sequence[Operation]:
         """All operations, the oldest first."""
@@ -257,7 +258,7 @@ class ControlPlane:
         """
         record = self.store.resources.get(change.kind, change.name)
         if change.body is None and record is None:
-            raise NotFound(f"The resource '{change.name}' was not found", reason="notFound")
+            raise NotFound(GoogleText(f"The resource '{change.name}' was not found"), reason="notFound")
         if record is not None and record.pending:
             raise busy(change.kind, change.name)
         if change.body is not None and change.kind.startswith("compute.") and change.kind in KINDS:
@@ -318,7 +319,7 @@ class ControlPlane:
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def when_done(self, name: str) -> Future[None]:
-        """A future that is done when an operation is; whoever does not wait any more cancels it."""
+        """A future that is done when an operation is; a caller that no longer waits cancels it."""
         future = self._waiting.add(name)  # first, lest it ends in between
         with self._lock:
             operation = self.store.operations.get(name)
@@ -342,8 +343,8 @@ def busy(kind: str, name: str) -> TestbedError:
     Compute Engine's text is its own; the others' is recalled, from several of Google's APIs.
     """
     if kind.startswith("compute."):
-        return FailedPrecondition(f"The resource '{name}' is not ready", reason="resourceNotReady")
-    return Aborted("unable to queue the operation", reason="aborted")
+        return FailedPrecondition(GoogleText(f"The resource '{name}' is not ready"), reason="resourceNotReady")
+    return Aborted(GoogleText("unable to queue the operation"), reason="aborted")
 
 
 def topology_of(store: Store) -> Topology:
@@ -386,7 +387,7 @@ def _refusal(
     if problem.status == "NOT_FOUND" and problem.value in (deleted or ()):
         collection = str(problem.value).split("/")[-2].removesuffix("s")
         return FailedPrecondition(
-            f"The {collection} resource '{problem.value}' is already being used by '{owner(problem.path)}'",
+            GoogleText(f"The {collection} resource '{problem.value}' is already being used by '{owner(problem.path)}'"),
             reason=IN_USE,
         )
     if problem.status == "NOT_FOUND":

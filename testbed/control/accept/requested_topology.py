@@ -42,7 +42,7 @@ def as_it_is(present: Topology | None, wanted: Topology) -> Topology:
         return wanted
     if present.project != wanted.project:
         raise InvalidArgument(
-            f"there is a testbed {present.name!r} already, of project {present.project!r}",
+            f"testbed {present.name!r}: it is there already, of project {present.project!r}",
             hint="give this one another --name",
         )
     return present

@@ -62,7 +62,7 @@ class Session:
             elif "result" in message:
                 result: Json = message["result"]
                 return result
-        raise Unavailable("the controller has ended before it had answered", hint="`testbed up` starts it again")
+        raise Unavailable("controller: it ended before it answered", hint="start it again: testbed up")
 
     def _read(self) -> Json | None:
         try:

@@ -107,9 +107,9 @@ def _converse(connection: socket.socket, service: Service) -> None:
         with connection, suppress(OSError), connection.makefile("rwb") as file:
             stream = cast(BinaryIO, file)
             if user not in (0, service.owner):
-                protocol.send(stream, protocol.of_error(PermissionDenied("this testbed is another user's")))
+                protocol.send(stream, protocol.of_error(PermissionDenied("testbed: it belongs to another user")))
             elif not taken:
-                refusal = ResourceExhausted(f"the controller has {CONNECTIONS} requests at a time already")
+                refusal = ResourceExhausted(f"controller: it already has {CONNECTIONS} requests at a time; try again")
                 protocol.send(stream, protocol.of_error(refusal))
             else:
                 protocol.send(stream, {"protocol": protocol.PROTOCOL, "version": __version__})
@@ -158,7 +158,7 @@ def _answer(connection: socket.socket, stream: BinaryIO, asked: Json, user: int,
 def _handler(handlers: Mapping[str, Handler], asked: Json) -> Handler:
     found = handlers.get(str(asked.get("command")))
     if found is None:
-        raise InvalidArgument(f"the controller has no command {asked.get('command')!r}")
+        raise InvalidArgument(f"controller: it has no command {asked.get('command')!r}")
     return found
 
 

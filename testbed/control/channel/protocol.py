@@ -49,9 +49,9 @@ def receive(stream: BinaryIO) -> Json | None:
     try:
         message = json.loads(line)
     except ValueError as error:
-        raise InvalidArgument(f"a message on the control socket is not JSON: {error}") from None
+        raise InvalidArgument(f"message on the control socket: it is not JSON: {error}") from None
     if not isinstance(message, dict):
-        raise InvalidArgument("a message on the control socket is not a JSON object")
+        raise InvalidArgument("message on the control socket: it is not a JSON object")
     return message
 
 

@@ -37,7 +37,9 @@ def only(wanted: str, known: Mapping[str, str], what: str) -> str | None:
         return wanted
     found = sorted(name for name, short in known.items() if short == wanted)
     if len(found) > 1:
-        raise InvalidArgument(f"several {what} go by the name {wanted!r}: {', '.join(found)}", hint="choose one")
+        raise InvalidArgument(
+            f"{what} {wanted!r}: several have this name: {', '.join(found)}", hint="choose one of them"
+        )
     return found[0] if found else None
 
 
@@ -51,5 +53,5 @@ def service_named(store: Store, topology: Topology, name: str) -> Workload:
     known = by_name(store, topology.served)
     found = only(name, {called: workload.id for called, workload in known.items()}, "services")
     if found is None:
-        raise NotFound(f"there is no service {name!r} (services: {', '.join(known) or 'none'})")
+        raise NotFound(f"service {name!r}: not found (services: {', '.join(known) or 'none'})")
     return known[found]

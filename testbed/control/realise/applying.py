@@ -46,7 +46,7 @@ class Apply:
 
 @dataclass(slots=True)
 class _Settling:
-    """A topology that is in effect, but for what is waited for."""
+    """A topology that is in effect, except for the conditions that are still waited for."""
 
     request: Apply
     topology: Topology
@@ -88,7 +88,7 @@ class Applier:
             request = self._waiting.popleft()
             try:
                 self._settling = _begin(request, store, reconciler, self._replace)
-            except BaseException as error:  # whoever asked is told, whatever it is
+            except BaseException as error:  # the caller is told of every error
                 _end(request, reconciler, error)
                 if not isinstance(error, Exception):
                     raise
@@ -194,6 +194,6 @@ def stopped(store: Store) -> Aborted:
     """What is said of a request that was cancelled."""
     made = [f"{len(found)} {kind}s" for kind in ("namespace", "container") if (found := store.journal.recorded(kind))]
     return Aborted(
-        f"interrupted: testbed {store.name!r} may be half-made ({', '.join(made) or 'nothing'} so far)",
-        hint=f"`testbed up` goes on from here, `testbed down --name {store.name}` removes it",
+        f"testbed {store.name!r}: interrupted, and may be half-made ({', '.join(made) or 'nothing'} so far)",
+        hint=f"go on from here: testbed up; or remove it: testbed down --name {store.name}",
     )

@@ -73,13 +73,13 @@ def with_roles(asked: Collection[str], nodes: Collection[Node], running: Mapping
     known = {node.name: node for node in nodes}
     for name in asked:
         if name not in known:
-            raise NotFound(f"there is no node {name!r} (nodes: {', '.join(sorted(known))})")
+            raise NotFound(f"node {name!r}: not found (nodes: {', '.join(sorted(known))})")
         if not known[name].role:
-            raise InvalidArgument(f"node {name!r} ({known[name].kind}) has no role: nothing is configured in it")
+            raise InvalidArgument(f"node {name!r} ({known[name].kind}): it has no role, so nothing is configured in it")
     found = [node.name for node in nodes if node.role]
     for name in found:
         if name not in running or running[name].state != "running":
-            raise FailedPrecondition(f"node {name!r} does not run", hint="testbed up starts it")
+            raise FailedPrecondition(f"node {name!r}: it does not run", hint="start it: testbed up")
     return [name for name in found if not asked or name in asked]
 
 

@@ -17,7 +17,7 @@ from testbed.control.lifecycle import Settles, lifecycle
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
 from testbed.control.state.store import Store
-from testbed.errors import CODES, DeadlineExceeded, TestbedError
+from testbed.errors import CODES, DeadlineExceeded, GoogleText, TestbedError
 from testbed.fabric.allocation.keys import ContainerInstance, NameKey
 from testbed.fabric.allocation.running import Running
 from testbed.json_object import Json
@@ -70,7 +70,7 @@ def failure(record: Record, tasks: Sequence[Json]) -> Json | None:
     for task in tasks:
         if task["status"] != 0:
             text = f"Task {record.id}-task{task['index']} failed with message: {task['message']}"
-            return {"code": CODES["FAILED_PRECONDITION"], "message": text}
+            return {"code": CODES["FAILED_PRECONDITION"], "message": GoogleText(text)}
     return None
 
 

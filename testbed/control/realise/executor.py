@@ -34,7 +34,7 @@ log = logging.getLogger("testbed.executor")
 
 @dataclass(slots=True)
 class _Settling:
-    """An operation that has taken effect, but for what is waited for."""
+    """An operation that has taken effect, except for the conditions that are still waited for."""
 
     operation: Operation
     ticket: Ticket
@@ -178,7 +178,7 @@ class Executor:
         """End an execution whose tasks are over, and remove their nodes."""
         record = store.resources.get(executions.KIND, name)
         if record is None:  # a topology file has taken its place
-            self._end(store, operation, {"code": CODES["ABORTED"], "message": "The execution was cancelled."})
+            self._end(store, operation, {"code": CODES["ABORTED"], "message": "execution: it was cancelled"})
             return
         tasks = self._executions.tasks(store, reconciler.nodes, record)
         if tasks is None:

@@ -95,6 +95,6 @@ def foreign(names: set[str]) -> AlreadyExists:
     """What is said where others have namespaces whose names are needed."""
     name = min(names)
     return AlreadyExists(
-        f"a network namespace {name} exists that this testbed did not make",
+        f"network namespace {name}: it exists, but this testbed did not make it",
         hint=f"remove it (ip netns delete {name}), or give the testbed another name",
     )

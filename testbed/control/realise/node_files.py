@@ -24,8 +24,8 @@ def deliver(driver: DockerNodes, node: Node) -> None:
     status, output = driver.capture(node.name, node.reload, timeout=PATIENCE)
     if status:
         raise Unavailable(
-            f"node {node.name} has not read its files anew: {output.decode(errors='replace').strip()}",
-            hint=f"testbed logs {node.name}",
+            f"node {node.name}: it has not read its files again: {output.decode(errors='replace').strip()}",
+            hint=f"read its log: testbed logs {node.name}",
         )
 
 

@@ -98,12 +98,12 @@ def fault(kind: str, **given: Any) -> Fault:
         InvalidArgument: there is no such kind or code, or it cannot strike so often.
     """
     if kind not in get_args(Kind):
-        raise InvalidArgument(f"there is no fault {kind!r} (faults: {', '.join(get_args(Kind))})")
+        raise InvalidArgument(f"fault {kind!r}: not known (faults: {', '.join(get_args(Kind))})")
     made = replace(PRESETS[kind], **{name: value for name, value in given.items() if value is not None})
     if made.code not in _ERRORS:
-        raise InvalidArgument(f"there is no code {made.code!r} (codes: {', '.join(sorted(_ERRORS))})")
+        raise InvalidArgument(f"code {made.code!r}: not known (codes: {', '.join(sorted(_ERRORS))})")
     if made.left < 0:
-        raise InvalidArgument(f"a fault strikes once or more often, or (0) always, not {made.left} times")
+        raise InvalidArgument(f"count {made.left}: must be 1 or more, or 0 for always")
     return made
 
 
@@ -150,4 +150,4 @@ class Faults:
         if number is None:
             self._db.execute("DELETE FROM faults")
         elif not self._db.execute("DELETE FROM faults WHERE number = ?", (number,)).rowcount:
-            raise NotFound(f"there is no fault {number}")
+            raise NotFound(f"fault {number}: not found")

@@ -49,8 +49,8 @@ def exists(name: str) -> bool:
 def clear(folder: Path) -> None:
     """Remove a testbed's folder, whose lock is held; the reports of load tests are kept.
 
-    The state goes after everything else, so that a `down` that is killed can be repeated.  The lock goes last: whoever
-    waits for it begins anew.
+    The state goes after everything else, so that a `down` that is killed can be repeated.  The lock goes last: a
+    process that waits for it begins anew.
     """
     last = (*FILES, LOCK)
     _remove(client_folder(folder.name))

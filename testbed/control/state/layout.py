@@ -29,8 +29,8 @@ def require(connection: sqlite3.Connection, name: str) -> None:
     """
     if _begun(connection) and _number(connection) != LAYOUT:
         raise FailedPrecondition(
-            f"the state of testbed {name!r} was written by another version of testbed, and cannot be read by this one",
-            hint=f"`testbed down --name {name}` removes the testbed",
+            f"testbed {name!r}: another version of testbed wrote its state, which this version cannot read",
+            hint=f"remove it: testbed down --name {name}",
         )
 
 

@@ -18,7 +18,7 @@ from testbed.errors import NotFound, Unavailable
 STARTING = 0
 """The holder of a lock that is no controller: one that has not written its number down yet, or a `down`."""
 CONTENTION = 1.0
-"""Seconds: whoever looks at a lock (`holder`) has it for a moment."""
+"""Seconds: a look at a lock (`holder`) takes it for a moment."""
 _POLL = 0.05
 
 
@@ -57,7 +57,8 @@ def take(folder: Path, *, create: bool = False, patience: float = 0) -> int:
             os.close(descriptor)
         if time.monotonic() - began >= patience:
             raise Unavailable(
-                f"another command (pid {holder}) is working on testbed {folder.name!r}", hint="wait, or end it"
+                f"testbed {folder.name!r}: another command (pid {holder}) is working on it",
+                hint="wait for it, or end it",
             )
         time.sleep(_POLL)
 
@@ -93,7 +94,7 @@ def _open(folder: Path, *, create: bool) -> int:
             return os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # a `down` may remove the folder between two lines of ours
             if not create:
-                raise NotFound(f"there is no testbed {folder.name!r}", hint="testbed up FILE starts one") from None
+                raise NotFound(f"testbed {folder.name!r}: not found", hint="start one: testbed up FILE") from None
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -23,7 +23,7 @@ SCHEMA = """
     CREATE INDEX IF NOT EXISTS open_operations ON operations (number) WHERE ended IS NULL;
     CREATE UNIQUE INDEX IF NOT EXISTS requests ON operations (request) WHERE request IS NOT NULL;
 """
-OVERTAKEN: Json = {"code": 10, "message": "The resource was changed by `testbed up` before the operation was done."}
+OVERTAKEN: Json = {"code": 10, "message": "resource: `testbed up` changed it before the operation was done"}
 """What an operation ends with (ABORTED, our choice) if a topology file says otherwise than it: the file wins."""
 KEPT = 10_000
 """Operations that are remembered; of more, the oldest finished ones are forgotten (our choice)."""

@@ -1,4 +1,4 @@
-"""What long work tells whoever started it."""
+"""Progress: long work reports it to its caller."""
 
 from __future__ import annotations
 

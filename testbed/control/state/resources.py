@@ -42,7 +42,7 @@ class Record:
     effective: Json | None = None
     """The body that the network is made from; None if it has no part in it."""
     facts: Json = field(default_factory=dict)
-    """What the server says of it besides: an identifier, a URL, a host."""
+    """Output of the server: an identifier, a URL, a host."""
     created: float = 0.0
     """Seconds since 1970 by the testbed's clock, as `updated`."""
     updated: float = 0.0
@@ -194,7 +194,7 @@ class Resources:
             if (kind, name) in kept:
                 continue
             record = self.get(kind, name) or Record(kind, name, body)
-            # What an API was told besides (labels, say) stays as long as the resource is the same to packets.
+            # Other fields of an API's body (labels, say) stay as long as the resource is the same to packets.
             same = not record.error and model(kind, record.body, general) == resource
             made = record.body if same else body
             self.put(replace(record, body=made, effective=made, pending="", deleting=False, error=None))

@@ -56,11 +56,11 @@ _TABLES = "".join([_FACTS, *(owner.SCHEMA for owner in _OWNERS)])
 
 def _missing(name: str) -> NotFound:
     running = ", ".join(names()) or "none"
-    return NotFound(f"there is no testbed {name!r} (running: {running})", hint="testbed up FILE starts one")
+    return NotFound(f"testbed {name!r}: not found (running: {running})", hint="start one: testbed up FILE")
 
 
 def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"the state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
+    return Unavailable(f"state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
 
 
 class Store:
@@ -174,7 +174,7 @@ class Store:
 
     @property
     def topology(self) -> Topology | None:
-        """The topology that is in effect, or should be: what was asked for, but for operations under way."""
+        """The topology that is in effect, or should be: the requested one, without operations under way."""
         general = self.general
         return self.resources.effective(general) if general else None
 
@@ -205,7 +205,7 @@ class Store:
 
     @property
     def revision(self) -> int:
-        """Counts the times that something changed nodes or kernel: whoever remembers what it made sees others."""
+        """Counts the changes of nodes or kernel: a process that remembers its own count sees others' changes."""
         return int(self._fact("revision") or 0)
 
     def begin_revision(self) -> int:

@@ -37,4 +37,4 @@ def _facts(name: str) -> dict[str, str]:
         with reading(name) as connection:
             return dict(connection.execute("SELECT key, value FROM facts"))
     except sqlite3.Error as error:
-        raise NotFound(f"the state of testbed {name!r} cannot be read: {error}") from error
+        raise NotFound(f"state of testbed {name!r}: cannot be read: {error}") from error

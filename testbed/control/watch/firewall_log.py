@@ -65,8 +65,8 @@ def require(topology: Topology) -> None:
     first = next((one.rule.label for name in names for one in logged(topology, name).values()), None)
     if first and (refusal := _refusal()):
         raise Unimplemented(
-            f"firewall rule {first} is to be logged, but this kernel cannot: {refusal}",
-            hint="see `testbed doctor`; or leave logConfig and enableLogging out",
+            f"firewall rule {first}: this kernel cannot log it: {refusal}",
+            hint="leave logConfig and enableLogging out; `testbed doctor` says what the kernel lacks",
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from testbed.control.lifecycle import Settles, lifecycle
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.watch.health import ended
-from testbed.errors import CODES
+from testbed.errors import CODES, GoogleText
 from testbed.fabric.allocation.running import Running
 from testbed.json_object import Json
 from testbed.model.core.resource import last
@@ -76,7 +76,7 @@ def failure(workload: Workload) -> Json:
         " port is misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this"
         " revision might contain more information."
     )
-    return {"code": CODES["FAILED_PRECONDITION"], "message": text}
+    return {"code": CODES["FAILED_PRECONDITION"], "message": GoogleText(text)}
 
 
 def _sockets(table: Path) -> list[list[str]]:

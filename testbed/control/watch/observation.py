@@ -82,7 +82,7 @@ def handshake(log: str, peer: str) -> str | None:
 
 
 class ObservedNodes(Protocol):
-    """Whoever can look into nodes."""
+    """A source of observations of nodes."""
 
     def log(self, node: str) -> str | None:
         """What a node has written; None if that cannot be seen."""

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from typing import Generic, TypeVar
 
-from testbed.errors import FailedPrecondition, ResourceExhausted
+from testbed.errors import FailedPrecondition, GoogleText, ResourceExhausted
 from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.cloud_nat import address_keys
 from testbed.fabric.allocation.keys import AddressKey, RangeKey, container_instances
@@ -84,7 +84,7 @@ def next_instance(
             return ConnectorInstance(
                 connector_node(connector.id, serial), connector.name, str(address), machine_type=connector.machine_type
             )
-    raise ResourceExhausted(f"connector {connector.id} has no address left in {cidr}")
+    raise ResourceExhausted(f"connector {connector.id}: no address is left in {cidr}")
 
 
 K = TypeVar("K", AddressKey, RangeKey)
@@ -141,7 +141,7 @@ def _resolve(requests: Iterable[_Request[K]], previous: Mapping[K, str]) -> dict
             continue
         if (request.pool, value) in taken and not request.reserved:
             raise FailedPrecondition(
-                f"IP '{value}' is already being used by another resource: {request.key}",
+                GoogleText(f"IP '{value}' is already being used by another resource: {request.key}"),
                 hint=f"give {taken[request.pool, value]} another address",
             )
         found[request.key] = value

@@ -1,4 +1,4 @@
-"""What a running testbed knows besides its topology: addresses given out, connector instances, generated secrets.
+"""The state of a running testbed, apart from its topology: addresses, connector instances, generated secrets.
 
 The control package keeps it; the compiler reads it.
 """

@@ -1,6 +1,6 @@
 """Writes views as files of BIND 9: its configuration, a file per zone, and what each zone's serial number is.
 
-The serial number is a digest of the zone (of the root, of the whole view), so whoever looks knows whether the server
+The serial number is a digest of the zone (of the root, of the whole view), so a reader knows whether the server
 has taken it up.
 """
 

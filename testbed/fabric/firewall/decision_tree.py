@@ -83,7 +83,7 @@ def arrange(
 ) -> tuple[Chain, ...]:
     """The chain of this name, and its parts.  Sets that questions are about are declared in the space.
 
-    `jumps` are those that lead to it besides the one that leads to every chain of rules.
+    `jumps` are the jumps to it, in addition to the one to every chain of rules.
     """
     limits = replace(limits or LIMITS, depth=(limits or LIMITS).depth - jumps)
     if len(lines) <= limits.flat:

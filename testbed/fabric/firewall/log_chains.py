@@ -1,7 +1,7 @@
 """Firewall rules that are logged: what they decide on goes to the kernel's log as well (behaviour 4.1.15).
 
 A logged rule hands its packets over to a chain of its own, which notes the first packet of each connection and then
-does what the rule says.  The kernel hands notes to whoever listens, or to nobody, and never waits; other rules' packets
+does what the rule says.  The kernel hands notes to a listener if there is one, and never waits; other rules' packets
 pay nothing.
 """
 
@@ -30,7 +30,7 @@ def chains(rules: Iterable[Rule]) -> Iterator[Chain]:
     """The chains of the rules that are logged.  The prefix of a note says which rule it is (`Rule.note`).
 
     Only TCP and UDP are logged.  A further packet of a connection that is not answered yet is none of its own; one that
-    is denied leaves nothing behind in the kernel, so whoever reads the notes has to know what came before.
+    is denied leaves nothing behind in the kernel, so a reader of the notes has to know the earlier ones.
     """
     for rule in sorted(rules, key=lambda rule: rule.label):
         if rule.logged:

@@ -1,7 +1,7 @@
-"""Records of VPC firewall rules logging: what Cloud Logging has of a connection that a logged rule decided on.
+"""Records of VPC firewall rules logging: Cloud Logging has one for each connection that a logged rule decided on.
 
-The shape is Google's (`logged_rules`).  Left out is what nothing here knows: where
-an external address is in the world, and managed instance groups.
+The shape is Google's.  The location of an external address and managed instance groups are left out: nothing here knows
+them.
 """
 
 from __future__ import annotations

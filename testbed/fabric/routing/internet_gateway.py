@@ -6,7 +6,7 @@
 The edge has no state and translates nothing: the network has done so for instances with external addresses, and each
 NAT gateway does it for the subnets that it serves, in a namespace of its own, so that its time-outs, its connections
 and what it has dropped are its own.  Google's APIs are in the edge itself: sockets of the control plane listen there,
-and see the internal address of whoever calls.
+and see the caller's internal address.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Edge:
         _translation(space, interface_name(self.space.name), gateway, gateway.blocks(nics))
 
     def finish(self) -> None:
-        """Write the tables: whoever the network lets through reaches Google's APIs, and nothing else of the edge."""
+        """Write the tables: packets that the network lets through reach Google's APIs, and nothing else of the edge."""
         space = self.space
         space.sysctls |= POLICY_ROUTED
         apis = space.set_of("hash:net", map(str, GOOGLE_APIS))

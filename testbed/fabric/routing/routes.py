@@ -1,4 +1,4 @@
-"""Compiles the routes of VPC networks: what `selection` has selected becomes the kernel's tables.
+"""Compiles the routes of VPC networks: the routes that `routing_order` selects become the kernel's tables.
 
 The main table of a network's segment has what cannot be overridden (NICs, subnets, special paths) and what untagged
 senders take.  NICs for which something else is selected, by their tags or their region, form a *class*: packets from

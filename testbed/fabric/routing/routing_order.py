@@ -89,7 +89,7 @@ class Routes:
             yield Candidate(found.destination, name, Via(node=found.node), found.priority, dynamic=True)
 
     def exported(self, network: Network, sides: Sides, region: str | None = None) -> Iterator[Candidate]:
-        """What a network's peer imports of it, besides subnets (behaviour 4.5.3): `sides` are as the peer sees them."""
+        """The custom routes of a network that its peer imports (4.5.3).  The peer sees `sides` in this order."""
         if sides.theirs.export_custom_routes and sides.mine.import_custom_routes:
             yield from (c for c in self.candidates(network, region) if not c.tags and not c.to_internet)
 

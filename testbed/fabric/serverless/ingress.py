@@ -29,7 +29,7 @@ def mark(network: str) -> str:
 def admitted(topology: Topology, workload: Workload) -> Iterator[str]:
     """The networks from which a workload can be called whose ingress is internal.
 
-    They are those of its project and, but for App Engine, the Shared VPC network that it sends to (Google's pages on
+    They are those of its project and, except for App Engine, the Shared VPC network that it sends to (Google's pages on
     ingress settings).
     """
     parts = workload.name.split("/")

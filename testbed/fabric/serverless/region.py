@@ -48,7 +48,7 @@ class Runtime:
     connector: str | None
     egress: Egress
     direct: bool = False
-    """Whether it has an interface in a network: its own routes are its egress setting then (`direct`)."""
+    """Whether it has an interface in a network: its own routes are its egress setting then (`direct_egress`)."""
 
     @property
     def reaches_internet(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from testbed.errors import GoogleText
 from testbed.model.compute.instance import Tag
 from testbed.model.core.ranges import Range
 from testbed.model.core.resource import ComputeResource, Enumerated, NetworkRef, Resource
@@ -51,7 +52,9 @@ class Match(Resource):
             low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if not low <= high <= LAST_PORT:
                 raise ValueError(
-                    f"Invalid port range specification. ({text!r} is no port up to {LAST_PORT} nor a range: 80-90)"
+                    GoogleText(
+                        f"Invalid port range specification. ({text!r} is no port up to {LAST_PORT} nor a range: 80-90)"
+                    )
                 )
         return value
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from testbed.errors import GoogleText
 from testbed.model.compute.firewall import Match, read_flag
 from testbed.model.core.ranges import Range
 from testbed.model.core.resource import (
@@ -126,9 +127,9 @@ class NetworkFirewallPolicy(ComputeResource):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if any(count > 1 for count in Counter(rule.priority for rule in self.rules).values()):
-            raise ValueError("Cannot have rules with the same priorities.")
+            raise ValueError(GoogleText("Cannot have rules with the same priorities."))
         if any(count > 1 for count in Counter(one.name for one in self.associations).values()):
-            raise ValueError("An association with that name already exists.")
+            raise ValueError(GoogleText("An association with that name already exists."))
         return self
 
     @property

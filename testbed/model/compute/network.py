@@ -172,7 +172,7 @@ class Address(ComputeResource):
     @model_validator(mode="after")
     def _internal_is_of_a_subnet(self) -> Self:
         if (self.address_type == "INTERNAL") != (self.subnetwork is not None):
-            raise ValueError("subnetwork must be given with addressType INTERNAL, and only then")
+            raise ValueError("subnetwork must be given with addressType INTERNAL only")
         return self
 
 
@@ -220,7 +220,7 @@ class Route(ComputeResource):
     @classmethod
     def _only_the_default_gateway(cls, value: str | None) -> str | None:
         if value is not None and last(relative(value)) != DEFAULT_INTERNET_GATEWAY:
-            raise ValueError(f"the only gateway is {DEFAULT_INTERNET_GATEWAY}")
+            raise ValueError(f"must be {DEFAULT_INTERNET_GATEWAY}")
         return value and DEFAULT_INTERNET_GATEWAY
 
     @model_validator(mode="after")

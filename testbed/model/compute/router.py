@@ -108,9 +108,9 @@ class RouterNat(Resource):
     @model_validator(mode="after")
     def _addresses_go_with_the_option(self) -> Self:
         if (self.nat_ip_allocate_option == "MANUAL_ONLY") != bool(self.nat_ips):
-            raise ValueError("natIps must be given with MANUAL_ONLY, and only then")
+            raise ValueError("natIps must be given with MANUAL_ONLY only")
         if (self.source_subnetwork_ip_ranges_to_nat == "LIST_OF_SUBNETWORKS") != bool(self.subnetworks):
-            raise ValueError("subnetworks must be given with LIST_OF_SUBNETWORKS, and only then")
+            raise ValueError("subnetworks must be given with LIST_OF_SUBNETWORKS only")
         return self
 
 
@@ -265,7 +265,7 @@ class Router(ComputeResource):
                 raise ValueError(f"two BGP {kind} of {self.name} have the same name")
         for peer in self.bgp_peers:
             if peer.interface_name is not None and peer.interface_name not in interfaces:
-                raise ValueError(f"BGP peer {peer.name}: there is no interface {peer.interface_name}")
+                raise ValueError(f"BGP peer {peer.name}: its interface {peer.interface_name} is missing")
             given = interfaces[peer.interface_name].ip_range if peer.interface_name else None
             own = IPv4Interface(given) if given else None
             if own and peer.ip_address and peer.ip_address != str(own.ip):

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from testbed.errors import GoogleText
+
 
 def _networks(*ranges: str) -> tuple[IPv4Network, ...]:
     return tuple(IPv4Network(text) for text in ranges)
@@ -78,7 +80,7 @@ def _range(value: str) -> str:
     try:
         return str(IPv4Network(value))
     except ValueError as error:
-        raise ValueError(f"Must be a valid IPV4 CIDR address range. ({error})") from None
+        raise ValueError(GoogleText(f"Must be a valid IPV4 CIDR address range. ({error})")) from None
 
 
 def _address(value: str) -> str:

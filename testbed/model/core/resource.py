@@ -27,6 +27,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from testbed.errors import GoogleText
 from testbed.json_object import Json
 from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
 
@@ -85,7 +86,7 @@ class Resource(BaseModel):
 
     @classmethod
     def spellings(cls) -> Mapping[str, str]:
-        """The keys that are read besides the API's own: flag of gcloud to API field."""
+        """The keys that are read in addition to the API's own: flag of gcloud to API field."""
         flags = {name.replace("_", "-"): field.alias or name for name, field in cls.model_fields.items()}
         return {**flags, **cls.gcloud}
 
@@ -141,7 +142,7 @@ Constant = Enumerated({})
 
 def _compute_name(value: str) -> str:
     if not COMPUTE_NAME.fullmatch(value):
-        raise ValueError(NAME_RULE)
+        raise ValueError(GoogleText(NAME_RULE))
     return value
 
 

@@ -114,7 +114,7 @@ class Site(Resource):
     @model_validator(mode="after")
     def _one_way_out(self) -> Self:
         if (self.gateway is None) == (self.router is None):
-            raise ValueError(f"the site {self.name} has a gateway or a router, one of them")
+            raise ValueError(f"the site {self.name} must have either a gateway or a router")
         return self
 
     @model_validator(mode="after")

@@ -116,7 +116,7 @@ class ExternalVpnGateway(ComputeResource):
     @model_validator(mode="after")
     def _as_many_as_it_says(self) -> Self:
         if sorted(one.id for one in self.interfaces) != list(range(REDUNDANCY[self.redundancy_type])):
-            raise ValueError(f"Number of interfaces does not fit {self.redundancy_type}.")
+            raise ValueError(f"the number of interfaces does not fit {self.redundancy_type}")
         return self
 
 
@@ -152,5 +152,5 @@ class VpnTunnel(ComputeResource):
         if self.vpn_gateway is not None and {*self.local_traffic_selector, *self.remote_traffic_selector} != {
             EVERYTHING
         }:
-            raise ValueError("Traffic selectors are for classic VPN tunnels only.")  # behaviour 4.10.4
+            raise ValueError("traffic selectors are for classic VPN tunnels only")  # behaviour 4.10.4
         return self

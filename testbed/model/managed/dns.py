@@ -122,7 +122,7 @@ class ResourceRecordSet(Resource):
     @model_validator(mode="after")
     def _data_of_its_type(self) -> Self:
         if self.type not in TYPES:
-            raise ValueError(f"there are no records of type {self.type!r}")
+            raise ValueError(f"{self.type!r} is not a type of records")
         if bool(self.rrdatas) == (self.routing_policy is not None):
             raise ValueError("exactly one of rrdatas and routingPolicy must be given")
         for value in self.rrdatas:

@@ -41,7 +41,7 @@ NOT_BUILT: Mapping[str, str] = {
     "STANDARD_HA": "an instance of the testbed has one node (tier BASIC)",
     "READ_REPLICAS_ENABLED": "an instance of the testbed has one node, and no replica",
 }
-"""What Google has besides, and why not here."""
+"""Settings that Google also has, and why the testbed lacks them."""
 
 
 class RedisInstance(NamedResource):
@@ -87,7 +87,7 @@ class RedisInstance(NamedResource):
     def _settings(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for name, setting in value.items():
             if name not in CONFIGS:
-                raise ValueError(f"{name} is none of the settings that can be changed: {', '.join(CONFIGS)}")
+                raise ValueError(f"{name} cannot be set; these settings can: {', '.join(CONFIGS)}")
             if not CONFIGS[name].fullmatch(setting):
                 raise ValueError(f"{name} must match {CONFIGS[name].pattern}, not {setting!r}")
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path
 from testbed.model.core.problem import Problem
 from testbed.model.topology import Topology
@@ -38,6 +39,6 @@ def problems(topology: Topology) -> Iterator[Problem]:
     seen: set[str] = set()
     for path, address in given:
         if address in seen:
-            yield Problem(path, f"IP '{address}' is already being used by another resource.", address)
+            yield Problem(path, GoogleText(f"IP '{address}' is already being used by another resource."), address)
         elif address:
             seen.add(address)

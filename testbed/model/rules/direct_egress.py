@@ -32,15 +32,15 @@ def problem(direct: Direct, region: str, subnetworks: Mapping[str, Subnetwork], 
         return missing(path, name)
     cidr = IPv4Network(subnet.ip_cidr_range)
     if subnet.region != region:
-        message = f"The subnetwork {short} is in {subnet.region}, not in the region of the workload, {region}."
+        message = f"the subnetwork {short} is in {subnet.region}, not in the region of the workload, {region}"
     elif direct.network not in {None, subnet.network}:
-        message = f"The subnetwork {short} does not belong to the network {last(direct.network or '')}."
+        message = f"the subnetwork {short} does not belong to the network {last(direct.network or '')}"
     elif cidr.prefixlen > SMALLEST:
-        message = f"The subnetwork {short} is {cidr}: it must be /{SMALLEST} or larger."
+        message = f"the subnetwork {short} is {cidr}: it must be /{SMALLEST} or larger"
     elif subnet.purpose != "PRIVATE":
-        message = f"The subnetwork {short} has purpose {subnet.purpose}, not PRIVATE."
+        message = f"the subnetwork {short} has purpose {subnet.purpose}, not PRIVATE"
     elif not any(cidr.subnet_of(whole) for whole in INTERNAL):
-        message = f"The subnetwork {short} is {cidr}: it must be of RFC 1918, RFC 6598 or class E."
+        message = f"the subnetwork {short} is {cidr}: it must be of RFC 1918, RFC 6598 or class E"
     else:
         return None
     return Problem(path, message)

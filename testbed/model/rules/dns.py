@@ -34,4 +34,4 @@ def problems(topology: Topology) -> Iterator[Problem]:
 
 def bound_twice(network: str, zone: str, dns_name: str) -> str:
     """What is said of a second zone of one DNS name in a network (the text is ours)."""
-    return f"The network '{network}' is bound to the zone '{zone}', which has the same DNS name '{dns_name}'."
+    return f"network '{network}': it is bound to the zone '{zone}', which has the same DNS name, '{dns_name}'"

@@ -24,8 +24,8 @@ def problems(topology: Topology) -> Iterator[Problem]:
             for j, network in enumerate(policy.networks):
                 path: Path = ("compute", key, i, "associations", j, "attachmentTarget")
                 if segment(network, "projects") != segment(policy.full_name, "projects"):
-                    yield Problem(path, "A firewall policy goes with networks of its own project.", network)
+                    yield Problem(path, "must be a network of the policy's own project", network)
                 elif other := there.get((network, scope)):
-                    yield Problem(path, f"The network is associated with the firewall policy '{other}'.", network)
+                    yield Problem(path, f"the network has the firewall policy '{other}'", network)
                 else:
                     there[network, scope] = policy.full_name

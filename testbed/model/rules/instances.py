@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path
 from testbed.model.core.problem import Problem
 from testbed.model.core.ranges import is_usable
@@ -29,5 +30,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
             message = f"{address} is not a usable address of {subnet.ip_cidr_range}"  # behaviour 4.4.5
             yield Problem((*path, "networkIP"), message, address)
         if (subnet.network, address) in used:
-            yield Problem((*path, "networkIP"), f"IP '{address}' is already being used by another resource.", address)
+            yield Problem(
+                (*path, "networkIP"), GoogleText(f"IP '{address}' is already being used by another resource."), address
+            )
         used.add((subnet.network, address))

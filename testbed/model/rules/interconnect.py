@@ -33,5 +33,5 @@ def problems(topology: Topology) -> Iterator[Problem]:
     seen: set[str] = set()
     for path, name in ends:
         if name in seen:
-            yield Problem(path, "the attachment has another on-prem end already", name)
+            yield Problem(path, "the attachment already has another on-prem end", name)
         seen.add(name)

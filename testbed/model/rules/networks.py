@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path
 from testbed.model.core.problem import Problem
 from testbed.model.core.ranges import is_usable
@@ -87,24 +88,24 @@ def _overlaps(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]
 
 
 def _conflict(there: _InUse, new: _InUse) -> Problem:
-    """Two ranges that overlap.  The texts are Google's, but for the last one."""
+    """Two ranges that overlap."""
     if there.network != new.network:
-        message = (
+        in_peer = (
             f"An IP range in the peer network ({new.range}) overlaps with an IP range in the local network"
             f" ({there.range}) allocated by resource ({there.resource or there.owner})."
         )
-        return Problem(new.path, message)
+        return Problem(new.path, GoogleText(in_peer))
     if there.subnetwork and new.subnetwork:
         name, region = there.subnetwork
-        message = f"Invalid IPCidrRange: {new.range} conflicts with existing subnetwork '{name}' in region '{region}'."
-        return Problem(new.path, message)
+        beside = f"Invalid IPCidrRange: {new.range} conflicts with existing subnetwork '{name}' in region '{region}'."
+        return Problem(new.path, GoogleText(beside))
     for one, other in ((there, new), (new, there)):  # whichever was there first
         if one.resource and not one.subnetwork:
-            message = (
+            allocated = (
                 f"Invalid IP CIDR range: {other.range} conflicts with IP range {one.range} that was allocated by"
                 f" resource {one.resource}."
             )
-            return Problem(new.path, message)
+            return Problem(new.path, GoogleText(allocated))
     message = f"the range {new.range} of {new.owner} overlaps {there.range} of {there.owner}"
     return Problem(new.path, message, str(new.range))
 
@@ -128,7 +129,7 @@ def _routes(topology: Topology, ranges: Sequence[_InUse]) -> Iterator[Problem]:
                 f"{destination} hides the address space of the network ({hidden}). Cannot change the routing of packets"
                 " destined for the network."
             )
-            yield Problem(("compute", "routes", i, "destRange"), message, route.dest_range)
+            yield Problem(("compute", "routes", i, "destRange"), GoogleText(message), route.dest_range)
 
 
 def _legacy(topology: Topology) -> Iterator[Problem]:
@@ -142,8 +143,8 @@ def _legacy(topology: Topology) -> Iterator[Problem]:
             yield Problem(("compute", "subnetworks", i, "network"), message, subnet.network)
     for i, connector in enumerate(topology.vpcaccess.connectors):
         if topology.connector_network(connector) in legacy:
-            message = "Serverless VPC Access does not support legacy networks."  # behaviour 4.4.8
-            yield Problem(("vpcaccess", "connectors", i, "network"), message, connector.network)
+            unsupported = GoogleText("Serverless VPC Access does not support legacy networks.")  # behaviour 4.4.8
+            yield Problem(("vpcaccess", "connectors", i, "network"), unsupported, connector.network)
 
 
 def _internal_addresses(topology: Topology) -> Iterator[Problem]:
@@ -163,8 +164,8 @@ def _internal_addresses(topology: Topology) -> Iterator[Problem]:
             message = f"{address.address} is not a usable address of {subnet.ip_cidr_range}"  # behaviour 4.4.5
             yield Problem((*path, "address"), message, address.address)
         if (subnet.network, address.address) in seen:
-            message = f"IP '{address.address}' is already being used by another resource."
-            yield Problem((*path, "address"), message, address.address)
+            taken = GoogleText(f"IP '{address.address}' is already being used by another resource.")
+            yield Problem((*path, "address"), taken, address.address)
         seen.add((subnet.network, address.address))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import segment
@@ -24,7 +25,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         for j, name in enumerate(connection.ranges):
             if networks[name] != connection.network:
                 given = connection.reserved_peering_ranges[j]
-                message = f"'{given}' is no range of {connection.network} that is allocated for VPC_PEERING."
+                message = f"'{given}' is not a range of {connection.network} for VPC_PEERING"
                 yield Problem(("servicenetworking", "connections", i, "reservedPeeringRanges", j), message, given)
     for i, redis in enumerate(topology.redis.instances):
         yield from _redis(topology, redis, ("redis", "instances", i))
@@ -34,9 +35,11 @@ def _redis(topology: Topology, redis: RedisInstance, path: Path) -> Iterator[Pro
     connection, network = topology.connection(redis), redis.authorized_network
     if redis.direct:
         if segment(network, "projects") != segment(redis.full_name, "projects"):
-            yield Problem((*path, "authorizedNetwork"), OTHER_PROJECT, network)
+            yield Problem((*path, "authorizedNetwork"), GoogleText(OTHER_PROJECT), network)
     elif connection is None:
-        yield Problem((*path, "connectMode"), NOT_ENABLED, redis.connect_mode)
+        yield Problem((*path, "connectMode"), GoogleText(NOT_ENABLED), redis.connect_mode)
     elif redis.reserved_ip_range not in (None, *connection.reserved_peering_ranges):
-        message = f"'{redis.reserved_ip_range}' is no range of the private connection of {network}"  # behaviour 4.9.3
+        message = (
+            f"'{redis.reserved_ip_range}' is not a range of the private connection of {network}"  # behaviour 4.9.3
+        )
         yield Problem((*path, "reservedIpRange"), message, redis.reserved_ip_range)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path, annotated
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import PEER, Reference, last
@@ -19,7 +20,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         for index, full in enumerate(full_names):
             if full in seen:
                 message = f"The resource '{full}' already exists"
-                yield Problem((*path, index, "name"), message, last(full), "ALREADY_EXISTS")
+                yield Problem((*path, index, "name"), GoogleText(message), last(full), "ALREADY_EXISTS")
             seen.add(full)
         existing |= seen
     for path, full in _required(topology):
@@ -37,7 +38,7 @@ def omissions(topology: Topology) -> Iterator[Problem]:
 
 def missing(path: Path, full: str) -> Problem:
     """A reference to nothing."""
-    return Problem(path, f"The resource '{full}' was not found", full, "NOT_FOUND")
+    return Problem(path, GoogleText(f"The resource '{full}' was not found"), full, "NOT_FOUND")
 
 
 def collections(topology: Topology) -> Iterator[tuple[Path, list[str]]]:

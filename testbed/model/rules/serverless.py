@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path, annotated
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import CONNECTOR, Reference
@@ -28,7 +29,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         if subnet.purpose != "PRIVATE":
             yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE")  # behaviour 1.6.6
         if taken[name] > 1:
-            yield Problem(path, f"{subnet.name} is used by something else as well", subnet.name)  # behaviour 1.6.6
+            yield Problem(path, f"{subnet.name} is used by another resource too", subnet.name)  # behaviour 1.6.6
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:
@@ -40,10 +41,10 @@ def omissions(topology: Topology) -> Iterator[Problem]:
         place = path_of(topology, workload.name)
         path = paths.get(place, place)
         if workload.connector and workload.connector not in connectors:
-            message = (
+            unknown = GoogleText(
                 f"VPC connector {workload.connector} does not exist, or Cloud Run does not have permission to use it."
             )
-            yield Problem(path, message, workload.connector)
+            yield Problem(path, unknown, workload.connector)
         elif workload.connector and connectors[workload.connector].region != workload.region:
             message = (
                 f"{workload.id} is in {workload.region}, its connector is in"

@@ -85,7 +85,7 @@ class Deployment(Resource):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.zip is None) == (self.container is None):
-            raise ValueError("a version is deployed from a source (zip) or from a container image, one of both")
+            raise ValueError("a version must have either a source (zip) or a container image")
         return self
 
 
@@ -152,7 +152,7 @@ class Version(Resource):
         ways = [way for way in (self.vpc_access_connector, self.vpc_access) if way is not None]
         if self.env == "flexible" and (ways or self.network is None):
             raise ValueError(
-                "a flexible version has a network, no vpcAccessConnector and no vpcAccess"
+                "a flexible version has a network, but neither vpcAccessConnector nor vpcAccess"
             )  # behaviour 3.6
         if self.env == "standard" and self.network is not None:
             raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector or vpcAccess")
@@ -168,7 +168,7 @@ class Version(Resource):
         if self.env == "flexible" and self.manual_scaling is not None and self.manual_scaling.instances > 1:
             raise ValueError("the testbed runs one instance of a version in the flexible environment")
         if self.runtime == "custom" and not image:
-            raise ValueError("a custom runtime is a container image (deployment.container): the testbed builds none")
+            raise ValueError("a custom runtime needs a container image (deployment.container): the testbed builds none")
         return self
 
     @property

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from testbed.errors import GoogleText
 from testbed.json_object import Json
 from testbed.model.core.ranges import SubnetRange
 from testbed.model.core.resource import (
@@ -69,7 +70,7 @@ class Connector(NamedResource):
     @classmethod
     def _id_follows_the_pattern(cls, value: str) -> str:
         if not re.fullmatch(CONNECTOR_ID, last(value)):
-            raise ValueError(f"Connector ID must follow the pattern {CONNECTOR_ID}")  # behaviour 1.5.1
+            raise ValueError(GoogleText(f"Connector ID must follow the pattern {CONNECTOR_ID}"))  # behaviour 1.5.1
         return value
 
     @field_validator("ip_cidr_range")
@@ -139,5 +140,7 @@ class RunVpcAccess(Resource):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.connector and self.network_interfaces:
-            raise ValueError("one and only one of connector and network_interfaces must be set.")  # behaviour 1.10.5
+            raise ValueError(
+                GoogleText("one and only one of connector and network_interfaces must be set.")
+            )  # behaviour 1.10.5
         return self

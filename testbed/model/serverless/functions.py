@@ -70,6 +70,6 @@ class Function(NamedResource):
     not_built: ClassVar = {"eventTrigger": "the testbed has no events; a function is called by HTTP"}
 
     environment: Literal["GEN_1", "GEN_2"] = "GEN_2"
-    """Its generation; to the testbed, both are the same but for their default service accounts."""
+    """Its generation; to the testbed, only their default service accounts differ."""
     build_config: FunctionBuildConfig
     service_config: ServiceConfig = ServiceConfig()

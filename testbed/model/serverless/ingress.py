@@ -1,6 +1,6 @@
 """Ingress settings: from where a workload can be called at its URL (behaviour 3.3.5, 3.8.1).
 
-There are no load balancers, so what they besides may call is what only the inside may.
+There are no load balancers, so a service for them as well can be called from the inside only.
 """
 
 from __future__ import annotations

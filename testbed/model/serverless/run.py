@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from testbed.errors import GoogleText
 from testbed.model.core.resource import Enumerated, Folder, NamedResource, Resource
 from testbed.model.serverless.connector import RunVpcAccess
 from testbed.model.serverless.ingress import RunIngress
@@ -105,9 +106,9 @@ class Service(NamedResource):
     def _one_revision_serves(self) -> Self:
         shares = [target.percent for target in self.traffic if target.percent]
         if self.traffic and sum(shares) != 100:
-            raise ValueError(f"Traffic targets must sum to 100, got {sum(shares)}.")
+            raise ValueError(GoogleText(f"Traffic targets must sum to 100, got {sum(shares)}."))
         if len(shares) > 1:
-            raise ValueError("The testbed does not split traffic yet: one revision must get all 100 percent of it.")
+            raise ValueError("the testbed does not split traffic yet: one revision must get 100 percent")
         return self
 
     @property

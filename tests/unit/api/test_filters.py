@@ -240,7 +240,7 @@ def test_what_aip160_does_not_match(text: str) -> None:
     ],
 )
 def test_a_malformed_filter_says_where(text: str, position: int) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^Invalid filter: .+ at position {position}\.$"):
+    with pytest.raises(InvalidArgument, match=rf"^filter: .+ at position {position}$"):
         aip160(text)
 
 

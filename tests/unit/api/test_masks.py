@@ -70,7 +70,7 @@ def test_a_mask_is_read(mask: str, expected: tuple[tuple[str, ...], ...]) -> Non
     "mask", [",", "name,", ",name", "a..b", ".a", "a.", "a b", "*,name", "authors.*.name", "1", "`a"]
 )
 def test_what_is_no_mask_is_refused(mask: str) -> None:
-    with pytest.raises(InvalidArgument, match="Invalid field mask"):
+    with pytest.raises(InvalidArgument, match="field mask"):
         paths(mask)
 
 
@@ -123,7 +123,7 @@ def test_output_only_fields_stay_within_what_is_replaced() -> None:
     "mask", ["nope", "vpcAccess.nope", "containers.0", "containers.0.image", "minInstances.x", "name.x"]
 )
 def test_a_path_that_leads_nowhere_is_refused(mask: str) -> None:
-    with pytest.raises(InvalidArgument, match="Invalid field mask"):
+    with pytest.raises(InvalidArgument, match="field mask"):
         apply(CURRENT, {"containers": [{"image": "j"}]}, paths(mask), known=KNOWN)
 
 

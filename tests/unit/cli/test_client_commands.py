@@ -111,7 +111,7 @@ def test_the_files_are_those_of_the_user_of_sudo(monkeypatch: pytest.MonkeyPatch
 
 def test_nobody_answers(state: Path) -> None:
     (state / "t" / SOCKET).unlink()
-    with pytest.raises(Unavailable, match="the controller of testbed 't' does not run"):
+    with pytest.raises(Unavailable, match="controller of testbed 't': it does not run"):
         run("env")
 
 
@@ -169,7 +169,7 @@ def test_a_testbed_that_is_taken_down_meanwhile_is_named(state: Path, monkeypatc
         raise FileNotFoundError
 
     monkeypatch.setattr(commands, "annotated", go)
-    with pytest.raises(NotFound, match="'t' was taken down meanwhile"):
+    with pytest.raises(NotFound, match="'t': it was taken down meanwhile"):
         run("export")
 
 

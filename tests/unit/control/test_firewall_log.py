@@ -54,7 +54,7 @@ def test_a_rule_that_cannot_be_logged_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(firewall_log, "_refusal", lambda: "no chain/target/match by that name")
     require(small())
     require(topology(compute=compute(firewalls=[{**RULE, "disabled": True}])))
-    with pytest.raises(Unimplemented, match="firewall rule r is to be logged, but this kernel cannot: no chain"):
+    with pytest.raises(Unimplemented, match="firewall rule r: this kernel cannot log it: no chain"):
         require(topology(compute=compute(firewalls=[RULE])))
 
 

@@ -67,9 +67,9 @@ def test_commands_refuse_it(words: tuple[str, ...]) -> None:
     result = run(*words, "--name", "bed")
     assert isinstance(result.exception, FailedPrecondition), result.output
     assert result.exception.message == (
-        "the state of testbed 'bed' was written by another version of testbed, and cannot be read by this one"
+        "testbed 'bed': another version of testbed wrote its state, which this version cannot read"
     )
-    assert result.exception.hint == "`testbed down --name bed` removes the testbed"
+    assert result.exception.hint == "remove it: testbed down --name bed"
     assert names() == ["bed"]
 
 

@@ -60,7 +60,7 @@ def held_by_a_down(folder: Path) -> Iterator[None]:
 
 def test_a_lock_is_held_by_one_process_that_it_names(folder: Path, other: subprocess.Popen[str]) -> None:
     assert holder(folder) == other.pid
-    with pytest.raises(Unavailable, match=rf"\(pid {other.pid}\) is working on testbed 'bed'"), held(folder):
+    with pytest.raises(Unavailable, match=rf"testbed 'bed': .*\(pid {other.pid}\) is working on it"), held(folder):
         pass
 
 

@@ -177,7 +177,7 @@ def test_twelve_instances_fit_in_a_connectors_range() -> None:
     for serial in range(1, 13):
         present.append(next_instance(one, "10.8.0.0/28", present, serial))
     assert {i.address for i in present} == {f"10.8.0.{n}" for n in range(2, 14)}
-    with pytest.raises(ResourceExhausted, match="connector c1 has no address left"):
+    with pytest.raises(ResourceExhausted, match="connector c1: no address is left"):
         next_instance(one, "10.8.0.0/28", present, 13)
 
 

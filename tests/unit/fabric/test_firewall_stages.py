@@ -168,7 +168,7 @@ def test_a_network_has_one_policy_of_each_scope() -> None:
     ]
     assert not known.policies_of("projects/p/global/networks/other")
     for more, regional in (([one, two], []), ([], [one, two])):
-        with pytest.raises(Inconsistent, match="is associated with the firewall policy 'projects/p/"):
+        with pytest.raises(Inconsistent, match="has the firewall policy 'projects/p/"):
             with_policies(*more, regional=regional)
     foreign = {**one, "associations": [{"name": "x", "attachmentTarget": "projects/q/global/networks/vpc"}]}
     with pytest.raises(Inconsistent, match="was not found"):

@@ -147,7 +147,7 @@ def test_an_attachment_has_one_on_prem_end_and_a_site_one_way_out() -> None:
     other = {**data["onPrem"]["sites"][0], "name": "other", "range": "192.168.11.0/24", "hosts": []}
     other["router"] = {**other["router"], "name": "other-router", "internalAddress": "192.168.11.1"}
     data["onPrem"]["sites"].append(other)
-    with pytest.raises(Inconsistent, match="another on-prem end already"):
+    with pytest.raises(Inconsistent, match="already has another on-prem end"):
         read(data)
     data = example()
     del data["onPrem"]["sites"][0]["router"]

@@ -240,7 +240,7 @@ def test_a_route_has_exactly_one_next_hop() -> None:
     for hops in ({}, {"nextHopIp": "10.128.0.2", "nextHopInstance": "a"}):
         with pytest.raises(ValidationError, match="exactly one of nextHopGateway"):
             route(**hops)
-    with pytest.raises(ValidationError, match="the only gateway is default-internet-gateway"):
+    with pytest.raises(ValidationError, match="must be default-internet-gateway"):
         route(nextHopGateway="another")
 
 
@@ -448,7 +448,7 @@ def test_a_connectors_subnet(given: dict[str, Any], rule: str) -> None:
 def test_a_connector_has_its_subnet_to_itself() -> None:
     both = compute(subnetworks=[subnet(), subnet("s", "10.9.0.0/28")], instances=[vm("a", "s")])
     (found,) = problems(compute=both, vpcaccess={"connectors": [{"name": "c1", "subnet": {"name": "s"}}]})
-    assert "is used by something else as well" in found
+    assert "is used by another resource too" in found
 
 
 @pytest.mark.parametrize(
@@ -566,7 +566,7 @@ def test_a_private_connection_peers_its_network_with_a_producers() -> None:
 @pytest.mark.parametrize(
     ("redis", "connections", "message"),
     [
-        ({"reservedIpRange": "b"}, None, "0.reservedIpRange: 'b' is no range of the private connection"),
+        ({"reservedIpRange": "b"}, None, "0.reservedIpRange: 'b' is not a range of the private connection"),
         ({}, [], "redis.instances.0.connectMode: Google private service access is not enabled."),
         ({}, [{"network": "vpc", "ranges": ["c"]}], "connections.0.reservedPeeringRanges.0: The resource"),
         (

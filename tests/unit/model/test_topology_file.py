@@ -34,11 +34,11 @@ CONNECTOR = NETWORK + "vpcaccess:\n  connectors:\n    - network: vpc\n"
 BAD = {
     "empty": (
         "",
-        "t.yaml:1: a topology is a mapping with at least name and project",
+        "t.yaml:1: a topology must be a mapping with at least name and project",
     ),
     "a list": (
         "- a\n",
-        "t.yaml:1: a topology is a mapping with at least name and project",
+        "t.yaml:1: a topology must be a mapping with at least name and project",
     ),
     "not yaml": (
         "name: t\nproject: [p\n",
@@ -70,7 +70,7 @@ BAD = {
     ),
     "a key twice": (
         HEAD + "compute:\n  networks: []\n  networks: []\n",
-        "t.yaml:7: networks: the key stands twice",
+        "t.yaml:7: networks: the key is given twice",
     ),
     "a name": (
         HEAD + "compute:\n  networks:\n    - name: Vpc\n",
@@ -205,7 +205,7 @@ def test_a_file_of_another_encoding_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.yaml", tmp_path):
-        with pytest.raises(NotFound, match="there is no topology file"):
+        with pytest.raises(NotFound, match=r"topology file .*: not found"):
             load(path)
 
 

@@ -80,7 +80,7 @@ def test_the_inventory_does_not_depend_on_the_order_of_the_nodes() -> None:
 
 
 def test_a_role_that_does_not_exist_is_named() -> None:
-    with pytest.raises(Internal, match="node a has the role dns"):
+    with pytest.raises(Internal, match="node a: its role dns is not known"):
         inventory([Node(name="a", kind="vm", image="i", role="dns")], container)
 
 

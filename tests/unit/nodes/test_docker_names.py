@@ -64,7 +64,7 @@ def test_ours_is_replaced_once_docker_has_made_it() -> None:
 
 def test_another_ones_is_left_alone() -> None:
     engine = Engine("theirs")
-    with pytest.raises(AlreadyExists, match="a container tb-bed-vm exists") as caught:
+    with pytest.raises(AlreadyExists, match="container tb-bed-vm: it exists") as caught:
         create(engine)
     assert "docker rm tb-bed-vm" in (caught.value.hint or "")
     assert engine.removed == []

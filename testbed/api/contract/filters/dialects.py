@@ -9,7 +9,7 @@ from typing import Any
 from testbed.api.contract.filters import expressions, matching
 from testbed.api.contract.filters.restrictions import Predicate
 from testbed.api.contract.filters.scanner import MalformedFilter
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 
 MAX_LENGTH = 4096
 """How many characters a filter may have: a limit of ours, so that no filter is a "query of death" (AIP-160)."""
@@ -40,7 +40,7 @@ def aip160(text: str, *, known: Collection[str] | None = None) -> Filter:
     try:
         return _compiled(text, expressions.ExpressionRules(bare_words=True, substrings=False, known=known))
     except MalformedFilter as error:
-        raise InvalidArgument(f"Invalid filter: {error.message} at position {error.position}.") from error
+        raise InvalidArgument(f"filter: {error.message} at position {error.position}") from error
 
 
 def logging(text: str) -> Filter:
@@ -51,7 +51,9 @@ def logging(text: str) -> Filter:
     try:
         return _compiled(text, expressions.ExpressionRules(bare_words=True, substrings=True))
     except MalformedFilter as error:
-        raise InvalidArgument(f"Unparseable filter: {error.message} at position {error.position}.") from error
+        raise InvalidArgument(
+            GoogleText(f"Unparseable filter: {error.message} at position {error.position}.")
+        ) from error
 
 
 def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
@@ -67,7 +69,7 @@ def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
         return _compiled(text, expressions.ExpressionRules(bare_words=False, substrings=True, known=known))
     except MalformedFilter as error:
         raise InvalidArgument(
-            f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.",
+            GoogleText(f"Invalid value for field 'filter': '{text}'. Invalid list filter expression."),
             hint=f"{error.message} at position {error.position}",
         ) from error
 

@@ -11,7 +11,7 @@ from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.projects import app_engine_account
@@ -28,13 +28,15 @@ def create(call: Call) -> Answer:
     """Make the application.  It stays where it is, for good; a testbed has one."""
     name, location = call.body.get("id", ""), call.body.get("locationId", "")
     if location not in (*LOCATIONS, *LEGACY_LOCATIONS.values()):
-        raise InvalidArgument(f"Location '{location}' is not one of App Engine's.")
+        raise InvalidArgument(f"location '{location}': App Engine has no such location")
     if not name:
-        raise InvalidArgument("The id of an application is its project's; it is missing.")
+        raise InvalidArgument("application: its id, which is the project's, is missing")
     for record in call.plane.list(APPLICATIONS):
         if record.name == name:
-            raise AlreadyExists(f"This application already exists and cannot be re-created: {name}")
-        raise FailedPrecondition(f"The testbed has one App Engine application, and that is '{record.name}'.")
+            raise AlreadyExists(GoogleText(f"This application already exists and cannot be re-created: {name}"))
+        raise FailedPrecondition(
+            f"application '{record.name}': it is there already, and the testbed has one App Engine application"
+        )
     for bucket in (f"{name}.appspot.com", f"staging.{name}.appspot.com"):
         blobs.ensure_bucket(call.plane, bucket, name)
     return operation(call, APPLICATIONS, name, ResourceChange(APPLICATIONS, name, call.body))
@@ -82,7 +84,7 @@ def location(call: Call) -> Json:
     """One place."""
     given = call.text("locationsId")
     if given not in LOCATIONS:
-        raise NotFound(f"Location '{given}' was not found.", reason="notFound")
+        raise NotFound(f"location '{given}': not found", reason="notFound")
     return _location(call.text("appsId"), given)
 
 
@@ -131,9 +133,9 @@ VIEWS[APPLICATIONS] = view
 
 def _refuse(body: Json) -> None:
     if body.get("dispatchRules"):
-        raise InvalidArgument("dispatchRules: the testbed has none; services are reached by their host names.")
+        raise InvalidArgument("dispatchRules: the testbed has none; call services by their host names")
     if body.get("servingStatus", "SERVING") != "SERVING":
-        raise InvalidArgument("servingStatus: the testbed cannot disable an application; stop its versions.")
+        raise InvalidArgument("servingStatus: the testbed cannot disable an application; stop its versions")
 
 
 def _location(app: str, location: str) -> Json:

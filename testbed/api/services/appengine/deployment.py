@@ -1,7 +1,7 @@
 """App Engine: what a version is made from (behaviour 3.1, 3.6).
 
-What is kept is the API's body, but for `deployment.zip.sourceUrl`: it is the folder that is run.  What a client said of
-the deployment stands beside it, as `deployment.origin`.
+The API's body is kept, except for `deployment.zip.sourceUrl`, which becomes the folder that is run.  What a client said
+of the deployment stands beside it, as `deployment.origin`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, segment
 
@@ -39,8 +39,8 @@ def checked_id(given: str) -> str:
     """
     if not _ID.fullmatch(given) or given in {"default", "latest"}:
         raise InvalidArgument(
-            f"Invalid version id '{given}': it has 1-63 lower-case letters, digits and hyphens, begins and ends with a"
-            " letter or a digit, and is neither 'default' nor 'latest' nor begins with 'ah-'."
+            f"version id '{given}': must have 1-63 lower-case letters, digits and hyphens, with no hyphen at either"
+            " end. It must not be 'default' or 'latest', nor begin with 'ah-'"
         )
     return given
 
@@ -58,8 +58,8 @@ def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
         raise InvalidResource(
             ("version", "runtime"),
             runtime,
-            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)} and"
-            " (in the flexible environment) container images: deployment.container.",
+            f"runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)} and"
+            " (in the flexible environment) container images: deployment.container",
         )
     known = call.scope(app.name, region=region_of(app))
     if access := body.get("vpcAccess"):
@@ -105,26 +105,26 @@ def _check_access(body: Json, region: str, *, flexible: bool) -> None:
     if access is None:
         return
     if flexible:  # behaviour 3.6
-        raise InvalidResource(("version", "vpc_access_connector"), access, _NO_FLEX)
+        raise InvalidResource(("version", "vpc_access_connector"), access, GoogleText(_NO_FLEX))
     name = access.get("name", "")
     if not _CONNECTOR.fullmatch(name):  # behaviour 3.1.1
         raise InvalidResource(
             ("version", "vpc_access_connector", "name"),
             name,
-            f"'{name}' is not the full name of a connector: projects/PROJECT/locations/REGION/connectors/NAME.",
+            f"'{name}' is not the full name of a connector: projects/PROJECT/locations/REGION/connectors/NAME",
         )
     if segment(name, "locations") != region:  # behaviour 1.12.1
         raise InvalidResource(
             ("version", "vpc_access_connector", "name"),
             name,
-            f"The application is in {region}: its connector must be in the same region.",
+            f"the connector must be in the region of the application, {region}",
         )
 
 
 def _interface(call: Call, access: Json, known: Defaults, *, flexible: bool) -> Json:
     """Direct VPC egress with full names."""
     if flexible:
-        raise InvalidResource(("version", "vpc_access"), access, _NO_FLEX)
+        raise InvalidResource(("version", "vpc_access"), access, GoogleText(_NO_FLEX))
     direct.fits(access.get("networkInterfaces"), "version.vpc_access.network_interfaces", "subnet")
     (interface,) = access["networkInterfaces"]
     return {**access, "networkInterfaces": [direct.completed(call, interface, known, "subnet")]}
@@ -145,7 +145,7 @@ def _network(plane: ControlPlane, app: Record, given: Json) -> Json:
         raise InvalidResource(
             ("version", "network", "subnetworkName"),
             "",
-            f"The network {network} has {len(subnets)} subnetworks in {region}: name the one to use.",
+            f"the network {network} has {len(subnets)} subnetworks in {region}: name the one to use",
         )
     return {**given, "name": network, "subnetworkName": subnets[0]}
 
@@ -157,11 +157,11 @@ def _deployment(call: Call, given: Json) -> Json:
             raise InvalidResource(
                 ("version", "deployment", "container", "image"),
                 container.get("image"),
-                f"The image '{container.get('image')}' is not in the local Docker engine.",
+                f"the image '{container.get('image')}' is not in the local Docker engine",
             )
         return {"container": container, "origin": given}
     if given.get("cloudBuildOptions"):
-        raise InvalidArgument("The testbed has no Cloud Build: deploy files, a zip archive or an image.")
+        raise InvalidArgument("version: the testbed has no Cloud Build; deploy files, a zip archive or an image")
     return {"zip": {"sourceUrl": str(_folder(call.plane, given))}, "origin": given}
 
 
@@ -179,24 +179,24 @@ def _folder(plane: ControlPlane, given: Json) -> Path:
     if address := given.get("zip", {}).get("sourceUrl", ""):
         place = transfers.place_of(address)
         if place is None:
-            raise InvalidArgument(f"'{address}' is not a URL of Cloud Storage.")
+            raise InvalidArgument(f"source '{address}': it is not a URL of Cloud Storage")
         return sources.from_zip(plane, *place)
     if files := given.get("files"):
         return sources.from_files(plane, files)
-    raise InvalidArgument("The version has no deployment: files, a zip archive or an image.")
+    raise InvalidArgument("version: deployment is missing; give files, a zip archive or an image")
 
 
 def _problems(plane: ControlPlane, body: Json) -> Iterator[Json]:
     folder = body["deployment"].get("zip", {}).get("sourceUrl")
     needed = [] if "entrypoint" in body else [_MAIN]
     if folder and (fault := sources.fault(Path(folder), needed)):
-        yield {"code": 9, "message": f"Build failed: {fault}"}
+        yield {"code": 9, "message": GoogleText(f"Build failed: {fault}")}
     connector = body.get("vpcAccessConnector", {}).get("name")
     if connector is None:
         return
     record = plane.find(CONNECTOR, connector)
     if record is None:  # the words of Cloud Run (behaviour 1.10.5): App Engine's are not known
         text = f"VPC connector {connector} does not exist, or App Engine does not have permission to use it."
-        yield {"code": 9, "message": text}
+        yield {"code": 9, "message": GoogleText(text)}
     elif state_of(plane, record) not in {"READY", "UPDATING"}:
-        yield {"code": 9, "message": "Failed to prepare VPC connector. Please try again later."}
+        yield {"code": 9, "message": GoogleText("Failed to prepare VPC connector. Please try again later.")}

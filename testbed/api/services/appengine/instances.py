@@ -27,7 +27,7 @@ def get(call: Call) -> Json:
     for instance in _instances(call, found(call, VERSIONS, version_name(call))):
         if instance["id"] == given:
             return instance
-    raise NotFound(f"Instance '{given}' was not found.", reason="notFound")
+    raise NotFound(f"instance '{given}': not found", reason="notFound")
 
 
 def _instances(call: Call, record: Record) -> list[Json]:

@@ -11,7 +11,7 @@ from testbed.api.contract import listing
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import NotFound
+from testbed.errors import GoogleText, NotFound
 from testbed.json_object import Json
 from testbed.model.serverless.appengine import LEGACY_LOCATIONS
 
@@ -36,7 +36,8 @@ def application(call: Call) -> Record:
     if record := call.plane.find(APPLICATIONS, name):
         return record
     raise NotFound(
-        f"Could not find Application '{name}'. The app must be created first: `gcloud app create`.", reason="notFound"
+        GoogleText(f"Could not find Application '{name}'. The app must be created first: `gcloud app create`."),
+        reason="notFound",
     )
 
 
@@ -58,8 +59,8 @@ def found(call: Call, kind: str, name: str) -> Record:
     """
     if record := call.plane.find(kind, name):
         return record
-    what = "Service" if kind == SERVICES else "Version"
-    raise NotFound(f"{what} '{name}' was not found.", reason="notFound")
+    what = "service" if kind == SERVICES else "version"
+    raise NotFound(f"{what} '{name}': not found", reason="notFound")
 
 
 def region_of(record: Record) -> str:

@@ -20,7 +20,7 @@ from testbed.api.services.appengine.names import (
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
 from testbed.model.core.resource import last
 
@@ -63,7 +63,7 @@ def delete(call: Call) -> Answer:
     """Delete a service and all its versions."""
     record = _service(call, service_name(call))
     if last(record.name) == DEFAULT:
-        raise FailedPrecondition("The default service may not be deleted.")
+        raise FailedPrecondition(GoogleText("The default service may not be deleted."))
     kept = call.plane.find(SERVICES, record.name)
     changes = [
         ResourceChange(VERSIONS, one.name, None) for one in call.plane.list(VERSIONS, f"{record.name}/versions/")

@@ -23,7 +23,7 @@ from testbed.api.services.appengine.names import (
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.projects import app_engine_account
 from testbed.model.core.resource import last, segment
@@ -46,9 +46,13 @@ def create(call: Call) -> Answer:
     others = call.plane.list(VERSIONS, f"{service}/versions/")
     if last(service) != DEFAULT and not call.plane.list(VERSIONS, f"apps/{app.name}/services/{DEFAULT}/"):
         raise FailedPrecondition(
-            "The first service (module) you upload to a new application must be the 'default' service (module). Please"
-            f" upload a version of the 'default' service (module) before uploading a version for the '{last(service)}'"
-            " service (module)."
+            GoogleText(
+                "The first service (module) you upload to a new application must be the 'default' service (module)."
+                " Please"
+                " upload a version of the 'default' service (module) before uploading a version for the"
+                f" '{last(service)}'"
+                " service (module)."
+            )
         )
     body, problem = deployment.deployed(call, app, name)
     body["createdBy"] = call.principal
@@ -66,12 +70,12 @@ def patch(call: Call) -> Answer:
     paths = masks.paths(call.text("updateMask"))
     for path in paths or ((name,) for name in call.body):
         if path[0] not in _MUTABLE:
-            raise InvalidArgument(f"The field '{path[0]}' of a version cannot be changed; deploy another version.")
+            raise InvalidArgument(f"version: the field '{path[0]}' cannot be changed; deploy another version")
     body = masks.apply(record.body, call.body, paths, known=lambda path: path.partition(".")[0] in _FIELDS)
     scaled = "manualScaling" in body or "basicScaling" in body or body.get("env") == "flexible"
     if body.get("servingStatus") == "STOPPED" and not scaled:
         raise InvalidArgument(
-            "servingStatus: only versions in the flexible environment, or with manual or basic scaling, can be stopped."
+            "servingStatus: only versions in the flexible environment, or with manual or basic scaling, can be stopped"
         )
     resolved = call.plane.resolve(VERSIONS, body, call.scope(application(call).name))
     return operation(call, VERSIONS, record.name, ResourceChange(VERSIONS, record.name, resolved))
@@ -82,9 +86,9 @@ def delete(call: Call) -> Answer:
     """Delete a version that gets no traffic."""
     record, service = found(call, VERSIONS, version_name(call)), service_name(call)
     if len(call.plane.list(VERSIONS, f"{service}/versions/")) == 1:
-        raise FailedPrecondition(_FINAL)
+        raise FailedPrecondition(GoogleText(_FINAL))
     if services.serving(call.plane, service) == record.id:
-        raise FailedPrecondition(f"The version '{record.name}' gets the traffic of its service: move that first.")
+        raise FailedPrecondition(f"version '{record.name}': it gets the traffic of its service; move that first")
     return operation(call, VERSIONS, record.name, ResourceChange(VERSIONS, record.name, None))
 
 

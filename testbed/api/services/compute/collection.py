@@ -20,7 +20,7 @@ from testbed.api.services.compute.references import present, rewrite
 from testbed.control.accept.plane import ControlPlane, InvalidResource, busy
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record, model
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.annotations import annotated
 from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
@@ -62,11 +62,11 @@ class Collection:
     scope: str
     """`global`, `regions` or `zones`."""
     defaults: Callable[[Json], Json] = same
-    """Fills in what Google fills in whoever made the resource: an API or a topology file."""
+    """Fills in the fields that Google fills in, whether an API or a topology file made the resource."""
     complete: Callable[[Json, Call], Json] = nothing
     """Fills in what depends on the call when a body is inserted or changed, and refuses what no model does."""
     view: Callable[[ControlPlane, Record], Json] = no_more
-    """What the server says of a resource besides what all have."""
+    """Output fields of a resource, in addition to those that all resources have."""
     given: Callable[[ControlPlane, str], Iterable[Record]] = none_given
     """The resources of a project that are there without having been made."""
     references: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Collection:
         place = call.text(_PLACES[self.scope])
         if place not in (REGIONS if self.scope == "regions" else ZONES):
             raise InvalidArgument(
-                f"Invalid value for field '{_PLACES[self.scope]}': '{place}'. Unknown {self.scope[:-1]}."
+                GoogleText(f"Invalid value for field '{_PLACES[self.scope]}': '{place}'. Unknown {self.scope[:-1]}.")
             )
         return f"{self.scope}/{place}"
 
@@ -123,7 +123,7 @@ class Collection:
             there = call.plane.list(self.kind, f"{self.parent(call)}/")
             found = next((r for r in there if resource_id(r) == call.text(self.singular)), None)
         if found is None:
-            raise NotFound(f"The resource '{full}' was not found", reason="notFound")
+            raise NotFound(GoogleText(f"The resource '{full}' was not found"), reason="notFound")
         return found
 
     def find(self, call: Call, full: str) -> Record | None:
@@ -149,10 +149,10 @@ class Collection:
             AlreadyExists: something is.
         """
         if not COMPUTE_NAME.fullmatch(name):
-            raise InvalidResource(("name",), name, NAME_RULE)
+            raise InvalidResource(("name",), name, GoogleText(NAME_RULE))
         full = f"{self.parent(call)}/{name}"
         if self.find(call, full):
-            raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
+            raise AlreadyExists(GoogleText(f"The resource '{full}' already exists"), reason="alreadyExists")
         return full
 
     def records(self, plane: ControlPlane, project: str, prefix: str) -> list[Record]:
@@ -314,7 +314,7 @@ def aggregated(collection: Collection, call: Call) -> Json:
             {
                 "warning": {
                     "code": "NO_RESULTS_ON_PAGE",
-                    "message": f"There are no results for scope '{scope}' on this page.",
+                    "message": GoogleText(f"There are no results for scope '{scope}' on this page."),
                     "data": [{"key": "scope", "value": scope}],
                 }
             },
@@ -361,11 +361,13 @@ def changed(collection: Collection, call: Call, record: Record, body: Json, verb
     """
     given = body.pop("fingerprint", None)
     if collection.fingerprinted and given is not None and given != collection.fingerprint(record):
-        raise FailedPrecondition("Supplied fingerprint does not match current metadata fingerprint.", reason=_CONDITION)
+        raise FailedPrecondition(
+            GoogleText("Supplied fingerprint does not match current metadata fingerprint."), reason=_CONDITION
+        )
     completed = collection.completed(body, call)
     for key in collection.immutable:
         if _comparable(completed.get(key)) != _comparable(record.body.get(key)):
-            raise InvalidResource((key,), completed.get(key), f"{key} cannot be changed.")
+            raise InvalidResource((key,), completed.get(key), f"{key} cannot be changed")
     return collection.submit(call, record, completed, verb)
 
 
@@ -378,7 +380,7 @@ def set_labels(collection: Collection, call: Call) -> Answer:
     record = collection.settled(call, call.text("resource"))
     if call.body.get("labelFingerprint") != labels_fingerprint(record):
         message = "Labels fingerprint either invalid or resource labels have changed"
-        raise FailedPrecondition(message, reason=_CONDITION)
+        raise FailedPrecondition(GoogleText(message), reason=_CONDITION)
     return collection.submit(call, record, {**record.body, "labels": call.body.get("labels", {})}, "setLabels")
 
 

@@ -8,7 +8,7 @@ from testbed.api.contract import filters, listing
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
-from testbed.errors import CODES, NotFound
+from testbed.errors import CODES, GoogleText, NotFound
 from testbed.json_object import Json
 
 API = "compute.v1"
@@ -111,7 +111,7 @@ def _operation(call: Call) -> Operation:
         NotFound: there is none of that name in that scope.
     """
     name = call.text("operation")
-    missing = NotFound(f"The resource '{_scope(call)}/operations/{name}' was not found", reason="notFound")
+    missing = NotFound(GoogleText(f"The resource '{_scope(call)}/operations/{name}' was not found"), reason="notFound")
     try:
         operation = call.plane.operation(name)
     except NotFound:

@@ -11,7 +11,7 @@ from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
 from testbed.model.core.projects import compute_account
 
@@ -84,5 +84,5 @@ def set_metadata(call: Call) -> Answer:
     known = view(call.plane, project)[METADATA]["fingerprint"]
     if call.body.get("fingerprint", known) != known:
         message = "Supplied fingerprint does not match current metadata fingerprint."
-        raise FailedPrecondition(message, reason="conditionNotMet")
+        raise FailedPrecondition(GoogleText(message), reason="conditionNotMet")
     return change(call, project, {METADATA: {"items": call.body.get("items", [])}})

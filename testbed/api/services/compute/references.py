@@ -19,7 +19,7 @@ def qualified(path: Path, collection: str, known: Defaults, value: str) -> str:
     try:
         return qualify(value, collection, known)
     except ValueError as error:
-        raise InvalidResource(path, value, f"The URL is malformed: {error}.") from None
+        raise InvalidResource(path, value, f"the URL is malformed: {error}") from None
 
 
 def present(plane: ControlPlane, path: Path, collection: str, known: Defaults, value: str) -> str:

@@ -8,7 +8,7 @@ from testbed.api.contract import filters, listing
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import numeric_id, url
 from testbed.control.accept.plane import ControlPlane
-from testbed.errors import NotFound
+from testbed.errors import GoogleText, NotFound
 from testbed.json_object import Json
 from testbed.model.core.places import REGIONS, ZONES, zones
 from testbed.model.core.resource import region_of
@@ -56,7 +56,9 @@ def list_zones(call: Call) -> Json:
 
 
 def _no(call: Call, place: str) -> NotFound:
-    return NotFound(f"The resource 'projects/{call.text('project')}/{place}' was not found", reason="notFound")
+    return NotFound(
+        GoogleText(f"The resource 'projects/{call.text('project')}/{place}' was not found"), reason="notFound"
+    )
 
 
 def _place(call: Call, kind: str, name: str) -> Json:

@@ -31,7 +31,7 @@ _ZONE = "managedZone"
 
 
 def found(plane: ControlPlane, zone: Record) -> dict[Key, Json]:
-    """The record sets of a zone: those that it begins with, but for what has taken their place, and the others."""
+    """The record sets of a zone: the first ones, where no others have taken their place, and all others."""
     kept = (record.body for record in plane.list(RECORDS, f"{zone.name}/rrsets/") if not record.deleting)
     first = initial(zone.body["dnsName"], visibility(zone.body))
     return {key_of(one): one for one in [*first, *({k: v for k, v in b.items() if k != _ZONE} for b in kept)]}

@@ -19,7 +19,7 @@ from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.operations import Operation, ResourceChange
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.names import COMPUTE_NAME
 from testbed.model.core.resource import Defaults, last, segment
@@ -45,7 +45,7 @@ def deploy(call: Call, name: str, body: Json) -> Operation:
     build = made["buildConfig"]
     _check_runtime(build.get("runtime", ""))
     if _SOURCE_FILE in build.get("environmentVariables", {}):
-        raise InvalidArgument(f"The testbed does not read {_SOURCE_FILE}: the function has to be in main.py.")
+        raise InvalidArgument(f"{_SOURCE_FILE}: the testbed does not read it; put the function into main.py")
     before = call.plane.find(KIND, name)
     kept = before.body["buildConfig"] if before else None
     origin = build.pop("source", None) or (origin_of(kept) if kept else {})
@@ -67,8 +67,8 @@ def name_in(parent: str, given: str) -> str:
     """
     if not COMPUTE_NAME.fullmatch(given):
         raise InvalidArgument(
-            f"Invalid function name '{given}': in the testbed it has at most 63 lower-case letters, digits and hyphens,"
-            " begins with a letter and does not end with a hyphen."
+            f"function '{given}': its name must have at most 63 lower-case letters, digits and hyphens."
+            " It must begin with a letter and must not end with a hyphen"
         )
     return f"{parent}/functions/{given}"
 
@@ -106,7 +106,7 @@ def _complete_interface(call: Call, made: Json, known: Defaults) -> None:
     if interfaces is None:
         return
     if made.get("environment") == "GEN_1":  # behaviour 7.2
-        raise InvalidArgument("Direct VPC egress (directVpcNetworkInterface) is for functions of the 2nd generation.")
+        raise InvalidArgument("directVpcNetworkInterface: only functions of the 2nd generation have Direct VPC egress")
     direct.fits(interfaces, "serviceConfig.directVpcNetworkInterface")
     config["directVpcNetworkInterface"] = [direct.completed(call, one, known) for one in interfaces]
 
@@ -116,7 +116,7 @@ def _check_runtime(runtime: str) -> None:
         raise InvalidResource(
             ("buildConfig", "runtime"),
             runtime,
-            f"Runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)}.",
+            f"runtime {runtime or '(none)'} is not supported in the testbed; supported are {', '.join(RUNTIMES)}",
         )
 
 
@@ -141,7 +141,7 @@ def _folder(plane: ControlPlane, origin: Json) -> Path:
         raise InvalidResource(
             ("buildConfig", "source"),
             origin,
-            "The source has to be a zip archive in the testbed's Cloud Storage (storageSource).",
+            "must be a zip archive in the testbed's Cloud Storage (storageSource)",
         )
     return sources.from_zip(plane, *place)
 
@@ -149,7 +149,7 @@ def _folder(plane: ControlPlane, origin: Json) -> Path:
 def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
     """What a deployment fails by, as a `google.rpc.Status`."""
     if fault := sources.fault(Path(body["buildConfig"]["source"]), ["main.py"]):
-        yield {"code": 3, "message": f"Build failed: {fault}"}
+        yield {"code": 3, "message": GoogleText(f"Build failed: {fault}")}
     connector = body.get("serviceConfig", {}).get("vpcConnector")
     if connector is None:
         return
@@ -157,11 +157,11 @@ def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
         raise InvalidResource(
             ("serviceConfig", "vpcConnector"),
             connector,
-            "A Cloud Function and a Serverless VPC Access connector must be located in the same region.",
+            "the connector must be in the region of the function",
         )
     record = plane.find(CONNECTOR, connector)
     if record is None:  # behaviour 1.10.5
         text = f"Problem connecting to VPC Connector {connector}: Serverless VPC Access is not found."
-        yield {"code": 9, "message": text}
+        yield {"code": 9, "message": GoogleText(text)}
     elif state_of(plane, record) not in {"READY", "UPDATING"}:
-        yield {"code": 9, "message": "Failed to prepare VPC connector. Please try again later."}
+        yield {"code": 9, "message": GoogleText("Failed to prepare VPC connector. Please try again later.")}

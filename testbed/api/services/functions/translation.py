@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from testbed.api.services.storage import transfers
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 _BUILD, _SERVICE = "buildConfig", "serviceConfig"
@@ -48,7 +48,7 @@ def to_v2(function: Json) -> Json:
         InvalidArgument: a value is not one of its field.
     """
     if function.get("network"):
-        raise InvalidArgument("The field 'network' is deprecated; use vpcConnector.")
+        raise InvalidArgument("network: it is deprecated; use vpcConnector")
     result: Json = {"environment": "GEN_1"}
     for name, place in PLACES.items():
         if name in function:
@@ -82,7 +82,7 @@ def to_v1(function: Json) -> Json:
 
 def _source(function: Json) -> Json | None:
     if function.get("sourceRepository"):
-        raise InvalidArgument("The testbed has no Cloud Source Repositories: deploy a zip archive.")
+        raise InvalidArgument("source: the testbed has no Cloud Source Repositories; deploy a zip archive")
     if address := function.get("sourceUploadUrl"):
         place = transfers.place_of(address)
         known = {"bucket": place.bucket, "object": place.object} if place else {}
@@ -98,13 +98,15 @@ def _source(function: Json) -> Json | None:
 def _seconds(duration: Any) -> int:
     if found := re.fullmatch(r"(\d{1,5})(?:\.\d+)?s", str(duration)):
         return int(found[1])
-    raise InvalidArgument(f"Invalid value at 'timeout' (type.googleapis.com/google.protobuf.Duration), \"{duration}\"")
+    raise InvalidArgument(
+        GoogleText(f"Invalid value at 'timeout' (type.googleapis.com/google.protobuf.Duration), \"{duration}\"")
+    )
 
 
 def _mebibytes(quantity: Any) -> int:
     found = re.fullmatch(r"(\d+)(k|Ki|M|Mi|G|Gi)?", str(quantity))
     if found is None:
-        raise InvalidArgument(f"Invalid memory: '{quantity}'")
+        raise InvalidArgument(f"memory '{quantity}': it is not a quantity")
     units = {"": 1 / (1 << 20), "k": 1 / 1024, "M": 1, "G": 1024}
     return int(int(found[1]) * units[(found[2] or "").removesuffix("i").replace("K", "k")])
 

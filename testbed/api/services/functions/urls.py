@@ -31,6 +31,6 @@ def download_url(call: Call) -> Json:
     storage = origin_of(located.found(call, KIND).body["buildConfig"]).get("storageSource", {})
     place = transfers.place_of(storage.get("sourceUploadUrl", "")) or (storage.get("bucket"), storage.get("object"))
     if not all(place):
-        raise FailedPrecondition("The source of this function is a local folder: there is nothing to download.")
+        raise FailedPrecondition("function: its source is a local folder, and cannot be downloaded")
     record = blobs.find(call.plane, *place)
     return {"downloadUrl": transfers.download_url(call.plane, call.endpoint, *record.name.split("/", 1))}

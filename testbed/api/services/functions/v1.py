@@ -40,7 +40,7 @@ def create(call: Call) -> Answer:
     located.region_of(parent)
     given = call.body.get("name", "")
     if given.rpartition("/functions/")[0] != parent:
-        raise InvalidArgument(f"The name of the function, '{given}', is not one in {parent}.")
+        raise InvalidArgument(f"function '{given}': its name does not begin with {parent}")
     name = located.unused(call, KIND, records.name_in(parent, last(given)))
     return records.deploy(call, name, translation.to_v2(call.body))
 
@@ -84,7 +84,7 @@ def call_function(call: Call) -> Json:
     """Call a function with a body, from the internet."""
     record = _first(located.found(call, KIND))
     if v2.state_of(record) == "FAILED":
-        raise FailedPrecondition(f"The function {record.name} is not deployed.")
+        raise FailedPrecondition(f"function {record.name}: it is not deployed")
     address = urlsplit(v2.url(record))
     answer = invocation.request(
         call.plane.store,
@@ -116,7 +116,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
 
 def _first(record: Record) -> Record:
     if record.body.get("environment") != "GEN_1":
-        raise FailedPrecondition(f"The function {record.name} is of the 2nd generation: use v2 of the API.")
+        raise FailedPrecondition(f"function {record.name}: it is of the 2nd generation; use v2 of the API")
     return record
 
 

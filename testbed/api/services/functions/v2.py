@@ -14,7 +14,7 @@ from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.projects import app_engine_account, compute_account
 from testbed.model.core.resource import segment
@@ -49,7 +49,7 @@ def patch(call: Call) -> Answer:
         output_only=("name",),
     )
     if body.get("environment") != records.asked(record.body)["environment"]:
-        raise InvalidArgument("Function already exists, can't change the environment.")
+        raise InvalidArgument(GoogleText("Function already exists, can't change the environment."))
     return records.deploy(call, record.name, body)
 
 

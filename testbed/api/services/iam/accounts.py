@@ -11,7 +11,7 @@ from testbed.api.contract import listing, masks
 from testbed.api.services import iampolicy
 from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
@@ -28,14 +28,15 @@ def create(call: Call) -> Json:
     account, project = call.body.get("accountId", ""), id_of(call.plane, call.text("name"))
     if not _ID.fullmatch(account):
         raise InvalidArgument(
-            f"Invalid account_id '{account}': it has 6-30 lower-case letters, digits and hyphens, starts with a letter"
-            " and ends with a letter or a digit."
+            f"account_id '{account}': must have 6-30 lower-case letters, digits and hyphens."
+            " It must begin with a letter and end with a letter or a digit"
         )
     email = f"{account}@{project}.iam.gserviceaccount.com"
     name = f"projects/{project}/serviceAccounts/{email}"
     if call.plane.find(KIND, name):
         raise AlreadyExists(
-            f"Service account {account} already exists within project projects/{project}.", reason="alreadyExists"
+            GoogleText(f"Service account {account} already exists within project projects/{project}."),
+            reason="alreadyExists",
         )
     given = call.body.get("serviceAccount", {})
     body = {key: given[key] for key in MUTABLE if given.get(key)}
@@ -107,7 +108,7 @@ def account_of(call: Call) -> Record:
     for record in call.plane.list(KIND, prefix):
         if account in {record.id, unique_id(record.id)}:
             return record
-    raise NotFound(_UNKNOWN, reason="notFound")
+    raise NotFound(GoogleText(_UNKNOWN), reason="notFound")
 
 
 def view(record: Record) -> Json:

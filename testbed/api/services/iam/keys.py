@@ -12,7 +12,7 @@ from testbed.api.calls.clock import timestamp
 from testbed.api.services.iam.accounts import API, account_of
 from testbed.api.services.iam.certificate import self_signed
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, NotFound, Unimplemented
+from testbed.errors import FailedPrecondition, GoogleText, NotFound, Unimplemented
 from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
@@ -33,9 +33,9 @@ def create(call: Call) -> Json:
     """
     account = account_of(call)
     if call.body.get("privateKeyType") == "TYPE_PKCS12_FILE" or call.body.get("keyAlgorithm") == "KEY_ALG_RSA_1024":
-        raise Unimplemented("The testbed makes keys of RSA 2048 in Google's JSON file only.")
+        raise Unimplemented("key: the testbed makes keys of RSA 2048 in Google's JSON file only")
     if len(call.identity.keys_of(account.id)) >= MOST:
-        raise FailedPrecondition("Precondition check failed.")
+        raise FailedPrecondition(GoogleText("Precondition check failed."))
     content = call.identity.create_key(account.id, segment(account.name, "projects"))
     name = f"{account.name}/keys/{content['private_key_id']}"
     certificate = self_signed(content["private_key"], unique_id(account.id))
@@ -54,7 +54,9 @@ def get(call: Call) -> Json:
     name, key = _key(call)
     wanted, record = call.text("publicKeyType"), call.plane.find(KIND, name)
     if wanted == "TYPE_X509_PEM_FILE" and record is None:
-        raise Unimplemented("A key that `testbed key create` made has no certificate; see TYPE_RAW_PUBLIC_KEY.")
+        raise Unimplemented(
+            "key: it was made by `testbed key create` and has no certificate; ask for TYPE_RAW_PUBLIC_KEY"
+        )
     data = {"TYPE_RAW_PUBLIC_KEY": key.pem, "TYPE_X509_PEM_FILE": record.body["certificate"] if record else ""}
     shown = {"publicKeyData": base64.b64encode(data[wanted].encode()).decode()} if wanted in data else {}
     return {**_view(call, name), **shown}
@@ -89,7 +91,7 @@ def _key(call: Call) -> tuple[str, PublicKey]:
     for key in call.identity.keys_of(account.id):
         if key.id == given:
             return f"{account.name}/keys/{given}", key
-    raise NotFound(f"Service account key {given} does not exist.", reason="notFound")
+    raise NotFound(GoogleText(f"Service account key {given} does not exist."), reason="notFound")
 
 
 def _view(call: Call, name: str) -> Json:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import listing
 from testbed.api.services.iam.accounts import API
-from testbed.errors import NotFound
+from testbed.errors import GoogleText, NotFound
 from testbed.json_object import Json
 
 _READ = ("connectors.get", "connectors.list", "locations.list", "operations.get", "operations.list")
@@ -33,7 +33,7 @@ def get(call: Call) -> Json:
     """One role, with its permissions."""
     name = call.text("name")
     if name not in ROLES:
-        raise NotFound(f"The role named {name} was not found.", reason="notFound")
+        raise NotFound(GoogleText(f"The role named {name} was not found."), reason="notFound")
     return _view(name, full=True)
 
 

@@ -15,7 +15,7 @@ from testbed.api.services.resourcemanager.ids import KIND, id_of, known
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument, PermissionDenied
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument, PermissionDenied
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
@@ -50,11 +50,13 @@ def create(call: Call) -> Answer:
     project = body.get("projectId", "")
     if not _ID.fullmatch(project):
         raise InvalidArgument(
-            "field [project_id] has issue [project_id must be 6 to 30 lowercase letters, digits, or hyphens]"
+            GoogleText(
+                "field [project_id] has issue [project_id must be 6 to 30 lowercase letters, digits, or hyphens]"
+            )
         )
     name = f"projects/{project}"
     if call.plane.find(KIND, name) or project == call.plane.general["project"]:
-        raise AlreadyExists("Requested entity already exists", reason="alreadyExists")
+        raise AlreadyExists(GoogleText("Requested entity already exists"), reason="alreadyExists")
     kept: Json = {key: body[key] for key in ("name", "displayName", "labels") if key in body}
     return call.plane.submit(call.operation(KIND, name, changes=(ResourceChange(KIND, name, kept),)))
 
@@ -74,7 +76,7 @@ def none(_: Call) -> Json:
 @serves(f"{V1} {V3}", "organizations.get", "folders.get")
 def no_such(call: Call) -> Json:
     """Refuse it as Google refuses what is not there, or not the caller's to see."""
-    raise PermissionDenied(f"The caller does not have permission to access {call.text('name')}, or it does not exist.")
+    raise PermissionDenied(f"{call.text('name')}: not found, or the caller may not access it")
 
 
 def _project(call: Call) -> str:

@@ -17,7 +17,7 @@ from testbed.api.services.run.names import EXECUTIONS, JOBS, REVISIONS, SERVICES
 from testbed.control.accept.plane import busy
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
+from testbed.errors import Aborted, AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, Unimplemented
 from testbed.json_object import Json
 from testbed.model.core.resource import segment
 from testbed.model.serverless.run import REVISION
@@ -131,7 +131,10 @@ def guard(call: Call, record: Record, etag: str | None) -> None:
     current = view.etag(call.plane, record)
     if etag and etag.strip('"') != current:
         raise Aborted(
-            f"Conflict for resource '{record.id}': version '{etag}' was specified but current version is '{current}'."
+            GoogleText(
+                f"Conflict for resource '{record.id}': version '{etag}' was specified but current version is"
+                f" '{current}'."
+            )
         )
 
 
@@ -158,7 +161,7 @@ def delete_revision(call: Call, record: Record) -> Operation:
     serves = state.serving(service, known)
     if record.name in {known[-1].name, serves.name if serves else ""}:
         raise FailedPrecondition(
-            f"Revision '{record.id}' cannot be deleted: it is the latest of its service, or receives its traffic."
+            f"revision '{record.id}': it is the latest of its service or gets its traffic, and cannot be deleted"
         )
     gone = {"@type": "type.googleapis.com/google.cloud.run.v2.Revision", **view.revision(call.plane, record)}
     return submit(call, REVISIONS, record.name, (ResourceChange(REVISIONS, record.name, None),), result=gone)
@@ -168,7 +171,7 @@ def _source(record: Record | None, wanted: Json) -> None:
     """Source code comes from the topology file, or it does not come (Google builds images with Cloud Build)."""
     given = wanted.get("buildConfig", {}).get("sourceLocation")
     if given and given != (record.body.get("buildConfig", {}).get("sourceLocation") if record else None):
-        raise Unimplemented("The testbed does not implement deploying from source: that needs Cloud Build.")
+        raise Unimplemented("service: the testbed cannot deploy from source, which needs Cloud Build; give an image")
 
 
 def _traffic(targets: list[Json], known: list[Record]) -> list[Json]:
@@ -182,11 +185,11 @@ def _traffic(targets: list[Json], known: list[Record]) -> list[Json]:
         if target.get("type") == REVISION:
             named = next((one for one in known if one.id == target.get("revision")), None)
             if named is None:
-                raise InvalidArgument(f"Revision '{target.get('revision', '')}' was not found.")
+                raise InvalidArgument(f"revision '{target.get('revision', '')}': not found")
             if state.of_revision(named).state == state.FAILED:
-                raise InvalidArgument(f"Revision '{named.id}' is not ready and cannot serve traffic.")
+                raise InvalidArgument(GoogleText(f"Revision '{named.id}' is not ready and cannot serve traffic."))
     if targets and not kept:
-        raise InvalidArgument("Traffic targets must sum to 100, got 0.")
+        raise InvalidArgument(GoogleText("Traffic targets must sum to 100, got 0."))
     return kept
 
 
@@ -208,7 +211,7 @@ def _revision_name(service: str, wanted: Json, number: int, known: list[Record])
     short = service.rpartition("/")[2]
     asked = wanted.get("revision") or f"{short}-{number:05d}-{''.join(secrets.choice(_LETTERS) for _ in range(3))}"
     if not asked.startswith(f"{short}-"):
-        raise InvalidArgument(f"Revision names must be prefixed by the service name '{short}-', got '{asked}'.")
+        raise InvalidArgument(f"revision '{asked}': its name must begin with '{short}-'")
     if any(one.id == names.new_revision(asked) for one in known):
-        raise AlreadyExists(f"Revision named '{asked}' with different configuration already exists.")
+        raise AlreadyExists(GoogleText(f"Revision named '{asked}' with different configuration already exists."))
     return f"{service}/revisions/{asked}"

@@ -117,4 +117,4 @@ def no_task(name: str) -> Never:
     Raises:
         NotFound: always.
     """
-    raise NotFound(f"Task '{name.rpartition('/')[2]}' was not found.", reason="notFound")
+    raise NotFound(f"task '{name.rpartition('/')[2]}': not found", reason="notFound")

@@ -18,7 +18,7 @@ from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.pages import page
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, Unimplemented
 from testbed.json_object import Json
 from testbed.model.core.resource import segment
 
@@ -59,7 +59,7 @@ def resolved(call: Call, name: str, body: Json, request: str) -> Json:
     task = dict(execution.get("template", {}))
     validation.template(task, f"{request}.template.template")
     if not 0 < execution.get("taskCount", 1) <= MAX_TASKS:
-        raise Unimplemented(f"The testbed runs 1 to {MAX_TASKS} tasks of a job ({request}.template.task_count).")
+        raise Unimplemented(f"{request}.template.task_count: the testbed runs 1 to {MAX_TASKS} tasks of a job")
     if access := task.get("vpcAccess"):
         task["vpcAccess"], _ = validation.way(call, access, name)
         for interface in task["vpcAccess"].get("networkInterfaces", ()):
@@ -96,7 +96,7 @@ def delete(call: Call, record: Record) -> Operation:
     """
     below = call.plane.list(EXECUTIONS, f"{record.name}/executions/")
     if any(one.pending for one in (record, *below)):
-        raise FailedPrecondition(f"'{record.id}' has an execution that runs; wait until it is over.")
+        raise FailedPrecondition(f"job '{record.id}': one of its executions runs; wait until that has ended")
     view = job_view.job if record.kind == JOBS else job_view.execution
     kind = "Job" if record.kind == JOBS else "Execution"
     gone = {"@type": f"type.googleapis.com/google.cloud.run.v2.{kind}", **view(call.plane, record)}
@@ -134,7 +134,7 @@ def create(call: Call) -> Answer:
     given = names.new_id(call.text("jobId"), "job_id")
     name = f"{above}/jobs/{given}"
     if call.plane.find(JOBS, name):
-        raise AlreadyExists(f"Resource '{given}' already exists.", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"Resource '{given}' already exists."), reason="alreadyExists")
     return _made(call, name, call.body, "CreateJobRequest.job")
 
 
@@ -235,7 +235,7 @@ def _made(call: Call, name: str, body: Json, request: str) -> Answer:
     for part, where in ((call.body, request), (template, f"{request}.template")):
         validation.fits_v2(part, where)
     if call.body.get("name", name) != name:
-        raise InvalidArgument(f"Violation in {request}.name: must be '{name}'.")
+        raise InvalidArgument(GoogleText(f"Violation in {request}.name: must be '{name}'."))
     if call.flag("validateOnly"):
         return deploy.only_validated(JOBS, resolved(call, name, body, request))
     return make(call, name, body, request=request)

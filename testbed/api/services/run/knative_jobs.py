@@ -11,7 +11,7 @@ from testbed.api.services.run.names import EXECUTIONS, JOBS
 from testbed.api.services.run.namespaces import API, DELETED, VIEWS, is_dry
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 
@@ -22,7 +22,7 @@ def create(call: Call) -> Answer:
     given = names.new_id(call.body.get("metadata", {}).get("name", ""), "metadata.name")
     name = f"{above}/jobs/{given}"
     if call.plane.find(JOBS, name):
-        raise AlreadyExists(f"Resource '{given}' already exists.", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"Resource '{given}' already exists."), reason="alreadyExists")
     return _made(call, name, "CreateJobRequest.job")
 
 
@@ -32,7 +32,7 @@ def replace_job(call: Call) -> Answer:
     record = _job(call)
     metadata = call.body.get("metadata", {})
     if metadata.get("name", record.id) != record.id:
-        raise InvalidArgument(f"metadata.name: must be '{record.id}', as in the path.")
+        raise InvalidArgument(f"metadata.name: must be '{record.id}', as in the path")
     deploy.guard(call, record, metadata.get("resourceVersion"))
     return _made(call, record.name, "UpdateJobRequest.job")
 

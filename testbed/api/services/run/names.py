@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from testbed.api.calls.call import Call
 from testbed.api.services import located
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument, NotFound
+from testbed.errors import GoogleText, InvalidArgument, NotFound
 from testbed.model.core.projects import project_number
 
 SERVICES, REVISIONS, JOBS, EXECUTIONS = "run.services", "run.revisions", "run.jobs", "run.executions"
@@ -42,7 +42,7 @@ def region(call: Call) -> str:
         return "-"
     known = call.plane.general.get("region")
     if not known:
-        raise InvalidArgument("The region is in the host name of a call of run v1: us-central1-run.googleapis.com.")
+        raise InvalidArgument("host: it must name the region of a call of run v1, as in us-central1-run.googleapis.com")
     return str(known)
 
 
@@ -65,8 +65,10 @@ def new_id(given: str, field: str) -> str:
     """
     if not _ID.fullmatch(given):
         raise InvalidArgument(
-            f"{field}: Resource name must use only lowercase letters, numbers and '-'. Must begin with a letter and"
-            f" cannot end with a '-'. Maximum length is 49 characters. Got: '{given}'"
+            GoogleText(
+                f"{field}: Resource name must use only lowercase letters, numbers and '-'. Must begin with a letter and"
+                f" cannot end with a '-'. Maximum length is 49 characters. Got: '{given}'"
+            )
         )
     return given
 
@@ -79,8 +81,11 @@ def new_revision(given: str) -> str:
     """
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", given):
         raise InvalidArgument(
-            f"metadata.name: Revision name must use only lowercase letters, numbers and '-', begin with a letter, not"
-            f" end with a '-', and have at most 63 characters. Got: '{given}'"
+            GoogleText(
+                "metadata.name: Revision name must use only lowercase letters, numbers and '-', begin with a letter,"
+                " not"
+                f" end with a '-', and have at most 63 characters. Got: '{given}'"
+            )
         )
     return given
 
@@ -93,8 +98,8 @@ def record(call: Call, kind: str, name: str) -> Record:
     """
     if found := call.plane.find(kind, name):
         return found
-    what = {SERVICES: "Service", REVISIONS: "Revision", JOBS: "Job", EXECUTIONS: "Execution"}.get(kind, "Resource")
-    raise NotFound(f"{what} '{name.rpartition('/')[2]}' was not found.", reason="notFound")
+    what = {SERVICES: "service", REVISIONS: "revision", JOBS: "job", EXECUTIONS: "execution"}.get(kind, "resource")
+    raise NotFound(f"{what} '{name.rpartition('/')[2]}': not found", reason="notFound")
 
 
 def below(call: Call, kind: str, parent: str) -> Iterator[Record]:

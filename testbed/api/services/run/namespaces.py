@@ -14,7 +14,7 @@ from testbed.api.services.run.names import REVISIONS, SERVICES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 API = "run.v1"
@@ -34,7 +34,7 @@ def create(call: Call) -> Answer:
     given = names.new_id(call.body.get("metadata", {}).get("name", ""), "metadata.name")
     name = f"{above}/services/{given}"
     if call.plane.find(SERVICES, name):
-        raise AlreadyExists(f"Resource '{given}' already exists.", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"Resource '{given}' already exists."), reason="alreadyExists")
     return _deployed(call, name)
 
 
@@ -45,7 +45,7 @@ def replace_service(call: Call) -> Answer:
     record = names.record(call, SERVICES, name)
     metadata = call.body.get("metadata", {})
     if metadata.get("name", record.id) != record.id:
-        raise InvalidArgument(f"metadata.name: must be '{record.id}', as in the path.")
+        raise InvalidArgument(f"metadata.name: must be '{record.id}', as in the path")
     deploy.guard(call, record, metadata.get("resourceVersion"))
     return _deployed(call, name)
 
@@ -121,7 +121,7 @@ def _deployed(call: Call, name: str) -> Answer:
     for container in call.body.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
         for variable in container.get("env", []):
             if "configMapKeyRef" in variable.get("valueFrom", {}):
-                raise InvalidArgument(f"env[{variable.get('name')}].valueFrom.configMapKeyRef: not supported.")
+                raise InvalidArgument(f"env[{variable.get('name')}].valueFrom.configMapKeyRef: not supported")
     body = knative.service_to_v2(call.body)
     verb = "Create" if call.method.action == "create" else "Update"
     planned = deploy.plan(call, name, body, request=f"{verb}ServiceRequest.service")

@@ -9,7 +9,7 @@ from testbed.api.services.run import deploy, names, state, validation, view
 from testbed.api.services.run.names import REVISIONS, SERVICES
 from testbed.api.services.run.pages import page
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 API = "run.v2"
@@ -23,10 +23,10 @@ def create(call: Call) -> Answer:
     above = names.parent(call)
     given = names.new_id(call.text("serviceId"), "service_id")
     if call.body.get("name"):
-        raise InvalidArgument("Violation in CreateServiceRequest.service.name: must be empty.")
+        raise InvalidArgument(GoogleText("Violation in CreateServiceRequest.service.name: must be empty."))
     name = f"{above}/services/{given}"
     if call.plane.find(SERVICES, name):
-        raise AlreadyExists(f"Resource '{given}' already exists.", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"Resource '{given}' already exists."), reason="alreadyExists")
     return _deployed(call, name, call.body, "CreateServiceRequest.service")
 
 

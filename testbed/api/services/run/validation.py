@@ -11,7 +11,7 @@ from testbed.api.calls.call import Call
 from testbed.api.services import direct, vpcaccess
 from testbed.api.services.run import names
 from testbed.control.lifecycle import CONNECTOR
-from testbed.errors import InvalidArgument, Unimplemented
+from testbed.errors import GoogleText, InvalidArgument, Unimplemented
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, qualify, segment
 from testbed.model.serverless.workload import is_hello
@@ -30,7 +30,10 @@ def fits_v2(body: Json, where: str) -> None:
         for key in body.get(field, {}):
             if key.partition("/")[0] in RESERVED:
                 raise InvalidArgument(
-                    f"Violation in {where}.{field}: {field} with the prefix {key.partition('/')[0]} are not allowed."
+                    GoogleText(
+                        f"Violation in {where}.{field}: {field} with the prefix {key.partition('/')[0]} are not"
+                        " allowed."
+                    )
                 )
 
 
@@ -49,8 +52,11 @@ def network_access(access: Json | None, where: str) -> None:
         return
     if bool(access.get("connector")) == bool(access.get("networkInterfaces")):
         raise InvalidArgument(
-            f"Violation in {where}.vpc_access.connector: one and only one of connector and network_interfaces must be"
-            " set."
+            GoogleText(
+                f"Violation in {where}.vpc_access.connector: one and only one of connector and network_interfaces must"
+                " be"
+                " set."
+            )
         )
     if interfaces := access.get("networkInterfaces"):
         direct.fits(interfaces, f"Violation in {where}.vpc_access.network_interfaces")
@@ -66,9 +72,9 @@ def connector_name(call: Call, given: str, name: str) -> str:
     try:
         found = qualify(given, "locations/-/connectors", Defaults(owner, region))
     except ValueError as error:
-        raise InvalidArgument(f"VPC connector: {error}") from None
+        raise InvalidArgument(f"connector: {error}") from None
     if segment(found, "locations") != region:
-        raise InvalidArgument(f"VPC connector {found} must be in the region of the service, {region}.")
+        raise InvalidArgument(f"connector {found}: it must be in the region of the service, {region}")
     return names.full(call, found)
 
 
@@ -99,7 +105,7 @@ def service(body: Json, where: str) -> None:
         Unimplemented: it does.
     """
     for what in _unbuilt_of_service(body):
-        raise Unimplemented(f"The testbed does not implement {what} of Cloud Run services yet ({where}).")
+        raise Unimplemented(f"{where}: the testbed does not implement {what} of Cloud Run services yet")
 
 
 def template(body: Json, where: str) -> None:
@@ -111,10 +117,12 @@ def template(body: Json, where: str) -> None:
     """
     containers = body.get("containers", [])
     if not containers or not containers[0].get("image"):
-        raise InvalidArgument(f"Violation in {where}.containers: at least one container with an image must be given.")
+        raise InvalidArgument(
+            GoogleText(f"Violation in {where}.containers: at least one container with an image must be given.")
+        )
     network_access(body.get("vpcAccess"), where)
     for what in _unbuilt(body, containers):
-        raise Unimplemented(f"The testbed does not implement {what} of Cloud Run yet ({where}).")
+        raise Unimplemented(f"{where}: the testbed does not implement {what} of Cloud Run yet")
 
 
 def _unbuilt_of_service(body: Json) -> Iterator[str]:
@@ -157,10 +165,14 @@ def foreseen(call: Call, body: Json) -> Json | None:
         record = call.plane.find(CONNECTOR, connector)
         if record is None:  # behaviour 1.10.5
             text = f"VPC connector {connector} does not exist, or Cloud Run does not have permission to use it."
-            return {"code": 9, "message": text, "reason": ""}
+            return {"code": 9, "message": GoogleText(text), "reason": ""}
         if vpcaccess.state_of(call.plane, record) not in {"READY", "UPDATING"}:
-            return {"code": 9, "message": "Failed to prepare VPC connector. Please try again later.", "reason": ""}
+            return {
+                "code": 9,
+                "message": GoogleText("Failed to prepare VPC connector. Please try again later."),
+                "reason": "",
+            }
     image = body["containers"][0]["image"]
     if not is_hello(image) and not call.images.knows(image):
-        return {"code": 5, "message": f"Image '{image}' not found.", "reason": "CONTAINER_MISSING"}
+        return {"code": 5, "message": GoogleText(f"Image '{image}' not found."), "reason": "CONTAINER_MISSING"}
     return None

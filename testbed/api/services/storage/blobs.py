@@ -15,7 +15,7 @@ from typing import Any
 from testbed.api.calls.raw import FOLDER
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import NotFound
+from testbed.errors import GoogleText, NotFound
 
 BUCKETS = "storage.buckets"
 """The kind; a bucket's name is its whole name."""
@@ -47,7 +47,7 @@ def bucket(plane: ControlPlane, name: str) -> Record:
     """
     if record := plane.find(BUCKETS, name):
         return record
-    raise NotFound("The specified bucket does not exist.", reason="notFound")
+    raise NotFound(GoogleText("The specified bucket does not exist."), reason="notFound")
 
 
 def find(plane: ControlPlane, bucket_name: str, name: str) -> Record:
@@ -58,7 +58,7 @@ def find(plane: ControlPlane, bucket_name: str, name: str) -> Record:
     """
     if record := plane.find(OBJECTS, f"{bucket_name}/{name}"):
         return record
-    raise NotFound(f"No such object: {bucket_name}/{name}", reason="notFound")
+    raise NotFound(GoogleText(f"No such object: {bucket_name}/{name}"), reason="notFound")
 
 
 def put(plane: ControlPlane, bucket_name: str, name: str, data: bytes, described: Mapping[str, Any]) -> Record:

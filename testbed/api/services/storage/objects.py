@@ -11,7 +11,7 @@ from testbed.api.calls.clock import timestamp
 from testbed.api.contract import listing
 from testbed.api.services.storage import blobs
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
@@ -25,10 +25,11 @@ def insert_bucket(call: Call) -> Json:
     """Make a bucket."""
     name = call.body.get("name", "")
     if not _BUCKET.fullmatch(name):
-        raise InvalidArgument(f"Invalid bucket name: '{name}'", reason="invalid")
+        raise InvalidArgument(GoogleText(f"Invalid bucket name: '{name}'"), reason="invalid")
     if call.plane.find(blobs.BUCKETS, name):
         raise AlreadyExists(
-            "Your previous request to create the named bucket succeeded and you already own it.", reason="conflict"
+            GoogleText("Your previous request to create the named bucket succeeded and you already own it."),
+            reason="conflict",
         )
     body = {"location": "US", **{key: value for key, value in call.body.items() if key != "name"}}
     record = Record(blobs.BUCKETS, name, body, facts={"project": call.text("project")})
@@ -54,7 +55,7 @@ def delete_bucket(call: Call) -> Json:
     """Delete an empty bucket."""
     record = blobs.bucket(call.plane, call.text("bucket"))
     if call.plane.list(blobs.OBJECTS, f"{record.name}/"):
-        raise FailedPrecondition("The bucket you tried to delete is not empty.", reason="conflict")
+        raise FailedPrecondition(GoogleText("The bucket you tried to delete is not empty."), reason="conflict")
     call.plane.drop(blobs.BUCKETS, record.name)
     return {}
 

@@ -1,7 +1,7 @@
 """The contents of objects on their way: uploads (in one piece, with a description, resumable) and downloads.
 
-Besides the JSON API's paths there are those of signed URLs, by which functions' sources come and go: the bucket, then
-the object.  They are signed for whoever has them; ours are not to be guessed.
+Signed URLs have paths of their own, by which functions' sources come and go: the bucket, then
+the object.  A signed URL works for every holder; ours cannot be guessed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire.payload import parsed
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument, NotFound
+from testbed.errors import GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 
@@ -65,7 +65,7 @@ def upload(call: RawCall, served: Uploads) -> Response:
     elif way == "media":
         described, data = {"contentType": call.headers.get("content-type", "")}, call.body
     else:
-        raise InvalidArgument(f"Invalid upload type: {way}", reason="badRequest")
+        raise InvalidArgument(f"uploadType '{way}': not known", reason="badRequest")
     name = call.query.get("name") or str(described.get("name", ""))
     return _stored(served.plane, ObjectPlace(bucket, name), data, described)
 
@@ -75,7 +75,7 @@ def download(call: RawCall, served: Uploads) -> Response:
     """The content of an object."""
     found = _match(_DOWNLOAD, call.path)
     if found["bucket"] == _BUILDERS:
-        text = "The testbed builds no images: deploy to the flexible environment with --image-url."
+        text = "image: the testbed builds none; deploy to the flexible environment with --image-url"
         raise NotFound(text, reason="notFound")  # gcloud looks there whatever it deploys, and is content with that
     return _content(served.plane, blobs.find(served.plane, found["bucket"], found["object"]))
 
@@ -85,7 +85,7 @@ def signed(call: RawCall, served: Uploads) -> Response:
     """The source of a function, by a URL that was given out for it."""
     place = ObjectPlace(*_match(_SIGNED, call.path).values())
     if served.plane.find(_SESSION, "/".join(place)) is None:
-        raise NotFound("The testbed has not given out this URL.", reason="notFound")
+        raise NotFound("URL: the testbed has not given it out", reason="notFound")
     blobs.put(served.plane, *place, call.body, {"contentType": call.headers.get("content-type", "application/zip")})
     return 200, {"content-type": "text/html; charset=UTF-8"}, b""
 
@@ -141,7 +141,7 @@ def _continue(call: RawCall, served: Uploads) -> Response:
     session = call.query.get("upload_id", "")
     record = served.plane.find(_SESSION, session)
     if record is None or "bucket" not in record.body:
-        raise NotFound("There is no such upload.", reason="notFound")
+        raise NotFound("upload: not found", reason="notFound")
     with _exclusive(_part(served.plane, session)) as part:
         return _appended(call, served, record, part)
 
@@ -151,13 +151,13 @@ def _appended(call: RawCall, served: Uploads, record: Record, part: Path) -> Res
     have = part.stat().st_size
     given = _RANGE.fullmatch(call.headers.get("content-range", f"bytes 0-{len(call.body) - 1}/{len(call.body)}"))
     if given is None:
-        raise InvalidArgument("Invalid Content-Range.", reason="badRequest")
+        raise InvalidArgument("Content-Range: it cannot be read", reason="badRequest")
     first, total = given.groups()
     if first is not None and call.body:
         if int(first) != have:
             return _resumed(have)
         if have + len(call.body) > MAX_BYTES:
-            raise InvalidArgument(f"Objects have at most {MAX_BYTES} bytes.", reason="uploadTooLarge")
+            raise InvalidArgument(f"object: it must have at most {MAX_BYTES} bytes", reason="uploadTooLarge")
         with part.open("ab") as file:
             file.write(call.body)
         have += len(call.body)
@@ -183,7 +183,7 @@ def _exclusive(part: Path) -> Iterator[Path]:
             part.stat()  # it may have gone while we waited
             yield part
     except FileNotFoundError:
-        raise NotFound("There is no such upload.", reason="notFound") from None
+        raise NotFound("upload: not found", reason="notFound") from None
 
 
 def _sweep(plane: ControlPlane) -> None:
@@ -208,7 +208,7 @@ def _part(plane: ControlPlane, session: str) -> Path:
 
 def _stored(plane: ControlPlane, place: ObjectPlace, data: bytes, described: Json) -> Response:
     if not place.object:
-        raise InvalidArgument("Required object name", reason="required")
+        raise InvalidArgument(GoogleText("Required object name"), reason="required")
     record = blobs.put(plane, *place, data, described)
     return 200, {}, json.dumps(object_view(record)).encode()
 
@@ -223,7 +223,7 @@ def _content(plane: ControlPlane, record: Record) -> Response:
     try:
         return 200, headers, blobs.content(plane, record).read_bytes()
     except FileNotFoundError:  # it is being removed
-        raise NotFound(f"No such object: {record.name}", reason="notFound") from None
+        raise NotFound(GoogleText(f"No such object: {record.name}"), reason="notFound") from None
 
 
 def _parts(call: RawCall) -> tuple[Json, bytes]:
@@ -238,7 +238,7 @@ def _parts(call: RawCall) -> tuple[Json, bytes]:
     )
     pieces = marked.split(call.body + b"\r\n")
     if boundary is None or len(pieces) != 4:  # before the first mark, two parts, after the last
-        raise InvalidArgument("A multipart upload has two parts: description and content.", reason="badRequest")
+        raise InvalidArgument("multipart upload: it must have two parts, description and content", reason="badRequest")
     (_, description), (head, content) = (_split(piece) for piece in pieces[1:3])
     described = _described(description)
     kind = re.search(rb"content-type:[ \t]*([^\r\n]+)", head, re.IGNORECASE)
@@ -256,9 +256,9 @@ def _described(text: bytes) -> Json:
     try:
         value = parsed(text)
     except ValueError as error:
-        raise InvalidArgument(f"Parse Error: {error}", reason="parseError") from None
+        raise InvalidArgument(GoogleText(f"Parse Error: {error}"), reason="parseError") from None
     if not isinstance(value, dict):
-        raise InvalidArgument("Parse Error: an object is described by an object.", reason="parseError")
+        raise InvalidArgument(GoogleText("Parse Error: an object is described by an object."), reason="parseError")
     return value
 
 

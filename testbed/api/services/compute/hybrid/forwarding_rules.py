@@ -7,7 +7,7 @@ from testbed.api.services.compute.collection import Collection
 from testbed.api.services.compute.names import fingerprint
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import Unimplemented
+from testbed.errors import GoogleText, Unimplemented
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
@@ -25,7 +25,7 @@ def complete(body: Json, call: Call) -> Json:
     """
     target = body.get("target", "")
     if "/targetVpnGateways/" not in f"/{target}" or any(body.get(key) for key in _BALANCERS):
-        raise Unimplemented("Forwarding rules of the testbed lead to classic VPN gateways only (target).")
+        raise Unimplemented("forwarding rules: the testbed has those to classic VPN gateways only (target)")
     result = {"loadBalancingScheme": "EXTERNAL", "networkTier": "PREMIUM", **body}
     result["IPAddress"] = _address(body.get("IPAddress", ""), call)
     if port := body.get("portRange"):
@@ -44,7 +44,7 @@ def _address(given: str, call: Call) -> str:
         number = record.body.get("address") or addresses.get(AddressKey.reserved(record.name))
         if number == given or f"/{record.name}".endswith(f"/{relative(given)}"):
             return record.name
-    rule = "The forwarding rules of a classic VPN gateway need a reserved external address of their region."
+    rule = "must be a reserved external address of the region of the classic VPN gateway"
     raise InvalidResource(("IPAddress",), given, rule)
 
 
@@ -57,7 +57,7 @@ def _conflict(body: Json, call: Call) -> None:
     for record in call.plane.list("compute.forwardingRules"):
         if of(record.body) == of(body) and record.id != body.get("name"):
             rule = "Specified IP address is in-use and would result in a conflict."
-            raise InvalidResource(("IPAddress",), last(body["IPAddress"]), rule)
+            raise InvalidResource(("IPAddress",), last(body["IPAddress"]), GoogleText(rule))
 
 
 def view(plane: ControlPlane, record: Record) -> Json:

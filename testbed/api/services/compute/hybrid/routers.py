@@ -155,7 +155,7 @@ def addresses(call: Call) -> Json:
     if chosen := call.text("natName"):
         result = [one for one in result if one["natName"] == chosen]
         if not result:
-            raise NotFound(f"There is no NAT gateway '{chosen}' of router '{record.name}'.", reason="notFound")
+            raise NotFound(f"router '{record.name}': it has no NAT gateway '{chosen}'", reason="notFound")
     return {"result": result}
 
 

@@ -7,7 +7,7 @@ from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.hybrid.vpn import REDUNDANCY
@@ -37,9 +37,9 @@ def complete_ha(body: Json, _: Call) -> Json:
         InvalidResource, NotFound: it is not, or none is named.
     """
     if not body.get("network"):
-        raise InvalidResource(("network",), "", "Required field not specified.")
+        raise InvalidResource(("network",), "", GoogleText("Required field not specified."))
     if body.get("stackType", "IPV4_ONLY") != "IPV4_ONLY":
-        raise InvalidResource(("stackType",), body["stackType"], "There is no IPv6.")
+        raise InvalidResource(("stackType",), body["stackType"], "the testbed has no IPv6")
     return {"stackType": "IPV4_ONLY", "gatewayIpVersion": "IPV4", **body}
 
 
@@ -68,7 +68,9 @@ def complete_external(body: Json, _: Call) -> Json:
     """
     kind, interfaces = body.get("redundancyType", ""), body.get("interfaces", [])
     if REDUNDANCY.get(kind) != len(interfaces):
-        raise InvalidResource(("interfaces",), len(interfaces), f"Number of interfaces does not fit {kind or 'none'}.")
+        raise InvalidResource(
+            ("interfaces",), len(interfaces), f"the number of interfaces does not fit {kind or 'none'}"
+        )
     return {**body, "interfaces": [{"id": index, **one} for index, one in enumerate(interfaces)]}
 
 
@@ -98,7 +100,7 @@ def _delete(collection: Collection, call: Call, *fields: str) -> Answer:
     for tunnel in call.plane.list(TUNNELS):
         if any(tunnel.body.get(field) == record.name for field in fields):
             message = f"The vpn_gateway resource '{record.name}' is already being used by '{tunnel.name}'"
-            raise FailedPrecondition(message, reason=IN_USE)
+            raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     return delete(collection, call)
 
 

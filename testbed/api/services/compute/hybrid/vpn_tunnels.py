@@ -39,9 +39,9 @@ def complete(body: Json, _: Call) -> Json:
     result = {"ikeVersion": 2, **body}
     if body.get("vpnGateway"):
         if not (body.get("peerExternalGateway") or body.get("peerGcpGateway") or body.get("peerIp")):
-            raise InvalidResource(("peerExternalGateway",), "", "A peer must be specified.")
+            raise InvalidResource(("peerExternalGateway",), "", "a peer must be given")
         if body.get("localTrafficSelector") or body.get("remoteTrafficSelector"):  # behaviour 4.10.4
-            raise InvalidResource(("localTrafficSelector",), "", "Traffic selectors are for classic VPN tunnels only.")
+            raise InvalidResource(("localTrafficSelector",), "", "traffic selectors are for classic VPN tunnels only")
         return result
     return {
         **result,

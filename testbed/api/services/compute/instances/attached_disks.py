@@ -14,7 +14,7 @@ from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists
+from testbed.errors import AlreadyExists, GoogleText
 from testbed.json_object import Json
 from testbed.model.compute.images import BUILT_IN
 from testbed.model.core.annotations import Path
@@ -34,7 +34,7 @@ def with_disks(body: Json, place: Place) -> tuple[Json, tuple[ResourceChange, ..
     """
     disks = list(body.get("disks", ()))
     if not disks:
-        raise InvalidResource(("disks",), "", "Boot disk must be specified.")
+        raise InvalidResource(("disks",), "", GoogleText("Boot disk must be specified."))
     if not any(disk.get("boot") for disk in disks):
         disks[0] = {**disks[0], "boot": True}
     whole = [_whole(disk, body["name"], i, place) for i, disk in enumerate(disks)]
@@ -69,7 +69,7 @@ def _whole(given: Json, instance: str, index: int, place: Place) -> Json:
         disk["initializeParams"] = {**parameters, "diskType": _type(parameters, place, path)}
     if disk["boot"]:
         if image is None:
-            raise InvalidResource(path, given, "Boot disk must have a source specified")
+            raise InvalidResource(path, given, GoogleText("Boot disk must have a source specified"))
         images.check(place.call.images, image, (*path, "initializeParams", "sourceImage"))
         # Whichever way the caller came, the image is the same.
         disk["initializeParams"] = {**disk.get("initializeParams", {}), "sourceImage": relative(image)}
@@ -82,10 +82,10 @@ def _name(instance: str, index: int, disk: Json) -> str:
 
 def _unused(name: str, place: Place, path: Path) -> str:
     if not COMPUTE_NAME.fullmatch(name):
-        raise InvalidResource((*path, "initializeParams", "diskName"), name, "It is not the name of a disk.")
+        raise InvalidResource((*path, "initializeParams", "diskName"), name, "must be the name of a disk")
     full, plane = place.full("disks", name), place.call.plane
     if plane.find(KIND, full) or users(plane, full):
-        raise AlreadyExists(f"The resource '{full}' already exists", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"The resource '{full}' already exists"), reason="alreadyExists")
     return full
 
 
@@ -93,7 +93,7 @@ def _type(parameters: Json, place: Place, path: Path) -> str:
     kind = last(parameters.get("diskType", "pd-standard"))
     if kind not in machine_types.DISK_TYPES:
         where = (*path, "initializeParams", "diskType")
-        raise InvalidResource(where, kind, "The referenced resource does not exist.")
+        raise InvalidResource(where, kind, GoogleText("The referenced resource does not exist."))
     return place.full("diskTypes", kind)
 
 

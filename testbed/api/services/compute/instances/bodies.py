@@ -12,6 +12,7 @@ from testbed.api.calls.call import Call
 from testbed.api.services.compute.instances import machine_types
 from testbed.api.services.compute.references import qualified
 from testbed.control.accept.plane import InvalidResource
+from testbed.errors import GoogleText
 from testbed.json_object import Json
 from testbed.model.core.annotations import Path
 from testbed.model.core.projects import compute_account
@@ -48,7 +49,7 @@ class Place:
 
 
 def complete(body: Json, place: Place) -> Json:
-    """An instance's body with everything that Google fills in, but for its disks (`instance_disks`).
+    """An instance's body with everything that Google fills in, without its disks (`attached_disks` adds those).
 
     Raises:
         InvalidArgument, NotFound: as Google refuses it.
@@ -111,15 +112,15 @@ def _subnetwork(nic: Json, place: Place, path: Path) -> str:
         name = place.reference(given, SUBNETWORK, (*path, "subnetwork"))
         subnet = plane.get("compute.subnetworks", name)
         if network and subnet.body["network"] != network:
-            rule = f"The specified subnetwork does not belong to the network '{network}'."
+            rule = f"must be a subnetwork of the network '{network}'"
             raise InvalidResource((*path, "subnetwork"), given, rule)
         return name
     network = network or f"projects/{place.project}/{NETWORK}/default"
     body = plane.get("compute.networks", network).body
     if "IPv4Range" in body:
-        raise InvalidResource(path, network, "The testbed has no instances in legacy networks.")
+        raise InvalidResource(path, network, "the testbed has no instances in legacy networks")
     if not body.get("autoCreateSubnetworks"):
-        raise InvalidResource(path, nic, "Subnetwork should be specified for custom subnetmode network")
+        raise InvalidResource(path, nic, GoogleText("Subnetwork should be specified for custom subnetmode network"))
     scope = network.partition("/global/")[0]
     name = f"{scope}/regions/{region_of(place.zone)}/subnetworks/{last(network)}"
     return plane.get("compute.subnetworks", name).name

@@ -12,7 +12,7 @@ from testbed.api.services.compute.instances.bodies import access_config, service
 from testbed.api.services.compute.instances.instances import INSTANCES, metadata_fingerprint, tags_fingerprint
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 
 STALE = "Supplied fingerprint does not match current metadata fingerprint."
@@ -31,7 +31,7 @@ def _guard(given: object, current: str) -> None:
         FailedPrecondition: it has changed since, or the caller does not say what it has seen.
     """
     if given != current:
-        raise FailedPrecondition(STALE, reason="conditionNotMet")
+        raise FailedPrecondition(GoogleText(STALE), reason="conditionNotMet")
 
 
 @serves(API, "instances.setTags")
@@ -98,8 +98,10 @@ def add_access_config(call: Call) -> Answer:
     record, nic = _nic(call)
     if nic.get("accessConfigs"):
         raise InvalidArgument(
-            f"Invalid value for field 'resource': ''. At most one access config currently supported for network"
-            f" interface '{NIC}'."
+            GoogleText(
+                f"Invalid value for field 'resource': ''. At most one access config currently supported for network"
+                f" interface '{NIC}'."
+            )
         )
     return _changed(call, record, networkInterfaces=[{**nic, "accessConfigs": [access_config(call.body)]}])
 
@@ -111,7 +113,7 @@ def delete_access_config(call: Call) -> Answer:
     name = call.text("accessConfig")
     kept = [one for one in nic.get("accessConfigs", []) if one.get("name", "External NAT") != name]
     if kept == nic.get("accessConfigs", []):
-        raise NotFound(f"The access config '{name}' of '{record.name}' was not found", reason="notFound")
+        raise NotFound(f"instance '{record.name}': it has no access config '{name}'", reason="notFound")
     return _changed(call, record, networkInterfaces=[{**nic, "accessConfigs": kept}])
 
 
@@ -123,7 +125,9 @@ def _nic(call: Call) -> tuple[Record, Json]:
     """
     record, name = INSTANCES.settled(call), call.text("networkInterface")
     if name != NIC:
-        raise InvalidArgument(f"Invalid value for field 'networkInterface': '{name}'. Unknown network interface.")
+        raise InvalidArgument(
+            GoogleText(f"Invalid value for field 'networkInterface': '{name}'. Unknown network interface.")
+        )
     return record, record.body["networkInterfaces"][0]
 
 
@@ -155,7 +159,7 @@ def reset(call: Call) -> Answer:
     """
     record = INSTANCES.settled(call)
     if record.body.get("status") == "TERMINATED":
-        raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+        raise FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
     body = {**record.body, "lastStartTimestamp": compute_timestamp(time.time())}
     changes = (ResourceChange(record.kind, record.name, INSTANCES.resolved(call, body, record.name)),)
     return call.plane.submit(INSTANCES.operation(call, record.name, changes, "reset", restarts=[record.name]))

@@ -8,7 +8,7 @@ from testbed.api.services.compute.instances import attached_disks, images, machi
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
 from testbed.model.core.resource import last
 
@@ -23,7 +23,7 @@ def complete(body: Json, call: Call) -> Json:
         images.check(call.images, image, ("sourceImage",))
     kind = last(body.get("type", "pd-standard"))
     if kind not in machine_types.DISK_TYPES:
-        raise InvalidResource(("type",), kind, "The referenced resource does not exist.")
+        raise InvalidResource(("type",), kind, GoogleText("The referenced resource does not exist."))
     size = body.get("sizeGb", str(images.SMALLEST_DISK if image else 500))
     result = {**body, "type": f"{zone}/diskTypes/{kind}", "sizeGb": size}
     return {**result, "sourceImage": image} if image else result
@@ -63,7 +63,7 @@ def remove(call: Call) -> Answer:
     record = DISKS.record(call)
     if users := attached_disks.users(call.plane, record.name):
         message = f"The disk resource '{record.name}' is already being used by '{users[0]}'"
-        raise FailedPrecondition(message, reason=IN_USE)
+        raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     return delete(DISKS, call)
 
 

@@ -17,7 +17,7 @@ from testbed.api.services.compute.names import fingerprint, numeric_id, url
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument
+from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last, relative
@@ -46,13 +46,13 @@ def finish(body: Json) -> Json:
     """
     for key in NOT_BUILT:
         if body.get(key):
-            raise InvalidResource((key,), body[key], "The testbed's managed groups do not have this.")
+            raise InvalidResource((key,), body[key], "the testbed's managed groups do not have this")
     versions = body.get("versions", [])
     if len(versions) > 1:
-        raise InvalidResource(("versions",), len(versions), "The testbed's managed groups have one version.")
+        raise InvalidResource(("versions",), len(versions), "the testbed's managed groups have one version")
     template = body.get("instanceTemplate") or (versions[0].get("instanceTemplate") if versions else None)
     if not template:
-        raise InvalidResource(("instanceTemplate",), "", "Required field not specified.")
+        raise InvalidResource(("instanceTemplate",), "", GoogleText("Required field not specified."))
     return {
         "baseInstanceName": body["name"][:54].rstrip("-"),
         "listManagedInstancesResults": "PAGELESS",
@@ -65,7 +65,9 @@ def finish(body: Json) -> Json:
 
 def _size(value: int) -> int:
     if not 0 <= value <= _LARGEST:
-        raise InvalidArgument(f"Invalid value for field 'size': '{value}'. Values must be within [0, {_LARGEST}].")
+        raise InvalidArgument(
+            GoogleText(f"Invalid value for field 'size': '{value}'. Values must be within [0, {_LARGEST}].")
+        )
     return value
 
 
@@ -185,7 +187,7 @@ def _chosen(call: Call, manager: Record) -> list[Record]:
     wanted = [last(relative(text)) for text in call.body.get("instances", ())]
     for name in wanted:
         if name not in known:
-            raise InvalidResource(("instances",), name, "The instance is not a member of this group.")
+            raise InvalidResource(("instances",), name, "the instance is not a member of this group")
         require_settled(known[name])
     return [known[name] for name in dict.fromkeys(wanted)]
 

@@ -10,7 +10,7 @@ from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
@@ -95,7 +95,8 @@ def add_instances(call: Call) -> Answer:
     for name in added:
         if name in group.body.get(MEMBERS, ()):
             raise InvalidArgument(
-                f"Instance '{name}' is already a member of '{group.name}'.", reason="memberAlreadyExists"
+                f"instance '{name}': it is a member of instance group '{group.name}' already",
+                reason="memberAlreadyExists",
             )
     return _change(call, group, {MEMBERS: [*group.body.get(MEMBERS, ()), *added]})
 
@@ -111,7 +112,9 @@ def remove_instances(call: Call) -> Answer:
     removed = [_named(call, group, item.get("instance", "")) for item in call.body.get("instances", ())]
     for name in removed:
         if name not in group.body.get(MEMBERS, ()):
-            raise InvalidArgument(f"Instance '{name}' is not a member of '{group.name}'.", reason="memberNotFound")
+            raise InvalidArgument(
+                f"instance '{name}': it is not a member of instance group '{group.name}'", reason="memberNotFound"
+            )
     return _change(call, group, {MEMBERS: [name for name in group.body[MEMBERS] if name not in removed]})
 
 
@@ -135,7 +138,7 @@ def _unmanaged(call: Call) -> Record:
     group = GROUPS.settled(call)
     if manager := manager_of(call.plane, group):
         message = f"The instance_group resource '{group.name}' is already being used by '{manager.name}'"
-        raise FailedPrecondition(message, reason=IN_USE)
+        raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     return group
 
 
@@ -148,7 +151,7 @@ def _named(call: Call, group: Record, text: str) -> str:
     zone = group.name.partition("/instanceGroups/")[0]
     name = f"{zone}/instances/{last(relative(text))}"
     if "/" in text and not name.endswith(relative(text)):
-        raise InvalidResource(("instances",), text, f"The instance must be in {zone}.")
+        raise InvalidResource(("instances",), text, f"the instance must be in {zone}")
     if not call.plane.find(instances.INSTANCES.kind, name):
-        raise NotFound(f"The resource '{name}' was not found", reason="notFound")
+        raise NotFound(GoogleText(f"The resource '{name}' was not found"), reason="notFound")
     return name

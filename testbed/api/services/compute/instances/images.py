@@ -9,7 +9,7 @@ from testbed.api.calls.call import Call, ImageCatalog, serves
 from testbed.api.services.compute.collection import API, Collection
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import NotFound
+from testbed.errors import GoogleText, NotFound
 from testbed.json_object import Json
 from testbed.model.compute.images import PUBLIC, docker_image
 from testbed.model.core.annotations import Path
@@ -28,7 +28,7 @@ def check(images: ImageCatalog, source: str, path: Path) -> None:
     """
     name = docker_image(source)
     if name is None or not _REFERENCE.fullmatch(name) or not images.knows(name):
-        raise InvalidResource(path, source, "The referenced image resource cannot be found.")
+        raise InvalidResource(path, source, GoogleText("The referenced image resource cannot be found."))
 
 
 def _public(_: ControlPlane, project: str) -> Iterator[Record]:
@@ -78,5 +78,5 @@ def _found(call: Call, name: str) -> Record:
     try:
         check(call.images, full, ())
     except InvalidResource:
-        raise NotFound(f"The resource '{full}' was not found", reason="notFound") from None
+        raise NotFound(GoogleText(f"The resource '{full}' was not found"), reason="notFound") from None
     return Record("compute.images", full, {"family": name})

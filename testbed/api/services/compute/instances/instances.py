@@ -1,4 +1,4 @@
-"""VM instances: made, read, deleted.  Each is a node; how it is changed is told in `instance_changes`."""
+"""VM instances: their methods to make, read and delete.  Each is a node; `changes` has the methods that change one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, Unimplemented
+from testbed.errors import FailedPrecondition, GoogleText, Unimplemented
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.core.resource import last
@@ -139,8 +139,9 @@ def delete(call: Call) -> Answer:
     record = INSTANCES.record(call)
     if manager := _manager_of(call.plane, record):
         raise Unimplemented(
-            f"{record.name} is managed by {manager.name}: delete it by instanceGroupManagers.deleteInstances. The"
-            " testbed's groups do not replace what is taken from them."
+            f"instance {record.name}: {manager.name} manages it, and the testbed's groups do not replace deleted"
+            " instances;"
+            " delete it by instanceGroupManagers.deleteInstances"
         )
     return call.plane.submit(INSTANCES.operation(call, record.name, unmaking(call, record), "delete"))
 
@@ -163,7 +164,10 @@ def unmaking(call: Call, record: Record) -> tuple[ResourceChange, ...]:
     require_settled(record)
     if record.body.get("deletionProtection"):
         raise FailedPrecondition(
-            f"Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion: {record.name}'.",
+            GoogleText(
+                "Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion:"
+                f" {record.name}'."
+            ),
             reason="invalidResourceUsage",
         )
     return ResourceChange(record.kind, record.name, None), *attached_disks.deleted_with(record, call)
@@ -180,7 +184,7 @@ def serial_port_output(call: Call) -> Json:
     nodes = call.plane.running.allocations.nodes(record.name)
     log = call.plane.nodes.log(*nodes) if nodes else None
     if log is None:
-        raise FailedPrecondition(f"The resource '{record.name}' is not ready", reason="resourceNotReady")
+        raise FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
     contents = log if call.number("port", 1) == 1 else ""
     start = call.number("start")
     return {

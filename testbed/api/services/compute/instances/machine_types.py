@@ -12,6 +12,7 @@ from typing import NamedTuple
 from testbed.api.services.compute.collection import Collection
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
+from testbed.errors import GoogleText
 from testbed.json_object import Json
 from testbed.model.core.places import REGIONS, zones
 from testbed.model.core.resource import last, relative
@@ -71,7 +72,7 @@ def reference(value: str, project: str, zone: str) -> str:
     """
     name = last(relative(value))
     if shape(name) is None:
-        raise InvalidResource(("machineType",), value, "The referenced resource does not exist.")
+        raise InvalidResource(("machineType",), value, GoogleText("The referenced resource does not exist."))
     return f"projects/{project}/zones/{zone}/machineTypes/{name}"
 
 

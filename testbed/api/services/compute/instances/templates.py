@@ -6,7 +6,7 @@ from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.services.compute.collection import API, Collection, delete
 from testbed.api.services.compute.instances import images, machine_types
 from testbed.control.accept.plane import IN_USE, InvalidResource
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
 from testbed.model.core.resource import last, relative
 
@@ -18,11 +18,13 @@ def complete(body: Json, call: Call) -> Json:
         InvalidArgument: they could not.
     """
     if "properties" not in body:
-        raise InvalidResource(("properties",), "", "Instance properties must be specified.")
+        raise InvalidResource(("properties",), "", "must be given")
     properties = body["properties"]
     kind = last(relative(properties.get("machineType", "")))
     if machine_types.shape(kind) is None:
-        raise InvalidResource(("properties", "machineType"), kind, "The referenced resource does not exist.")
+        raise InvalidResource(
+            ("properties", "machineType"), kind, GoogleText("The referenced resource does not exist.")
+        )
     for i, disk in enumerate(properties.get("disks", ())):
         if image := disk.get("initializeParams", {}).get("sourceImage"):
             path = ("properties", "disks", i, "initializeParams", "sourceImage")
@@ -53,5 +55,5 @@ def remove(call: Call) -> Answer:
     for group in call.plane.list("compute.instanceGroupManagers"):
         if group.body["instanceTemplate"] == record.name:
             message = f"The instance_template resource '{record.name}' is already being used by '{group.name}'"
-            raise FailedPrecondition(message, reason=IN_USE)
+            raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     return delete(TEMPLATES, call)

@@ -42,12 +42,10 @@ def complete_range(body: Json, call: Call) -> Json:
     """
     if body["addressType"] == "EXTERNAL" or body.get("purpose") != "VPC_PEERING":
         what = "ranges for private services access (--purpose=VPC_PEERING)"
-        raise Unimplemented(
-            f"Global addresses are for load balancers, which the testbed does not have; only {what} are."
-        )
+        raise Unimplemented(f"global address: the testbed has no load balancers, and so only {what}")
     if "network" not in body or "prefixLength" not in body:
         missing = "prefixLength" if "network" in body else "network"
-        raise InvalidResource((missing,), "", "A value must be given for a range of purpose VPC_PEERING.")
+        raise InvalidResource((missing,), "", "must be given for a range of purpose VPC_PEERING")
     return body if "address" in body else {**body, "address": _free(call.plane, body["prefixLength"])}
 
 
@@ -58,7 +56,7 @@ def _free(plane: ControlPlane, prefix: int) -> str:
         for candidate in PICKED_FROM.subnets(new_prefix=prefix):
             if not any(candidate.overlaps(other) for other in used):
                 return str(candidate.network_address)
-    raise ResourceExhausted(f"No range of /{prefix} is free in {PICKED_FROM}.")
+    raise ResourceExhausted(f"address: no range of /{prefix} is free in {PICKED_FROM}")
 
 
 def view(plane: ControlPlane, record: Record) -> Json:

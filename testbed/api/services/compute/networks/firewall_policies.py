@@ -13,7 +13,7 @@ from testbed.api.services.compute.collection import API, Collection, resource_id
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import IN_USE, ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
 from testbed.model.compute.firewall_policy import LAST_PRIORITY
 from testbed.model.core.resource import relative
@@ -145,7 +145,7 @@ def delete(call: Call) -> Answer:
     record = of(call).settled(call)
     for one in associations_of(record):
         message = f"The firewall_policy resource '{record.name}' is already being used by '{one['attachmentTarget']}'"
-        raise FailedPrecondition(message, reason=IN_USE)
+        raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     return collection.delete(of(call), call)
 
 

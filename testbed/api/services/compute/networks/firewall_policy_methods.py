@@ -12,7 +12,7 @@ from testbed.api.services.compute.references import present, qualified
 from testbed.control.accept.plane import InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import InvalidArgument, NotFound
+from testbed.errors import GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.resource import last
 
@@ -73,11 +73,13 @@ def clone_rules(call: Call) -> Answer:
 
 def _with_rule(call: Call, record: Record, others: list[Json], rule: Json) -> Answer:
     if "priority" not in rule:
-        raise InvalidResource(("priority",), "", "A value must be given.")
+        raise InvalidResource(("priority",), "", "must be given")
     if rule["priority"] in {other["priority"] for other in others}:
-        raise InvalidArgument(_invalid("priority", rule["priority"], "Cannot have rules with the same priorities."))
+        raise InvalidArgument(
+            GoogleText(_invalid("priority", rule["priority"], "Cannot have rules with the same priorities."))
+        )
     if rule["priority"] >= policies.IMPLIED[0]["priority"]:
-        raise InvalidResource(("priority",), rule["priority"], "The last priorities are those of the implied rules.")
+        raise InvalidResource(("priority",), rule["priority"], "must be below the priorities of the implied rules")
     return policies.changed(call, record, {"rules": [*others, rule]})
 
 
@@ -91,7 +93,7 @@ def _at(call: Call, rules: list[Json]) -> Json:
     found = next((rule for rule in rules if rule["priority"] == priority), None)
     if found is None:
         rule = f"The firewall policy does not contain a rule at priority {priority}."
-        raise InvalidArgument(_invalid("priority", priority, rule))
+        raise InvalidArgument(GoogleText(_invalid("priority", priority, rule)))
     return found
 
 
@@ -137,7 +139,7 @@ def add_association(call: Call) -> Answer:
         kept = [one for one in mine if not (replaces and one[_TARGET] == target)]
         if other.name == record.name:
             if name in {one["name"] for one in kept}:
-                raise InvalidResource(("name",), name, "An association with that name already exists.")
+                raise InvalidResource(("name",), name, GoogleText("An association with that name already exists."))
             kept = [*kept, {"name": name, _TARGET: target}]
         if kept != mine:
             body = known.completed({**other.body, "associations": kept}, call)
@@ -163,7 +165,7 @@ def _named(call: Call, record: Record) -> Json:
     for one in policies.associations_of(record):
         if one["name"] == call.text("name"):
             return one
-    raise NotFound(f"The firewall policy '{record.name}' has no association '{call.text('name')}'.", reason="notFound")
+    raise NotFound(f"firewall policy '{record.name}': it has no association '{call.text('name')}'", reason="notFound")
 
 
 def _invalid(field: str, value: object, rule: str) -> str:

@@ -12,7 +12,7 @@ from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, PermissionDenied
+from testbed.errors import AlreadyExists, GoogleText, PermissionDenied
 from testbed.json_object import Json
 from testbed.model import managed_rules
 from testbed.model.core.resource import relative, segment
@@ -36,7 +36,7 @@ def complete(body: Json, call: Call) -> Json:
     """A rule of a network; its name is not that of a managed one."""
     name = f"projects/{call.text('project')}/global/firewalls/{body.get('name')}"
     if body.get("name", "").startswith(MANAGED) and any(rule.name == name for rule in managed(call.plane, name)):
-        raise AlreadyExists(f"The resource '{name}' already exists", reason="alreadyExists")
+        raise AlreadyExists(GoogleText(f"The resource '{name}' already exists"), reason="alreadyExists")
     return {"network": "global/networks/default", **body}
 
 
@@ -80,7 +80,7 @@ def _unmanaged(action: Callable[[Collection, Call], Answer], call: Call) -> Answ
     """
     record = FIREWALLS.record(call)
     if not record.number:
-        message = f"The firewall rule '{record.id}' is managed by Serverless VPC Access and cannot be changed."
+        message = f"firewall rule '{record.id}': it is managed by Serverless VPC Access and cannot be changed"
         raise PermissionDenied(message)
     return action(FIREWALLS, call)
 

@@ -12,7 +12,7 @@ from testbed.api.services.compute.networks.subnetworks import SUBNETWORKS, of_ne
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, InvalidArgument
+from testbed.errors import AlreadyExists, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.compute.network import auto_subnetworks
 
@@ -63,7 +63,7 @@ def insert(call: Call) -> Answer:
     changes = [ResourceChange(NETWORKS.kind, full, body)]
     for subnet in auto_subnetworks(full) if body.get("autoCreateSubnetworks") else ():
         if call.plane.find(SUBNETWORKS.kind, subnet.full_name):
-            raise AlreadyExists(f"The resource '{subnet.full_name}' already exists", reason="alreadyExists")
+            raise AlreadyExists(GoogleText(f"The resource '{subnet.full_name}' already exists"), reason="alreadyExists")
         made = {
             "name": subnet.name,
             "network": full,
@@ -90,7 +90,7 @@ def switch_to_custom_mode(call: Call) -> Answer:
     """From now on its subnets are the user's own."""
     record = NETWORKS.settled(call)
     if not is_auto(record):
-        raise InvalidArgument(f"The network '{record.name}' is not in auto mode.")  # our words
+        raise InvalidArgument(f"network '{record.name}': it is not in auto mode")  # our words
     body = {**record.body, "autoCreateSubnetworks": False}
     return NETWORKS.submit(call, record, body, "switchToCustomMode")
 

@@ -13,7 +13,7 @@ from testbed.api.services.compute.networks.networks import NETWORKS
 from testbed.control.accept.plane import InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, NotFound
 from testbed.fabric.producers import ranges
 from testbed.json_object import Json
 from testbed.model.peering import active, offered
@@ -32,10 +32,10 @@ def add(call: Call) -> Answer:
     given = body.get("networkPeering") or {"name": body.get("name"), "network": body.get("peerNetwork")}
     for field in ("name", "network"):
         if not given.get(field):
-            raise InvalidResource(("networkPeering", field), "", "A value must be given.")
+            raise InvalidResource(("networkPeering", field), "", "must be given")
     known = _of(record)
     if given["name"] in {peering["name"] for peering in (*known, *peerings.view(call.plane, record))}:
-        message = f"There is a peering '{given['name']}' of network '{record.name}' already."  # our words
+        message = f"network '{record.name}': it already has a peering '{given['name']}'"
         raise AlreadyExists(message, reason="alreadyExists")
     return _change(call, record, [*known, {**peerings.DEFAULTS, **given}], "addPeering")
 
@@ -63,7 +63,7 @@ def remove(call: Call) -> Answer:
     """
     record = NETWORKS.settled(call)
     if _connection(call, record, call.body.get("name", "")):
-        raise FailedPrecondition(f"The peering '{call.body['name']}' is removed with its private connection.")
+        raise FailedPrecondition(f"peering '{call.body['name']}': it belongs to a private connection; delete that")
     old = _named(record, call.body.get("name", ""))
     return _change(call, record, [one for one in _of(record) if one is not old], "removePeering")
 
@@ -77,7 +77,7 @@ def routes(call: Call) -> Json:
     peer = peer or _named(record, call.text("peeringName"))["network"]
     direction = call.text("direction")
     if direction not in {"INCOMING", "OUTGOING"}:
-        raise InvalidArgument("Invalid value for field 'direction': must be INCOMING or OUTGOING.")
+        raise InvalidArgument(GoogleText("Invalid value for field 'direction': must be INCOMING or OUTGOING."))
     topology = call.plane.topology()
     found: list[Json] = []
     if sides := active(topology.networks).get((record.name, peer)):
@@ -120,7 +120,7 @@ def _named(record: Record, name: str) -> Json:
     for peering in _of(record):
         if peering["name"] == name:
             return peering
-    message = f"There is no peering '{name}' of network '{record.name}'."  # our words
+    message = f"network '{record.name}': it has no peering '{name}'"
     raise NotFound(message, reason="notFound")
 
 

@@ -126,4 +126,4 @@ def delete(call: Call) -> Answer:
             changes = (ResourceChange(NETWORKS, network.name, {**network.body, DELETED: True}),)
             return call.plane.submit(ROUTES.operation(call, record.name, changes, "delete"))
     kind = "peering" if "nextHopPeering" in record.body else "local"
-    raise InvalidArgument(f"The {kind} route '{record.name}' cannot be deleted.")  # our words
+    raise InvalidArgument(f"route '{record.name}': it is a {kind} route and cannot be deleted")  # our words

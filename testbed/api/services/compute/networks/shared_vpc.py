@@ -8,7 +8,7 @@ from testbed.api.services.compute import projects
 from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 HOST = "hostProject"
@@ -39,7 +39,7 @@ def enable_host(call: Call) -> Answer:
     """
     project = call.text("project")
     if host := host_of(call.plane, project):
-        raise FailedPrecondition(f"The project '{project}' is a service project of '{host}'.")  # our words
+        raise FailedPrecondition(f"project '{project}': it is a service project of '{host}'")  # our words
     return projects.change(call, project, {projects.STATUS: "HOST"})
 
 
@@ -52,7 +52,7 @@ def disable_host(call: Call) -> Answer:
     """
     project = call.text("project")
     if known := attached(call.plane, project):
-        message = f"The project '{project}' has service projects: {', '.join(known)}."  # our words
+        message = f"project '{project}': it has service projects: {', '.join(known)}"
         raise FailedPrecondition(message)
     return projects.change(call, project, {projects.STATUS: None})
 
@@ -66,11 +66,11 @@ def attach(call: Call) -> Answer:
     """
     host, service = call.text("project"), _resource(call)
     if not is_host(call.plane, host):
-        raise FailedPrecondition(f"The project '{host}' is not a Shared VPC host project.")  # our words, as below
+        raise FailedPrecondition(f"project '{host}': it is not a Shared VPC host project")  # our words, as below
     if is_host(call.plane, service):
-        raise FailedPrecondition(f"The project '{service}' is a Shared VPC host project itself.")
+        raise FailedPrecondition(f"project '{service}': it is a Shared VPC host project itself")
     if host_of(call.plane, service) not in {None, host}:
-        raise FailedPrecondition(f"The project '{service}' is attached to another host project.")
+        raise FailedPrecondition(f"project '{service}': it is attached to another host project")
     return projects.change(call, service, {HOST: host})
 
 
@@ -83,7 +83,7 @@ def detach(call: Call) -> Answer:
     """
     host, service = call.text("project"), _resource(call)
     if host_of(call.plane, service) != host:
-        raise FailedPrecondition(f"The project '{service}' is not attached to '{host}'.")  # our words
+        raise FailedPrecondition(f"project '{service}': it is not attached to '{host}'")  # our words
     return projects.change(call, service, {HOST: None})
 
 
@@ -112,7 +112,9 @@ def hosts(call: Call) -> Json:
 def _resource(call: Call) -> str:
     given = call.body.get("xpnResource", {})
     if given.get("type", "PROJECT") != "PROJECT" or not given.get("id"):
-        raise InvalidArgument("Invalid value for field 'xpnResource': only projects can be attached, by their ids.")
+        raise InvalidArgument(
+            GoogleText("Invalid value for field 'xpnResource': only projects can be attached, by their ids.")
+        )
     return str(given["id"])
 
 

@@ -1,4 +1,4 @@
-"""Subnetworks (behaviour 4.4).  Flow logs, secondary ranges and Private Google Access have no effect on packets."""
+"""Subnetworks (behaviour 4.4).  Flow logs and secondary ranges are kept, and have no effect on packets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testbed.api.services.compute.names import url
 from testbed.api.services.compute.networks import shared_vpc
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.ranges import gateway
 
@@ -70,7 +70,7 @@ def delete(call: Call) -> Answer:
     """
     record = SUBNETWORKS.settled(call)
     if _is_auto(call.plane, record):
-        raise InvalidArgument("Cannot delete auto subnetwork from an auto subnet mode network.")  # recalled
+        raise InvalidArgument(GoogleText("Cannot delete auto subnetwork from an auto subnet mode network."))  # recalled
     return collection.delete(SUBNETWORKS, call)
 
 
@@ -84,7 +84,7 @@ def patch(call: Call) -> Answer:
     """
     if not call.body.get("fingerprint"):
         message = "An up-to-date fingerprint must be provided in order to update the Subnetwork."
-        raise FailedPrecondition(message, reason="conditionNotMet")
+        raise FailedPrecondition(GoogleText(message), reason="conditionNotMet")
     return collection.patch(SUBNETWORKS, call)
 
 
@@ -100,12 +100,12 @@ def expand(call: Call) -> Answer:
     try:
         new = IPv4Network(text)
     except ValueError:
-        raise InvalidResource(("ipCidrRange",), text, "Must be a valid IPv4 range in CIDR notation.") from None
+        raise InvalidResource(("ipCidrRange",), text, "must be an IPv4 range in CIDR notation") from None
     old = IPv4Network(record.body["ipCidrRange"])
     if not (old.subnet_of(new) and new.prefixlen < old.prefixlen):
-        raise InvalidResource(("ipCidrRange",), text, f"The range of a subnetwork can only be expanded, from {old}.")
+        raise InvalidResource(("ipCidrRange",), text, f"must be larger than the present range, {old}, and contain it")
     if _is_auto(call.plane, record) and new.prefixlen < LARGEST_OF_AUTO_MODE:
-        rule = f"A subnetwork of an auto mode network cannot be larger than /{LARGEST_OF_AUTO_MODE}."
+        rule = f"must not be larger than /{LARGEST_OF_AUTO_MODE} in an auto mode network"
         raise InvalidResource(("ipCidrRange",), text, rule)
     return SUBNETWORKS.submit(call, record, {**record.body, "ipCidrRange": text}, "expandIpCidrRange")
 
