@@ -20,7 +20,7 @@ def seconds(text: str) -> float:
     if text.isascii() and text.isdecimal():
         return float(text)
     if not _TEXT.fullmatch(text):
-        raise InvalidArgument(f"duration {text!r}: is no duration", hint="write it like 90s, 20m, 1h30m or 2d")
+        raise InvalidArgument(f"duration {text!r}: is not a duration", hint="write it like 90s, 20m, 1h30m or 2d")
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 

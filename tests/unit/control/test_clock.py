@@ -41,7 +41,7 @@ def test_durations_are_read(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "20 m", "-5s", "5x", "1h-3m", "٣s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgument, match="is no duration"):
+    with pytest.raises(InvalidArgument, match="is not a duration"):
         seconds(text)
 
 
