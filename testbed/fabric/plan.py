@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Literal
 
 LOOPBACK = "lo"
+GSO_MAX_SEGS = 65535
+"""What the kernel gives a device that is told nothing else (linux/netdevice.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Interface:
     """Prefixes, as `ip address add` takes them: `10.8.0.2/32`."""
     mac: str | None = None
     mtu: int | None = None
+    gso_max_segs: int = GSO_MAX_SEGS
+    """How many segments a packet may have that is cut only behind the device (ip-link(8)); 1: none is left whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,60 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBucket:
+    """How much may pass: a packet takes tokens, and waits until there are enough (tc-tbf(8), tc-htb(8))."""
+
+    rate: int
+    """Bytes per second that tokens come for; less than 2^32."""
+    burst: int
+    """Bytes that tokens are kept for.  A multiple of 1024: the kernel keeps a time instead, and rounds it."""
+    mpu: int = 0
+    """The minimum packet unit, in bytes: a smaller packet takes as many tokens as one of this size."""
+    peak: int | None = None
+    """Bytes per second at most, however many tokens there are; None for no such limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tbf:
+    """A device all of whose packets pass one token bucket."""
+
+    device: str
+    bucket: TokenBucket
+    queue: int
+    """Bytes of packets that may wait; what does not fit is dropped (tc-bfifo(8))."""
+
+
+@dataclass(frozen=True, slots=True)
+class HtbClass:
+    """Packets that a rule of iptables gives to a class of a device (`-j CLASSIFY`)."""
+
+    minor: int
+    """Its number, from 1."""
+    bucket: TokenBucket
+    queue: int
+    """Bytes, as of a `Tbf`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Htb:
+    """A device with classes; a packet that is in none of them is not held up."""
+
+    device: str
+    classes: frozenset[HtbClass]
+
+
+Qdisc = Tbf | Htb
+"""The queueing discipline of a device; one without has that of the kernel."""
+QDISC = 0x7462
+"""The number of a queueing discipline of ours, "tb", by which it is known to be ours."""
+
+
+def class_id(minor: int) -> str:
+    """A class as iptables-save prints it: `7462:0001`."""
+    return f"{QDISC:04x}:{minor:04x}"
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """The network state of one namespace, apart from its veth devices (they belong to two namespaces: `Plan.veths`)."""
 
@@ -199,6 +257,7 @@ class Namespace:
     """Prefixes on the loopback device, in addition to 127.0.0.1/8."""
     tunnels: frozenset[Tunnel] = frozenset()
     vlans: frozenset[Vlan] = frozenset()
+    qdiscs: frozenset[Qdisc] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
     nexthops: frozenset[Nexthop] = frozenset()
     routes: frozenset[KernelRoute] = frozenset()
@@ -280,6 +339,7 @@ def _without(space: Namespace, missing: frozenset[tuple[str, str]]) -> Namespace
     return replace(
         space,
         vlans=vlans,
+        qdiscs=frozenset(qdisc for qdisc in space.qdiscs if there(qdisc.device)),
         neighbours=frozenset(neighbour for neighbour in space.neighbours if there(neighbour.device)),
         routes=frozenset(route for route in reduced if route is not None and there(route.device)),
     )

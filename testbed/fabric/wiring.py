@@ -23,6 +23,7 @@ from testbed.fabric.plan import (
     Namespace,
     Neighbour,
     Nexthop,
+    Qdisc,
     RoutingRule,
     SetType,
     Table,
@@ -61,6 +62,7 @@ class Space:
     loopback: set[str] = field(default_factory=set)
     tunnels: set[Tunnel] = field(default_factory=set)
     vlans: set[Vlan] = field(default_factory=set)
+    qdiscs: set[Qdisc] = field(default_factory=set)
     neighbours: set[Neighbour] = field(default_factory=set)
     nexthops: set[Nexthop] = field(default_factory=set)
     routes: set[KernelRoute] = field(default_factory=set)
@@ -93,6 +95,7 @@ class Space:
             frozenset(self.loopback),
             frozenset(self.tunnels),
             frozenset(self.vlans),
+            frozenset(self.qdiscs),
             frozenset(self.neighbours),
             frozenset(self.nexthops),
             frozenset(self.routes),

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from testbed.errors import Internal, NotFound
 from testbed.fabric.plan import Namespace, Plan
-from testbed.kernel import firewall, links, netlink, routing, routing_messages, sysctl
+from testbed.kernel import firewall, links, netlink, queueing, queueing_messages, routing, routing_messages, sysctl
 from testbed.kernel.change import KernelChange, KernelStep
 from testbed.kernel.namespace import inside
 
@@ -26,6 +26,7 @@ class NamespaceState:
     """What one namespace is like."""
 
     links: links.Links
+    qdiscs: queueing.State
     routing: routing_messages.Routing
     firewall: firewall.FirewallState
     sysctls: Mapping[str, str]
@@ -106,6 +107,7 @@ def _state(space: Namespace) -> NamespaceState:
     dump = netlink.read()
     return NamespaceState(
         links.parse(dump.links, dump.addresses),
+        queueing_messages.parse(dump),
         routing_messages.parse(dump, node=space.node),
         firewall.read(space),
         sysctl.read([*sysctl.IMPLIED, *space.sysctls]),
@@ -128,7 +130,8 @@ def _phases(plan: Plan, paths: Mapping[str, str], states: Mapping[str, Namespace
         late = {key: value for key, value in values.items() if sysctl.of_device(key)}
         early = {key: value for key, value in values.items() if key not in late}
         update = firewall.Update(space, state.firewall)
-        steps = [*wiring.adjust[name], *routing.steps(name, routing_messages.wanted(space), state.routing)]
+        steps = [*wiring.adjust[name], *queueing.steps(space, state.qdiscs)]
+        steps += routing.steps(name, routing_messages.wanted(space), state.routing)
         guard[name] = [*_sysctl_tasks(name, early), *([Task(update.changes, update.make)] if update.changes else [])]
         finish[name] = [*_netlink_tasks(steps), *_sysctl_tasks(name, late)]
     remove = {name: _netlink_tasks(steps) for name, steps in wiring.remove.items()}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import threading
 
-from testbed.capability import Capability, Finding, Probe, on_path
+from testbed.capability import Capability, Finding, Look, Probe, on_path
 from testbed.errors import TestbedError
-from testbed.kernel import nflog
-from testbed.kernel.feature_test import Command, privileged, step, trying
+from testbed.fabric.plan import Htb, HtbClass, Namespace, Qdisc, Tbf, TokenBucket, class_id
+from testbed.kernel import netlink, nflog, queueing
+from testbed.kernel.feature_test import Command, perform, privileged, step, trying
 from testbed.kernel.temporary_namespace import in_new_namespace
 
 
@@ -75,9 +76,33 @@ def nflog_works() -> Finding:
     return found
 
 
+_PROBED = TokenBucket(rate=1_000_000, burst=64 << 10)
+_QUEUE = 64 << 10
+
+
+def shaping(qdisc: Qdisc) -> Look:
+    """A look whether the device tb0 can have a queueing discipline."""
+
+    def look() -> Finding:
+        found = trying(VETH)()
+        return found if not found.present else in_new_namespace(_shaped)
+
+    def _shaped() -> Finding:
+        perform((VETH,))
+        try:
+            netlink.perform([*queueing.steps(Namespace("", qdiscs=frozenset({qdisc})), frozenset())])
+        except TestbedError as error:
+            return Finding(present=False, detail=error.message)
+        return Finding(present=True, detail="works")
+
+    return look
+
+
 vlans_work = trying(VETH, VLAN)
 """A look at whether packets between two namespaces can be tagged."""
 
+NO_CAPACITY = "connectors have no capacity: only `capacity: off` is possible"
+NO_CONNECTION_LIMIT = "connectors do not limit connections: only `capacity: off`, or numbers without them, are possible"
 NO_TESTBED = "no testbed can be brought up"
 NO_TUNNEL = "no tunnel from a service to its connector"
 NO_FIREWALL = "no firewall: its rules match sets of ranges and tags"
@@ -162,6 +187,47 @@ PROBES: tuple[Probe, ...] = (
         trying(rule("raw", "-A PREROUTING -m rpfilter --invert -j DROP")),
         "machines could send under addresses of others",
         kernel("CONFIG_IP_NF_MATCH_RPFILTER", "ipt_rpfilter"),
+    ),
+    Probe(
+        "sch_tbf",
+        "optional",
+        shaping(Tbf("tb0", _PROBED, _QUEUE)),
+        NO_CAPACITY,
+        kernel("CONFIG_NET_SCH_TBF", "sch_tbf"),
+    ),
+    Probe(
+        "sch_htb",
+        "optional",
+        shaping(Htb("tb0", frozenset({HtbClass(1, _PROBED, _QUEUE)}))),
+        NO_CAPACITY,
+        kernel("CONFIG_NET_SCH_HTB", "sch_htb"),
+    ),
+    Probe(
+        "xt_CLASSIFY",
+        "optional",
+        trying(rule("filter", f"-A FORWARD -j CLASSIFY --set-class {class_id(1)}")),
+        NO_CAPACITY,
+        kernel("CONFIG_NETFILTER_XT_TARGET_CLASSIFY", "xt_CLASSIFY"),
+    ),
+    Probe(
+        "xt_hashlimit",
+        "optional",
+        trying(rule("filter", "-A FORWARD -m hashlimit --hashlimit-above 10/sec --hashlimit-name a -j DROP")),
+        NO_CONNECTION_LIMIT,
+        kernel("CONFIG_NETFILTER_XT_MATCH_HASHLIMIT", "xt_hashlimit"),
+    ),
+    Probe(
+        "xt_connlimit",
+        "optional",
+        trying(
+            rule(
+                "filter",
+                "-A FORWARD -m statistic --mode nth --every 2 --packet 0"
+                " -m connlimit --connlimit-above 9 --connlimit-mask 0 -j DROP",
+            )
+        ),
+        NO_CONNECTION_LIMIT,
+        kernel("CONFIG_NETFILTER_XT_MATCH_CONNLIMIT, CONFIG_NETFILTER_XT_MATCH_STATISTIC", "xt_connlimit xt_statistic"),
     ),
     Probe(
         "nflog",

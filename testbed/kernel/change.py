@@ -27,7 +27,7 @@ class KernelChange:
 class NetlinkRequest:
     """A request to the kernel, in pyroute2's words, but with the names of devices for their numbers."""
 
-    subject: Literal["link", "addr", "neigh", "nexthop", "route", "rule"]
+    subject: Literal["link", "addr", "qdisc", "tclass", "neigh", "nexthop", "route", "rule"]
     command: Literal["add", "set", "replace", "delete"]
     values: Mapping[str, object]
 

@@ -1,4 +1,4 @@
-"""What one namespace has of links, addresses, neighbours, nexthops, routes and rules, as the kernel lists it."""
+"""What one namespace has of links, addresses, qdiscs, neighbours, nexthops, routes and rules, as the kernel tells."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ class Dump:
 
     links: Sequence[Message]
     addresses: Sequence[Message]
+    qdiscs: Sequence[Message]
+    """Those of all devices, and those inside of others."""
+    classes: Sequence[Message]
+    """Of devices that have a discipline of ours."""
     neighbours: Sequence[Message]
     nexthops: Sequence[Message]
     routes: Sequence[Message]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from testbed.errors import Internal
-from testbed.fabric.plan import LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
+from testbed.fabric.plan import GSO_MAX_SEGS, LOOPBACK, End, Interface, Namespace, Plan, Tunnel, Veth, Vlan
 from testbed.kernel.change import KernelChange, KernelStep, NetlinkRequest
 from testbed.kernel.dump import Message
 
@@ -64,6 +64,7 @@ def _link(link: Message, addresses: Iterable[str], named: Mapping[int, Message])
             frozenset(addresses),
             link.get("address") if link["ifi_type"] == _ETHERNET else None,
             link.get("mtu"),
+            link.get("gso_max_segs", GSO_MAX_SEGS),
         ),
         kind,
         link.get("ifalias", ""),
@@ -243,13 +244,15 @@ def _adjust(namespace: str, wanted: Interface, alias: str, link: Link | None) ->
         return KernelStep(NetlinkRequest("link", "set", {"ifname": wanted.name, **values}), change, reported)
 
     if link is None:
-        yield setting(f"up, alias {alias}", {"ifalias": alias, "state": "up"}, reported=False)
+        limit = {"gso_max_segs": wanted.gso_max_segs} if wanted.gso_max_segs != GSO_MAX_SEGS else {}
+        yield setting(f"up, alias {alias}", {"ifalias": alias, "state": "up", **limit}, reported=False)
         actual = frozenset[str]()
     else:
         actual = link.interface.addresses
         for name, value, now in (
             ("address", wanted.mac, link.interface.mac),
             ("mtu", wanted.mtu, link.interface.mtu),
+            ("gso_max_segs", wanted.gso_max_segs, link.interface.gso_max_segs),
         ):
             if value is not None and value != now:
                 yield setting(f"{name} {now} -> {value}", {name: value})

@@ -19,6 +19,11 @@ SYMBOLS = {
     "tun": "CONFIG_TUN",
     "esp": "CONFIG_INET_ESP",
     "vlan": "CONFIG_VLAN_8021Q",
+    "sch_tbf": "CONFIG_NET_SCH_TBF",
+    "sch_htb": "CONFIG_NET_SCH_HTB",
+    "xt_CLASSIFY": "CONFIG_NETFILTER_XT_TARGET_CLASSIFY",
+    "xt_hashlimit": "CONFIG_NETFILTER_XT_MATCH_HASHLIMIT",
+    "xt_connlimit": "CONFIG_NETFILTER_XT_MATCH_CONNLIMIT",
 }
 
 

@@ -73,10 +73,11 @@ def _change(old: Plan, new: Plan, paths: Mapping[str, str]) -> list[KernelChange
 
 def _wired_alike(old: Namespace | None, new: Namespace) -> bool:
     """Whether two states of a namespace differ in firewall and routing at the most."""
-    return old is not None and (old.loopback, old.tunnels, old.vlans, old.sysctls) == (
+    return old is not None and (old.loopback, old.tunnels, old.vlans, old.qdiscs, old.sysctls) == (
         new.loopback,
         new.tunnels,
         new.vlans,
+        new.qdiscs,
         new.sysctls,
     )
 

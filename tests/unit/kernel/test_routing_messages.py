@@ -25,7 +25,7 @@ STATIC, KERNEL = 4, 2
 
 def read(*, node: bool = False, **messages: list[Message]) -> Routing:
     kinds = ("neighbours", "nexthops", "routes", "rules")
-    return routing_messages.parse(Dump(LINKS, [], *(messages.get(kind, []) for kind in kinds)), node=node)
+    return routing_messages.parse(Dump(LINKS, [], [], [], *(messages.get(kind, []) for kind in kinds)), node=node)
 
 
 def sent(kind: type[Any], value: Nexthop | KernelRoute) -> Message:
