@@ -46,8 +46,9 @@ class BgpSession:
     """The ranges on its own side: a route into one of them would send back what arrives for it."""
 
     def believes(self, destination: str) -> bool:
-        """Whether it takes a route that its peer advertises."""
-        return not inside(destination, map(IPv4Network, self.inside))
+        """Whether it takes a route that its peer advertises; to BIRD, a range that it advertises itself is its own."""
+        own = any(destination == one.range for one in self.advertised)
+        return not own and not inside(destination, map(IPv4Network, self.inside))
 
 
 def sessions(topology: Topology) -> dict[str, BgpSession]:

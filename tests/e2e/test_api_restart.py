@@ -63,6 +63,7 @@ def test_a_restart_goes_on(slow: Rest) -> None:
     server = start(bed, "serve")
     try:
         eventually(lambda: bed.run("clock", "advance", "8s", check=False).returncode == 0, "a controller that answers")
+        restarted = Rest.of(bed)  # another testbed may have its port by now
         assert "error" not in eventually(lambda: _ended(restarted, delete), "the end of the deletion")
         assert client_of(bed, "client", URL, within=QUIET) is None
     finally:
