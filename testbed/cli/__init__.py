@@ -20,8 +20,8 @@ from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "up": ("up",), "down": ("down",), "serve": ("serve",), "inspect": ("status", "ls"), "nodes": ("exec", "logs"),
-    "invocation": ("invoke",),
+    "up": ("up",), "down": ("down",), "serve": ("serve",), "inspect": ("status", "ls", "drops"),
+    "nodes": ("exec", "logs"), "invocation": ("invoke",),
     "clients": ("env", "export"), "keys": ("key",), "fault": ("fault",), "clock": ("clock",),
     "events": ("events",), "configuration": ("configure",),
     "loading": ("load",), "check": ("validate", "schema", "doctor"),

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(status)
     app.command(name="ls")(ls)
+    app.command()(drops)
 
 
 def status(name: Name = None, json: JsonOption = False) -> None:
@@ -56,3 +57,18 @@ def ls(json: JsonOption = False) -> None:
     else:
         columns = {"name": "name", "complete": "complete", "controller": "controller", "source": "topology"}
         results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows)))
+
+
+def drops(name: Name = None, json: JsonOption = False) -> None:
+    """Show which rules have dropped packets since they were made, why, and what would let the packets pass."""
+    found = ask(name, "drops", {})["drops"]
+    if json:
+        print_json(found)
+        return
+    if not found:
+        results.print("no rule has dropped a packet")
+        return
+    columns = ("place", "rule", "packets", "cause")
+    results.print(table(columns, ([row[key] for key in columns] for row in found)))
+    for text, remedy in dict.fromkeys((row["text"], row["remedy"]) for row in found):
+        results.print(f"\n{text}\n  remedy: {remedy}", markup=False)

@@ -23,6 +23,7 @@ from testbed.control import invocation
 from testbed.control.accept import requested_topology
 from testbed.control.accept.plane import STUCK, ControlPlane
 from testbed.control.channel.listener import Handler, Request
+from testbed.control.facts.drops import drop_rows
 from testbed.control.facts.names import by_name, node_named, service_named
 from testbed.control.facts.status import connector_rows, notes, status
 from testbed.control.facts.traffic import instance_traffic
@@ -91,6 +92,7 @@ class Commands:
             "load": self.load,
             "traffic": self.traffic,
             "events": self.events,
+            "drops": self.drops,
             "clock": self.clock,
             "clock advance": self.advance_clock,
             "fault add": self.add_fault,
@@ -202,6 +204,11 @@ class Commands:
         """What each connector instance has carried."""
         with Store.open(self._name) as store:
             return {"instances": [asdict(one) for one in instance_traffic(store, _topology(store))]}
+
+    def drops(self, _: Request) -> Json:
+        """What was dropped, and why."""
+        with Store.open(self._name) as store:
+            return {"drops": list(drop_rows(store, _topology(store)))}
 
     def invoke(self, request: Request) -> Json:
         """Send a request to a service, from the internet."""

@@ -18,6 +18,7 @@ from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey, contai
 from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.hybrid import bgp
 from testbed.fabric.hybrid.vpn import Gateways
@@ -35,6 +36,7 @@ from testbed.model.compute.network import Network
 from testbed.model.core.ranges import HEALTH_CHECKS, INTERNAL, PUBLIC_GOOGLE_API, usable
 from testbed.model.core.resource import last
 from testbed.model.core.well_known import FRONT_END, INTERNET, LOAD_GENERATOR
+from testbed.model.drop_causes import ON_PREM_FIREWALL
 from testbed.model.hybrid.outside import SiteFirewall
 from testbed.model.serverless.connector import Connector
 from testbed.model.serverless.workload import Workload
@@ -310,7 +312,7 @@ class _Compiler:
 def _site_firewall(segment: Space, firewall: SiteFirewall) -> Table:
     """What comes into a site by its gateway has to be allowed (behaviour 4.11.4)."""
     allowed = segment.set_of("hash:net", firewall.allowed_sources, purpose="allowed")
-    foreign = f"-m set ! --match-set {allowed} src -m comment --comment on-prem-firewall -j DROP"
+    foreign = f"-m set ! --match-set {allowed} src {drop(ON_PREM_FIREWALL)}"
     rules = (
         "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         *(f"-i {device} {foreign}" for device in sorted(segment.anywhere)),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from testbed.fabric import dns_interception, link_local
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall import always_blocked, connection_tracking, log_chains
 from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, IpForwarding
@@ -26,6 +27,7 @@ from testbed.model.core.ranges import (
     gateway,
 )
 from testbed.model.core.well_known import INTERNET
+from testbed.model.drop_causes import NO_EXTERNAL_ADDRESS, NO_TRANSIT, PRIVATE_GOOGLE_ACCESS, PRIVATE_TO_INTERNET
 
 MARKS = 0xFFFF0000
 """The bits of a packet's mark that say which senders with routes of their own it is from."""
@@ -185,7 +187,7 @@ class Vpc:
             *self._google_from_outside(),
             *([dns_interception.asking(self.name_server[0], interface_name(INTERNET))] if self.name_server else []),
             # The receiver is no NIC of this network: the sender must be one, nothing is transitive (behaviour 4.5.4).
-            f"-m set ! --match-set {nics} src -m comment --comment no-transit -j DROP",
+            f"-m set ! --match-set {nics} src {drop(NO_TRANSIT)}",
             *self._to_internet(space),
             "-j ACCEPT",
         ]
@@ -228,15 +230,13 @@ class Vpc:
         reaching = {*self.served, *(translation.source for translation in self.translations)}
         external = space.set_of("hash:ip", reaching, purpose="external")
         google = space.set_of("hash:net", map(str, GOOGLE_APIS))
+        to_google, elsewhere = f"-m set --match-set {google} dst", f"-m set ! --match-set {google} dst"
         access = space.set_of("hash:net", {*self.google_access, *reaching}, purpose="google-access")
-        drops = {
-            "private-google-access-disallowed": f"-m set --match-set {google} dst -m set ! --match-set {access} src",
-            "no-external-address": f"-m set ! --match-set {external} src -m set ! --match-set {google} dst",
-        }
         return (
-            f"{device} -m set --match-set {internal} dst -m comment --comment private-traffic-to-internet -j DROP",
+            f"{device} -m set --match-set {internal} dst {drop(PRIVATE_TO_INTERNET)}",
             *always_blocked.TO_INTERNET,
-            *(f"{device} {packets} -m comment --comment {cause} -j DROP" for cause, packets in drops.items()),
+            f"{device} {to_google} -m set ! --match-set {access} src {drop(PRIVATE_GOOGLE_ACCESS)}",
+            f"{device} -m set ! --match-set {external} src {elsewhere} {drop(NO_EXTERNAL_ADDRESS)}",
         )
 
     def _flows(self) -> Iterator[str]:

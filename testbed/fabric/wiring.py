@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 
 from testbed.fabric import link_local
+from testbed.fabric.dropping import drop
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import (
     MAIN_TABLE,
@@ -31,6 +32,7 @@ from testbed.fabric.plan import (
     Veth,
     Vlan,
 )
+from testbed.model.drop_causes import ANTI_SPOOFING
 
 GATEWAY = "169.254.1.1"
 """The next hop of nodes whose segment has no gateway address of its own."""
@@ -45,7 +47,6 @@ ROUTER = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_fil
 POLICY_ROUTED = MappingProxyType({"net.ipv4.conf.all.accept_local": "1"})
 """Sysctls that a segment with policy rules has in addition.  With those the kernel looks up the way back of every
 packet, only to see that its source is none of its own addresses: anti-spoofing has seen to that."""
-_ANTI_SPOOFING = "anti-spoofing"
 
 
 def mac(address: str) -> str:
@@ -215,16 +216,16 @@ class Wiring:
         not forged goes through the rules `then`.  A caller of the metadata server gets no exception: it is its address
         that says who it is.
         """
-        drop = f"-m comment --comment {_ANTI_SPOOFING} -j DROP"
-        own = sorted(f"! -s {nic.address}/32 -i {nic.device} {drop}" for nic in segment.next_hops)
+        forged = drop(ANTI_SPOOFING)
+        own = sorted(f"! -s {nic.address}/32 -i {nic.device} {forged}" for nic in segment.next_hops)
         others = f"! -i {tunnel} " if tunnel else ""
-        asked = (f"-d {link_local.PREFIX} {drop}",) if link_local.PREFIX in segment.loopback else ()
+        asked = (f"-d {link_local.PREFIX} {forged}",) if link_local.PREFIX in segment.loopback else ()
         errors = (f"-i {device} -p icmp -m icmp --icmp-type 3 -j RETURN" for device in sorted(segment.answering))
-        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, drop)
+        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, forged)
         return Table(
             "raw",
             (
-                Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {_ANTI_SPOOFING}", *then)),
-                Chain(_ANTI_SPOOFING, None, anywhere),
+                Chain("PREROUTING", "ACCEPT", (*own, f"{others}-m rpfilter --invert -j {ANTI_SPOOFING.id}", *then)),
+                Chain(ANTI_SPOOFING.id, None, anywhere),
             ),
         )

@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
 from testbed.fabric.naming import host_name
+from testbed.fabric.plan import Namespace
 from testbed.kernel.temporary_namespace import CLONE_NEWNET, in_new_namespace
 
 T = TypeVar("T")
@@ -36,6 +37,11 @@ def path(name: str) -> str:
 def segment(testbed: str, name: str) -> str:
     """Where a segment of a testbed is found, by what it is called in the plan."""
     return path(host_name(testbed, name))
+
+
+def of(testbed: str, space: Namespace, processes: Mapping[str, int]) -> str:
+    """Where a namespace of a plan is found: that of a node by its process, which `processes` has to know."""
+    return f"/proc/{processes[space.name]}/ns/net" if space.node else segment(testbed, space.name)
 
 
 def identity(path: str) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from testbed.model.core.ranges import (
     PUBLIC_GOOGLE_API,
     contains,
 )
+from testbed.model.drop_causes import Cause
 from testbed.model.hybrid.outside import Site
 from testbed.model.managed_rules import TUNNEL_PORT
 from testbed.model.serverless.workload import Workload, WorkloadKind
@@ -32,7 +33,7 @@ from testbed.oracle import rules
 from testbed.oracle.cloud import Cloud, Nic, Server, within
 from testbed.oracle.routes import Way, ways
 from testbed.oracle.tunnels import Attachment, Tunnel, attachments, established
-from testbed.oracle.verdict import Cause, Flow, Packet, Step, Verdict, any_of
+from testbed.oracle.verdict import Flow, Packet, Step, Verdict, any_of
 
 _START: dict[WorkloadKind, Step] = {
     "cloud-run": Step.START_FROM_CLOUD_RUN_REVISION,

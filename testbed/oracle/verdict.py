@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from typing import Literal, Self
 
+from testbed.model.drop_causes import Cause
+
 Protocol = Literal["tcp", "udp", "icmp"]
 Direction = Literal["EGRESS", "INGRESS"]
 
@@ -41,36 +43,6 @@ class Step(_Name):
     ARRIVE_AT_INSTANCE = auto()
     DELIVER = auto()
     DROP = auto()
-
-
-class Cause(_Name):
-    """Why a packet is dropped (behaviour 7.1.6, 7.1.7)."""
-
-    FIREWALL_RULE = auto()
-    FOREIGN_IP_DISALLOWED = auto()
-    INSTANCE_NOT_RUNNING = auto()
-    NO_ADVERTISED_ROUTE_TO_GCP_DESTINATION = auto()
-    NO_EXTERNAL_ADDRESS = auto()
-    NO_KNOWN_ROUTE_FROM_PEERED_NETWORK_TO_DESTINATION = auto()
-    NO_ROUTE = auto()
-    NO_TRAFFIC_SELECTOR_TO_GCP_DESTINATION = auto()
-    PRIVATE_GOOGLE_ACCESS_DISALLOWED = auto()
-    PRIVATE_TRAFFIC_TO_INTERNET = auto()
-    REDIS_INSTANCE_CONNECTING_FROM_PUPI_ADDRESS = auto()
-    REDIS_INSTANCE_UNSUPPORTED_PORT = auto()
-    REDIS_INSTANCE_UNSUPPORTED_PROTOCOL = auto()
-    ROUTE_BLACKHOLE = auto()
-    ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED = auto()
-    ROUTING_LOOP = auto()
-    ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED = auto()
-    TRAFFIC_TYPE_BLOCKED = auto()
-    UNKNOWN_EXTERNAL_ADDRESS = auto()
-    UNKNOWN_INTERNAL_ADDRESS = auto()
-    VPC_CONNECTOR_NOT_RUNNING = auto()
-    VPC_CONNECTOR_NOT_SET = auto()
-    VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED = auto()
-    VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH = auto()
-    VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH = auto()
 
 
 @dataclass(frozen=True, slots=True)

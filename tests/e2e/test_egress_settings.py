@@ -83,7 +83,9 @@ def test_all_traffic_without_cloud_nat_reaches_nothing(demo: Program) -> None:
     with arriving(node_path(demo, "internet-host")) as so_far:
         assert seen(demo, "hello-run", INTERNET_HOST, within=QUIET) is None
         assert so_far() == []
-        assert hits(demo, "vpc-vpc")["no-external-address"] > 0
+        (dropped,) = [row for row in demo.json("drops") if row["rule"] == "no-external-address"]
+        assert (dropped["place"], dropped["cause"]) == ("vpc-vpc", "NO_EXTERNAL_ADDRESS")
+        assert dropped["packets"] == hits(demo, "vpc-vpc")["no-external-address"] > 0
         assert _from_the_pool(seen(demo, "hello-function", INTERNET_HOST))
         assert so_far() != []
     assert seen(demo, "hello-run", "http://10.128.0.2/") in instances(demo).values()

@@ -27,9 +27,10 @@ from testbed.kernel.apply import apply
 from testbed.model.compute.firewall import Firewall
 from testbed.model.core.resource import last
 from testbed.model.core.well_known import INTERNET, vpc_segment
+from testbed.model.drop_causes import Cause
 from testbed.model.topology import Topology
 from testbed.oracle.judge import judge
-from testbed.oracle.verdict import Cause, Direction, Flow, Ruling, Verdict
+from testbed.oracle.verdict import Direction, Flow, Ruling, Verdict
 from tests import proof
 from tests.kernel.networks import HOSTS, PORTS, REDIS, REGION, ZONE, Case, cases, flows, read
 from tests.kernel.probe import Probe

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.fabric.allocation.keys import AddressKey
-from testbed.fabric.hybrid.traffic_selectors import LOCAL_MISMATCH, NO_SELECTOR, REMOTE_MISMATCH
+from testbed.model.drop_causes import NO_SELECTOR, VPN_LOCAL_SELECTOR, VPN_REMOTE_SELECTOR
 from testbed.model.topology import Topology
 from tests.e2e.capture import arriving
 from tests.kernel.built import Built, built
@@ -43,7 +43,7 @@ def counted(net: Built, cause: str) -> None:
 def test_nothing_leaves_unencrypted_while_no_tunnel_is_up(sender: str) -> None:
     with built(behind()) as net, arriving(net.paths["internet"], "gw") as leaking:
         tried(net, sender)
-        counted(net, NO_SELECTOR)
+        counted(net, NO_SELECTOR.id)
         assert not [packet for packet in leaking() if packet.protocol == socket.IPPROTO_UDP]
 
 
@@ -67,7 +67,7 @@ def test_a_connector_s_range_has_to_be_in_the_local_selectors(*, covered: bool) 
                     lambda: any(packet.source.startswith("10.8.0.") for packet in encrypted()), "the connector's"
                 )
                 return
-            counted(net, LOCAL_MISMATCH)
+            counted(net, VPN_LOCAL_SELECTOR.id)
             tried(net, "a")
             eventually(lambda: "10.128.0.2" in {packet.source for packet in encrypted()}, "the VM's packet")
             assert not [packet for packet in encrypted() if packet.source.startswith("10.8.0.")]
@@ -77,8 +77,8 @@ def test_a_connector_s_range_has_to_be_in_the_local_selectors(*, covered: bool) 
 def test_a_route_may_lead_more_into_a_tunnel_than_its_remote_selectors_cover() -> None:
     with built(behind(remoteTrafficSelector=["192.168.10.0/25"])) as net:
         tried(net, "a", "192.168.10.200")
-        counted(net, REMOTE_MISMATCH)
-        assert net.packets("gw", NO_SELECTOR) == 0
+        counted(net, VPN_REMOTE_SELECTOR.id)
+        assert net.packets("gw", NO_SELECTOR.id) == 0
 
 
 @pytest.mark.behaviour("4.10.4")
@@ -88,4 +88,4 @@ def test_what_comes_from_the_internet_unencrypted_does_not_get_into_the_network(
         sh(net.paths["internet"], f"ip route add {SUBNET} via {external} dev gw onlink")
         with net.socket("internet", socket.SOCK_DGRAM) as client:
             client.sendto(b"?", ("10.128.0.2", 9))
-        counted(net, NO_SELECTOR)
+        counted(net, NO_SELECTOR.id)

@@ -31,7 +31,12 @@ LAYERS = (
     (("testbed.model.rules",),),
     (("testbed.topology_file",), ("testbed.topology_export",)),
     (("testbed.fabric.allocation",),),
-    (("testbed.fabric.plan", "testbed.fabric.naming", "testbed.fabric.wiring", "testbed.fabric.link_local"),),
+    (
+        (
+            "testbed.fabric.dropping", "testbed.fabric.link_local", "testbed.fabric.naming", "testbed.fabric.plan",
+            "testbed.fabric.wiring",
+        ),
+    ),
     (("testbed.fabric",), ("testbed.oracle",)),
     (("testbed.fabric.compiler",),),
     (("testbed.kernel",), ("testbed.nodes",)),

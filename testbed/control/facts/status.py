@@ -16,13 +16,13 @@ from testbed.fabric.allocation.keys import AddressKey, NameKey
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.firewall.rules import label
 from testbed.fabric.plan import Interface, Plan
-from testbed.fabric.routing.internet_gateway import OUT_OF_RESOURCES
 from testbed.json_object import Json
 from testbed.kernel import namespace
 from testbed.kernel.conntrack import not_inserted
 from testbed.kernel.firewall import counters
 from testbed.model.compute.firewall_policy import RegionNetworkFirewallPolicy
 from testbed.model.core.resource import last, segment
+from testbed.model.drop_causes import OUT_OF_RESOURCES, cause_of
 from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
@@ -116,7 +116,7 @@ def nat_rows(store: Store, topology: Topology) -> Iterator[Json]:
         for gateway in gateways(topology, router, running.allocations.addresses):
             path = namespace.segment(topology.name, running.name(NameKey.nat(router.full_name, gateway.name)))
             try:
-                refused = (rule for rule in counters(path) if rule.comment.startswith(OUT_OF_RESOURCES))
+                refused = (rule for rule in counters(path) if cause_of(rule.comment) is OUT_OF_RESOURCES)
                 dropped = not_inserted(path) + sum(rule.packets for rule in refused)
             except NotFound:  # it is being made
                 dropped = 0

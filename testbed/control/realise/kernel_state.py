@@ -51,7 +51,7 @@ class KernelState:
             TestbedError: the kernel refuses it, or a node has ended; everything is looked at the next time.
         """
         made, self._made = self._made, None
-        paths = {space.name: path(plan, space, processes) for space in plan.namespaces}
+        paths = {space.name: namespace.of(plan.testbed, space, processes) for space in plan.namespaces}
         changes = apply(plan, paths) if made is None else _change(made, plan, paths)
         self._made = plan
         return changes
@@ -80,11 +80,6 @@ def _wired_alike(old: Namespace | None, new: Namespace) -> bool:
         new.qdiscs,
         new.sysctls,
     )
-
-
-def path(plan: Plan, space: Namespace, processes: Mapping[str, int]) -> str:
-    """Where a namespace is found: that of a node by its process."""
-    return f"/proc/{processes[space.name]}/ns/net" if space.node else namespace.segment(plan.testbed, space.name)
 
 
 def segments(plan: Plan) -> set[str]:

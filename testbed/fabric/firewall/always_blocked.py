@@ -7,11 +7,12 @@ does not leave it (behaviour 4.2.1).
 
 from __future__ import annotations
 
+from testbed.fabric.dropping import drop
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain
 from testbed.model.core.well_known import INTERNET
+from testbed.model.drop_causes import DHCP, PROTOCOL, SMTP
 
-SMTP, DHCP, PROTOCOL = "smtp-blocked", "dhcp-blocked", "protocol-blocked"
 _EXTERNAL = ("tcp", "udp", "icmp", "ipencap", "ah", "esp", "sctp", "gre")
 """What external addresses take, in the names of iptables."""
 _CHAIN = "external-protocols"
@@ -24,16 +25,14 @@ def dhcp(nics: str, *, answers: bool = False) -> str:
     These have to be looked at before all that belongs to a known connection is accepted.
     """
     known = "-m conntrack --ctstate ESTABLISHED " if answers else ""
-    return f"-p udp -m udp --dport 68 -m set --match-set {nics} dst {known}-m comment --comment {DHCP} -j DROP"
+    return f"-p udp -m udp --dport 68 -m set --match-set {nics} dst {known}{drop(DHCP)}"
 
 
 FROM_INTERNET = f"-i {_INTERNET} -j {_CHAIN}"
 TO_INTERNET = (
-    f"-o {_INTERNET} -p tcp -m tcp --dport 25 -m comment --comment {SMTP} -j DROP",
+    f"-o {_INTERNET} -p tcp -m tcp --dport 25 {drop(SMTP)}",
     # Google says it of what is sent to external addresses of its own; as no answer could come, none is asked for here.
     f"-o {_INTERNET} -j {_CHAIN}",
 )
-EXTERNAL_PROTOCOLS = Chain(
-    _CHAIN, None, (*(f"-p {name} -j RETURN" for name in _EXTERNAL), f"-m comment --comment {PROTOCOL} -j DROP")
-)
+EXTERNAL_PROTOCOLS = Chain(_CHAIN, None, (*(f"-p {name} -j RETURN" for name in _EXTERNAL), drop(PROTOCOL)))
 """Tried for new connections only."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall import log_chains, matches
 from testbed.fabric.firewall.decision_tree import Limits, Line, arrange
 from testbed.fabric.firewall.rules import Rule, Stage
@@ -22,14 +23,15 @@ from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import PART, Chain
 from testbed.fabric.wiring import Space
 from testbed.model.compute.firewall import PROTOCOL_NUMBERS, Match
+from testbed.model.drop_causes import IMPLIED_DENY_INGRESS
 
 EGRESS, INGRESS = "egress", "ingress"
-IMPLIED_EGRESS, IMPLIED_INGRESS = "implied-allow-egress", "implied-deny-ingress"
+IMPLIED_EGRESS = "implied-allow-egress"
 """The implied rules, at the end of everything (behaviour 4.1.7)."""
 
 _IMPLIED = {
     EGRESS: f"{matches.comment(IMPLIED_EGRESS)} -j RETURN",
-    INGRESS: f"{matches.comment(IMPLIED_INGRESS)} -j DROP",
+    INGRESS: drop(IMPLIED_DENY_INGRESS),
 }
 _EVERYTHING = "0.0.0.0/0"
 _MARK = "0x1"

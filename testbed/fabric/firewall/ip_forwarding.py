@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.firewall.rules import Stage
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain
 from testbed.fabric.wiring import Space
 from testbed.model.core.well_known import INTERNET
+from testbed.model.drop_causes import FOREIGN_IP, NO_EXTERNAL_ADDRESS
 
 SENDERS, RECEIVERS = "senders", "receivers"
 _TARGET = re.compile(rf"(?<=-[jg] )({EGRESS}|{INGRESS})(?=[/ ]|$)")
@@ -43,7 +45,7 @@ class IpForwarding:
         made: list[Chain] = []
         senders: list[str] = []
         receivers = [
-            f"! -d {hop.address}/32 -o {hop.device} -m comment --comment foreign-ip-disallowed -j DROP"
+            f"! -d {hop.address}/32 -o {hop.device} {drop(FOREIGN_IP)}"
             for hop in sorted(self.space.next_hops, key=repr)
         ]
         for device, nic in sorted(self.forwarders, key=repr):
@@ -65,7 +67,7 @@ class IpForwarding:
         """What a forwarder sends for others goes everywhere but to the internet, where it has no external address."""
         for device, nic in sorted(self.forwarders, key=repr):
             foreign = f"! -s {nic.address}/32 -i {device}"
-            yield f"{foreign} -o {interface_name(INTERNET)} -m comment --comment no-external-address -j DROP"
+            yield f"{foreign} -o {interface_name(INTERNET)} {drop(NO_EXTERNAL_ADDRESS)}"
             yield f"{foreign} -j ACCEPT"
 
 

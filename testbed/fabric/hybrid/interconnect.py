@@ -13,17 +13,19 @@ from dataclasses import dataclass, replace
 from testbed.fabric import node_specs
 from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.allocation.running import Running
+from testbed.fabric.dropping import drop
 from testbed.fabric.inventory import Participant
 from testbed.fabric.plan import Chain, Node, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DUMMY_GATEWAY, ROUTER, Space, Wiring
 from testbed.model import bgp
 from testbed.model.bgp import BgpSession
+from testbed.model.drop_causes import UNTAGGED
 from testbed.model.topology import Topology
 
 _UNTAGGED = Table(
     "raw",
-    (Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} -m comment --comment untagged -j DROP",)),),
+    (Chain("PREROUTING", "ACCEPT", (f"-i {node_specs.INTERCONNECT_DEVICE} {drop(UNTAGGED)}",)),),
 )
 """What has no tag is no attachment's; the kernel would take it, although the device has no address."""
 

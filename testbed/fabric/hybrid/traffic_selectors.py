@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from testbed.fabric.dropping import drop
 from testbed.fabric.plan import Chain, Table
 from testbed.fabric.wiring import DEFAULT
+from testbed.model.drop_causes import NO_SELECTOR, VPN_LOCAL_SELECTOR, VPN_REMOTE_SELECTOR, DropCause
 from testbed.model.hybrid.vpn import VpnTunnel
 
 SHORT_SEGMENTS = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 """TCP fits into the tunnel whether or not ICMP errors get through: Cloud VPN clamps the MSS (behaviour 4.10.6)."""
 INSIDE, OUTSIDE = "vpc", "internet"
 """The devices of a gateway."""
-LOCAL_MISMATCH, REMOTE_MISMATCH = "vpn-tunnel-local-selector-mismatch", "vpn-tunnel-remote-selector-mismatch"
-"""The sender, or the destination, is in no selector of the gateway's tunnels (behaviour 4.10.4)."""
-NO_SELECTOR = "no-traffic-selector"
-"""No tunnel that is up is for it: none is, or the peer has agreed to less (behaviour 4.11.3)."""
 _COVERED = "covered"
 
 
@@ -48,12 +46,12 @@ def route_based() -> Table:
 
 def _mismatches(remotes: Iterable[str]) -> Iterator[str]:
     for remote in remotes:
-        yield _dropped(f"{_end('-d', remote)}-i {INSIDE}", LOCAL_MISMATCH)
-    yield _dropped(f"-i {INSIDE}", REMOTE_MISMATCH)
+        yield _dropped(f"{_end('-d', remote)}-i {INSIDE}", VPN_LOCAL_SELECTOR)
+    yield _dropped(f"-i {INSIDE}", VPN_REMOTE_SELECTOR)
 
 
-def _dropped(packets: str, cause: str) -> str:
-    return f"{packets} -m comment --comment {cause} -j DROP"
+def _dropped(packets: str, cause: DropCause) -> str:
+    return f"{packets} {drop(cause)}"
 
 
 def _end(side: str, cidr: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric.allocation.cloud_nat import Block, Gateway
+from testbed.fabric.dropping import drop
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, RoutingRule, Table
 from testbed.fabric.vpc import Vpc
@@ -23,8 +24,8 @@ from testbed.fabric.wiring import DEFAULT, GATEWAY, POLICY_ROUTED, Space, Wiring
 from testbed.model.compute.router import RouterNat
 from testbed.model.core.ranges import GOOGLE_APIS, INTERNAL, PUBLIC_GOOGLE_API
 from testbed.model.core.well_known import INTERNET
+from testbed.model.drop_causes import NO_GOOGLE_API, OUT_OF_RESOURCES
 
-OUT_OF_RESOURCES = "out-of-resources"
 """Begins the comment of the rule that drops what has no ports; the gateway's name follows."""
 PUBLIC_APIS = (
     f"-d {PUBLIC_GOOGLE_API}/32 -p tcp -m multiport --dports 80,443 -j ACCEPT",
@@ -101,7 +102,7 @@ class Edge:
                         (
                             f"{inside} -p tcp -m multiport --dports 80,443 -m set --match-set {apis} dst -j ACCEPT",
                             _UNREACHABLE,
-                            f"-m set --match-set {apis} dst -m comment --comment no-google-api -j DROP",
+                            f"-m set --match-set {apis} dst {drop(NO_GOOGLE_API)}",
                         ),
                     ),
                 ),
@@ -133,7 +134,7 @@ def _translation(space: Space, inside: str, gateway: Gateway, blocks: Mapping[st
     than its rule here: the kernel finds no port and drops the packet (`insert_failed` of the namespace's conntrack).
     """
     having = space.set_of("hash:ip", blocks)
-    without = f"-m set ! --match-set {having} src -m comment --comment {OUT_OF_RESOURCES}-{gateway.name} -j DROP"
+    without = f"-m set ! --match-set {having} src {drop(OUT_OF_RESOURCES, gateway.name)}"
     forward = (
         "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         f"-i {inside} {without}",

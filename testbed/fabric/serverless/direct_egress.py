@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.plan import Chain, Table
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, Space
 from testbed.model.core.ranges import PRIVATE_RANGES_ONLY
+from testbed.model.drop_causes import EGRESS_ONLY
 from testbed.model.serverless.connector import Egress
 
 DEVICE = "eth1"
@@ -30,5 +32,5 @@ def attach(vpc: Vpc, node: Space, nic: Nic, egress: Egress, subnet: str) -> None
     The network is not a way in: what others open is dropped behind the firewall, which has counted it.
     """
     vpc.attach(node, DEVICE, nic, subnet, routes=through(egress))
-    inbound = f"-i {DEVICE} -m conntrack ! --ctstate RELATED,ESTABLISHED -m comment --comment egress-only -j DROP"
+    inbound = f"-i {DEVICE} -m conntrack ! --ctstate RELATED,ESTABLISHED {drop(EGRESS_ONLY)}"
     node.tables.append(Table("filter", (Chain("INPUT", "ACCEPT", (inbound,)), Chain("FORWARD", "DROP"))))

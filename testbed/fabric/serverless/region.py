@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from testbed.fabric import dns_interception, link_local
 from testbed.fabric.allocation.addressing import INNER, OUTER, inner_address, inner_share
+from testbed.fabric.dropping import drop
 from testbed.fabric.firewall import connection_tracking
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, KernelRoute, Nexthop, RoutingRule, Table, Tunnel
@@ -20,6 +21,7 @@ from testbed.fabric.serverless.instance_choice import Choice
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
 from testbed.model.core.ranges import INTERNAL, METADATA_SERVER, PRIVATE_RANGES_ONLY
 from testbed.model.core.well_known import INTERNET
+from testbed.model.drop_causes import ICMP_AT_CONNECTOR
 from testbed.model.managed_rules import HEALTH_PORT, TUNNEL_PORT
 from testbed.model.serverless.connector import Egress
 
@@ -259,7 +261,7 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
     forward = (
         known,
         # ICMP is not supported to internal addresses, though the firewall allows it (behaviour 3.7, 3.7.1: likely).
-        f"{out} -p icmp -m set --match-set {internal} dst -m comment --comment icmp-not-supported -j DROP",
+        f"{out} -p icmp -m set --match-set {internal} dst {drop(ICMP_AT_CONNECTOR)}",
         f"{out} -p tcp -j ACCEPT",
         f"{out} -p udp -j ACCEPT",
         f"{out} -p icmp -j ACCEPT",
