@@ -127,3 +127,15 @@ def test_effective_rules_are_in_their_order(api: Api) -> None:
     found = [one["name"] for one in api.get(f"{P}/global/networks/vpc/getEffectiveFirewalls")["firewalls"]]
     assert {*found} == {"allow", "deny", "first", "out", *(f"aet-uscentral1-c1-{suffix}" for suffix in SUFFIXES)}
     assert found.index("out") < found.index("first") < found.index("deny") < found.index("allow")
+
+
+def test_null_in_a_patch_clears_the_field(api: Api) -> None:
+    """A patch is a JSON merge patch (RFC 7396)."""
+    api.post(RULES, rule(targetTags=["old"], description="text", logConfig={"enable": True}))
+    api.patch(f"{RULES}/r", {"targetTags": None, "description": None, "logConfig": None})
+    now = api.get(f"{RULES}/r")
+    assert "targetTags" not in now
+    assert now.get("description", "") == ""
+    assert now["logConfig"] == {"enable": False}
+    with pytest.raises(Refused, match="name"):
+        api.patch(f"{RULES}/r", {"name": None})

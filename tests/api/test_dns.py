@@ -204,3 +204,9 @@ def test_policies(api: Api) -> None:
 def test_a_project_has_quotas(api: Api) -> None:
     found = api.get("dns/v1/projects/demo")
     assert (found["id"], found["number"].isdigit(), found["quota"]["managedZones"]) == ("demo", True, 10000)
+
+
+def test_null_in_a_patch_removes_the_field(api: Api) -> None:
+    api.patch(ZONE, {"labels": {"a": "1", "b": "2"}})
+    api.patch(ZONE, {"labels": {"a": None}})
+    assert api.get(ZONE)["labels"] == {"b": "2"}

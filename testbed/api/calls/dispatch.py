@@ -154,7 +154,8 @@ class Dispatcher:
     ) -> Call:
         method = match.method
         given, repeated = _query(method, query)
-        read = self._reader(method.api).read(method.request, body or {}) if method.request else {}
+        nulls = _is_merge_patch(method)
+        read = self._reader(method.api).read(method.request, body or {}, nulls=nulls) if method.request else {}
         path = {key: self._with_id(key, text) for key, text in match.parameters.items()}
         return Call(
             plane=self.plane,
@@ -179,6 +180,16 @@ class Dispatcher:
         if api not in self._readers:
             self._readers[api] = Reader(document(api), messages.enums(api))
         return self._readers[api]
+
+
+def _is_merge_patch(method: Method) -> bool:
+    """Whether null in a body removes the field (RFC 7396): compute and DNS have no field masks.
+
+    In the other APIs null is as if the field had not been sent; a field mask that names the field removes it.
+    """
+    return method.api.partition(".")[0] in {"compute", "dns"} and method.id.endswith(
+        (".patch", ".patchRule", ".preview")
+    )
 
 
 def _query(method: Method, query: Sequence[tuple[str, str]]) -> tuple[dict[str, str], Mapping[str, tuple[str, ...]]]:

@@ -8,7 +8,7 @@ dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from testbed.api.contract.discovery import Document
@@ -22,6 +22,15 @@ _DEEPEST = 64
 
 
 @dataclass(frozen=True, slots=True)
+class _Reading:
+    """The reading of one body."""
+
+    faults: list[str]
+    nulls: bool
+    """Whether null stays."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads values by the schemas of one API."""
 
@@ -29,24 +38,27 @@ class Reader:
     enums: Mapping[tuple[str, ...], Mapping[int, str]] = field(default_factory=dict)
     """Numbers of enums, by their names in order: some clients send numbers."""
 
-    def read(self, name: str, value: object) -> Json:
+    def read(self, name: str, value: object, *, nulls: bool = False) -> Json:
         """A message by the name of its schema.
+
+        A field that is null is left out, as if it had not been sent (ProtoJSON).  With `nulls` it stays, except in
+        elements of lists: in a JSON merge patch it removes the field (RFC 7396).
 
         Raises:
             InvalidArgument: with every fault that it has, in Google's words.
         """
-        faults: list[str] = []
-        result = self._message(self.document.schemas[name], value, "", faults)
-        if faults:
-            raise InvalidArgument(GoogleText("Invalid JSON payload received. " + "\n".join(faults)))
+        reading = _Reading([], nulls)
+        result = self._message(self.document.schemas[name], value, "", reading)
+        if reading.faults:
+            raise InvalidArgument(GoogleText("Invalid JSON payload received. " + "\n".join(reading.faults)))
         return result if isinstance(result, dict) else {}
 
-    def _message(self, schema: Json, value: object, where: str, faults: list[str]) -> object:
+    def _message(self, schema: Json, value: object, where: str, reading: _Reading) -> object:
         if not isinstance(value, Mapping):
-            faults.append(f"{_at(where)}: expected an object.")
+            reading.faults.append(f"{_at(where)}: expected an object.")
             return {}
         if where.count(".") > _DEEPEST:
-            faults.append(f"{_at(where)}: nested too deeply.")
+            reading.faults.append(f"{_at(where)}: nested too deeply.")
             return {}
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
         result: Json = {}
@@ -55,50 +67,55 @@ class Reader:
             path = f"{where}.{key}" if where else key
             if known in properties:
                 found = properties[known]
-                if not is_output(found) and item is not None:
-                    result[known] = self._value(found, item, path, faults)
+                if is_output(found):
+                    continue
+                if item is not None:
+                    result[known] = self._value(found, item, path, reading)
+                elif reading.nulls:
+                    result[known] = None
             elif rest is not None:
-                result[key] = self._value(rest, item, path, faults)
+                removed = reading.nulls and item is None
+                result[key] = None if removed else self._value(rest, item, path, reading)
             elif not key.startswith("$"):
-                faults.append(f'Unknown name "{key}"{f" {_at(where)}" if where else ""}: Cannot find field.')
+                reading.faults.append(f'Unknown name "{key}"{f" {_at(where)}" if where else ""}: Cannot find field.')
         return result
 
-    def _value(self, schema: Json, value: object, where: str, faults: list[str]) -> object:
+    def _value(self, schema: Json, value: object, where: str, reading: _Reading) -> object:
         if "$ref" in schema:
             name = schema["$ref"]
             target = self.document.schemas[name]
             if target.get("type") == "object":
-                return self._message(target, value, where, faults)
-            return self._value(target, value, where, faults)
+                return self._message(target, value, where, reading)
+            return self._value(target, value, where, reading)
         kind = schema.get("type")
         if kind == "array":
             if not isinstance(value, list):
-                faults.append(f"{_at(where)}: expected a list.")
+                reading.faults.append(f"{_at(where)}: expected a list.")
                 return []
-            items = schema["items"]
-            return [self._value(items, item, f"{where}[{i}]", faults) for i, item in enumerate(value)]
+            items, inside = schema["items"], replace(reading, nulls=False)
+            return [self._value(items, item, f"{where}[{i}]", inside) for i, item in enumerate(value)]
         if kind == "object":
-            return self._message(schema, value, where, faults)
-        return value if kind == "any" else self._scalar(schema, value, where, faults)
+            return self._message(schema, value, where, reading)
+        return value if kind == "any" else self._scalar(schema, value, where, reading)
 
-    def _scalar(self, schema: Json, value: object, where: str, faults: list[str]) -> object:
+    def _scalar(self, schema: Json, value: object, where: str, reading: _Reading) -> object:
         kind, form = schema.get("type"), schema.get("format", "")
         if "enum" in schema and kind == "string":
-            return self._enum(schema, value, where, faults)
+            return self._enum(schema, value, where, reading)
         read = {"string": _text, "integer": _integer, "number": _number, "boolean": _boolean}[str(kind)]
         result = read(value, form)
         if result is None:
-            faults.append(f"Invalid value {_at(where)} ({_type(schema)}), {_shown(value)}")
+            reading.faults.append(f"Invalid value {_at(where)} ({_type(schema)}), {_shown(value)}")
         return result
 
-    def _enum(self, schema: Json, value: object, where: str, faults: list[str]) -> object:
+    def _enum(self, schema: Json, value: object, where: str, reading: _Reading) -> object:
         names: list[str] = schema["enum"]
         if isinstance(value, int) and not isinstance(value, bool):
             number = self.enums.get(tuple(names), dict(enumerate(names))).get(value)
             if number is not None:
                 return number
         if value not in names:
-            faults.append(f"Invalid value {_at(where)} (TYPE_ENUM), {_shown(value)}")
+            reading.faults.append(f"Invalid value {_at(where)} (TYPE_ENUM), {_shown(value)}")
         return value
 
 

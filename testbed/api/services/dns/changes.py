@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from testbed.api.calls.call import Answer, Call, serves
-from testbed.api.contract import filters
+from testbed.api.contract import filters, masks
 from testbed.api.services.dns import faults
 from testbed.api.services.dns.base import (
     API,
@@ -164,7 +164,7 @@ def replace(call: Call) -> Answer:
     """Change one record set: time to live or data."""
     zone = zone_of(call)
     known = _named(call, zone)
-    body = {**known, **call.body}
+    body = masks.merge(known, call.body)
     for one, other in (("rrdatas", "routingPolicy"), ("routingPolicy", "rrdatas")):
         if one in call.body and other not in call.body:
             body.pop(other, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from testbed.api.calls.call import Call, serves
-from testbed.api.contract import listing
+from testbed.api.contract import listing, masks
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.hybrid.bgp_status import bgp_status
 from testbed.api.services.compute.names import url
@@ -69,7 +69,7 @@ ROUTERS = Collection(
 def preview(call: Call) -> Json:
     """What a router would be after a patch with this body."""
     record = ROUTERS.record(call)
-    body = ROUTERS.resolved(call, ROUTERS.completed({**record.body, **call.body}, call), record.name)
+    body = ROUTERS.resolved(call, ROUTERS.completed(masks.merge(record.body, call.body), call), record.name)
     shown = Record(record.kind, record.name, body, created=record.created, number=record.number)
     return {"resource": ROUTERS.printed(call.plane, shown)}
 
