@@ -297,3 +297,25 @@ def test_googles_hello_is_the_projects_own_example(api: Api) -> None:
     node = next(one for one in api.kernel.plan.nodes if one.name == "hello")
     assert node.image == "testbed/runtime"
     assert str(node.source).endswith("examples/relay")
+
+
+@pytest.mark.parametrize(
+    ("resources", "flags"),
+    [
+        (None, {"cpuIdle": True, "startupCpuBoost": True}),
+        ({"limits": {"cpu": "2"}}, {}),
+        ({"cpuIdle": False}, {"cpuIdle": False}),
+        ({"limits": {"cpu": "1"}, "startupCpuBoost": True}, {"startupCpuBoost": True}),
+    ],
+)
+def test_flags_of_the_cpu_are_filled_in_where_there_were_no_resources(
+    api: Api, resources: Json | None, flags: Json
+) -> None:
+    """Terraform sees a difference for ever if a flag comes back that it has not sent."""
+    given = body()
+    if resources is not None:
+        given["template"]["containers"][0]["resources"] = resources
+    made = api.post(SERVICES, given, serviceId="hello")["response"]
+    for shown in (made["template"], api.get(f"v2/{made['latestReadyRevision']}")):
+        (container,) = shown["containers"]
+        assert {key: value for key, value in container["resources"].items() if key != "limits"} == flags

@@ -78,6 +78,20 @@ def test_gcloud_finds_what_it_waits_for(api: Api) -> None:
     assert seen["template"]["vpcAccess"]["egress"] == "ALL_TRAFFIC"
 
 
+def test_no_annotation_comes_back_that_was_not_sent(api: Api) -> None:
+    made = post(api, body())
+    revision = get(api, f"revisions/{made['status']['latestReadyRevisionName']}")
+    for shown in (made["spec"]["template"], revision):
+        assert not {name for name in shown["metadata"]["annotations"] if "cpu" in name}
+    again = put(api, made)
+    assert again["status"]["latestReadyRevisionName"] == made["status"]["latestReadyRevisionName"]
+    template = body(**{"startup-cpu-boost": "true", "cpu-throttling": "false"})["spec"]["template"]
+    changed = put(api, {**again, "spec": {**again["spec"], "template": template}})
+    annotations = changed["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert annotations["run.googleapis.com/cpu-throttling"] == "false"
+
+
 def test_revisions_are_found_by_labels(api: Api) -> None:
     post(api, body())
     post(api, body("other"))

@@ -12,14 +12,17 @@ PROBE_SECONDS = 240
 """How long Cloud Run waits for a container to listen, unless it is told otherwise."""
 
 
-def completed(template: Json, name: str) -> Json:
-    """A revision's template with the defaults that Google fills in; `name` is that of a resource in its project."""
+def completed(template: Json, name: str, *, cpu: bool = True) -> Json:
+    """A revision's template with the defaults that Google fills in; `name` is that of a resource in its project.
+
+    `cpu` says whether the two defaults about the CPU are filled in, which v1 has as annotations.
+    """
     result: Json = {
         "timeout": "300s",
         "maxInstanceRequestConcurrency": 80,
         **with_account(template, name),
         "scaling": {"maxInstanceCount": 100, **template.get("scaling", {})},
-        "containers": [_container(container) for container in template.get("containers", [])],
+        "containers": [_container(container, cpu=cpu) for container in template.get("containers", [])],
     }
     if access := template.get("vpcAccess"):
         result["vpcAccess"] = {"egress": "PRIVATE_RANGES_ONLY", **access}
@@ -57,7 +60,12 @@ def limited(container: Json) -> Json:
     return {**container, "resources": {**resources, "limits": limits}}
 
 
-def _container(container: Json) -> Json:
+def _container(container: Json, *, cpu: bool) -> Json:
+    """A container with the defaults.
+
+    CPU only during requests, and a boost at the start, are defaults of a container that was given no resources: "if
+    ResourceRequirements is set, the caller must explicitly set this field to true" (`cpuIdle`, Cloud Run v2).
+    """
     ports = container.get("ports") or [{}]
     port = {"name": "http1", "containerPort": DEFAULT_PORT, **ports[0]}
     probe = {
@@ -67,13 +75,14 @@ def _container(container: Json) -> Json:
         "tcpSocket": {"port": port["containerPort"]},
     }
     filled = limited(container)
-    resources = {"cpuIdle": True, "startupCpuBoost": True, **filled["resources"]}
-    return {"startupProbe": probe, **filled, "ports": [port], "resources": resources}
+    if cpu and "resources" not in container:
+        filled["resources"] = {**filled["resources"], "cpuIdle": True, "startupCpuBoost": True}
+    return {"startupProbe": probe, **filled, "ports": [port]}
 
 
 def same(one: Json, other: Json, name: str) -> bool:
     """Whether two templates make the same revision."""
-    return _anonymous(completed(one, name)) == _anonymous(completed(other, name))
+    return _anonymous(completed(one, name, cpu=False)) == _anonymous(completed(other, name, cpu=False))
 
 
 _NOT_OF_THE_REVISION = frozenset({"revision", "name", "client", "clientVersion"})

@@ -26,7 +26,7 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
     now = state.of_service(plane, record)
     uri = f"https://{run_host(record.name)}"
     traffic = body.get("traffic") or [{"type": LATEST, "percent": 100}]
-    template = completed(body["template"], record.name)
+    template = completed(body["template"], record.name, cpu=public)
     if spelled := record.facts.get("access"):
         template["vpcAccess"] = {**template["vpcAccess"], **spelled}
     result = {
@@ -52,7 +52,7 @@ def service(plane: ControlPlane, record: Record, *, public: bool = True) -> Json
 
 def revision(plane: ControlPlane, record: Record, *, public: bool = True) -> Json:
     """A revision."""
-    body = completed(shown(record.body, public=public), record.name)
+    body = completed(shown(record.body, public=public), record.name, cpu=public)
     now = state.of_revision(record)
     above = record.name.rpartition("/revisions/")[0]
     conditions = [
