@@ -210,3 +210,9 @@ def test_null_in_a_patch_removes_the_field(api: Api) -> None:
     api.patch(ZONE, {"labels": {"a": "1", "b": "2"}})
     api.patch(ZONE, {"labels": {"a": None}})
     assert api.get(ZONE)["labels"] == {"b": "2"}
+
+
+@pytest.mark.parametrize("empty", [{}, {"networks": []}, {"kind": "dns#managedZonePrivateVisibilityConfig"}])
+def test_a_public_zone_may_have_an_empty_config_of_private_ones(api: Api, empty: Json) -> None:
+    made = make(api, "e", "example.net.", visibility="public", privateVisibilityConfig=empty)
+    assert "privateVisibilityConfig" not in made

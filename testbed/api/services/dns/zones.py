@@ -185,6 +185,9 @@ def _checked(call: Call, given: Json) -> Json:
         raise faults.invalid(f"{_ENTITY}.dnsName", body["dnsName"])
     body.setdefault("visibility", "public")
     if body["visibility"] == "public":
+        for field in ("privateVisibilityConfig", "forwardingConfig", "peeringConfig"):
+            if not any(value for key, value in body.get(field, {}).items() if key != "kind"):
+                body.pop(field, None)  # Terraform sends empty ones
         for field in _PRIVATE:
             if body.get(field):
                 raise faults.invalid(f"{_ENTITY}.{field}", body[field])
