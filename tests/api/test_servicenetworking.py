@@ -145,3 +145,12 @@ def test_connections_that_cannot_be(api: Api) -> None:
     reserve(api, "d", network="projects/demo/global/networks/other")
     with pytest.raises(Refused, match="'d': it is not a range"):
         connect(api, "d")
+
+
+def test_an_update_by_force_makes_the_connection(api: Api) -> None:
+    body = {"network": NETWORK, "reservedPeeringRanges": ["a"]}
+    with pytest.raises(Refused, match="not found"):
+        api.patch(f"{CONNECTIONS}/-", body)
+    assert api.patch(f"{CONNECTIONS}/-", body, force="true")["done"] is True
+    (made,) = connections(api)
+    assert (made["service"], made["reservedPeeringRanges"]) == ("services/servicenetworking.googleapis.com", ["a"])

@@ -41,7 +41,11 @@ _NETWORK = re.compile(r"projects/([^/]+)/global/networks/([^/]+)")
 @serves(API, "services.connections.create")
 def create(call: Call) -> Answer:
     """Connect a network: the ranges are the network's own, set aside for services."""
-    service, network = call.text("parent"), _network(call, call.body.get("network", ""))
+    return _created(call, call.text("parent"))
+
+
+def _created(call: Call, service: str) -> Answer:
+    network = _network(call, call.body.get("network", ""))
     name, ranges = f"{network}/{service}", call.body.get("reservedPeeringRanges", [])
     known = call.plane.find(KIND, name)
     ranges = ranges or (known.body["reservedPeeringRanges"] if known else [])
@@ -55,11 +59,13 @@ def create(call: Call) -> Answer:
 
 @serves(API, "services.connections.patch")
 def patch(call: Call) -> Answer:
-    """Change the ranges of a connection.
+    """Change the ranges of a connection; with force, one that is not there is made (as Terraform counts on).
 
     Raises:
         FailedPrecondition: one is taken away, without force; or an instance has an address of it (our choice).
     """
+    if call.flag("force") and _found(call, call.body.get("network", "")) is None:
+        return _created(call, _service(call))
     record, ranges = _connection(call, call.body.get("network", "")), call.body.get("reservedPeeringRanges", [])
     removed = set(record.body["reservedPeeringRanges"]) - set(ranges)
     if removed and not call.flag("force"):
@@ -160,14 +166,22 @@ def _addresses(network: str) -> str:
     return f"projects/{segment(network, 'projects')}/global/addresses"
 
 
+def _service(call: Call) -> str:
+    """The service of the connection that a path names: `services/servicenetworking.googleapis.com`."""
+    return "/".join(call.text("name").split("/")[:2])
+
+
+def _found(call: Call, network: str) -> Record | None:
+    return call.plane.find(KIND, f"{_network(call, network)}/{_service(call)}")
+
+
 def _connection(call: Call, network: str) -> Record:
     """The connection of a network that a path names; for its own name, `-` is taken as well.
 
     Raises:
         NotFound: there is none.
     """
-    service = "/".join(call.text("name").split("/")[:2])
-    if record := call.plane.find(KIND, f"{_network(call, network)}/{service}"):
+    if record := _found(call, network):
         return record
     raise NotFound(f"connection '{call.text('name')}' of {network}: not found", reason="notFound")
 
