@@ -185,12 +185,9 @@ def _checked(call: Call, given: Json) -> Json:
         raise faults.invalid(f"{_ENTITY}.dnsName", body["dnsName"])
     body.setdefault("visibility", "public")
     if body["visibility"] == "public":
-        for field in ("privateVisibilityConfig", "forwardingConfig", "peeringConfig"):
-            if not any(value for key, value in body.get(field, {}).items() if key != "kind"):
-                body.pop(field, None)  # Terraform sends empty ones
-        for field in _PRIVATE:
-            if body.get(field):
-                raise faults.invalid(f"{_ENTITY}.{field}", body[field])
+        body = {key: value for key, value in body.items() if key not in _PRIVATE or not _is_empty(value)}
+        for field in (field for field in _PRIVATE if field in body):
+            raise faults.invalid(f"{_ENTITY}.{field}", body[field])
     if body.get("forwardingConfig") and body.get("peeringConfig"):
         raise faults.invalid(f"{_ENTITY}.peeringConfig", body["peeringConfig"])
     made = _linked(call, body)
@@ -204,6 +201,11 @@ def _checked(call: Call, given: Json) -> Json:
         place = ".".join([_ENTITY, *(str(part) for part in error.path)])
         raise faults.invalid(place, error.value if error.path else str(error)) from None
     return made
+
+
+def _is_empty(config: Json) -> bool:
+    """Whether a config says nothing: Terraform sends such ones."""
+    return not any(value for key, value in config.items() if key != "kind")
 
 
 def _linked(call: Call, body: Json) -> Json:
