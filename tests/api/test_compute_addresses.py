@@ -96,3 +96,52 @@ def test_global_addresses_of_load_balancers_are_refused(api: Api) -> None:
     assert caught.value.code == 501
     with pytest.raises(Refused, match="prefixLength"):
         api.post(RANGES, psa("x"))
+
+
+def instance(api: Api, name: str, **nic: Any) -> dict[str, Any]:
+    nics = [{"subnetwork": "regions/us-central1/subnetworks/us", **nic}]
+    disks = [
+        {"boot": True, "initializeParams": {"sourceImage": "projects/debian-cloud/global/images/family/debian-12"}}
+    ]
+    body = {"name": name, "machineType": "zones/us-central1-a/machineTypes/e2-micro", "disks": disks}
+    api.post(f"{P}/zones/us-central1-a/instances", {**body, "networkInterfaces": nics})
+    api.settle()
+    found: dict[str, Any] = api.get(f"{P}/zones/us-central1-a/instances/{name}")["networkInterfaces"][0]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["EXTERNAL", "INTERNAL"])
+def test_an_ephemeral_address_of_a_running_instance_is_promoted(api: Api, kind: str) -> None:
+    """It stays the instance's, and after that it is reserved."""
+    nic = instance(api, "vm", accessConfigs=[{"name": "External NAT"}])
+    address = nic["networkIP"] if kind == "INTERNAL" else nic["accessConfigs"][0]["natIP"]
+    where = (
+        {"addressType": "INTERNAL", "subnetwork": "regions/us-central1/subnetworks/us"} if kind == "INTERNAL" else {}
+    )
+    made = reserve(api, "kept", address=address, **where)
+    assert (made["status"], made["users"]) == ("IN_USE", [f"{LINK}/zones/us-central1-a/instances/vm"])
+    api.settle()
+    now = api.get(f"{P}/zones/us-central1-a/instances/vm")["networkInterfaces"][0]
+    assert (now["networkIP"], now["accessConfigs"][0]["natIP"]) == (nic["networkIP"], nic["accessConfigs"][0]["natIP"])
+    other = instance(api, "other", accessConfigs=[{"name": "External NAT"}])
+    assert address not in {other["networkIP"], other["accessConfigs"][0]["natIP"]}
+    api.delete(f"{P}/zones/us-central1-a/instances/vm")
+    api.settle()
+    left = api.get(f"{US}/addresses/kept")
+    assert (left["status"], left["address"]) == ("RESERVED", address)
+
+
+def test_an_address_of_something_else_is_not_promoted(api: Api) -> None:
+    taken = reserve(api, "a")["address"]
+    done = api.post(f"{US}/addresses", {"name": "b", "address": taken})
+    assert "already being used" in done["error"]["errors"][0]["message"]
+
+
+def test_an_instance_takes_a_reserved_internal_address_by_its_url(api: Api) -> None:
+    where = {"addressType": "INTERNAL", "subnetwork": "regions/us-central1/subnetworks/us"}
+    given, chosen = reserve(api, "given", address="10.0.0.77", **where), reserve(api, "chosen", **where)
+    for address in (given, chosen):
+        assert instance(api, f"vm-{address['name']}", networkIP=address["selfLink"])["networkIP"] == address["address"]
+        assert api.get(f"{US}/addresses/{address['name']}")["status"] == "IN_USE"
+    with pytest.raises(Refused, match="was not found"):
+        instance(api, "none", networkIP=f"{given['selfLink']}x")

@@ -107,6 +107,8 @@ class _Request(Generic[K]):
     """Ranges that it must not overlap."""
     reserved: bool = False
     """Whether it is set aside for something else, which may be given it: a reserved address."""
+    ephemeral: bool = False
+    """Whether its address may become a reserved one, and stay its own: the NIC of a VM."""
     further: tuple[IPv4Network, ...] = ()
     """Where it is taken from as well."""
     exhausted: str = ""
@@ -133,19 +135,22 @@ class _Request(Generic[K]):
 def _resolve(requests: Iterable[_Request[K]], previous: Mapping[K, str]) -> dict[K, str]:
     """Answer requests: what is given, else what was given out before, else the first free candidate."""
     asked = list(requests)
+    reserved = {request.key for request in asked if request.reserved}
     found = {request.key: request.given for request in asked if request.given is not None}
     taken = {(request.pool, found[request.key]): request.key for request in asked if request.key in found}
     for request in asked:
         value = previous.get(request.key)
         if request.key in found or value is None or not request.takes(value):
             continue
-        if (request.pool, value) in taken and not request.reserved:
+        holder = taken.get((request.pool, value))
+        shared = request.ephemeral if holder in reserved else request.reserved
+        if holder is not None and not shared:
             raise FailedPrecondition(
                 GoogleText(f"IP '{value}' is already being used by another resource: {request.key}"),
-                hint=f"give {taken[request.pool, value]} another address",
+                hint=f"give {holder} another address",
             )
         found[request.key] = value
-        taken[request.pool, value] = request.key
+        taken.setdefault((request.pool, value), request.key)
     for request in asked:
         if request.key not in found:
             value = next((c for c in request.candidates() if (request.pool, c) not in taken), None)
@@ -208,7 +213,7 @@ def ranges_in_use(topology: Topology) -> Iterator[str]:
 def _vpc_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
     """Internal addresses in subnets.  VMs choose first, then who reserves some: of the others none has a given one."""
     known = [*members(topology)]
-    yield from (_member_request(one) for one in known if one.kind == "vm")
+    yield from (replace(_member_request(one), ephemeral=True) for one in known if one.kind == "vm")
     for address in topology.compute.addresses:
         if address.subnetwork is not None:
             subnet = topology.subnetworks[address.subnetwork]
@@ -239,7 +244,7 @@ def _external_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
         yield replace(request(AddressKey.reserved(address.full_name), address.address), reserved=True)
     for instance in topology.compute.instances:
         for access in instance.nic.access_configs:
-            yield request(AddressKey.external(instance.full_name), access.nat_ip)
+            yield replace(request(AddressKey.external(instance.full_name), access.nat_ip), ephemeral=True)
     for router in topology.compute.routers:
         for nat in (one for one in router.nats if not one.nat_ips):
             yield from map(request, address_keys(topology, router, nat))

@@ -13,6 +13,7 @@ from testbed.api.services.compute.instances import machine_types
 from testbed.api.services.compute.references import qualified
 from testbed.control.accept.plane import InvalidResource
 from testbed.errors import GoogleText
+from testbed.fabric.allocation.keys import AddressKey
 from testbed.json_object import Json
 from testbed.model.core.annotations import Path
 from testbed.model.core.projects import compute_account
@@ -20,6 +21,7 @@ from testbed.model.core.resource import Defaults, last, region_of
 
 NETWORK = "global/networks"
 SUBNETWORK = "regions/-/subnetworks"
+ADDRESS = "regions/-/addresses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,18 @@ def _nic(given: Json, place: Place, path: Path) -> Json:
     nic.pop("network", None)  # the subnet's, which is where it is looked up
     if "accessConfigs" in nic:
         nic["accessConfigs"] = [access_config(one) for one in nic["accessConfigs"]]
-    if not nic.get("networkIP"):
-        nic.pop("networkIP", None)
+    if address := nic.pop("networkIP", None):
+        nic["networkIP"] = _internal(address, place, (*path, "networkIP"))
     return nic
+
+
+def _internal(given: str, place: Place, path: Path) -> str:
+    """The internal address of a NIC that is given by itself, or by the URL of a reserved one."""
+    if "/" not in given:
+        return given
+    name = place.reference(given, ADDRESS, path)
+    reserved = place.call.plane.get("compute.addresses", name).body.get("address")
+    return str(reserved or place.call.plane.running.allocations.addresses[AddressKey.reserved(name)])
 
 
 def _subnetwork(nic: Json, place: Place, path: Path) -> str:

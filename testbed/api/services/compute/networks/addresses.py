@@ -72,11 +72,12 @@ def view(plane: ControlPlane, record: Record) -> Json:
 
 def _users(plane: ControlPlane, record: Record, address: str | None) -> Iterator[str]:
     """The resources that have a regional address (of a range the API does not say it)."""
+    internal, given = record.body.get("addressType") == "INTERNAL", plane.running.allocations.addresses
     for instance in plane.list("compute.instances"):
+        key = AddressKey.instance(instance.name) if internal else AddressKey.external(instance.name)
         for nic in instance.body.get("networkInterfaces", ()):
-            external = {access.get("natIP") for access in nic.get("accessConfigs", ())}
-            mine = external if record.body.get("addressType") != "INTERNAL" else {nic.get("networkIP")}
-            if address in mine:
+            named = [nic.get("networkIP")] if internal else [one.get("natIP") for one in nic.get("accessConfigs", ())]
+            if address in {given.get(key) if has is None else has for has in named}:
                 yield instance.name
     for router in plane.list("compute.routers"):
         if any(record.name in nat.get("natIps", ()) for nat in router.body.get("nats", ())):
