@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from testbed.control.state.faults import fault
 from testbed.model.core.projects import project_number
 from tests.api.harness import Api
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 NETWORKS = "compute/v1/projects/demo/global/networks"
 VPC = b'{"name": "vpc", "autoCreateSubnetworks": false}'
@@ -57,7 +57,7 @@ def test_a_long_transaction_does_not_hold_up_the_loop(api: Api) -> None:
 
 
 def test_nobody_is_kept_who_waits_no_more(api: Api) -> None:
-    api.dispatcher.window = 0.0
+    api.dispatcher.window = api.dispatcher.patience = 0.0
     api.store.faults.add(fault("stuck", method="compute.networks.insert"))
     name = api.post(NETWORKS, {"name": "vpc", "autoCreateSubnetworks": False})["name"]
     for _ in range(3):
@@ -67,6 +67,27 @@ def test_nobody_is_kept_who_waits_no_more(api: Api) -> None:
     api.plane.release()
     waiting.result(PATIENCE)
     assert len(api.plane._waiting) == 0
+
+
+def test_a_wait_ends_with_the_operation(api: Api) -> None:
+    """It waits up to two minutes, and not only as long as any call does; Cloud Run's callers may say how long."""
+    api.dispatcher.window = 0.0
+    api.store.faults.add(fault("stuck", method="compute.networks.insert"))
+    name = api.post(NETWORKS, {"name": "vpc", "autoCreateSubnetworks": False})["name"]
+    path = f"compute/v1/projects/demo/global/operations/{name}/wait"
+
+    asked = f"v2/projects/demo/locations/us-central1/operations/{name}:wait"
+
+    async def calls() -> list[tuple[int, bytes]]:
+        early = await api.answer("POST", asked, b'{"timeout": "0s"}')
+        waiting = asyncio.create_task(api.answer("POST", path))
+        await asyncio.to_thread(eventually, lambda: len(api.plane._waiting), "somebody who waits")
+        await asyncio.to_thread(api.plane.release)
+        return [early, await waiting]
+
+    (_, early), (_, late) = asyncio.run(calls())
+    assert "done" not in json.loads(early)
+    assert json.loads(late)["status"] == "DONE"
 
 
 def test_a_state_that_somebody_else_writes_is_no_defect(api: Api) -> None:

@@ -69,7 +69,7 @@ def test_the_default_network_is_called_default(api: Api) -> None:
         ("readReplicasMode", "READ_REPLICAS_ENABLED", "READ_REPLICAS_ENABLED is not built yet"),
         ("customerManagedKey", "k", "customerManagedKey: the testbed encrypts nothing"),
         ("persistenceConfig", {"persistenceMode": "RDB"}, "persistence is not built yet"),
-        ("redisVersion", "REDIS_3_2", "REDIS_7_0"),
+        ("redisVersion", "REDIS_2_8", "REDIS_7_0"),
         ("reservedIpRange", "10.9.0.0/28", "must be a /29"),
         ("locationId", "us-east1-b", "is not a zone of us-central1"),
         ("memorySizeGb", 301, "less than or equal to 300"),
@@ -256,3 +256,10 @@ def test_lists_and_deletion(api: Api) -> None:
     with pytest.raises(Refused, match=f"Resource '{NAME}' was not found") as caught:
         api.get(f"{INSTANCES}/r1")
     assert caught.value.code == 404
+
+
+@pytest.mark.parametrize("version", ["REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "REDIS_7_2"])
+def test_all_versions_are_accepted(api: Api, version: str) -> None:
+    """The server that is there runs in each case (docs/routes.md)."""
+    create(api, redisVersion=version)
+    assert api.get(f"{INSTANCES}/r1")["redisVersion"] == version

@@ -24,6 +24,7 @@ from testbed.api.calls.call import (
 )
 from testbed.api.contract import messages
 from testbed.api.contract.discovery import Method, MethodMatch, MethodRouter, document
+from testbed.api.contract.filters.scalars import duration
 from testbed.api.contract.masks import camel
 from testbed.api.contract.schema import Reader
 from testbed.control.accept.plane import ControlPlane
@@ -35,6 +36,8 @@ WINDOW = 1.0
 """Seconds that a caller is kept waiting, if that spares him the first poll: most operations are done by then.
 
 Google's clients poll for the first time after a second (google-api-core)."""
+PATIENCE = 120.0
+"""Seconds that `operations.wait` waits: "the default deadline (2 minutes)" (compute v1, globalOperations.wait)."""
 _THREADS = 16
 _STANDARD = frozenset(
     {
@@ -76,6 +79,7 @@ class Dispatcher:
     identity: Identity
     router: MethodRouter = field(default_factory=MethodRouter)
     window: float = WINDOW
+    patience: float = PATIENCE
     _readers: dict[str, Reader] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
     _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
@@ -101,6 +105,10 @@ class Dispatcher:
         Raises:
             TestbedError: Google would refuse it, or the testbed cannot do it.
         """
+        if match.method.id.endswith("perations.wait"):
+            parameters = match.parameters
+            given = parameters.get("operation") or parameters.get("name", "")
+            await self.wait(given.rpartition("/")[2], self._asked_patience(body))
         pool = self._patient if takes_time(match.method) else self._pool
         call, answer = await self._run(pool, self._answer, match, query, body, principal, endpoint)
         if not isinstance(answer, Operation):
@@ -110,6 +118,12 @@ class Dispatcher:
         printer = PRINTERS[call.method.api]
         printed: Json = await self._run(self._pool, lambda: printer(self.plane, self.plane.operation(answer.id)))
         return printed
+
+    def _asked_patience(self, body: object) -> float:
+        """Seconds that a caller of `operations.wait` is ready to wait: Cloud Run has a `timeout` in the body."""
+        given = body.get("timeout") if isinstance(body, dict) else None
+        asked = duration(given) if isinstance(given, str) else None
+        return self.patience if asked is None else min(self.patience, asked / 1e9)
 
     async def _run(self, pool: ThreadPoolExecutor, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)

@@ -67,8 +67,10 @@ class RedisInstance(NamedResource):
     connect_mode: Annotated[Literal["DIRECT_PEERING", "PRIVATE_SERVICE_ACCESS"], Constant] = "DIRECT_PEERING"
     transit_encryption_mode: Annotated[Literal["DISABLED", "SERVER_AUTHENTICATION"], Constant] = "DISABLED"
     read_replicas_mode: Annotated[Literal["READ_REPLICAS_DISABLED"], Constant] = "READ_REPLICAS_DISABLED"
-    redis_version: Annotated[Literal["REDIS_7_0"], Constant] = "REDIS_7_0"
-    """Debian 12's, and Memorystore's default."""
+    redis_version: Annotated[
+        Literal["REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "REDIS_7_2"], Constant
+    ] = "REDIS_7_0"
+    """Kept for its readers: Debian 12's server, Redis 7.0, runs in each case.  7.0 is also Memorystore's default."""
     redis_configs: Mapping[str, str] = Field(default_factory=dict)
     reserved_ip_range: str | None = None
     """A /29; the service picks an unused one if it is not given (behaviour 4.9.2).  With PRIVATE_SERVICE_ACCESS the

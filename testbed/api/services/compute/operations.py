@@ -72,7 +72,7 @@ def get(call: Call) -> Json:
 
 @serves(API, "globalOperations.wait", "regionOperations.wait", "zoneOperations.wait")
 def wait(call: Call) -> Answer:
-    """One operation, after it has had a while to end ("for approximately the 2 minutes": the dispatcher's window)."""
+    """One operation: the dispatcher has waited for its end, for two minutes at the most."""
     return _operation(call)
 
 

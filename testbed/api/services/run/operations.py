@@ -39,7 +39,7 @@ class RunOperations(LongRunning):
 
 @serves("run.v1 run.v2", "projects.locations.operations.wait")
 def wait(call: Call) -> Json:
-    """One operation as it is: it may be answered before the time that a caller is ready to wait for has passed."""
+    """One operation: the dispatcher has waited for its end, as long as the caller was ready to."""
     name = call.text("name")
     return PRINTERS["run.v2"](call.plane, call.plane.operation(name.rpartition("/")[2]))
 
