@@ -203,3 +203,12 @@ def test_content_stays_if_another_object_with_it_goes_meanwhile(api: Api, monkey
     monkeypatch.setattr(hashlib, "md5", slow)
     upload(api, "b", b"same")
     assert content(api, "b") == b"same"
+
+
+def test_fields_that_nobody_knows_are_passed_over(api: Api) -> None:
+    """As Cloud Storage does; Terraform sends some that are newer than the API's description."""
+    made = api.post("storage/v1/b", {"name": "with-more", "newerThanThis": {"a": 1}}, project="demo")
+    assert made["name"] == "with-more"
+    assert "newerThanThis" not in made
+    with pytest.raises(Refused, match='Unknown name "newer"'):
+        api.post("compute/v1/projects/demo/global/networks", {"name": "vpc", "newer": 1})

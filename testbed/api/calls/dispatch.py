@@ -192,7 +192,7 @@ class Dispatcher:
 
     def _reader(self, api: str) -> Reader:
         if api not in self._readers:
-            self._readers[api] = Reader(document(api), messages.enums(api))
+            self._readers[api] = Reader(document(api), messages.enums(api), tolerant=api.startswith("storage."))
         return self._readers[api]
 
 

@@ -37,6 +37,8 @@ class Reader:
     document: Document
     enums: Mapping[tuple[str, ...], Mapping[int, str]] = field(default_factory=dict)
     """Numbers of enums, by their names in order: some clients send numbers."""
+    tolerant: bool = False
+    """Whether fields that the schema does not know are passed over; most of Google's APIs refuse them."""
 
     def read(self, name: str, value: object, *, nulls: bool = False) -> Json:
         """A message by the name of its schema.
@@ -76,7 +78,7 @@ class Reader:
             elif rest is not None:
                 removed = reading.nulls and item is None
                 result[key] = None if removed else self._value(rest, item, path, reading)
-            elif not key.startswith("$"):
+            elif not key.startswith("$") and not self.tolerant:
                 reading.faults.append(f'Unknown name "{key}"{f" {_at(where)}" if where else ""}: Cannot find field.')
         return result
 
