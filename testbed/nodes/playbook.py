@@ -37,6 +37,8 @@ _STATUS: Mapping[str, Status] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+_CHOICE = "include_role"
+"""The task by which a node gets its role; that role's own tasks are what there is to tell."""
 RUN = "run-"
 """How the names of the folders begin that a run works in."""
 _HOME = "ANSIBLE_HOME"
@@ -125,6 +127,8 @@ def event_of(raw: Mapping[str, Any]) -> Event | None:
     if status is None:
         return None
     data = raw["event_data"]
+    if data.get("task_action") == _CHOICE and status in ("started", "ok"):
+        return None
     result = data.get("res") or {}
     if status == "ok" and result.get("changed"):
         status = "changed"

@@ -279,7 +279,7 @@ def by_hand(nodes: Nodes, folder: Path, *tasks: str) -> None:
 def test_a_configuration_that_its_server_refuses_is_told_with_the_server_s_words(nodes: Nodes) -> None:
     broken = front_end(route("a", "a", "no such address"))
     nodes.start(broken)
-    with pytest.raises(Unavailable, match=r"node frontend: .*Reload the web server' failed: (.|\n)*invalid parameter"):
+    with pytest.raises(Unavailable, match=r"node frontend: .*Reload the front end' failed: (.|\n)*invalid parameter"):
         nodes.configure(broken)
 
 

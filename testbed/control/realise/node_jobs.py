@@ -55,10 +55,6 @@ class NodeJobs:
         """The jobs by node."""
         return self._jobs
 
-    def any(self, *stages: Stage) -> bool:
-        """Whether there is a job of one of these kinds."""
-        return any(job.stage in stages for job in self._jobs.values())
-
     def over(self) -> Iterator[tuple[str, Job]]:
         """The jobs that have come to their end; each is told once."""
         for name, job in list(self._jobs.items()):

@@ -49,6 +49,9 @@ RETRY = 15.0
 GATHERING = 4.0
 """Seconds that nodes which are ready for Ansible wait at most for others: a run for several takes hardly longer."""
 
+WIRING = 0.5
+"""Seconds between two wirings while nodes start: one for several nodes costs hardly more than one for one."""
+
 Configuration = Future[list[str]]
 """A run of Ansible; the nodes that it has configured."""
 
@@ -98,6 +101,7 @@ class Reconciler:
         self._configuration: Configuration | None = None
         self._configured: Mapping[str, Node] = {}
         """The nodes that the present run of Ansible is for, as they were planned when it began."""
+        self._wired_at = 0.0
         self._ready_since: float | None = None
         """When a node has begun to wait for Ansible, as `time.monotonic` counts."""
         self._stop = threading.Event()
@@ -330,7 +334,7 @@ class Reconciler:
 
     def _work_on_nodes(self, plan: Plan, known: Mapping[str, Known]) -> None:
         """Begin to check, start and stop nodes; a node that is as planned is left alone."""
-        wanted = {node.name: node for node in plan.nodes}
+        wanted = {node.name: node for node in sorted(plan.nodes, key=_haste)}
         begun = {one.name for one in self.store.connectors.instances() if one.health != "starting"}
         lost = begun - known.keys()
         for name, node in wanted.items():
@@ -381,9 +385,11 @@ class Reconciler:
         """Make the kernel what the plan says of the nodes that run."""
         processes = {name: one.running.pid for name, one in known.items() if one.running.state == "running"}
         possible = plan.with_nodes(processes)
-        if self._kernel.is_as(possible):
+        starting = any(job.stage is Stage.START for job in self._jobs.all().values())
+        if self._kernel.is_as(possible) or (starting and time.monotonic() < self._wired_at + WIRING):
             return
         changes = self._kernel.become(possible, processes)
+        self._wired_at = time.monotonic()
         self._for_each_ticket(lambda ticket: ticket.changes.extend(changes))
         if changes:
             self.report(Progress("wiring", f"{len(changes)} changes", 1, 1))
@@ -426,7 +432,8 @@ class Reconciler:
             self._ready_since = None
             return
         self._ready_since = self._ready_since or time.monotonic()
-        if self._jobs.any(Stage.CHECK, Stage.START) and time.monotonic() - self._ready_since < GATHERING:
+        others = any(job.stage is not Stage.DELIVER and job.node and job.node.role for job in self._jobs.all().values())
+        if others and time.monotonic() - self._ready_since < GATHERING:
             return
         self._ready_since = None
         self._configured = {node.name: node for node in ready if node.name in wanted}
@@ -491,7 +498,10 @@ class Reconciler:
             if failed and ticket.error is None:
                 ticket.at_fault = failed
                 ticket.error = self._failures[min(failed)].error
-        self._tickets = [ticket for ticket in self._tickets if not ticket.over]
+        going_on = [ticket for ticket in self._tickets if not ticket.over]
+        if len(going_on) < len(self._tickets):
+            self._wake()  # those who wait look before the next round
+        self._tickets = going_on
 
     # -- health ---------------------------------------------------------------------------------------------------
 
@@ -519,6 +529,11 @@ def preview(topology: Topology, running: Running) -> Plan:
     """What there would be, without the instances of connectors."""
     allocations = allocate(topology, running.allocations)
     return compile_topology(topology, Running(allocations, (), running.auth_strings, running.certificates))
+
+
+def _haste(node: Node) -> int:
+    """Which nodes are started first: what Ansible configures, then what has to get healthy, as both take their time."""
+    return 0 if node.role else 1 if node.kind == "connector-instance" else 2
 
 
 def _spec(node: Node | None) -> Node | None:
