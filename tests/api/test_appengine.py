@@ -240,6 +240,10 @@ def test_the_flexible_environment_lives_in_the_network(api: Api, connector: str)
         ({"deployment": {"cloudBuildOptions": {"appYamlPath": "app.yaml"}}}, "no Cloud Build"),
         ({"deployment": {}}, "deployment is missing"),
         (
+            {"network": {"name": "default"}},
+            r"Network parameter is not supported in App Engine Standard\. Please, use vpc_",
+        ),
+        (
             {"deployment": {"files": {"../x": {"sourceUrl": "https://storage.googleapis.com/b/o"}}}},
             "gs://b/o: it is not in",
         ),

@@ -94,3 +94,11 @@ def test_translation_is_the_same_there_and_back() -> None:
     }
     assert translation.to_v1(translation.to_v2(one)) == one
     assert translation.to_v1({"serviceConfig": {"availableMemory": "1Gi"}})["availableMemoryMb"] == 1024
+
+
+def test_the_details_say_which_field_is_wrong(api: Api) -> None:
+    with pytest.raises(Refused, match=r"^400: The request has errors$") as caught:
+        api.post(FUNCTIONS, {**body(api), "vpcConnector": "projects/demo/locations/us-east1/connectors/c1"})
+    (detail,) = caught.value.error["details"]
+    (violation,) = detail["fieldViolations"]
+    assert (violation["field"], "region" in violation["description"]) == ("vpc_connector", True)

@@ -129,3 +129,24 @@ async def _raw(api: Api, target: str) -> tuple[int, bytes]:
 
     await api.rest(scope, receive, send)
     return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "code", "keys"),
+    [
+        ("GET", "compute/v1/projects/demo/global/networks/none", 404, {"code", "message", "errors"}),
+        ("GET", "dns/v1/projects/demo/managedZones/none", 404, {"code", "message", "errors"}),
+        ("GET", "storage/v1/b/none", 404, {"code", "message", "errors"}),
+        ("POST", "compute/v1/projects/demo/global/networks", 400, {"code", "message", "errors", "status"}),
+        ("GET", "v1/projects/demo/locations/us-central1/connectors/none", 404, {"code", "message", "status"}),
+        ("GET", "v1/projects/demo/locations/us-central1/instances/none", 404, {"code", "message", "status"}),
+        ("GET", "v2/projects/demo/locations/us-central1/services/none", 404, {"code", "message", "status"}),
+        ("GET", "v1/projects/demo/locations/global/connectivityTests/none", 404, {"code", "message", "status"}),
+        ("GET", "v1/projects/demo/serviceAccounts/none", 404, {"code", "message", "errors", "status"}),
+    ],
+)
+def test_errors_have_the_fields_that_google_s_have(api: Api, verb: str, path: str, code: int, keys: set[str]) -> None:
+    """Compute, DNS and storage have a list and no status, unless Google's front end refuses; IAM has both."""
+    status, answer = api.send(verb, path, b'{"unknown": 1}' if verb == "POST" else b"")
+    error = json.loads(answer)["error"]
+    assert (status, set(error)) == (code, keys)

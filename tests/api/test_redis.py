@@ -263,3 +263,13 @@ def test_all_versions_are_accepted(api: Api, version: str) -> None:
     """The server that is there runs in each case (docs/routes.md)."""
     create(api, redisVersion=version)
     assert api.get(f"{INSTANCES}/r1")["redisVersion"] == version
+
+
+def test_the_details_say_which_value_is_wrong(api: Api) -> None:
+    network = "projects/demo/global/networks/none"
+    with pytest.raises(Refused, match="Network name is not valid") as caught:
+        create(api, authorizedNetwork=network)
+    (detail,) = caught.value.error["details"]
+    assert detail["fieldViolations"] == [
+        {"field": "instance.authorized_network", "description": f"Invalid value: {network}"}
+    ]

@@ -319,3 +319,16 @@ def test_flags_of_the_cpu_are_filled_in_where_there_were_no_resources(
     for shown in (made["template"], api.get(f"v2/{made['latestReadyRevision']}")):
         (container,) = shown["containers"]
         assert {key: value for key, value in container["resources"].items() if key != "limits"} == flags
+
+
+def test_the_details_say_which_field_is_wrong(api: Api) -> None:
+    api.post(SERVICES, body(), serviceId="hello")
+    with pytest.raises(Refused) as caught:
+        api.patch(f"{SERVICES}/hello", body(vpcAccess={"egress": "ALL_TRAFFIC"}))
+    (detail,) = caught.value.error["details"]
+    assert detail["fieldViolations"] == [
+        {
+            "field": "Violation in UpdateServiceRequest.service.template.vpc_access.connector",
+            "description": "one and only one of connector and network_interfaces must be set.",
+        }
+    ]

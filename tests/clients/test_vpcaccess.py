@@ -103,7 +103,7 @@ def test_errors_of_grpc_have_their_own_classes_and_details(connect_grpc: Connect
     served.connector("c1", "10.8.0.0/28")
     with pytest.raises(exceptions.AlreadyExists) as taken:
         client.create_connector(parent=REGION, connector_id="c1", connector=connector())
-    assert (taken.value.reason, taken.value.domain) == ("alreadyExists", "vpcaccess.googleapis.com")
+    assert (taken.value.grpc_status_code, taken.value.details) == (grpc.StatusCode.ALREADY_EXISTS, [])
     with pytest.raises(exceptions.InvalidArgument):
         client.create_connector(parent=REGION, connector_id="C_1", connector=connector())
 

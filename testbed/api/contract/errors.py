@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from testbed.control.accept.plane import InvalidResource
@@ -23,8 +24,12 @@ _REASONS: Mapping[str, str] = {
 }  # fmt: skip
 _USAGE: Mapping[str, str] = {"SERVICE_DISABLED": "accessNotConfigured", "quotaExceeded": "quotaExceeded"}
 """Reasons of the domain `usageLimits`, and how they are spelled there."""
-LEGACY = frozenset({"compute", "dns", "storage"})
+LEGACY = frozenset({"compute", "dns", "storage", "iam"})
 """APIs whose errors have a list `errors`, with reason and domain."""
+_WITHOUT_STATUS = frozenset({"compute", "dns", "storage"})
+"""APIs whose own errors have no `status`; what Google's front end refuses for all APIs has one."""
+_OF_FRONT_END = frozenset({"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"})
+_VIOLATION = re.compile(r"(Violation in [\w.\[\]]+): (.+)", re.DOTALL)
 
 
 def http_status(error: TestbedError) -> int:
@@ -35,16 +40,17 @@ def http_status(error: TestbedError) -> int:
 def envelope(error: TestbedError, api: str) -> Json:
     """The body of an error's answer; `api` is the name of the API without its version."""
     message, code = message_of(error, api), http_status(error)
+    found = details(error, api)
+    more: Json = {"details": found} if found else {}
+    by_front_end = error.status in _OF_FRONT_END or message.startswith("Invalid JSON payload")
+    if api not in _WITHOUT_STATUS or found or by_front_end:
+        more = {"status": error.status, **more}
     if api in LEGACY:
         reason = error.reason or _REASONS.get(error.status, "backendError")
         domain = "usageLimits" if reason in _USAGE else "global"
         errors = [{"message": message, "domain": domain, "reason": _USAGE.get(reason, reason)}]
-        more = {"details": list(error.details)} if error.details else {}
-        return {"error": {"code": code, "message": message, "errors": errors, "status": error.status, **more}}
-    body: Json = {"code": code, "message": message, "status": error.status}
-    if found := details(error, api):
-        body["details"] = found
-    return {"error": body}
+        return {"error": {"code": code, "message": message, "errors": errors, **more}}
+    return {"error": {"code": code, "message": message, **more}}
 
 
 def message_of(error: TestbedError, api: str) -> str:
@@ -56,20 +62,24 @@ def message_of(error: TestbedError, api: str) -> str:
 
 
 def details(error: TestbedError, api: str) -> list[Json]:
-    """The details of an error that clients can read, in addition to its text."""
+    """The details of an error that clients can read, in addition to its text.
+
+    The fields that are violated are details, in APIs that have details.  A text of Cloud Run names its field itself.
+    """
     found: list[Json] = [dict(detail) for detail in error.details]
-    if error.reason and not found:
-        found.append(
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": error.reason,
-                "domain": f"{api}.googleapis.com",
-            }
-        )
-    if isinstance(error, InvalidResource) and error.path:
-        violation = {"field": ".".join(map(str, error.path)), "description": error.message}
-        found.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})
+    if found or api in _WITHOUT_STATUS:
+        return found
+    if violation := _VIOLATION.fullmatch(error.message):
+        found.append(bad_request(violation[1], violation[2]))
+    elif isinstance(error, InvalidResource) and error.path:
+        found.append(bad_request(".".join(map(str, error.path)), error.message))
     return found
+
+
+def bad_request(field: str, description: str) -> Json:
+    """The detail of an error that says which field of a request is wrong, and how."""
+    violation = {"field": field, "description": description}
+    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
 
 
 def defect() -> Internal:

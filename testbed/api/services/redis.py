@@ -14,6 +14,7 @@ from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning, common_metadata
 from testbed.api.contract import masks
+from testbed.api.contract.errors import bad_request
 from testbed.api.services import located
 from testbed.api.services.resourcemanager.ids import id_of
 from testbed.control.accept.plane import ControlPlane, InvalidResource
@@ -145,6 +146,14 @@ def _known(call: Call, network: str, project: str, *, shared: bool) -> str:
         InvalidResource: in Google's words, as users have reported them (terraform-provider-google 1571,
             terraform-google-memorystore 29 and 107).
     """
+    try:
+        return _authorized(call, network, project, shared=shared)
+    except InvalidResource as error:
+        error.details = (bad_request("instance.authorized_network", f"Invalid value: {network}"),)
+        raise
+
+
+def _authorized(call: Call, network: str, project: str, *, shared: bool) -> str:
     path = ("instance", "authorized_network")
     match = _NETWORK.fullmatch(network)
     if match is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from testbed.errors import GoogleText
 from testbed.model.compute.instance import Tag
 from testbed.model.core.resource import (
     ConnectorRef,
@@ -24,6 +25,10 @@ from testbed.model.serverless.ingress import AppIngress, is_open
 
 LEGACY_LOCATIONS = {"us-central": "us-central1", "europe-west": "europe-west1"}
 """App Engine's names of two regions (behaviour 1.12.1)."""
+
+NO_NETWORK = GoogleText(
+    "Network parameter is not supported in App Engine Standard. Please, use vpc_access_connector instead."
+)
 
 
 class Application(Resource):
@@ -155,7 +160,7 @@ class Version(Resource):
                 "a flexible version has a network, but neither vpcAccessConnector nor vpcAccess"
             )  # behaviour 3.6
         if self.env == "standard" and self.network is not None:
-            raise ValueError("a standard version has no network; it reaches a VPC by vpcAccessConnector or vpcAccess")
+            raise ValueError(NO_NETWORK)
         if len(ways) > 1:  # behaviour 1.12.4
             raise ValueError("vpcAccess and vpcAccessConnector are mutually exclusive")
         return self

@@ -614,7 +614,7 @@ def test_only_the_standard_environment_has_a_connector(env: str, fields: dict[st
     if accepted:
         assert len(small(appengine=appengine).workloads) == 2
     else:
-        with pytest.raises(ValidationError, match=r"a flexible version has|has no network"):
+        with pytest.raises(ValidationError, match=r"a flexible version has|Network parameter is not supported"):
             small(appengine=appengine)
 
 

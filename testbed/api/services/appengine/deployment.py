@@ -23,6 +23,7 @@ from testbed.control.state.resources import Record
 from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, segment
+from testbed.model.serverless.appengine import NO_NETWORK
 
 _ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONNECTOR = re.compile(r"projects/[^/]+/locations/[^/]+/connectors/[^/]+")
@@ -66,6 +67,8 @@ def deployed(call: Call, app: Record, name: str) -> tuple[Json, Json | None]:
         body["vpcAccess"] = _interface(call, access, known, flexible=flexible)
     if flexible:
         body["network"] = _network(call.plane, app, body.get("network", {}))
+    elif "network" in body:
+        raise InvalidResource(("version", "network"), body["network"], NO_NETWORK)
     _check_access(body, region_of(app), flexible=flexible)
     body["deployment"] = _deployment(call, body["deployment"])
     resolved = call.plane.resolve(VERSIONS, {**body, "name": name}, known)

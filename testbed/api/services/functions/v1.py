@@ -11,14 +11,15 @@ from testbed.api.calls.clock import timestamp
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import listing, masks
 from testbed.api.contract.discovery import document
+from testbed.api.contract.errors import bad_request
 from testbed.api.services import located
 from testbed.api.services.functions import records, translation, v2
 from testbed.api.services.functions.records import KIND
 from testbed.control import invocation
-from testbed.control.accept.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.state.operations import Operation
 from testbed.control.state.resources import Record
-from testbed.errors import FailedPrecondition, InvalidArgument
+from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.resource import last
 
@@ -42,7 +43,7 @@ def create(call: Call) -> Answer:
     if given.rpartition("/functions/")[0] != parent:
         raise InvalidArgument(f"function '{given}': its name does not begin with {parent}")
     name = located.unused(call, KIND, records.name_in(parent, last(given)))
-    return records.deploy(call, name, translation.to_v2(call.body))
+    return _deployed(call, name, call.body)
 
 
 @serves(API, "projects.locations.functions.patch", before=_fetch)
@@ -56,7 +57,23 @@ def patch(call: Call) -> Answer:
         known=lambda path: path.partition(".")[0] in _FIELDS,
         output_only=("name",),
     )
-    return records.deploy(call, record.name, translation.to_v2(body))
+    return _deployed(call, record.name, body)
+
+
+def _deployed(call: Call, name: str, body: Json) -> Answer:
+    """Deploy a function.
+
+    Raises:
+        InvalidArgument: in the words of v1, which says in the details alone what is wrong.
+    """
+    try:
+        return records.deploy(call, name, translation.to_v2(body))
+    except InvalidResource as error:
+        if not error.path:
+            raise
+        refused = InvalidArgument(GoogleText("The request has errors"))
+        refused.details = (bad_request(masks.snake(str(error.path[-1])), error.message),)
+        raise refused from error
 
 
 @serves(API, "projects.locations.functions.get")
