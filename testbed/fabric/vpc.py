@@ -13,6 +13,7 @@ from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, IpForwardi
 from testbed.fabric.firewall.rules import stages
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import Chain, KernelRoute, Mark, Table
+from testbed.fabric.routing import equal_hops
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.compute.firewall import Firewall
 from testbed.model.compute.firewall_policy import NetworkFirewallPolicy
@@ -85,6 +86,8 @@ class Vpc:
     """Devices of NICs that may send under other addresses than their own, and these."""
     classes: list[tuple[frozenset[str], str | None, Mark]] = field(default_factory=list)
     """Senders with routes of their own: addresses of NICs or the device of a peered network, and the packets' mark."""
+    equal_hops: dict[str, int] = field(default_factory=dict)
+    """The devices of next hops that flows may be spread over, with the numbers by which marks name them."""
 
     name_server: tuple[str, str] | None = None
     """The device that leads to the name server, and the address there that stands for this network."""
@@ -96,7 +99,7 @@ class Vpc:
         space.routes |= {
             KernelRoute(cidr, metric=_LAST_RESORT, kind="blackhole") for cidr in (*ranges, *map(str, SPECIAL_PATHS))
         }
-        space.sysctls |= {**connection_tracking.SYSCTLS, "net.ipv4.fib_multipath_hash_policy": "1"}  # by the 5-tuple
+        space.sysctls |= {**connection_tracking.SYSCTLS, **equal_hops.SYSCTLS}
         return cls(space, wiring, mtu, subnets=ranges)
 
     def attach(
@@ -153,7 +156,8 @@ class Vpc:
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
         anti_spoofing = self.wiring.anti_spoofing(self.space, then=self._marks())
-        self.space.tables += [anti_spoofing, self._filter(), self._nat()]
+        kept = [equal_hops.table(self.equal_hops)] if self.equal_hops else []
+        self.space.tables += [anti_spoofing, *kept, self._filter(), self._nat()]
 
     def _marks(self) -> Iterator[str]:
         """Mark the packets of senders with routes of their own; one that forwards is known by its device."""

@@ -262,3 +262,72 @@ def test_a_route_may_be_for_one_connector_only(tag: str, reaching: set[str]) -> 
     with built(behind(of, "r")) as paths, answered_by(paths, "r"):
         for name in ("web", "other", "a"):
             assert (asked(paths, name, within=patience(name in reaching)) == "r") == (name in reaching), name
+
+
+ROUTERS = ("fw1", "fw2", "fw3")
+
+
+def equal(*hops: str, tags: Sequence[str] = ()) -> Plan:
+    """A plan in which routes of equal priority lead by these of three instances to what is behind all of them."""
+    routes = [route(f"by-{hop}", hop, "10.50.0.0/16", tags=tags) for hop in hops]
+    sender = vm("a", tags={"items": [*tags]})
+    return behind(made(instances=[sender, *map(router, ROUTERS)], routes=routes), *ROUTERS)
+
+
+def answers(flows: Sequence[socket.socket]) -> list[str]:
+    """Who answers each connection, or what became of it."""
+    found = []
+    for flow in flows:
+        try:
+            found.append(ask(flow))
+        except ConnectionResetError:
+            found.append("reset")
+    return found
+
+
+@contextmanager
+def connected(paths: Paths, count: int) -> Iterator[list[socket.socket]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(namespace.connect(paths["a"], (FAR, PORT), PATIENCE)) for _ in range(count)]
+
+
+def retransmissions(flow: socket.socket) -> int:
+    """How often TCP has sent what it waits for (`tcpi_retransmits` of `struct tcp_info`)."""
+    return flow.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[2]
+
+
+@pytest.mark.behaviour("4.3.5")
+@pytest.mark.parametrize("tags", [(), ("web",)])
+def test_a_flow_stays_on_the_next_hop_that_it_took(tags: Sequence[str]) -> None:
+    """Neither lost packets nor a further next hop move it, which gets new flows.  One that goes loses its own."""
+    of = equal("fw1", "fw2", tags=tags)
+    with built(of) as paths, answered_by(paths, *ROUTERS), connected(paths, 24) as flows:
+        before = answers(flows)
+        assert {*before} == {"fw1", "fw2"}
+        for node in ROUTERS:
+            sh(paths[node], "iptables -w -I INPUT -p tcp -j DROP")
+        for flow in flows:
+            flow.sendall(b"?")
+        eventually(lambda: min(map(retransmissions, flows)) >= 3, "time-outs of all flows")
+        for node in ROUTERS:
+            sh(paths[node], "iptables -w -D INPUT -p tcp -j DROP")
+        assert [flow.recv(64).decode() for flow in flows] == before
+
+        apply(equal(*ROUTERS, tags=tags), paths)
+        assert difference(equal(*ROUTERS, tags=tags), paths) == []
+        assert answers(flows) == before
+        with connected(paths, 24) as further:
+            assert {*answers(further)} == {*ROUTERS}
+
+        apply(equal("fw2", "fw3", tags=tags), paths)
+        assert answers(flows) == ["reset" if router == "fw1" else router for router in before]
+
+
+@pytest.mark.behaviour("4.3.5")
+def test_a_second_next_hop_moves_no_flow_of_the_first() -> None:
+    with built(equal("fw1")) as paths, answered_by(paths, *ROUTERS), connected(paths, 24) as flows:
+        assert {*answers(flows)} == {"fw1"}
+        apply(equal("fw1", "fw2"), paths)
+        assert {*answers(flows)} == {"fw1"}
+        with connected(paths, 24) as further:
+            assert {*answers(further)} == {"fw1", "fw2"}

@@ -21,6 +21,7 @@ from testbed.fabric.allocation.running import Running
 from testbed.fabric.firewall.chains import Nic
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import MAIN_TABLE, Hop, KernelRoute, Mark, RoutingRule, over
+from testbed.fabric.routing import equal_hops
 from testbed.fabric.routing.routing_order import Candidate, Learned, Routes, Selection, Sender, Via
 from testbed.fabric.vpc import MARKS, Vpc
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, Space
@@ -31,9 +32,11 @@ from testbed.model.topology import Topology
 _CUSTOM = 1
 """The metric of static and dynamic routes: one per destination, so that another takes its place in one go."""
 _NOTHING = 1 << 20
-_CLASS_RULE = 1000
+_HOP_RULE, _CLASS_RULE = 999, 1000
 _TABLES = 1 << 20
 """Numbers of the classes' tables begin here."""
+_HOP_TABLES = 1 << 24
+"""Those of tables with one of several equal next hops begin here."""
 
 
 def peerings(topology: Topology, running: Running, vpcs: Mapping[str, Vpc]) -> None:
@@ -85,6 +88,7 @@ class _RouteCompiler:
             if route.table == MAIN_TABLE and not route.destination.endswith("/32")
         )
         self._lay(vpc, usual, MAIN_TABLE)
+        self._keep(vpc, Mark(0, MARKS), MAIN_TABLE, above)
         self._let_pass(vpc, usual)
         for sender, nics in _classes(self.topology, network, vpc, self._applying(network)):
             selected = routes.select(network, fixed, sender)
@@ -118,6 +122,7 @@ class _RouteCompiler:
             number = number % 0xFFFF + 1
         mark, table = Mark(number << 16, MARKS), _TABLES + number
         self._lay(vpc, selected, table)
+        self._keep(vpc, mark, table, above)
         throws = {*above} - selected.keys()
         vpc.space.routes |= {KernelRoute(cidr, table=table, kind="throw") for cidr in throws}
         if DEFAULT not in selected.keys() | throws:
@@ -134,6 +139,31 @@ class _RouteCompiler:
                 vpc.space.routes.add(over(route, hops))
             else:
                 vpc.space.routes.add(KernelRoute(destination, metric=_CUSTOM, table=table, kind="blackhole"))
+
+    def _keep(self, vpc: Vpc, sender: Mark, table: int, above: Iterable[str]) -> None:
+        """Keep the flows of a class of senders on the one that they took of the equal next hops of the class's table.
+
+        What is more specific than a route with several next hops is left to the rules that follow.
+        """
+        laid = {r.destination: r for r in vpc.space.routes if (r.table, r.metric) == (table, _CUSTOM)}
+        others = {interface_name(one.name) for one in (self.internet, *(peer.space for peer in self.vpcs.values()))}
+        single = {route.device for route in laid.values() if route.device}
+        equal = {hop for route in laid.values() for hop in route.hops if hop.device not in others}
+        for device in sorted((single | {hop.device for hop in equal}) - others):
+            vpc.equal_hops[device] = equal_hops.number(device, vpc.equal_hops)
+        for hop in sorted(equal, key=repr):
+            number = vpc.equal_hops[hop.device]
+            its = _HOP_TABLES + (sender.value >> 16 << 8 | number)
+            for destination in {*above, *laid}:
+                kept = destination in laid and hop in laid[destination].hops
+                route = KernelRoute(destination, hop.device, hop.gateway, metric=_CUSTOM, table=its)
+                throw = KernelRoute(destination, metric=_CUSTOM, table=its, kind="throw")
+                vpc.space.routes.add(route if kept else throw)
+            for mark in equal_hops.marks(number):
+                vpc.space.rules.add(
+                    RoutingRule(_HOP_RULE, DEFAULT, its, Mark(sender.value | mark.value, MARKS | mark.mask))
+                )
+            vpc.space.sysctls |= POLICY_ROUTED
 
     def _to(self, vpc: Vpc, candidate: Candidate) -> Hop | None:
         """The next hop; if it is an instance, what it may take is up to `vpc`."""

@@ -118,8 +118,11 @@ def test_static_routes_come_first_at_equal_priority_and_the_better_med_wins(prio
 @pytest.mark.behaviour("4.3.5")
 def test_equal_learned_routes_share_flows() -> None:
     vpc = learning(joined(), LearnedRoute("tunnel-0", OFFICE, 100), LearnedRoute("tunnel-1", OFFICE, 100))
-    (found,) = dynamic(vpc)
+    (found,) = (route for route in dynamic(vpc) if route.table == MAIN_TABLE)
     assert {hop.device for hop in found.hops} == {"tunnel-0", "tunnel-1"}
+    kept = {route.table: route.device for route in dynamic(vpc) if route.table != MAIN_TABLE}
+    assert {*kept.values()} == {"tunnel-0", "tunnel-1"}
+    assert {rule.table for rule in vpc.rules if rule.mark} >= kept.keys()
 
 
 @pytest.mark.behaviour("4.3.2")
