@@ -288,9 +288,14 @@ def test_public_images_stand_for_the_built_in_one(api: Api) -> None:
     assert api.kernel.plan is not None
     assert next(node for node in api.kernel.plan.nodes if node.name == "vm").image == "testbed/vm"
     family = api.get("compute/v1/projects/debian-cloud/global/images/family/debian-12")
-    assert family["selfLink"].endswith("/projects/debian-cloud/global/images/debian-12")
+    assert family["selfLink"].endswith("/projects/debian-cloud/global/images/debian-12-bookworm-v20261110")
     listed = api.get("compute/v1/projects/debian-cloud/global/images")["items"]
-    assert [image["name"] for image in listed] == ["debian-11", "debian-12", "debian-13"]
+    assert [image["family"] for image in listed] == ["debian-11", "debian-12", "debian-13"]
+    for image in (family, *listed):
+        assert api.get(image["selfLink"].partition(".com/")[2]) == image
+    assert api.get(f"{ZONE}/disks/vm")["sourceImage"] == family["selfLink"]
+    with pytest.raises(Refused, match="was not found"):
+        api.get("compute/v1/projects/debian-cloud/global/images/debian-11")  # it is a family
     with pytest.raises(Refused, match="was not found"):
         api.get("compute/v1/projects/debian-cloud/global/images/none")
 
@@ -303,7 +308,7 @@ def test_a_disk_goes_with_its_instance_only_if_that_says_so(api: Api) -> None:
     insert(api, "keeper", disks=kept)
     api.delete(f"{INSTANCES}/keeper")
     disk = api.get(f"{ZONE}/disks/keeper")
-    assert disk["sourceImage"].endswith("/debian-12")
+    assert disk["sourceImage"].endswith("/debian-12-bookworm-v20261110")
     assert "users" not in disk
     made = insert(api, "heir", disks=[{"boot": True, "source": "zones/us-central1-a/disks/keeper"}])
     assert made["disks"][0]["source"] == f"{ROOT}/zones/us-central1-a/disks/keeper"
@@ -311,7 +316,7 @@ def test_a_disk_goes_with_its_instance_only_if_that_says_so(api: Api) -> None:
 
 def test_a_disk_that_is_part_of_an_instance_has_its_name(api: Api) -> None:
     insert(api)
-    assert api.get(f"{ZONE}/disks/vm")["sourceImage"].endswith("/debian-12")
+    assert api.get(f"{ZONE}/disks/vm")["sourceImage"].endswith("/debian-12-bookworm-v20261110")
     with pytest.raises(Refused, match="disks/vm' already exists"):
         api.post(f"{ZONE}/disks", {"name": "vm"})
     with pytest.raises(Refused, match="disks/vm' already exists"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testbed.api.wire.rest import LIMIT
-from tests.api.harness import Api, Refused
+from tests.api.harness import HOST, Api, Refused
 
 NETWORKS = "compute/v1/projects/demo/global/networks"
 
@@ -150,3 +150,52 @@ def test_errors_have_the_fields_that_google_s_have(api: Api, verb: str, path: st
     status, answer = api.send(verb, path, b'{"unknown": 1}' if verb == "POST" else b"")
     error = json.loads(answer)["error"]
     assert (status, set(error)) == (code, keys)
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "served"),
+    [
+        ("compute/alpha/projects/demo/global/networks", HOST, "v1"),
+        ("compute/beta/projects/demo/global/networks", HOST, "v1"),
+        ("v1alpha1/projects/demo/locations/us-central1/connectors", "vpcaccess.googleapis.com", "v1, v1beta1"),
+        ("dns/v2/projects/demo/locations/global/managedZones", HOST, "v1, v1beta2"),
+    ],
+)
+def test_a_version_that_is_not_served_is_named(api: Api, path: str, host: str, served: str) -> None:
+    with pytest.raises(Refused, match=rf"version \w+ of the API: .*; the testbed serves {served}$") as caught:
+        api.call("GET", path, host=host)
+    assert caught.value.code == 501
+
+
+def test_two_apis_are_served_in_a_second_version(api: Api) -> None:
+    zone = {"name": "z", "dnsName": "example.org.", "description": ""}
+    made = api.post("dns/v1beta2/projects/demo/managedZones", zone)
+    assert api.get("dns/v1/projects/demo/managedZones/z") == made
+    service, host = "projects/demo/services/redis.googleapis.com", "serviceusage.googleapis.com"
+    assert api.call("GET", f"v1beta1/{service}", host=host) == api.call("GET", f"v1/{service}", host=host)
+    noop = api.call("POST", f"v1beta1/{service}:enable", {}, host=host)
+    assert noop["done"] is True
+    assert api.call("GET", f"v1beta1/{noop['name']}", host=host)["done"] is True
+    assert api.call("GET", f"v1/{noop['name']}", host=host)["done"] is True
+
+
+def test_a_caller_may_ask_for_a_part_of_the_answer(api: Api) -> None:
+    network = {"name": "vpc", "autoCreateSubnetworks": False}
+    networks = "compute/v1/projects/demo/global/networks"
+    api.post(networks, network)
+    assert api.get(networks, fields="items(name)") == {"items": [{"name": "vpc"}]}
+    with pytest.raises(Refused, match="Invalid field selection colour"):
+        api.call("POST", networks, {**network, "name": "other"}, fields="colour")
+    assert api.get(networks, fields="items/name") == {"items": [{"name": "vpc"}]}  # the call was not carried out
+
+
+def test_an_aggregated_list_has_the_scopes_that_are_asked_for(api: Api) -> None:
+    kinds = {
+        flag: {
+            scope.partition("/")[0]
+            for scope in api.get("compute/v1/projects/demo/aggregated/addresses", **query)["items"]
+        }
+        for flag, query in {"": {}, "all": {"includeAllScopes": "true", "returnPartialSuccess": "true"}}.items()
+    }
+    assert kinds["all"] == {"global", "regions", "zones"}
+    assert kinds[""] <= {"global", "regions"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from testbed.api.calls.call import (
     takes_time,
 )
 from testbed.api.contract import messages
-from testbed.api.contract.discovery import Method, MethodMatch, MethodRouter, document
+from testbed.api.contract.discovery import APIS, Method, MethodMatch, MethodRouter, document
 from testbed.api.contract.filters.scalars import duration
 from testbed.api.contract.masks import camel
 from testbed.api.contract.schema import Reader
@@ -39,6 +40,8 @@ Google's clients poll for the first time after a second (google-api-core)."""
 PATIENCE = 120.0
 """Seconds that `operations.wait` waits: "the default deadline (2 minutes)" (compute v1, globalOperations.wait)."""
 _THREADS = 16
+_VERSION = re.compile(r"(?:(?P<api>compute|dns|storage)/)?(?P<version>alpha|beta|preview|v\d+(?:(?:alpha|beta)\d*)?)/")
+"""The version in a path."""
 _STANDARD = frozenset(
     {
         "$.xgafv",
@@ -47,6 +50,7 @@ _STANDARD = frozenset(
         "$alt",
         "callback",
         "fields",
+        "$fields",
         "key",
         "oauth_token",
         "userIp",
@@ -90,9 +94,13 @@ class Dispatcher:
 
         Raises:
             NotFound: no API that is served has such a path.
+            Unimplemented: it is a path of a version that is not served.
         """
         if match := self.router.find(verb, path, api):
             return match
+        if (found := _VERSION.match(path)) and found["version"] not in (served := _versions(api or found["api"])):
+            there = f"; the testbed serves {', '.join(served)}" if served else ""
+            raise Unimplemented(f"version {found['version']} of the API: it is not served{there}")
         allowed = ", ".join(sorted(self.router.verbs(path)))
         known = f"; this path takes {allowed}" if allowed else ""
         raise NotFound(f"method {verb} /{path}: not found{known}", reason="notFound")
@@ -194,6 +202,11 @@ class Dispatcher:
         if api not in self._readers:
             self._readers[api] = Reader(document(api), messages.enums(api), tolerant=api.startswith("storage."))
         return self._readers[api]
+
+
+def _versions(api: str | None) -> list[str]:
+    """The versions of an API that are served, or of all APIs."""
+    return sorted({version for name, _, version in (one.partition(".") for one in APIS) if api in (None, name)})
 
 
 def _is_merge_patch(method: Method) -> bool:

@@ -18,9 +18,9 @@ from testbed.json_object import Json
 
 APIS = (
     "vpcaccess.v1", "vpcaccess.v1beta1", "compute.v1", "run.v2", "run.v1", "cloudfunctions.v2", "cloudfunctions.v1",
-    "appengine.v1", "redis.v1", "dns.v1", "servicenetworking.v1", "serviceusage.v1", "cloudresourcemanager.v1",
-    "cloudresourcemanager.v3", "iam.v1", "logging.v2", "storage.v1", "networkmanagement.v1",
-    "cloudbuild.v1",
+    "appengine.v1", "redis.v1", "dns.v1", "dns.v1beta2", "servicenetworking.v1", "serviceusage.v1",
+    "serviceusage.v1beta1", "cloudresourcemanager.v1", "cloudresourcemanager.v3",
+    "iam.v1", "logging.v2", "storage.v1", "networkmanagement.v1", "cloudbuild.v1",
 )  # fmt: skip
 """What is served, in the order in which a path that several APIs have is given to them, if the host does not tell."""
 

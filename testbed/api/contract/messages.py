@@ -173,7 +173,8 @@ def enums(api: str) -> Mapping[tuple[str, ...], Mapping[int, str]]:
     found: dict[tuple[str, ...], Mapping[int, str]] = {}
     for rpc in rpcs().values():
         if rpc.api == api:
-            for enum in _enums(rpc.request.DESCRIPTOR, set()):
+            seen: set[str] = set()
+            for enum in (*_enums(rpc.request.DESCRIPTOR, seen), *_enums(rpc.response.DESCRIPTOR, seen)):
                 found[tuple(value.name for value in enum.values)] = {v.number: v.name for v in enum.values}
     return found
 

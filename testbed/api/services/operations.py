@@ -10,7 +10,12 @@ from testbed.errors import FailedPrecondition, NotFound
 from testbed.json_object import Json
 
 _LOCATED = "vpcaccess.v1 vpcaccess.v1beta1 run.v2 run.v1 cloudfunctions.v2 redis.v1"
-_PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcemanager.v1 cloudresourcemanager.v3"
+_PLAIN = (
+    "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 serviceusage.v1beta1"
+    " cloudresourcemanager.v1 cloudresourcemanager.v3"
+)
+NOOP = "operations/noop.DONE_OPERATION"
+"""The operation of a call that had nothing to do, as of enabling a service that is enabled (serviceusage)."""
 
 
 @serves(_LOCATED, "projects.locations.operations.get")
@@ -19,6 +24,8 @@ _PLAIN = "cloudfunctions.v1 servicenetworking.v1 serviceusage.v1 cloudresourcema
 @serves(_PLAIN, "operations.get")
 def get(call: Call) -> Json:
     """One operation, by its name; whichever API is asked, for their paths are the same."""
+    if call.text("name") == NOOP:
+        return {"name": call.text("name"), "done": True}
     operation, printer = _named(call)
     return printer(call.plane, operation)
 

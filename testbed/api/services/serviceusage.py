@@ -12,6 +12,7 @@ from testbed.api.calls.admission import KIND, known_services, state_of
 from testbed.api.calls.call import PRINTERS, Answer, Call, serves
 from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing
+from testbed.api.services.operations import NOOP
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
@@ -20,7 +21,7 @@ from testbed.json_object import Json
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import last
 
-API = "serviceusage.v1"
+API = "serviceusage.v1 serviceusage.v1beta1"
 MOST = 20
 """Services that one batchEnable takes, by its description."""
 _TYPE = "type.googleapis.com/google.api.serviceusage.v1"
@@ -78,7 +79,7 @@ def _changed(call: Call, names: list[str], response: Callable[[list[Json]], Json
     result = response([_view(call, name, state) for name in names])
     wanted = [name for name in names if state_of(call.plane, project, name) != state]
     if not wanted:
-        return {"name": "operations/noop.DONE_OPERATION", "done": True, "response": result}
+        return {"name": NOOP, "done": True, "response": result}
     changes = tuple(ResourceChange(KIND, f"projects/{project}/services/{name}", {"state": state}) for name in wanted)
     return call.plane.submit(call.operation(KIND, changes[0].name, changes=changes, result=result))
 
@@ -122,10 +123,11 @@ def _printed(_: ControlPlane, __: Record) -> Json:
     return {}  # the response of each operation is known when it is accepted
 
 
-PRINTERS[API] = LongRunning(
+_OPERATIONS = LongRunning(
     metadata_type="google.api.serviceusage.v1.OperationMetadata",
     metadata=_metadata,
     response_type="google.api.serviceusage.v1.Service",
     view=_printed,
     parent=lambda _: "",
 )
+PRINTERS.update(dict.fromkeys(API.split(), _OPERATIONS))

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 from testbed.api.calls import raw
 from testbed.api.calls.dispatch import Dispatcher
-from testbed.api.contract import errors
+from testbed.api.contract import errors, shaping
 from testbed.api.contract.discovery import SLASH
 from testbed.api.frontdoor import external_requests, guards
 from testbed.api.frontdoor.hosts import GOOGLE, api_of, is_workload, without_port
@@ -104,10 +104,11 @@ class Rest:
         if request.verb == "POST" and request.headers.get("x-http-method-override", "").upper() == "GET":
             request, text = _long(request, text), b""
         match = self._dispatcher.find(request.verb, request.path, self._api(request))
+        shaped = shaping.shape(match.method, dict(request.query))
         result = await self._dispatcher.dispatch(
             match, request.query, _parsed(text), principal=principal, endpoint=request.endpoint
         )
-        return 200, {}, _dump(result)
+        return 200, {}, _dump(shaped(result))
 
     async def _batch(self, request: RestRequest, body: bytes) -> raw.Response:
         """The answers to the calls of a batch, which are carried out side by side."""

@@ -207,6 +207,14 @@ def test_what_aip160_does_not_match(text: str) -> None:
     assert not aip160(text)(THING)
 
 
+def test_what_is_not_set_differs_in_compute() -> None:
+    """So gcloud counts on it: of what a filter of the server lets through, it filters once more itself."""
+    assert compute("absent.below != x")(THING)
+    assert compute("absent.below ne x")(THING)
+    assert not compute("absent.below = x")(THING)
+    assert not compute("absent.below != null")(THING)
+
+
 @pytest.mark.parametrize(
     ("text", "position"),
     [

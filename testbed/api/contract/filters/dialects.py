@@ -66,7 +66,8 @@ def compute(text: str, *, known: Collection[str] | None = None) -> Filter:
         if matching.is_matching(text):
             _check_length(text)
             return Filter(text, matching.Matching(text, known).parse())
-        return _compiled(text, expressions.ExpressionRules(bare_words=False, substrings=True, known=known))
+        rules = expressions.ExpressionRules(bare_words=False, substrings=True, unset_differs=True, known=known)
+        return _compiled(text, rules)
     except MalformedFilter as error:
         raise InvalidArgument(
             GoogleText(f"Invalid value for field 'filter': '{text}'. Invalid list filter expression."),

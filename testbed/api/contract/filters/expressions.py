@@ -33,6 +33,8 @@ class ExpressionRules:
     """Whether a literal may stand alone: "your expression must specify the field name, an operator" in compute."""
     substrings: bool
     """Whether `:` finds a part of a string."""
+    unset_differs: bool = False
+    """Whether `!=` holds where an object on the way is not set."""
     known: Collection[str] | None = None
     """The fields that may be named (camelCase, the outermost only); None if all may."""
 
@@ -109,7 +111,7 @@ class Expression:
             self._refuse_call(literal)
             if sign == ":":
                 return has(path, literal, substrings=self._rules.substrings)
-            return compared(path, sign, literal)
+            return compared(path, sign, literal, unset_differs=self._rules.unset_differs)
 
         scanner.space()
         return self._composite(restrict) if scanner.next == "(" else restrict()

@@ -13,17 +13,20 @@ from testbed.api.contract.masks import camel
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 
-def compared(path: Path, sign: str, literal: Literal) -> Predicate:
+def compared(path: Path, sign: str, literal: Literal, *, unset_differs: bool) -> Predicate:
     """`path sign literal`, for the signs that compare.
 
-    If an object on the way is not set the resource does not match, "even when the comparison is a `!=`" (AIP-160). If
-    only the last field is not set it has its type's default value. `null` equals what is not set.
+    If an object on the way is not set the resource does not match, "even when the comparison is a `!=`" (AIP-160); with
+    `unset_differs` it matches then.  If only the last field is not set it has its type's default value. `null` equals
+    what is not set.
     """
 
     def holds(resource: Mapping[str, Any]) -> bool:
         holder = parent(resource, path)
         if holder is None:
-            return literal.is_null and sign == "="
+            if literal.is_null:
+                return sign == "="
+            return unset_differs and sign == "!="
         value = member(holder, path[-1])
         if literal.is_null:
             return (value is None) if sign == "=" else (value is not None and sign == "!=")

@@ -308,7 +308,7 @@ def aggregated(collection: Collection, call: Call) -> Json:
         shown = {key: value for key, value in item.items() if key != _KEY}
         scope = "/".join(str(item[_KEY]).split("/")[2:-2])
         items.setdefault(scope, {collection.name: []})[collection.name].append(shown)
-    for scope in _empty_scopes(collection) if not call.text("filter") else ():
+    for scope in _empty_scopes(collection, every=call.flag("includeAllScopes")) if not call.text("filter") else ():
         items.setdefault(
             scope,
             {
@@ -409,9 +409,12 @@ def _page(call: Call, items: list[Json], parent: str, **options: Any) -> listing
     )
 
 
-def _empty_scopes(collection: Collection) -> Iterator[str]:
-    if collection.scope == "global":
+def _empty_scopes(collection: Collection, *, every: bool) -> Iterator[str]:
+    """The scopes that a resource can be in; with `every`, those of all types ("includeAllScopes", compute v1)."""
+    if every or collection.scope == "global":
         yield "global"
-        return
     for region in REGIONS:
-        yield from [f"regions/{region}"] if collection.scope == "regions" else [f"zones/{z}" for z in zones(region)]
+        if every or collection.scope == "regions":
+            yield f"regions/{region}"
+        if every or collection.scope == "zones":
+            yield from (f"zones/{zone}" for zone in zones(region))

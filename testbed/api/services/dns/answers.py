@@ -30,4 +30,4 @@ def printed(plane: ControlPlane, operation: Operation) -> Json:
     return zones.shown(plane, record) if operation.kind == OPERATIONS else zones.view(record)
 
 
-PRINTERS[API] = printed
+PRINTERS.update(dict.fromkeys(API.split(), printed))

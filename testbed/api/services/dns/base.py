@@ -16,7 +16,7 @@ from testbed.errors import NotFound, TestbedError
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, qualify
 
-API = "dns.v1"
+API = "dns.v1 dns.v1beta2"
 ZONES = "dns.managedZones"
 RECORDS = "dns.resourceRecordSets"
 CHANGES = "dns.changes"

@@ -16,7 +16,7 @@ from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, GoogleText
 from testbed.json_object import Json
-from testbed.model.compute.images import BUILT_IN
+from testbed.model.compute.images import BUILT_IN, newest
 from testbed.model.core.annotations import Path
 from testbed.model.core.names import COMPUTE_NAME
 from testbed.model.core.resource import last, relative
@@ -72,7 +72,7 @@ def _whole(given: Json, instance: str, index: int, place: Place) -> Json:
             raise InvalidResource(path, given, GoogleText("Boot disk must have a source specified"))
         images.check(place.call.images, image, (*path, "initializeParams", "sourceImage"))
         # Whichever way the caller came, the image is the same.
-        disk["initializeParams"] = {**disk.get("initializeParams", {}), "sourceImage": relative(image)}
+        disk["initializeParams"] = {**disk.get("initializeParams", {}), "sourceImage": newest(relative(image))}
     return disk
 
 

@@ -10,6 +10,7 @@ from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
+from testbed.model.compute.images import newest
 from testbed.model.core.resource import last
 
 _BY_REFERENCE = ("type", "sourceImage")
@@ -26,7 +27,7 @@ def complete(body: Json, call: Call) -> Json:
         raise InvalidResource(("type",), kind, GoogleText("The referenced resource does not exist."))
     size = body.get("sizeGb", str(images.SMALLEST_DISK if image else 500))
     result = {**body, "type": f"{zone}/diskTypes/{kind}", "sizeGb": size}
-    return {**result, "sourceImage": image} if image else result
+    return {**result, "sourceImage": newest(image)} if image else result
 
 
 def view(plane: ControlPlane, record: Record) -> Json:

@@ -32,9 +32,9 @@ def check(images: ImageCatalog, source: str, path: Path) -> None:
 
 
 def _public(_: ControlPlane, project: str) -> Iterator[Record]:
-    """One image of each family, of the family's name."""
-    for family in PUBLIC.get(project, ()):
-        yield Record("compute.images", f"projects/{project}/global/images/{family}", {"family": family})
+    """The newest image of each family."""
+    for family, name in PUBLIC.get(project, {}).items():
+        yield Record("compute.images", f"projects/{project}/global/images/{name}", {"family": family})
 
 
 def _view(_: ControlPlane, record: Record) -> Json:
@@ -63,8 +63,8 @@ def get(call: Call) -> Json:
 
 @serves(API, "images.getFromFamily")
 def get_from_family(call: Call) -> Json:
-    """The newest image of a family: there is one only, and it has the family's name."""
-    return IMAGES.printed(call.plane, _found(call, call.text("family")))
+    """The newest image of a family."""
+    return IMAGES.printed(call.plane, _found(call, call.text("family"), family=True))
 
 
 @serves(API, "imageFamilyViews.get")
@@ -73,10 +73,16 @@ def get_family_view(call: Call) -> Json:
     return {"image": get_from_family(call)}
 
 
-def _found(call: Call, name: str) -> Record:
-    full = f"{IMAGES.parent(call)}/{name}"
+def _found(call: Call, name: str, *, family: bool = False) -> Record:
+    """An image by its name, or by that of its family; a Docker image is its own family."""
+    parent = IMAGES.parent(call)
+    asked = f"{parent}/family/{name}" if family else f"{parent}/{name}"
     try:
-        check(call.images, full, ())
+        check(call.images, asked, ())
     except InvalidResource:
-        raise NotFound(GoogleText(f"The resource '{full}' was not found"), reason="notFound") from None
-    return Record("compute.images", full, {"family": name})
+        raise NotFound(GoogleText(f"The resource '{asked}' was not found"), reason="notFound") from None
+    newest = PUBLIC.get(parent.split("/")[1], {})
+    if family:
+        return Record("compute.images", f"{parent}/{newest.get(name, name)}", {"family": name})
+    families = {image: known for known, image in newest.items()}
+    return Record("compute.images", asked, {"family": families.get(name, name)})
