@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from testbed.cli import module, topology_argument
-from testbed.cli.context import require_root
+from testbed.cli.context import chosen, require_root
 from testbed.cli.options import Delay
 from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.topology_argument import TopologyText
+from testbed.control.accept import deletions
 from testbed.control.accept.empty_testbed import NAME, PROJECT, REGION
 from testbed.control.channel.client import session
 from testbed.control.controller_process import discard_unless_begun, ensure_controller
 from testbed.control.state import layout
-from testbed.control.state.folders import folder_of
-from testbed.errors import Internal, InvalidArgument, TestbedError, Unavailable
+from testbed.control.state.folders import exists, folder_of, names
+from testbed.errors import FailedPrecondition, Internal, InvalidArgument, TestbedError, Unavailable
 from testbed.json_object import Json
 
 PATIENCE = 600.0
@@ -33,7 +35,10 @@ def register(app: typer.Typer) -> None:
 def up(
     file: Annotated[
         Path | None,
-        typer.Argument(help="The topology file, - for stdin; testbed.yaml here if it exists, else the example."),
+        typer.Argument(
+            help="The topology file, - for stdin.  Without one: testbed.yaml here, else the testbed that is there as it"
+            " is, else the example."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
@@ -47,6 +52,7 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Do not wait until the testbed matches the topology.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete what an API has made and the file lacks.")] = False,
     operation_delay: Delay = None,
     json: JsonOption = False,
 ) -> None:
@@ -56,10 +62,13 @@ def up(
         raise typer.BadParameter("an empty testbed has no file")
     if not empty and (project or region or zone):
         raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
-    asked: Json = {"operationDelay": operation_delay, "detach": detach}
+    asked: Json = {"operationDelay": operation_delay, "detach": detach, "confirmed": yes}
     if empty:
         target = name or NAME
         asked |= {"source": "empty", "empty": {"project": project, "region": region, "zone": zone}}
+    elif file is None and (known := _present(name)):
+        target = known
+        asked |= {"source": ""}
     else:
         given = topology_argument.read(file)
         target = name or _name_of(given)
@@ -69,10 +78,7 @@ def up(
     owner = int(os.environ.get("SUDO_UID") or 0)
     ensure_controller(target, folder, owner=owner, patience=PATIENCE, waiting=errors.print)
     try:
-        with progress(quiet=json) as report, session(folder) as found:
-            if found is None:
-                raise Unavailable(f"controller of testbed {target!r}: it has ended", hint="try again")
-            done = found.ask("up", asked, report)
+        done = _made(target, asked, json=json)
     except TestbedError:
         discard_unless_begun(target, folder)
         raise
@@ -81,11 +87,44 @@ def up(
         return
     _show(done, json=json)
     if done["failed"]:
-        names = ", ".join(sorted(done["failed"]))
+        failed = ", ".join(sorted(done["failed"]))
         raise Internal(
-            f"{names}: Operation failed: {next(iter(done['failed'].values()))}",
+            f"{failed}: Operation failed: {next(iter(done['failed'].values()))}",
             hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?",
         )
+
+
+def _made(name: str, asked: Json, *, json: bool) -> Json:
+    """What came of the request; a person at a terminal is asked before anything is deleted that an API has made."""
+    try:
+        return _ask(name, asked, json=json)
+    except FailedPrecondition as error:
+        if error.reason != deletions.REASON or json or not sys.stdin.isatty():
+            raise
+        errors.print(error.message, markup=False, highlight=False)
+        if not typer.confirm("Delete them?", err=True):
+            raise
+        return _ask(name, {**asked, "confirmed": True}, json=json)
+
+
+def _ask(name: str, asked: Json, *, json: bool) -> Json:
+    with progress(quiet=json) as report, session(folder_of(name)) as found:
+        if found is None:
+            raise Unavailable(f"controller of testbed {name!r}: it has ended", hint="try again")
+        return found.ask("up", asked, report)
+
+
+def _present(name: str | None) -> str | None:
+    """The testbed that `up` without a file is about, if it is there: the one that was named, or the only one.
+
+    Raises:
+        InvalidArgument: none was named, and there are several.
+    """
+    if topology_argument.DEFAULT_FILE.exists():
+        return None
+    if name is None:
+        return chosen(None) if names() else None
+    return name if exists(name) else None
 
 
 def _name_of(given: TopologyText) -> str:

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 import docker
 
 from testbed.control import invocation
-from testbed.control.accept import requested_topology
+from testbed.control.accept import deletions, requested_topology
 from testbed.control.accept.plane import STUCK, ControlPlane
 from testbed.control.channel.listener import Handler, Request
 from testbed.control.facts.drops import drop_rows
@@ -115,7 +115,10 @@ class Commands:
             raise PermissionDenied("this command: only root may change this host", hint="run it with sudo")
         wanted = self._wanted(request.arguments)
         with Store.open(self._name) as store:
-            plan = preview(wanted(store.topology), store.running)
+            topology = wanted(store.topology)
+            if not request.arguments.get("confirmed"):
+                deletions.check(store.resources.missing_in(topology))  # before images are made, which takes its time
+            plan = preview(topology, store.running)
         make = partial(self._make, request, wanted, plan)
         if request.arguments.get("detach"):
             Thread(target=self._detached, args=(make,), name="detached up", daemon=True).start()
@@ -142,7 +145,14 @@ class Commands:
         """Make the images that are missing, then all the rest."""
         Images(self._client, partial(building, request)).ensure({node.image for node in plan.nodes})
         given = request.arguments
-        apply = Apply(wanted, str(given["source"]), given.get("operationDelay"), request.report, request.cancelled)
+        apply = Apply(
+            wanted,
+            str(given["source"]),
+            bool(given.get("confirmed")),
+            given.get("operationDelay"),
+            request.report,
+            request.cancelled,
+        )
         self._loop.apply(apply)
         return apply.result.result()
 
@@ -157,6 +167,8 @@ class Commands:
         if (given := arguments.get("empty")) is not None:
             nothing = requested_topology.empty(self._name, given.get("project"), given.get("region"), given.get("zone"))
             return lambda present: requested_topology.as_it_is(present, nothing)
+        if "text" not in arguments:
+            return requested_topology.unchanged
         topology = requested_topology.of_text(
             arguments["text"], arguments["file"], Path(arguments["folder"]), self._name
         )

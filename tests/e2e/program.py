@@ -72,7 +72,7 @@ class Program:
         """`testbed up` with a topology; its relative source folders are the example's."""
         file = self.folder / f"{self.name}.yaml"
         file.write_text(yaml.safe_dump(_absolute(topology), sort_keys=False))
-        return self.run("up", str(file), check=check)
+        return self.run("up", str(file), "--yes", check=check)
 
     def invoke(self, service: str, path: str, *, check: bool = True) -> Any:
         """The JSON body that a service answers, called from the internet."""

@@ -13,11 +13,20 @@ from typing import Any
 
 import pytest
 
-from testbed.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, TestbedError, Unavailable
+from testbed.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    TestbedError,
+    Unavailable,
+)
 from testbed.kernel import namespace
 from testbed.kernel.command import run
 from tests.e2e.flows import held
 from tests.e2e.program import Program
+from tests.e2e.rest import Rest
 from tests.e2e.small import containers, file, program, small, start, traces
 from tests.waiting import COMMAND, PATIENCE, TRY, eventually
 
@@ -174,7 +183,7 @@ def test_ctrl_c_is_answered_at_once_and_down_cleans(
         send(process.pid, number)
         said, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == INTERRUPTED, said
-        assert f"interrupted: testbed '{fresh.name}'" in said
+        assert f"testbed '{fresh.name}': interrupted" in said
         assert f"testbed down --name {fresh.name}" in said
         assert "Traceback" not in said
         left = [trace for trace in traces(fresh) if trace.startswith(("process", "file"))]
@@ -288,8 +297,23 @@ def test_a_controller_that_was_killed_is_missed_and_started_again(bed: Program) 
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: bed.json("ls")[0]["controller"] is None, "the end of the controller")
     assert "start it again: testbed up" in fails(bed, Unavailable, "status")
-    assert "nothing was changed" in bed.run("up", file(bed, small(bed.name))).stdout
+    assert "nothing was changed" in bed.run("up").stdout  # without a file, it is the testbed as it is
     assert bed.json("status")["controller"] not in (None, killed)
+    works(bed)
+
+
+def test_what_an_api_has_made_is_not_deleted_unasked(bed: Program) -> None:
+    rest, rules = Rest.of(bed), "compute/v1/projects/small/global/firewalls"
+    rest.make(rules, {"name": "by-api", "network": "global/networks/vpc", "allowed": [{"IPProtocol": "tcp"}]})
+    without = file(bed, small(bed.name))
+    said = fails(bed, FailedPrecondition, "up", without)
+    assert "compute.firewalls projects/small/global/firewalls/by-api" in said
+    assert "--yes" in said
+    assert "nothing was changed" in bed.run("up").stdout
+    assert rest.call("GET", f"{rules}/by-api")["name"] == "by-api"
+    bed.run("up", without, "--yes")
+    assert rest.call("GET", f"{rules}/by-api")["error"]["code"] == 404
+    works(bed)
 
 
 # -- scale ------------------------------------------------------------------------------------------------------------

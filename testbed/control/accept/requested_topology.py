@@ -6,7 +6,7 @@ from pathlib import Path
 
 from testbed.control.accept.empty_testbed import NAME, PROJECT, REGION
 from testbed.control.state.folders import folder_of
-from testbed.errors import InvalidArgument
+from testbed.errors import InvalidArgument, NotFound
 from testbed.model.topology import Topology
 from testbed.topology_file import parse
 
@@ -30,6 +30,17 @@ def empty(name: str | None, project: str | None, region: str | None, zone: str |
     folder_of(name)
     given = {"name": name, "project": project or PROJECT, "region": region, "zone": zone or f"{region}-a"}
     return Topology.model_validate(given)
+
+
+def unchanged(present: Topology | None) -> Topology:
+    """The topology that is there: what `up` asks for that names none.
+
+    Raises:
+        NotFound: none was ever asked for.
+    """
+    if present is None:
+        raise NotFound("topology: this testbed has none yet", hint="name a file: testbed up FILE")
+    return present
 
 
 def as_it_is(present: Topology | None, wanted: Topology) -> Topology:

@@ -57,13 +57,13 @@ def receive(stream: BinaryIO) -> Json | None:
 
 def of_error(error: TestbedError) -> Json:
     """An error as a message."""
-    return {"error": {"status": error.status, "message": error.message, "hint": error.hint}}
+    return {"error": {"status": error.status, "message": error.message, "hint": error.hint, "reason": error.reason}}
 
 
 def to_error(value: Json) -> TestbedError:
     """The error that a message tells of."""
     kind = _CLASSES.get(str(value.get("status")), Internal)
-    return kind(str(value.get("message", "")), hint=value.get("hint"))
+    return kind(str(value.get("message", "")), hint=value.get("hint"), reason=value.get("reason"))
 
 
 def of_progress(step: Progress) -> Json:

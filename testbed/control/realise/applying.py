@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from testbed.control import connectors
-from testbed.control.accept import forbidden_changes
+from testbed.control.accept import deletions, forbidden_changes
 from testbed.control.connectors import Outcome
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.realise.reconciler import Reconciler
@@ -37,7 +37,9 @@ class Apply:
     topology: Callable[[Topology | None], Topology]
     """What is wanted, where this is there."""
     source: str
-    """The file that it is from."""
+    """The file that it is from; empty for the topology that is there."""
+    confirmed: bool
+    """Whether it may delete what an API has made."""
     operation_delay: float | None = None
     report: Report = silent
     cancelled: Event = field(default_factory=Event)
@@ -121,6 +123,8 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler, replace: Replac
     present = store.topology
     topology = request.topology(present)
     forbidden_changes.check(present, topology)
+    if not request.confirmed:
+        deletions.check(store.resources.missing_in(topology))
     reconciler.begin_request(request.report)
     reconciler.check(topology)
     if request.cancelled.is_set():
@@ -130,9 +134,10 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler, replace: Replac
         store.vlans = capabilities.vlans_work().present
     if request.operation_delay is not None:
         store.operation_delay = request.operation_delay
-    store.source = request.source
+    if request.source:
+        store.source = request.source
     replace(store, topology)
-    store.events.add("topology", topology.name, f"is to be as in {request.source}" if request.source else "is wanted")
+    store.events.add("topology", topology.name, f"is to be as in {store.source}")
     return _Settling(request, topology, reconciler.advance(topology, whole=True), time.monotonic())
 
 

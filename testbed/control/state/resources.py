@@ -24,9 +24,12 @@ SCHEMA = """
     CREATE TABLE IF NOT EXISTS resources (
         number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
         effective TEXT, facts TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, generation INTEGER NOT NULL,
-        pending TEXT NOT NULL, deleting INTEGER NOT NULL, error TEXT, UNIQUE (kind, name));
+        pending TEXT NOT NULL, deleting INTEGER NOT NULL, error TEXT, from_file INTEGER NOT NULL,
+        UNIQUE (kind, name));
 """
-_COLUMNS = "number, kind, name, body, effective, facts, created, updated, generation, pending, deleting, error"
+_COLUMNS = (
+    "number, kind, name, body, effective, facts, created, updated, generation, pending, deleting, error, from_file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Record:
     deleting: bool = False
     error: Json | None = None
     """A `google.rpc.Status`, of a resource that has failed."""
+    from_file: bool = False
+    """Whether a topology file asked for it; else an API did, and a file does not delete it unasked."""
 
     @property
     def id(self) -> str:
@@ -108,13 +113,15 @@ class Resources:
             record.pending,
             int(record.deleting),
             record.error and _dump(record.error),
+            int(record.from_file),
         )
         self._db.execute(
             "INSERT INTO resources (kind, name, body, effective, facts, created, updated, generation, pending,"
-            " deleting, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name) DO UPDATE SET"
+            " deleting, error, from_file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, name) DO UPDATE SET"
             " body = excluded.body, effective = excluded.effective, facts = excluded.facts,"
             " updated = excluded.updated, generation = excluded.generation, pending = excluded.pending,"
-            " deleting = excluded.deleting, error = excluded.error",
+            " deleting = excluded.deleting, error = excluded.error, from_file = excluded.from_file",
             values,
         )
         found = self.get(record.kind, record.name)
@@ -158,6 +165,15 @@ class Resources:
             if kind in KINDS:
                 yield kind, name, _parsed(kind, text, known)
 
+    def missing_in(self, topology: Topology) -> list[tuple[str, str]]:
+        """Kind and name of what an API has made, and `replace_all` would delete."""
+        wanted = {(kind.key, name_of(resource)) for kind in KINDS.values() for resource in kind.of(topology)}
+        made = self._db.execute(
+            "SELECT kind, name FROM resources WHERE NOT from_file AND NOT deleting"
+            " AND (effective IS NOT NULL OR pending = '') ORDER BY number"  # what is being made goes on
+        )
+        return [(kind, name) for kind, name in made if kind in KINDS and (kind, name) not in wanted]
+
     def replace_all(self, topology: Topology, under_way: Iterable[Operation] = ()) -> list[Operation]:
         """Make the resources of the topology's kinds those of a topology, in effect as they are asked for.
 
@@ -197,7 +213,7 @@ class Resources:
             # Other fields of an API's body (labels, say) stay as long as the resource is the same to packets.
             same = not record.error and model(kind, record.body, general) == resource
             made = record.body if same else body
-            self.put(replace(record, body=made, effective=made, pending="", deleting=False, error=None))
+            self.put(replace(record, body=made, effective=made, pending="", deleting=False, error=None, from_file=True))
         return overtaken
 
 
@@ -242,7 +258,7 @@ def _dump(value: Json) -> str:
 
 
 def _record(row: Iterable[Any]) -> Record:
-    number, kind, name, body, effective, facts, created, updated, generation, pending, deleting, error = row
+    number, kind, name, body, effective, facts, created, updated, generation, pending, deleting, error, file = row
     return Record(
         kind,
         name,
@@ -256,4 +272,5 @@ def _record(row: Iterable[Any]) -> Record:
         pending,
         bool(deleting),
         error and json.loads(error),
+        bool(file),
     )
