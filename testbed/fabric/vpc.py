@@ -29,6 +29,7 @@ from testbed.model.core.ranges import (
 )
 from testbed.model.core.well_known import INTERNET
 from testbed.model.drop_causes import NO_EXTERNAL_ADDRESS, NO_TRANSIT, PRIVATE_GOOGLE_ACCESS, PRIVATE_TO_INTERNET
+from testbed.model.managed_rules import RETURN_PORT, TUNNEL_PORT
 
 MARKS = 0xFFFF0000
 """The bits of a packet's mark that say which senders with routes of their own it is from."""
@@ -36,6 +37,11 @@ _LAST_RESORT = 1 << 20
 """A metric behind every other route."""
 
 
+_TUNNELLED = tuple(
+    f"{end} {SERVERLESS} -p udp -m udp --dport {port} -m conntrack --ctstatus CONFIRMED -j ACCEPT"
+    for end, port in (("-s", TUNNEL_PORT), ("-d", RETURN_PORT))
+)
+"""What a tunnel carries behind its first packet.  It has one direction, so no answer ever makes it established."""
 FLOWS = "flows"
 
 
@@ -155,7 +161,10 @@ class Vpc:
 
     def finish(self) -> None:
         """Write the tables, when everything is attached."""
-        anti_spoofing = self.wiring.anti_spoofing(self.space, then=self._marks())
+        google = self.space.set_of("hash:net", map(str, SPECIAL_PATHS))
+        # Whatever a NIC may forward, what is Google's is nobody else's, and no other may speak for a connector.
+        guarded = (f"-m set --match-set {google} src", f"-d {SERVERLESS}")
+        anti_spoofing = self.wiring.anti_spoofing(self.space, then=self._marks(), guarded=guarded)
         kept = [equal_hops.table(self.equal_hops)] if self.equal_hops else []
         self.space.tables += [anti_spoofing, *kept, self._filter(), self._nat()]
 
@@ -180,6 +189,7 @@ class Vpc:
         forward = [
             always_blocked.dhcp(nics, answers=True),
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            *(_TUNNELLED if self.counted else ()),
             "-m conntrack --ctstate INVALID -j DROP",
             *(dns_interception.passing(self.name_server[0]) if self.name_server else ()),
             sent,

@@ -207,21 +207,24 @@ class Wiring:
             if destination == DEFAULT:
                 segment.anywhere.add(port)
 
-    def anti_spoofing(self, segment: Space, tunnel: str | None = None, then: Iterable[str] = ()) -> Table:
+    def anti_spoofing(
+        self, segment: Space, tunnel: str | None = None, then: Iterable[str] = (), guarded: Iterable[str] = ()
+    ) -> Table:
         """The raw table of a segment: a packet whose source cannot be behind the device it came in by is dropped.
 
         The routes know what is behind which device: one of a NIC leads to its address.  They are asked before conntrack
         sees the packet, so nothing that is forged can touch the state of a connection.  A packet pays for every rule
         that it passes, so the exceptions are looked at only when they matter.  A `tunnel` may bring anything.  What is
-        not forged goes through the rules `then`.  A caller of the metadata server gets no exception: it is its address
-        that says who it is.
+        not forged goes through the rules `then`.  What is `guarded` gets no exception.  Nor does a caller of the
+        metadata server: it is its address that says who it is.
         """
         forged = drop(ANTI_SPOOFING)
         own = sorted(f"! -s {nic.address}/32 -i {nic.device} {forged}" for nic in segment.next_hops)
         others = f"! -i {tunnel} " if tunnel else ""
-        asked = (f"-d {link_local.PREFIX} {forged}",) if link_local.PREFIX in segment.loopback else ()
+        asked = (f"-d {link_local.PREFIX}",) if link_local.PREFIX in segment.loopback else ()
+        never = (f"{packets} {forged}" for packets in (*asked, *guarded))
         errors = (f"-i {device} -p icmp -m icmp --icmp-type 3 -j RETURN" for device in sorted(segment.answering))
-        anywhere = (*asked, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, forged)
+        anywhere = (*never, *(f"-i {device} -j RETURN" for device in sorted(segment.anywhere)), *errors, forged)
         return Table(
             "raw",
             (

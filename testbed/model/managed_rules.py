@@ -11,7 +11,9 @@ from testbed.model.serverless.connector import Connector
 from testbed.model.topology import Topology
 
 TUNNEL_PORT = 665
-"""UDP port of the tunnel between runtime and connector (behaviour 2.1.7)."""
+"""UDP port of both ends of the tunnel from a runtime to its connector (behaviour 2.1.7)."""
+RETURN_PORT = 666
+"""That of the tunnel back.  With a port of its own each direction meets firewall rules (behaviour 2.3.3)."""
 HEALTH_PORT = 667
 """TCP port on which a connector instance answers health checks (behaviour 2.1.7)."""
 

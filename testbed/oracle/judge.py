@@ -26,7 +26,7 @@ from testbed.model.core.ranges import (
 )
 from testbed.model.drop_causes import Cause
 from testbed.model.hybrid.outside import Site
-from testbed.model.managed_rules import TUNNEL_PORT
+from testbed.model.managed_rules import RETURN_PORT, TUNNEL_PORT
 from testbed.model.serverless.workload import Workload, WorkloadKind
 from testbed.model.topology import Topology
 from testbed.oracle import rules
@@ -127,7 +127,10 @@ class _Walk:
         return any_of(self._through(start, sender, instance) for instance in instances)
 
     def _through(self, start: Verdict, sender: ContainerInstance, instance: Nic) -> Verdict:
-        """The tunnel must get in (behaviour 2.1.7, 2.3.3); then the instance sends under its own address (2.1.1)."""
+        """The tunnel must get in (behaviour 2.1.7, 2.3.3); then the instance sends under its own address (2.1.1).
+
+        The answer takes a tunnel of its own, which must get out.
+        """
         outer = self.cloud.running.address(AddressKey.outer(sender))
         tunnel = Packet(outer, instance.address, "udp", TUNNEL_PORT)
         ruling = rules.ingress(self.cloud, instance, tunnel, None)
@@ -137,7 +140,11 @@ class _Walk:
         start = start.at(Step.ARRIVE_AT_VPC_CONNECTOR)
         if self.flow.protocol == "icmp" and contains(INTERNAL, self._destination):  # behaviour 3.7
             return start.dropped(Cause.TRAFFIC_TYPE_BLOCKED)
-        return self._from_nic(start, instance)
+        back = rules.egress(self.cloud, instance, Packet(instance.address, outer, "udp", RETURN_PORT))
+        there = self._from_nic(replace(start, answer=back), instance)
+        if there.cause is None and not back.allows:
+            return there.dropped(Cause.VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED)
+        return there
 
     # -- in a network ---------------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class Verdict:
     steps: tuple[Step, ...] = ()
     tunnel: Ruling | None = None
     """What decided on the way from the serverless infrastructure to the connector (behaviour 2.2.2)."""
+    answer: Ruling | None = None
+    """What decides on the way back, if there is something to bring back (behaviour 2.3.3)."""
     sender: Ruling | None = None
     receiver: Ruling | None = None
     sources: frozenset[str] = frozenset()

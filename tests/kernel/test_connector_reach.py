@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 
+from testbed.fabric.allocation.addressing import inner_address
 from testbed.kernel import namespace
 from tests.kernel.built import Built, built, instance
-from tests.kernel.spaces import answering, ask
-from tests.unit.topologies import Data, compute, connector, service, subnet, topology, vm
+from tests.kernel.spaces import answering, ask, ip
+from tests.unit.topologies import Data, compute, connector, outer, service, subnet, topology, vm
 from tests.waiting import PATIENCE, QUIET, patience
 
 ALLOW = {"name": "all", "network": "vpc", "priority": 0, "allowed": "all"}
@@ -93,9 +95,68 @@ def test_the_two_egress_rules_of_one_priority_never_meet() -> None:
     """An instance sends to a tunnel's ports at the runtimes and to no others: each packet meets one rule."""
     with network(service("web")) as net:
         (one, *_) = net.running.instances
-        outer = next(a for space in net.plan.namespaces for a in space.loopback if a.startswith("35.199.22"))
+        ends = next(a for space in net.plan.namespaces for a in space.loopback if a.startswith("35.199.22"))
         with net.socket(one.name, socket.SOCK_DGRAM) as client:
             for port in (664, 666, 667, 1000):
-                client.sendto(b"?", (outer.removesuffix("/32"), port))
+                client.sendto(b"?", (ends.removesuffix("/32"), port))
         assert net.packets("vpc-vpc", "aet-uscentral1-c1-earfw") == 1
         assert net.packets("vpc-vpc", "aet-uscentral1-c1-egrfw") == 3
+
+
+def packet(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    """An IPv4 packet; the kernel writes the checksum of what a raw socket sends."""
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 7, 0, 64, protocol, 0)
+    head += socket.inet_aton(source) + socket.inet_aton(destination)
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    return head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:] + payload
+
+
+def datagram(source: tuple[str, int], destination: tuple[str, int], payload: bytes) -> bytes:
+    """A packet of UDP without a checksum."""
+    head = struct.pack("!HHHH", source[1], destination[1], 8 + len(payload), 0)
+    return packet(source[0], destination[0], socket.IPPROTO_UDP, head + payload)
+
+
+def wrapped(net: Built, inner: bytes) -> bytes:
+    """What a tunnel of the connector carries: VXLAN-GPE with an IPv4 packet."""
+    identifier = next(hop.encap_id for space in net.plan.namespaces for hop in space.nexthops)
+    return bytes.fromhex("0c000001") + (identifier << 8).to_bytes(4) + inner
+
+
+def came_out(net: Built, space: str, device: str) -> int:
+    """Packets that a tunnel has brought."""
+    (link,) = ip(net.paths[space], f"-statistics link show dev {device}")
+    return int(link["stats64"]["rx"]["packets"])
+
+
+@pytest.mark.behaviour("2.1.4", "2.1.6", "2.1.8")
+def test_an_instance_that_forwards_cannot_speak_for_google_or_a_connector() -> None:
+    """It may send under any address (`canIpForward`), but for Google's; and no other speaks the tunnel back."""
+    given = topology(
+        compute=compute(instances=[vm("a"), vm("fw", canIpForward=True)], firewalls=[ALLOW]),
+        vpcaccess={"connectors": [connector()]},
+        run={"services": [service("web")]},
+    )
+    with built(given) as net:
+        (one, *_), a = net.running.instances, net.address(instance("a"))
+        outside = outer(given, net.running, "web")
+        inside, region = inner_address(outside), "serverless-us-central1"
+        with (
+            net.socket("fw", socket.SOCK_RAW, socket.IPPROTO_RAW) as forger,
+            net.socket("a", socket.SOCK_DGRAM) as receiver,
+            net.socket("web", socket.SOCK_DGRAM) as service_,
+        ):
+            receiver.bind(("", 5000))
+            request = wrapped(net, datagram((inside, 4000), (a, 5000), b"forged"))
+            answer = wrapped(net, datagram((a, 5000), (inside, 4000), b"forged"))
+            forger.sendto(datagram((outside, 665), (one.address, 665), request), (one.address, 0))
+            forger.sendto(datagram((one.address, 666), (outside, 666), answer), (outside, 0))
+            for source in ("35.191.0.2", "130.211.0.1", "35.235.240.1", "35.199.192.1"):
+                forger.sendto(datagram((source, 4000), (a, 5000), b"forged"), (a, 0))
+            assert came_out(net, one.name, "tun0") == came_out(net, region, "tun1") == 0
+            forger.sendto(datagram(("10.99.0.1", 4000), (a, 5000), b"of another"), (a, 0))
+            assert receiver.recvfrom(64) == (b"of another", ("10.99.0.1", 4000))  # and nothing before
+            service_.sendto(b"true", (a, 5000))
+            assert receiver.recvfrom(64)[0] == b"true"
+        assert net.packets("vpc-vpc", "anti-spoofing") == 6

@@ -129,6 +129,8 @@ def miscounted(judged: list[Judged], moved: Counter[Counted]) -> Iterator[str]:
                 certain = one.routed and one.verdict.cause not in DEAD_ENDS and not one.verdict.ambiguous
                 for met in (comment(ruling), *passed(ruling)):
                     (sure if certain else possible)[met] += 1
+        if (back := one.verdict.answer) is not None:  # counted once for each tunnel, or for each answer if it is denied
+            possible.update((comment(back), *passed(back)))
         if one.verdict.tunnel is not None:
             tunnels |= {comment(one.verdict.tunnel), *passed(one.verdict.tunnel)}
     for rule in sure | possible | moved:

@@ -79,7 +79,7 @@ def works(made: Built, *, healthy: bool, reaches: bool) -> bool:
     [
         ((), True, True),
         (("serverless-to-vpc-connector",), True, False),
-        (("vpc-connector-to-serverless",), True, True),  # the tunnel's answers need no rule
+        (("vpc-connector-to-serverless",), True, True),  # it is needed only where something denies egress
         (("vpc-connector-health-checks",), False, True),
         (("vpc-connector-requests",), True, False),
         ((*by_hand(),), False, False),
@@ -90,6 +90,31 @@ def test_a_connector_of_a_service_project_needs_rules_by_hand(
 ) -> None:
     with network([rule for name, rule in by_hand().items() if name not in missing]) as made:
         assert works(made, healthy=healthy, reaches=reaches)
+
+
+@pytest.mark.behaviour("2.3.1", "2.3.3")
+@pytest.mark.parametrize(("missing", "answered"), [((), True), (("vpc-connector-to-serverless",), False)])
+def test_where_egress_is_denied_answers_need_the_rule_to_serverless(missing: Sequence[str], answered: bool) -> None:
+    """The request arrives at the VM, and its answer at the instance."""
+    out = {"network": "vpc", "direction": "EGRESS"}
+    denied: list[Data] = [
+        {"name": "nothing-out", "priority": 65534, "denied": "all", **out},
+        {"name": "to-targets", "allowed": "all", "destinationRanges": ["10.128.0.0/20"], **out},
+    ]
+    with network([*denied, *(rule for name, rule in by_hand().items() if name not in missing)]) as made:
+        assert works(made, healthy=True, reaches=answered)
+        assert made.packets("vpc-vpc", "vpc-connector-requests") >= 1
+        assert (made.packets("vpc-vpc", "nothing-out") > 0) == (not answered)
+
+
+@pytest.mark.behaviour("2.3.3")
+def test_a_tunnel_is_counted_once_for_each_direction() -> None:
+    with network([*by_hand().values()]) as made:
+        for _ in range(5):
+            assert works(made, healthy=True, reaches=True)
+        used = len({*made.running.instances})
+        for rule in ("serverless-to-vpc-connector", "vpc-connector-to-serverless"):
+            assert 1 <= made.packets("vpc-vpc", rule) <= used
 
 
 @pytest.mark.behaviour("2.3.1", "2.3.4")

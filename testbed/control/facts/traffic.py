@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from testbed.control.state.store import Store
 from testbed.fabric.allocation.keys import NameKey
 from testbed.fabric.compiler import connector_addresses
-from testbed.fabric.serverless.region import TUNNEL
+from testbed.fabric.serverless.region import RETURN, TUNNEL
 from testbed.fabric.vpc import flow_counters
 from testbed.kernel import namespace
 from testbed.kernel.device_counters import device_bytes
@@ -30,7 +30,7 @@ class InstanceTraffic:
 def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
     """Flows opened into the network and bytes carried, per address of a connector's range that was used.
 
-    Flows are counted in the network, so they outlive the instance; bytes are those of the instance's tunnel device.
+    Flows are counted in the network, so they outlive the instance; bytes are those of the instance's tunnel devices.
 
     Raises:
         NotFound: if the network's namespace is not there.
@@ -47,8 +47,13 @@ def instance_traffic(store: Store, topology: Topology) -> list[InstanceTraffic]:
             opened = flows[address].packets if address in flows else 0
             if name is not None:
                 pid = processes.get(name)
-                carried = device_bytes(pid, TUNNEL) if pid else None
-                found.append(InstanceTraffic(name, address, opened, carried))
+                found.append(InstanceTraffic(name, address, opened, _carried(pid) if pid else None))
             elif opened:
                 found.append(InstanceTraffic(f"{last(connector.name)} (gone)", address, opened, None))
     return found
+
+
+def _carried(pid: int) -> int | None:
+    """Bytes of both directions, each of which has a device of its own."""
+    there, back = (device_bytes(pid, device) for device in (TUNNEL, RETURN))
+    return None if there is None or back is None else there + back

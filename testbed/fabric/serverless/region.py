@@ -22,10 +22,11 @@ from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
 from testbed.model.core.ranges import INTERNAL, METADATA_SERVER, PRIVATE_RANGES_ONLY
 from testbed.model.core.well_known import INTERNET
 from testbed.model.drop_causes import ICMP_AT_CONNECTOR
-from testbed.model.managed_rules import HEALTH_PORT, TUNNEL_PORT
+from testbed.model.managed_rules import HEALTH_PORT, RETURN_PORT, TUNNEL_PORT
 from testbed.model.serverless.connector import Egress
 
-TUNNEL = "tun0"
+TUNNEL, RETURN = "tun0", "tun1"
+"""The devices of the tunnels to connector instances, and of those back."""
 TUNNEL_MTU = 1460
 """Inside the tunnel a packet is as large as in the network (behaviour 2.6.4); outside it needs 36 bytes more."""
 OUTER_MTU = 1500
@@ -35,6 +36,12 @@ SHORT_SEGMENTS = f"-o {TUNNEL} -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS -
 The rule is behind the one for known connections: only first packets come to it.  What a runtime itself sends needs no
 rule, as the end of the tunnel is next to it.
 """
+_TUNNELS = frozenset(
+    {
+        Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT),
+        Tunnel(Interface(RETURN, mtu=TUNNEL_MTU), RETURN_PORT),
+    }
+)
 _FIRST_TABLE = 1000
 """Routing tables of the networks; those of runtimes have larger numbers."""
 _OUTER_RULE, _CHOSEN_RULE, _INNER_RULE = 1000, 1001, 1002
@@ -115,7 +122,7 @@ class Region:
         """The segment of a region; the first address of its share is the source of the ICMP errors that it sends."""
         space = wiring.segment(name, loopback=str(IPv4Network(share)[1]))
         space.sysctls |= {**POLICY_ROUTED, **connection_tracking.SYSCTLS}
-        space.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
+        space.tunnels |= _TUNNELS
         space.loopback.add(link_local.PREFIX)
         return cls(space, wiring, share, pool)
 
@@ -192,12 +199,12 @@ class Region:
         runtimes = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes))
         direct = space.set_of("hash:ip", (runtime.inner for runtime in self.runtimes if runtime.reaches_internet))
         internal = space.set_of("hash:net", map(str, INTERNAL))
-        tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{TUNNEL_PORT},{b}" for a, b in self.pairs))
+        tunnels = space.set_of("hash:ip,port,ip", (f"{a},udp:{RETURN_PORT},{b}" for a, b in self.pairs))
         known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         # Each serverless resource communicates with its own connector only (behaviour 2.1.8).
         inbound = (
             f"-p udp -m set --match-set {tunnels} src,dst,dst -j ACCEPT",
-            link_local.answered(runtimes, TUNNEL),
+            link_local.answered(runtimes, RETURN),
         )
         forward = (
             known,
@@ -209,7 +216,7 @@ class Region:
         )
         first, *_, last = (str(address) for address in IPv4Network(self.pool).hosts())
         space.tables += [
-            self.wiring.anti_spoofing(space, TUNNEL),
+            self.wiring.anti_spoofing(space, RETURN),
             self._choices(),
             Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
             _nat(
@@ -251,9 +258,9 @@ def _nat(post: Iterable[str], pre: Iterable[str] = ()) -> Table:
 def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
     """A connector instance's end: a tunnel to every runtime that uses the connector, forwarding, masquerade."""
     node.sysctls |= {**ROUTER, **connection_tracking.SYSCTLS}
-    node.tunnels.add(Tunnel(Interface(TUNNEL, mtu=TUNNEL_MTU), TUNNEL_PORT))
+    node.tunnels |= _TUNNELS
     for runtime in runtimes:
-        node.nexthops.add(Nexthop(runtime.number, TUNNEL, connector.identifier, runtime.outer))
+        node.nexthops.add(Nexthop(runtime.number, RETURN, connector.identifier, runtime.outer))
         node.routes.add(KernelRoute(f"{runtime.inner}/32", nexthop=runtime.number))
     internal = node.set_of("hash:net", map(str, INTERNAL))
     out = f"-i {TUNNEL} -o eth0"

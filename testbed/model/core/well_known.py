@@ -11,7 +11,7 @@ LOAD_GENERATOR = "load"
 INTERNET = "internet"
 NAME_SERVER = "dns"
 
-RESERVED = frozenset({FRONT_END, LOAD_GENERATOR, INTERNET, "lo", "all", "default", "tun0"})
+RESERVED = frozenset({FRONT_END, LOAD_GENERATOR, INTERNET, "lo", "all", "default", "tun0", "tun1"})
 """The testbed's own nodes, segment and device, and what Linux lets no network device be called."""
 
 

@@ -128,6 +128,7 @@ def test_what_is_alone_has_its_short_name() -> None:
         "internet",
         "default",
         "tun0",
+        "tun1",
         "vpc-vpc",
         "google-vpc",
         "serverless-us-central1",

@@ -467,6 +467,7 @@ def test_a_connector_has_its_subnet_to_itself() -> None:
         "serverless-us-central1",
         "web-2",
         "tun0",
+        "tun1",
     ],
 )
 def test_a_vm_may_have_any_name(name: str) -> None:
