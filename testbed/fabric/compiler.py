@@ -241,6 +241,7 @@ class _Compiler:
             self.wiring.join(vpc.space, google, mtu=LINK_MTU)
             self.wiring.route(vpc.space, map(str, HEALTH_CHECKS), google)
             self.wiring.route(google, [DEFAULT], vpc.space)
+            google.tables.append(_answers_only(interface_name(vpc.space.name)))
 
     def _edge(self, network: Network, vpc: Vpc, internet: Space) -> None:
         """The default internet gateway, with Cloud NAT and Google's APIs behind it."""
@@ -255,6 +256,8 @@ class _Compiler:
             for subnet in self.topology.compute.subnetworks
             if subnet.network == name and subnet.private_ip_google_access
         ]
+        hidden = (one.ip_cidr_range for one in self.topology.connectors_in(name))  # behaviour 1.6.5
+        vpc.google_access += [cidr for cidr in hidden if cidr]
 
     # -- the outside ----------------------------------------------------------------------------------------------
 
@@ -323,6 +326,16 @@ def _site_firewall(segment: Space, firewall: SiteFirewall) -> Table:
 def _identifier(connector: str) -> int:
     """The network identifier of a connector's tunnels (24 bits); that of others does not change when one goes."""
     return int.from_bytes(hashlib.sha256(connector.encode()).digest()[:3]) or 1
+
+
+def _answers_only(network: str) -> Table:
+    """Google's probers and front ends open connections, and take no other packets from a network (behaviour 4.3.11).
+
+    They drop these without a word.
+    """
+    known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    chains = Chain("INPUT", "DROP", (known,)), Chain("FORWARD", "DROP", (known, f"! -i {network} -j ACCEPT"))
+    return Table("filter", chains)
 
 
 def _finish_internet(internet: Space) -> None:

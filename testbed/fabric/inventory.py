@@ -50,11 +50,6 @@ class Participant:
     runs: bool = True
 
     @property
-    def identifies(self) -> bool:
-        """Whether its tags mean it as a source: for Direct VPC egress Google calls that undefined (behaviour 7.2)."""
-        return self.kind != "direct"
-
-    @property
     def behind_nat(self) -> bool:
         """Whether a Cloud NAT gateway may have to serve it (behaviour 4.13.1).
 

@@ -45,8 +45,6 @@ class Nic:
     """Whether it takes connections: nothing can be reached by a connector's instances (behaviour 2.1.3).
 
     Nor by the interfaces of Direct VPC egress, which is for egress (behaviour 7.2)."""
-    identifies: bool = True
-    """Whether its tags and accounts mean it as a source: undefined for Direct VPC egress (behaviour 7.1.6, 7.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +138,14 @@ class Cloud:
         """A connector's VM: two tags, no external address, and in a subnet that may have no name (behaviour 2.4.1)."""
         network, cidr = self.topology.connector_network(connector), self.topology.connector_range(connector)
         named = (s for s in self.topology.compute.subnetworks if (s.network, s.ip_cidr_range) == (network, cidr))
-        subnet = next(named, None)  # a hidden one has no Private Google Access (behaviour 1.6.5)
+        subnet = next(named, None)  # a hidden one has Private Google Access (behaviour 1.6.5)
         return Nic(
             instance.name,
             network,
             instance.address,
             frozenset(connector.network_tags),
             nat=self._nat(network, connector.region, subnet.full_name if subnet else None),
-            google_access=subnet is not None and subnet.private_ip_google_access,
+            google_access=subnet is None or subnet.private_ip_google_access,
             region=connector.region,
             answers=False,
         )
@@ -184,7 +182,6 @@ class Cloud:
                     google_access=subnet.private_ip_google_access,
                     region=subnet.region,
                     answers=False,
-                    identifies=False,
                 )
 
     def _flexible_instances(self) -> Iterator[Nic]:

@@ -56,7 +56,7 @@ def _from(rule: Firewall, packet: Packet, sender: Nic | None) -> bool:
 
 def _identified(rule: Firewall, packet: Packet, sender: Nic | None) -> bool:
     """Tags and accounts are those of internal addresses of the rule's own network (behaviour 4.1.11, 4.5.6)."""
-    if sender is None or not sender.identifies or (sender.network, sender.address) != (rule.network, packet.source):
+    if sender is None or (sender.network, sender.address) != (rule.network, packet.source):
         return False
     return not {*rule.source_tags}.isdisjoint(sender.tags) or not {*rule.source_service_accounts}.isdisjoint(
         sender.accounts

@@ -57,14 +57,13 @@ def topology(name: str) -> dict[str, Any]:
     theirs = f"{SCOPE}/global/networks/theirs"
     compute["networks"].append({"name": "theirs", "selfLink": theirs})
     compute["subnetworks"] += [
-        {"name": "serverless", "network": "vpc", "ipCidrRange": "10.8.0.0/28", **access},
         {"name": "far", "network": theirs, "ipCidrRange": "10.64.0.0/24", **access},
     ]
     compute["instances"].append(
         {"name": "stranger", "networkInterfaces": [{"subnetwork": "far", "networkIP": STRANGER}]}
     )
     made["vpcaccess"]["connectors"] = [
-        {"name": "c1", "subnet": {"name": "serverless"}, "minInstances": 2, "maxInstances": 3}
+        {"name": "c1", "network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}
     ]
     (relay,) = run["services"]
     direct, inner = copy.deepcopy(relay), copy.deepcopy(relay)

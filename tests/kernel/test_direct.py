@@ -140,16 +140,19 @@ def test_tags_are_those_of_the_service_for_egress_rules() -> None:
     assert counted["no-web"] >= 1
 
 
-@pytest.mark.behaviour("7.2", "7.1.6")
-def test_as_a_source_tag_it_means_nothing() -> None:
-    """Google calls that undefined; it is our choice."""
-    by_tag = {"name": "by-tag", "network": "vpc", "allow": "all", "sourceTags": ["web"]}
-    tagged = vm("b", address="10.128.0.3", tags={"items": ["web"]})
-    of = world(direct(tags=["web"]), compute=compute(instances=[vm("a", address=VM), tagged], firewalls=[by_tag]))
+@pytest.mark.behaviour("7.2", "4.1.11")
+@pytest.mark.parametrize("action", ["allow", "deny"])
+def test_as_a_source_tag_it_means_the_service(action: str) -> None:
+    by_tag = {"name": "by-tag", "network": "vpc", action: "all", "sourceTags": ["web"], "priority": 10}
+    rules: list[Data] = [by_tag] if action == "allow" else [OPEN, by_tag]
+    of = world(direct(tags=["web"]), direct("other"), compute=compute(instances=[vm("a", address=VM)], firewalls=rules))
+    state = running(of)
 
-    with made(of) as (plan, paths):
-        assert seen(plan, paths, *to(VM)) == [None] * 3
-        assert seen(plan, paths, *to(VM, "b")) == ["10.128.0.3"] * 3
+    with made(of, state) as (plan, paths):
+        web, other = seen(plan, paths, *to(VM)), seen(plan, paths, *to(VM, "other"))
+
+    mine, others = [address_of(of, state)] * 3, [address_of(of, state, "other")] * 3
+    assert (web, other) == ((mine, [None] * 3) if action == "allow" else ([None] * 3, others))
 
 
 @pytest.mark.behaviour("7.2", "4.5.2")

@@ -44,14 +44,12 @@ class Nic:
     address: str
     tags: frozenset[str] = frozenset()
     service_accounts: frozenset[str] = field(default_factory=frozenset)
-    is_source: bool = True
-    """Whether source tags mean it.  Of Direct VPC egress Google calls that undefined: they do not (behaviour 7.2)."""
     region: str = ""
 
     @classmethod
     def of(cls, one: Participant) -> Self:
         """The NIC of a participant in a network."""
-        return cls(one.address, one.tags, one.service_accounts, one.identifies, one.region)
+        return cls(one.address, one.tags, one.service_accounts, one.region)
 
     def is_target(self, rule: Rule) -> bool:
         """Whether a rule is for this NIC."""
@@ -126,9 +124,7 @@ def _targets(rule: Rule, nics: Sequence[Nic]) -> tuple[frozenset[str], ...]:
 def _sources(rule: Rule, nics: Sequence[Nic]) -> tuple[str, ...]:
     """Source ranges, and addresses of NICs with a source tag or account: either will do (behaviour 4.1.10, 4.1.11)."""
     tags, accounts = set(rule.source_tags), set(rule.source_accounts)
-    tagged = {
-        f"{nic.address}/32" for nic in nics if nic.is_source and (tags & nic.tags or accounts & nic.service_accounts)
-    }
+    tagged = {f"{nic.address}/32" for nic in nics if tags & nic.tags or accounts & nic.service_accounts}
     if (tags or accounts) and not rule.source_ranges and not tagged:
         return ("255.255.255.255/32",)  # nobody has the tag: a source that no packet has
     return (*rule.source_ranges, *sorted(tagged))

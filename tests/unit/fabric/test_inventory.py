@@ -133,7 +133,6 @@ def test_what_rules_and_routes_ask_of_them() -> None:
     assert {node for node, one in found.items() if one.forwards} == {"a", "tunnel"}
     assert {node for node, one in found.items() if not one.runs} == {"off"}
     assert {node for node, one in found.items() if one.external} == {"out"}
-    assert {node for node, one in found.items() if not one.identifies} == {"web", "web-2"}
     assert found["c1-0001"].tags == {"vpc-connector", "vpc-connector-us-central1-c1"}
 
 
