@@ -109,6 +109,8 @@ class _Request(Generic[K]):
     """Whether it is set aside for something else, which may be given it: a reserved address."""
     ephemeral: bool = False
     """Whether its address may become a reserved one, and stay its own: the NIC of a VM."""
+    makes_room: bool = False
+    """Whether it takes another address when somebody else is given its own: nobody has asked for this one."""
     further: tuple[IPv4Network, ...] = ()
     """Where it is taken from as well."""
     exhausted: str = ""
@@ -144,6 +146,8 @@ def _resolve(requests: Iterable[_Request[K]], previous: Mapping[K, str]) -> dict
             continue
         holder = taken.get((request.pool, value))
         shared = request.ephemeral if holder in reserved else request.reserved
+        if holder is not None and not shared and request.makes_room:
+            continue
         if holder is not None and not shared:
             raise FailedPrecondition(
                 GoogleText(f"IP '{value}' is already being used by another resource: {request.key}"),
@@ -231,7 +235,7 @@ def _external_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
     """Addresses on the internet."""
 
     def request(key: AddressKey, given: str | None = None, within: IPv4Network = EXTERNAL_POOL) -> _Request[AddressKey]:
-        return _Request(key, "internet", within, given)
+        return _Request(key, "internet", within, given, makes_room=given is None)
 
     yield request(AddressKey.front_end())
     yield request(AddressKey.load_generator(), within=INTERNET)
@@ -241,7 +245,8 @@ def _external_requests(topology: Topology) -> Iterator[_Request[AddressKey]]:
         if site.gateway:
             yield request(AddressKey.site_gateway(site.name), site.gateway.external_address)
     for address in (one for one in topology.compute.addresses if one.address_type == "EXTERNAL"):
-        yield replace(request(AddressKey.reserved(address.full_name), address.address), reserved=True)
+        reserved = request(AddressKey.reserved(address.full_name), address.address)
+        yield replace(reserved, reserved=True, makes_room=False)
     for instance in topology.compute.instances:
         for access in instance.nic.access_configs:
             yield replace(request(AddressKey.external(instance.full_name), access.nat_ip), ephemeral=True)

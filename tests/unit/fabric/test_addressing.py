@@ -185,3 +185,26 @@ def test_connectors_with_equal_ranges_do_not_share_addresses() -> None:
     (one,) = small().vpcaccess.connectors
     other = ConnectorInstance("other-0001", "projects/p/locations/us-central1/connectors/other", "10.8.0.2")
     assert next_instance(one, "10.8.0.0/28", [other], 1).address == "10.8.0.2"
+
+
+def test_what_nobody_has_asked_for_makes_room() -> None:
+    """An empty testbed's front end has the first address of the pool, which the example gives its VPN gateway."""
+    empty = small(compute={"networks": [{"name": "vpc"}]}, vpcaccess={}, run={})
+    before = allocate(empty, Allocations())
+    full = example()
+    (vpn,) = (one for one in full.compute.addresses if one.name == "vpn-address")
+    assert before.addresses[AddressKey.front_end()] == vpn.address
+    after = allocate(full, before)
+    assert after.addresses[AddressKey.reserved(vpn.full_name)] == vpn.address
+    assert after.addresses[AddressKey.front_end()] not in (vpn.address, None)
+
+
+def test_a_host_of_the_internet_has_the_address_that_it_is_given() -> None:
+    nic = {"subnetwork": "us", "accessConfigs": [{}]}
+    of = compute(instances=[{"name": "a", "zone": "us-central1-a", "networkInterfaces": [nic]}])
+    before = allocate(small(compute=of), Allocations())
+    key = AddressKey.external("projects/p/zones/us-central1-a/instances/a")
+    host = {"hosts": [{"name": "host", "address": before.addresses[key]}]}
+    after = allocate(small(compute=of, internet=host), before)
+    assert after.addresses[AddressKey.internet_host("host")] == before.addresses[key]
+    assert after.addresses[key] != before.addresses[key]
