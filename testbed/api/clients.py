@@ -60,7 +60,6 @@ _QUIET = {
     "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
 }
 """gcloud asks nobody else, and says nothing of it."""
-_TOKEN = "testbed"  # noqa: S105 - any word will do: a caller that is not a service account is the testbed's owner
 BUNDLE = "bundle.pem"
 CREDENTIALS = "credentials.json"
 GCLOUD = "gcloud"
@@ -76,6 +75,8 @@ class Endpoint:
     project: str
     region: str | None = None
     zone: str | None = None
+    token: str = "testbed"  # noqa: S105 - it proves nothing
+    """The access token of its owner; any word will do (`testbed.api.callers.owner_token`)."""
 
     @property
     def url(self) -> str:
@@ -133,7 +134,7 @@ def _common(endpoint: Endpoint) -> dict[str, str]:
         **_QUIET,
         **{name: value for name, value in scope.items() if value},
         **dict.fromkeys(_CA_VARIABLES, str(endpoint.folder / BUNDLE)),
-        "GOOGLE_OAUTH_ACCESS_TOKEN": _TOKEN,
+        "GOOGLE_OAUTH_ACCESS_TOKEN": endpoint.token,
         "GCP_AUTH_KIND": "accesstoken",
-        "GCP_ACCESS_TOKEN": _TOKEN,
+        "GCP_ACCESS_TOKEN": endpoint.token,
     }

@@ -25,6 +25,7 @@ from testbed.api import services
 from testbed.api.callers.commands import KeyCommands
 from testbed.api.callers.identity import Identity
 from testbed.api.callers.keys import KEYS, SqliteKeys
+from testbed.api.callers.owner_token import owner_token
 from testbed.api.calls.audit import AuditLog
 from testbed.api.calls.call import ImageCatalog
 from testbed.api.calls.dispatch import Dispatcher
@@ -41,6 +42,7 @@ from testbed.api.wire.rpc import Bridge
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.channel.listener import Handler
 from testbed.control.channel.protocol import within_reach
+from testbed.control.state.summary import ports_of_others
 from testbed.errors import Unavailable
 from testbed.fabric.allocation.running import Running
 from testbed.model.core.well_known import INTERNET
@@ -80,7 +82,7 @@ class Server:
         Raises:
             Unavailable: no port is free, or a socket cannot be made.
         """
-        listener = listen(self._preferred)
+        listener = listen(self._preferred, avoid=ports_of_others(self._plane.store.name))
         self.port = listener.getsockname()[1]
         self._stack.enter_context(listener)
         self._listener = listener
@@ -118,11 +120,12 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        folder = self._plane.store.folder
+        store = self._plane.store
+        folder = store.folder
         short = within_reach(folder, self._stack)
         rest_socket, grpc_socket = short / "rest.sock", short / "grpc.sock"
         with SqliteKeys.open(folder / KEYS) as keys, Callers.open(self._plane.store.name) as callers:
-            identity = Identity(keys)
+            identity = Identity(keys, owner_token(store.name, store.id))
             services.register_all()
             dispatcher = Dispatcher(self._plane, self._images, AuditLog(folder), identity)
             uploads = Uploads(folder / FOLDER, self._plane, identity)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from testbed.api import clients
+from testbed.api.callers.owner_token import owner_token
 from testbed.cli.context import Name, ask
 from testbed.cli.output import JsonOption, errors, print_json
 from testbed.cli.secret_files import give, hand_out, write
@@ -43,7 +44,8 @@ def env(
     """Print the variables that point gcloud, Terraform and client libraries at a testbed: eval "$(testbed env)"."""
     facts = ask(name, "endpoint", {})
     folder = client_folder(facts["name"])
-    endpoint = clients.Endpoint(facts["port"], folder, facts["project"], facts["region"], facts["zone"])
+    token = owner_token(facts["name"], facts["id"])
+    endpoint = clients.Endpoint(facts["port"], folder, facts["project"], facts["region"], facts["zone"], token)
     _prepare(facts["name"], folder, facts["project"])
     variables = clients.proxy(endpoint) if proxy else clients.overrides(endpoint)
     if json:

@@ -206,6 +206,7 @@ class Commands:
             topology = _topology(store)
             return {
                 "name": store.name,
+                "id": store.id,
                 "port": store.port,
                 "project": topology.project,
                 "region": topology.region,

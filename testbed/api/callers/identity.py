@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed.api.callers import keyfile, tokens
+from testbed.api.callers import keyfile, owner_token, tokens
 from testbed.api.callers.assertion import Refused, claims_an_account, unverified, verify
 from testbed.api.callers.keyfile import TOKEN_URI
 from testbed.api.callers.keys import Keys, PublicKey
@@ -33,8 +33,10 @@ _INVALID = GoogleText(
 class Identity:
     """The principals of one testbed.  Times are seconds since the epoch."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, own: str = "") -> None:
+        """`own` is the token of the testbed's owner; without one, whatever clients send as such is taken."""
         self._keys = keys
+        self._own = own
         self._tokens = Tokens(keys)
 
     def create_key(self, email: str, project: str) -> dict[str, str]:
@@ -108,6 +110,8 @@ class Identity:
         token = token.strip()
         if scheme.lower() != "bearer":
             return OWNER
+        if self._own:
+            owner_token.check(token, self._own)
         if tokens.is_access_token(token):
             email = self._tokens.account_of(token, now)
             if email is None:

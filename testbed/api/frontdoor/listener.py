@@ -7,6 +7,7 @@ import errno
 import logging
 import resource
 import socket
+from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address
 
 from testbed.api.frontdoor.protocol import readable
@@ -26,8 +27,12 @@ _PAUSE = 1.0
 """Seconds until the next connection is taken after the machine had no room for one."""
 
 
-def listen(preferred: int, host: str = "127.0.0.1", *, exposed: bool = False) -> socket.socket:
+def listen(
+    preferred: int, host: str = "127.0.0.1", *, exposed: bool = False, avoid: Collection[int] = ()
+) -> socket.socket:
     """Listen on TCP port `preferred`, or the first free one of the hundred from there; 0 is any free one.
+
+    Ports to `avoid` belong to others, although nobody may listen there now.
 
     The control plane believes every caller that reaches it, so an address (`host` is one) that other machines can reach
     must be asked for by `exposed`.
@@ -48,7 +53,7 @@ def listen(preferred: int, host: str = "127.0.0.1", *, exposed: bool = False) ->
         raise InvalidArgument(f"port {preferred}: ports are 1 to {_LAST_PORT}, or 0 for any free one")
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     last = min(preferred + TRIES - 1, _LAST_PORT) if preferred else 0
-    for port in range(preferred, last + 1):
+    for port in (one for one in range(preferred, last + 1) if one not in avoid):
         try:
             return _listen(family, host, port)
         except OSError as error:

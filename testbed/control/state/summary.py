@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from testbed.control.state.folders import names
 from testbed.control.state.reading import reading
 from testbed.errors import NotFound
 from testbed.json_object import Json
@@ -30,6 +33,17 @@ def summary(name: str) -> Json:
         "source": facts.get("source", ""),
         "complete": facts.get("complete") == "yes",
     }
+
+
+def ports_of_others(name: str) -> frozenset[int]:
+    """The ports of all other testbeds, whether their controllers run or not: clients may still know them."""
+    return frozenset(_ports(other for other in names() if other != name))
+
+
+def _ports(testbeds: Iterable[str]) -> Iterator[int]:
+    for name in testbeds:
+        with suppress(NotFound):  # a `down` is removing it
+            yield int(_facts(name).get("port") or 0)
 
 
 def _facts(name: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from testbed.api.callers import keyfile
 from testbed.api.callers.identity import JWT_BEARER, OWNER, Identity
 from testbed.api.callers.keyfile import TOKEN_URI, unique_id
 from testbed.api.callers.keys import PublicKey, SqliteKeys
+from testbed.api.callers.owner_token import owner_token
 from testbed.errors import NotFound, Unauthenticated, Unavailable
 
 EMAIL, OTHER = "deployer@demo.iam.gserviceaccount.com", "viewer@demo.iam.gserviceaccount.com"
@@ -424,3 +425,15 @@ def test_several_processes_write(tmp_path: Path) -> None:
         assert (len(keys.of("a")), len(keys.of("b"))) == (20, 20)
         assert keys.token(b"b-19") == ("b", NOW)
         assert keys.signing_key(lambda: "c") in {"a", "b"}
+
+
+def test_the_owner_of_another_testbed_is_refused(keys: SqliteKeys) -> None:
+    """A client that was pointed at a testbed which is gone, and whose port another one has by now."""
+    identity = Identity(keys, owner_token("shop", "id-1"))
+    for token in (owner_token("shop", "id-1"), "testbed", "ya29.google"):
+        assert identity.principal(f"Bearer {token}", NOW) == OWNER
+    assert identity.principal(None, NOW) == OWNER
+    with pytest.raises(Unauthenticated, match="for testbed 'old', and this is testbed 'shop'"):
+        identity.principal(f"Bearer {owner_token('old', 'id-0')}", NOW)
+    with pytest.raises(Unauthenticated, match="for testbed 'shop' of an earlier time"):
+        identity.principal(f"Bearer {owner_token('shop', 'id-0')}", NOW)

@@ -33,6 +33,14 @@ def test_a_port_that_is_taken_is_passed_over(taken: int) -> None:
         assert taken < sock.getsockname()[1] < taken + 100
 
 
+def test_a_port_that_belongs_to_another_testbed_is_not_taken() -> None:
+    """Its controller may have died: nobody listens there now, and clients still know it."""
+    with listen(0) as sock:
+        free = sock.getsockname()[1]
+    with listen(free, avoid={free}) as other:
+        assert other.getsockname()[1] != free
+
+
 def test_no_port_is_free(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "TRIES", 1)
     with pytest.raises(Unavailable, match=f"{taken} to {taken}"):

@@ -14,6 +14,7 @@ from testbed.control.state import store as store_module
 from testbed.control.state.folders import clear, exists, folder_of, names
 from testbed.control.state.lock import held
 from testbed.control.state.store import Store
+from testbed.control.state.summary import ports_of_others
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.paths import EXAMPLES, client_folder
 from testbed.topology_file import load
@@ -176,3 +177,14 @@ def test_what_was_rolled_back_is_not_kept() -> None:
             assert topology_of(store).project == "other"
             raise KeyError
         assert topology_of(store).project == "p"
+
+
+def test_the_ports_of_other_testbeds_are_known_whether_they_run_or_not() -> None:
+    for name, port in (("a", 7667), ("b", 7668), ("c", 0)):
+        with Store.open(name, create=True) as store:
+            if port:
+                store.port = port
+    assert ports_of_others("b") - {0} == {7667}
+    assert ports_of_others("d") - {0} == {7667, 7668}
+    clear(folder_of("a"))
+    assert ports_of_others("d") - {0} == {7668}
