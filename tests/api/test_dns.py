@@ -216,3 +216,25 @@ def test_null_in_a_patch_removes_the_field(api: Api) -> None:
 def test_a_public_zone_may_have_an_empty_config_of_private_ones(api: Api, empty: Json) -> None:
     made = make(api, "e", "example.net.", visibility="public", privateVisibilityConfig=empty)
     assert "privateVisibilityConfig" not in made
+
+
+def test_a_change_waits_for_the_one_before_it(api: Api) -> None:
+    """Cloud DNS refuses nothing for being busy: a zone that is being made is patched, filled and deleted."""
+    api.dispatcher.window = 0.0
+    api.store.operation_delay = 0.02  # a fifth of a second
+    api.post(ZONES, {"name": "y", "dnsName": "y.test.", "description": "", "visibility": "private"})
+    api.patch(f"{ZONES}/y", {"description": "patched"})
+    record = {"name": "a.y.test.", "type": "A", "ttl": 60, "rrdatas": ["10.0.0.1"]}
+    api.post(f"{ZONES}/y/rrsets", record)
+    assert api.get(f"{ZONES}/y")["description"] == "patched"
+    api.delete(f"{ZONES}/y/rrsets/a.y.test./A")
+    api.delete(f"{ZONES}/y")
+
+
+def test_who_has_waited_long_enough_is_refused(api: Api) -> None:
+    api.dispatcher.window, api.dispatcher.queueing = 0.0, 0.1
+    api.store.operation_delay = 3600.0
+    api.post(ZONES, {"name": "y", "dnsName": "y.test.", "description": "", "visibility": "private"})
+    with pytest.raises(Refused, match="unable to queue the operation") as caught:
+        api.patch(f"{ZONES}/y", {"description": "patched"})
+    assert caught.value.code == 409

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from testbed.api.callers.identity import Identity
 from testbed.api.calls.admission import admit
@@ -28,10 +30,12 @@ from testbed.api.contract.discovery import APIS, Method, MethodMatch, MethodRout
 from testbed.api.contract.filters.scalars import duration
 from testbed.api.contract.masks import camel
 from testbed.api.contract.schema import Reader
-from testbed.control.accept.plane import ControlPlane
+from testbed.control.accept.plane import Busy, ControlPlane
 from testbed.control.state.operations import Operation
 from testbed.errors import GoogleText, InvalidArgument, NotFound, TestbedError, Unimplemented
 from testbed.json_object import Json
+
+T = TypeVar("T")
 
 WINDOW = 1.0
 """Seconds that a caller is kept waiting, if that spares him the first poll: most operations are done by then.
@@ -39,6 +43,8 @@ WINDOW = 1.0
 Google's clients poll for the first time after a second (google-api-core)."""
 PATIENCE = 120.0
 """Seconds that `operations.wait` waits: "the default deadline (2 minutes)" (compute v1, globalOperations.wait)."""
+QUEUEING = 60.0
+"""Seconds that a change waits at most for one that is under way on the same resource."""
 _THREADS = 16
 _VERSION = re.compile(r"(?:(?P<api>compute|dns|storage)/)?(?P<version>alpha|beta|preview|v\d+(?:(?:alpha|beta)\d*)?)/")
 """The version in a path."""
@@ -84,6 +90,7 @@ class Dispatcher:
     router: MethodRouter = field(default_factory=MethodRouter)
     window: float = WINDOW
     patience: float = PATIENCE
+    queueing: float = QUEUEING
     _readers: dict[str, Reader] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
     _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
@@ -118,7 +125,7 @@ class Dispatcher:
             given = parameters.get("operation") or parameters.get("name", "")
             await self.wait(given.rpartition("/")[2], self._asked_patience(body))
         pool = self._patient if takes_time(match.method) else self._pool
-        call, answer = await self._run(pool, self._answer, match, query, body, principal, endpoint)
+        call, answer = await self._queued(pool, partial(self._answer, match, query, body, principal, endpoint))
         if not isinstance(answer, Operation):
             result: Json = answer
             return result
@@ -133,13 +140,33 @@ class Dispatcher:
         asked = duration(given) if isinstance(given, str) else None
         return self.patience if asked is None else min(self.patience, asked / 1e9)
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Any, *arguments: Any) -> Any:
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
+    async def _queued(self, pool: ThreadPoolExecutor, answer: Callable[..., T]) -> T:
+        """What a method answers, after the changes that are under way on the same resources."""
+        deadline = time.monotonic() + self.queueing
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                return await self._run(pool, partial(answer, patient=True))
+            except Busy as busy:
+                await self.wait(busy.operation, left)
+        return await self._run(pool, answer)
+
     def _answer(
-        self, match: MethodMatch, query: Sequence[tuple[str, str]], body: object, principal: str, endpoint: str
+        self,
+        match: MethodMatch,
+        query: Sequence[tuple[str, str]],
+        body: object,
+        principal: str,
+        endpoint: str,
+        *,
+        patient: bool = False,
     ) -> tuple[Call, Answer]:
-        """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well."""
+        """What a method answers.  It is noted in the same thread: a caller who has gone again is noted as well.
+
+        A call that finds a change under way is not noted as long as the caller is `patient`, and comes again.
+        """
         method, error = match.method, None
         try:
             handler = handler_of(method)
@@ -151,7 +178,8 @@ class Dispatcher:
             error = refusal
             raise
         finally:
-            self.audit.write(method, match.parameters, principal, error)
+            if not (patient and isinstance(error, Busy)):
+                self.audit.write(method, match.parameters, principal, error)
 
     def _invoke(self, handler: Handler, call: Call) -> Answer:
         admit(call)

@@ -49,6 +49,8 @@ STUCK = "stuck"
 """The fact of an operation that does not take effect until the faults are cleared."""
 FOR_EVER = 1e12
 """Seconds."""
+_ONE_AT_A_TIME = ("vpcaccess.", "redis.", "cloudfunctions.")
+"""APIs, by the kinds of their resources, that refuse a change while another is under way (recalled)."""
 Phase = Literal["", "CREATING", "UPDATING", "DELETING"]
 
 
@@ -59,6 +61,14 @@ class InvalidResource(InvalidArgument):
         super().__init__(rule)
         self.path = path
         self.value = value
+
+
+class Busy(Aborted):
+    """An operation is under way on a resource, of an API that queues changes: the call is tried again after it."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(GoogleText("unable to queue the operation"), reason="aborted")
+        self.operation = operation
 
 
 class ControlPlane:
@@ -260,14 +270,14 @@ class ControlPlane:
         if change.body is None and record is None:
             raise NotFound(GoogleText(f"The resource '{change.name}' was not found"), reason="notFound")
         if record is not None and record.pending:
-            raise busy(change.kind, change.name)
+            raise busy(record)
         if change.body is not None and change.kind.startswith("compute.") and change.kind in KINDS:
             together = {other.name for other in operation.changes}
             for found in annotated(model(change.kind, change.body, self.store.general), Reference):
                 kind = f"compute.{found.mark.collection.rpartition('/')[2]}"
                 needed = self.store.resources.get(kind, found.value) if found.mark.required else None
                 if needed is not None and needed.name not in together and self.phase(needed) == "CREATING":
-                    raise busy(kind, needed.name)
+                    raise busy(needed)
         if record is None:
             return change
         kept = None if record.error else record.body  # of what packets know nothing of, none is in effect
@@ -337,14 +347,16 @@ def release(store: Store) -> None:
     store.operations.hurry(one for one in store.operations.open() if one.facts.get(STUCK))
 
 
-def busy(kind: str, name: str) -> TestbedError:
+def busy(record: Record) -> TestbedError:
     """What a call on a resource is refused with while an operation on it is under way.
 
-    Compute Engine's text is its own; the others' is recalled, from several of Google's APIs.
+    Compute Engine's text is its own; that of the other APIs that take one operation at a time is recalled.
     """
-    if kind.startswith("compute."):
-        return FailedPrecondition(GoogleText(f"The resource '{name}' is not ready"), reason="resourceNotReady")
-    return Aborted(GoogleText("unable to queue the operation"), reason="aborted")
+    if record.kind.startswith("compute."):
+        return FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
+    if record.kind.startswith(_ONE_AT_A_TIME):
+        return Aborted(GoogleText("unable to queue the operation"), reason="aborted")
+    return Busy(record.pending)
 
 
 def topology_of(store: Store) -> Topology:

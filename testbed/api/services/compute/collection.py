@@ -260,7 +260,7 @@ def require_settled(record: Record) -> Record:
         FailedPrecondition: one is.
     """
     if record.pending:
-        raise busy(record.kind, record.name)
+        raise busy(record)
     return record
 
 

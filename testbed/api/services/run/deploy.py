@@ -82,7 +82,7 @@ def carry_out(call: Call, planned: Deployment) -> Operation:
         plane.keep(state.implied(before))  # from now on it is one of several
     if failure := planned.failure:
         if before is not None and before.pending:
-            raise busy(SERVICES, name)
+            raise busy(before)
         for change in planned.changes:
             known = plane.find(change.kind, change.name) or Record(change.kind, change.name, {})
             error = None if known.effective else {"code": failure["code"], "message": failure["message"]}
