@@ -26,7 +26,7 @@ def printed(_: ControlPlane, operation: Operation) -> Json:
         "kind": "compute#operation",
         "id": numeric_id(operation.id),
         "name": operation.id,
-        "operationType": operation.facts["type"],
+        "operationType": _type(operation),
         "targetLink": url(operation.target),
         "targetId": numeric_id(operation.target),
         "status": "DONE" if operation.done else "RUNNING",
@@ -52,6 +52,13 @@ def printed(_: ControlPlane, operation: Operation) -> Json:
     return result
 
 
+def _type(operation: Operation) -> str:
+    """The type of an operation; newer methods have their whole id there, as users' logs show."""
+    collection, verb = operation.kind.removeprefix("compute."), str(operation.facts["type"])
+    return f"compute.{collection}.{verb}" if {collection, f"{collection}.{verb}"} & _WITH_IDS else verb
+
+
+_WITH_IDS = frozenset({"networks.patch", "instanceTemplates", "externalVpnGateways"})
 _PHRASES = {
     400: "BAD REQUEST",
     403: "FORBIDDEN",

@@ -134,6 +134,7 @@ def view(record: Record) -> Json:
         for one in (*config.get("networks", []), config.get("targetNetwork", {})):
             if "networkUrl" in one:
                 one["networkUrl"] = url(relative(one["networkUrl"]))
+    body["cloudLoggingConfig"] = {"kind": "dns#managedZoneCloudLoggingConfig", **body.get("cloudLoggingConfig", {})}
     return {
         "kind": "dns#managedZone",
         **body,

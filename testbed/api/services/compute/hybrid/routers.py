@@ -9,6 +9,7 @@ from testbed.api.contract import listing, masks
 from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.hybrid.bgp_status import bgp_status
 from testbed.api.services.compute.names import url
+from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import NotFound
 from testbed.fabric.allocation.cloud_nat import Block, Gateway, gateways
@@ -49,11 +50,39 @@ def _nat(nat: Json) -> Json:
     return {
         "type": "PUBLIC",
         "natIpAllocateOption": "AUTO_ONLY",
-        "enableEndpointIndependentMapping": False,
         "endpointTypes": ["ENDPOINT_TYPE_VM"],
         "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES",
         **nat,
     }
+
+
+def view(_: ControlPlane, record: Record) -> Json:
+    """Fields that a router always prints, and those of its NAT gateways and interfaces."""
+    body = record.body
+    result: Json = {"encryptedInterconnectRouter": body.get("encryptedInterconnectRouter", False)}
+    if nats := body.get("nats"):
+        result["nats"] = [_nat_view(nat) for nat in nats]
+    if interfaces := body.get("interfaces"):
+        result["interfaces"] = [_interface_view(interface) for interface in interfaces]
+    return result
+
+
+def _nat_view(nat: Json) -> Json:
+    effective = nat.get("tcpTimeWaitTimeoutSec", 120)  # behaviour 4.13.4
+    shown = {"autoNetworkTier": "PREMIUM", **_nat(nat), "effectiveTcpTimeWaitTimeoutSec": effective}
+    if named := nat.get("natIps"):
+        shown["natIps"] = [url(name) for name in named]
+    if subnets := nat.get("subnetworks"):
+        shown["subnetworks"] = [{**one, "name": url(one["name"])} for one in subnets]
+    return shown
+
+
+def _interface_view(interface: Json) -> Json:
+    shown = {"ipVersion": "IPV4", **interface}
+    for key in ("linkedVpnTunnel", "linkedInterconnectAttachment"):
+        if key in shown:
+            shown[key] = url(shown[key])
+    return shown
 
 
 ROUTERS = Collection(
@@ -61,6 +90,7 @@ ROUTERS = Collection(
     singular="router",
     scope="regions",
     defaults=defaults,
+    view=view,
     immutable=frozenset({"name", "network"}),
 ).register()
 

@@ -67,16 +67,7 @@ def complete(body: Json, place: Place) -> Json:
     )
     nics = result.get("networkInterfaces") or [{}]
     result["networkInterfaces"] = [_nic(nic, place, ("networkInterfaces", i)) for i, nic in enumerate(nics)]
-    spot = body.get("scheduling", {}).get("provisioningModel") == "SPOT" or body.get("scheduling", {}).get(
-        "preemptible"
-    )
-    result["scheduling"] = {
-        "automaticRestart": not spot,
-        "onHostMaintenance": "TERMINATE" if spot else "MIGRATE",
-        "preemptible": False,
-        "provisioningModel": "STANDARD",
-        **body.get("scheduling", {}),
-    }
+    result["scheduling"] = scheduling(body)
     for account in result.get("serviceAccounts", ()):
         account["email"] = service_account(account.get("email", "default"), place.project)
     return result
@@ -93,6 +84,19 @@ def access_config(given: Json) -> Json:
     if not result.get("natIP"):
         result.pop("natIP", None)  # gcloud and Ansible may send an empty one
     return result
+
+
+def scheduling(body: Json) -> Json:
+    """How an instance with these properties is scheduled."""
+    given: Json = body.get("scheduling", {})
+    spot = given.get("provisioningModel") == "SPOT" or given.get("preemptible")
+    return {
+        "automaticRestart": not spot,
+        "onHostMaintenance": "TERMINATE" if spot else "MIGRATE",
+        "preemptible": False,
+        "provisioningModel": "STANDARD",
+        **given,
+    }
 
 
 def _nic(given: Json, place: Place, path: Path) -> Json:

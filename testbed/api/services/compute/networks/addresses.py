@@ -61,7 +61,7 @@ def _free(plane: ControlPlane, prefix: int) -> str:
 
 def view(plane: ControlPlane, record: Record) -> Json:
     """The address itself, and who uses it."""
-    result: Json = {}
+    result: Json = {"description": record.body.get("description", "")}
     address = record.body.get("address") or plane.running.allocations.addresses.get(AddressKey.reserved(record.name))
     if address:
         result["address"] = address

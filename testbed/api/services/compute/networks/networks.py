@@ -24,12 +24,19 @@ def defaults(body: Json) -> Json:
     """A network with what Google fills in."""
     routing = {"routingMode": "REGIONAL", **body.get("routingConfig", {})}
     result = {"networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL", **body, "routingConfig": routing}
-    return result if "IPv4Range" in body else {"autoCreateSubnetworks": False, "mtu": 1460, **result}
+    return result if "IPv4Range" in body else {"autoCreateSubnetworks": False, **result}
 
 
 def view(plane: ControlPlane, record: Record) -> Json:
     """Its subnets, and the states of its peerings."""
-    result: Json = {"selfLinkWithId": url(f"{record.name.rpartition('/')[0]}/{resource_id(record)}")}
+    result: Json = {
+        "selfLinkWithId": url(f"{record.name.rpartition('/')[0]}/{resource_id(record)}"),
+        "routingConfig": {
+            "routingMode": "REGIONAL",
+            "bgpBestPathSelectionMode": "LEGACY",
+            **record.body.get("routingConfig", {}),
+        },
+    }
     if subnets := of_network(plane, record.name):
         result["subnetworks"] = [url(subnet.name) for subnet in subnets]
     if found := peerings.view(plane, record):

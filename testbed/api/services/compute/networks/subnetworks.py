@@ -22,7 +22,10 @@ LARGEST_OF_AUTO_MODE = 16
 
 
 def defaults(body: Json) -> Json:
-    """A subnet with what Google fills in; flow logs have two fields that say the same."""
+    """A subnet with what Google fills in; flow logs have two fields that say the same.
+
+    "If this field is not explicitly set, it will not appear" (enableFlowLogs, compute v1).
+    """
     result = {
         "purpose": "PRIVATE",
         "privateIpGoogleAccess": False,
@@ -33,13 +36,18 @@ def defaults(body: Json) -> Json:
     logs = result.get("logConfig", {}).get("enable", result.get("enableFlowLogs"))
     if logs is not None:
         result["logConfig"] = {**result.get("logConfig", {}), "enable": logs}
-        result["enableFlowLogs"] = logs
+    if logs or "enableFlowLogs" in result:
+        result["enableFlowLogs"] = bool(logs)
     return result
 
 
 def view(_: ControlPlane, record: Record) -> Json:
-    """Its gateway (behaviour 4.4.5)."""
-    return {"gatewayAddress": str(gateway(record.body["ipCidrRange"]))}
+    """Its gateway (behaviour 4.4.5), and what it says of itself."""
+    return {
+        "gatewayAddress": str(gateway(record.body["ipCidrRange"])),
+        "state": "READY",
+        "allowSubnetCidrRoutesOverlap": record.body.get("allowSubnetCidrRoutesOverlap", False),
+    }
 
 
 SUBNETWORKS = Collection(
