@@ -55,5 +55,5 @@ def _shorten(section: Json, project: str) -> None:
 
 def _ordered(data: Json) -> Json:
     """What the file says of itself first."""
-    head: Json = {key: data[key] for key in ("name", "project", "region", "zone") if key in data}
+    head: Json = {key: data[key] for key in ("name", "project", "region", "zone", "capacity") if key in data}
     return {**head, **{key: value for key, value in data.items() if key not in head and value}}

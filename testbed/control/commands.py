@@ -27,6 +27,7 @@ from testbed.control.facts.drops import drop_rows
 from testbed.control.facts.names import by_name, node_named, service_named
 from testbed.control.facts.status import connector_rows, notes, status
 from testbed.control.facts.traffic import instance_traffic
+from testbed.control.realise import capacity
 from testbed.control.realise.applying import Apply
 from testbed.control.realise.configuration import with_roles
 from testbed.control.realise.reconciler import Reconciler, preview
@@ -88,6 +89,7 @@ class Commands:
             "status": self.status,
             "endpoint": self.endpoint,
             "configure": self.configure,
+            "capacity": self.capacity,
             "invoke": self.invoke,
             "load": self.load,
             "traffic": self.traffic,
@@ -185,6 +187,18 @@ class Commands:
             return reconciler.configure_again(plan.nodes, running, only, request.report)
 
         return {"configured": self._loop.do(begin).result().result()}
+
+    def capacity(self, request: Request) -> Json:
+        """Give connectors another capacity, and wait until the kernel has it."""
+        given = request.arguments
+        wanted = capacity.parsed(given["capacity"])
+
+        def begin(reconciler: Reconciler) -> Ticket:
+            return reconciler.advance(capacity.change(reconciler.store, given["connector"], wanted))
+
+        _await(self._loop.do(begin).result())
+        with Store.open(self._name) as store:
+            return {"connectors": list(connector_rows(store, _topology(store)))}
 
     # -- what there is --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from testbed.fabric import node_specs, producers
 from testbed.fabric.allocation.addressing import inner_address, inner_share
 from testbed.fabric.allocation.cloud_nat import gateways
 from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey, container_instances
-from testbed.fabric.allocation.running import Running
+from testbed.fabric.allocation.running import ConnectorInstance, Running
 from testbed.fabric.dns import internal
 from testbed.fabric.dns.server import NameServer
 from testbed.fabric.dropping import drop
@@ -27,7 +27,7 @@ from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Node, Plan, Table
 from testbed.fabric.routing import routes
 from testbed.fabric.routing.internet_gateway import PUBLIC_APIS, Edge
-from testbed.fabric.serverless import direct_egress, ingress
+from testbed.fabric.serverless import capacity, direct_egress, ingress
 from testbed.fabric.serverless.region import ConnectorEnds, Region, Runtime, connector_instance
 from testbed.fabric.vpc import Translation, Vpc
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
@@ -38,6 +38,7 @@ from testbed.model.core.resource import last
 from testbed.model.core.well_known import FRONT_END, INTERNET, LOAD_GENERATOR
 from testbed.model.drop_causes import ON_PREM_FIREWALL
 from testbed.model.hybrid.outside import SiteFirewall
+from testbed.model.serverless.capacity import Limits
 from testbed.model.serverless.connector import Connector
 from testbed.model.serverless.workload import Workload
 from testbed.model.topology import Topology
@@ -222,9 +223,17 @@ class _Compiler:
         known = {instance.name: instance for instance in self.running.instances}
         for one in self._of("connector"):
             node, ends = self.wiring.node(one.node), connectors[one.owner]
-            self.vpcs[one.network].attach(node, "eth0", Nic.of(one), one.range, mtu=LINK_MTU)
-            connector_instance(node, ends, [r for r in runtimes if r.connector == one.owner])
+            limits = self._limits(known[one.node])
+            self.vpcs[one.network].attach(
+                node, "eth0", Nic.of(one), one.range, mtu=LINK_MTU, segments=capacity.segments(limits)
+            )
+            connector_instance(node, ends, [r for r in runtimes if r.connector == one.owner], limits)
             self.nodes.append(node_specs.connector(known[one.node]))
+
+    def _limits(self, instance: ConnectorInstance) -> Limits:
+        """The capacity of an instance."""
+        (connector,) = (c for c in self.topology.vpcaccess.connectors if c.name == instance.connector)
+        return self.topology.capacity_of(connector).limits(instance.machine_type)
 
     # -- the ways out of a network --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from testbed.fabric.firewall.chains import EGRESS, INGRESS, Nic, chains
 from testbed.fabric.firewall.ip_forwarding import RECEIVERS, SENDERS, IpForwarding
 from testbed.fabric.firewall.rules import stages
 from testbed.fabric.naming import interface_name, set_name
-from testbed.fabric.plan import Chain, KernelRoute, Mark, Table
+from testbed.fabric.plan import GSO_MAX_SEGS, Chain, KernelRoute, Mark, Table
 from testbed.fabric.routing import equal_hops
 from testbed.fabric.wiring import DEFAULT, Space, Wiring
 from testbed.model.compute.firewall import Firewall
@@ -118,10 +118,11 @@ class Vpc:
         mtu: int | None = None,
         routes: Iterable[str] = (DEFAULT,),
         forwards: bool = False,
+        segments: int = GSO_MAX_SEGS,
     ) -> None:
         """Attach a NIC of a subnet: its next hop is the subnet's gateway address.
 
-        One that `forwards` may send under any address (`canIpForward`).
+        One that `forwards` may send under any address (`canIpForward`).  What it gets has so many `segments` at most.
         """
         self.nics.append(nic)
         port = self.wiring.attach(
@@ -133,6 +134,7 @@ class Vpc:
             gateway=str(gateway(subnet)),
             routes=routes,
             forwards=forwards,
+            segments=segments,
         )
         if forwards:
             self.forwarders.append((port, nic))

@@ -15,6 +15,7 @@ from testbed.fabric import link_local
 from testbed.fabric.dropping import drop
 from testbed.fabric.naming import interface_name, set_name
 from testbed.fabric.plan import (
+    GSO_MAX_SEGS,
     MAIN_TABLE,
     Chain,
     End,
@@ -137,17 +138,19 @@ class Wiring:
         gateway: str = GATEWAY,
         routes: Iterable[str] = (DEFAULT,),
         forwards: bool = False,
+        segments: int = GSO_MAX_SEGS,
     ) -> str:
         """Give a node a NIC on a segment, and `routes` through it.
 
-        What comes in from the NIC must carry its address, unless the node `forwards` what others have sent.
+        What comes in from the NIC must carry its address, unless the node `forwards` what others have sent.  What goes
+        to it has so many `segments` at most.
         Returns the name of the segment's device.
         """
         port = interface_name(node.name)
         self.veths.add(
             Veth(
                 End(node.name, Interface(device, frozenset({f"{address}/32"}), mac(address), mtu)),
-                End(segment.name, Interface(port, frozenset(), mac(gateway), mtu)),
+                End(segment.name, Interface(port, frozenset(), mac(gateway), mtu, segments)),
             )
         )
         node.neighbours.add(Neighbour(gateway, mac(gateway), device))

@@ -144,6 +144,24 @@ ICMP_AT_CONNECTOR = DropCause(
     "connectors pass no ICMP to internal addresses",
     "use TCP or UDP",
 )
+CONNECTOR_RATE = DropCause(
+    "connector-rate",
+    Cause.VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED,
+    "more bytes or packets came to a connector instance than its capacity lets through",
+    "use a larger machine type or more instances, or change the testbed's `capacity`",
+)
+CONNECTOR_NEW_CONNECTIONS = DropCause(
+    "connector-new-connections",
+    Cause.VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED,
+    "connections came to a connector instance faster than its capacity lets them open",
+    "use connections again, or a larger machine type, or change the testbed's `capacity`",
+)
+CONNECTOR_CONNECTIONS = DropCause(
+    "connector-connections",
+    Cause.VPC_CONNECTOR_SERVERLESS_TRAFFIC_BLOCKED,
+    "as many connections were open through a connector instance as its capacity lets it track",
+    "close connections, or use a larger machine type, or change the testbed's `capacity`",
+)
 EGRESS_ONLY = DropCause(
     "egress-only",
     Cause.TRAFFIC_TYPE_BLOCKED,
@@ -198,6 +216,9 @@ CAUSES: Mapping[str, DropCause] = {
         DHCP,
         PROTOCOL,
         ICMP_AT_CONNECTOR,
+        CONNECTOR_RATE,
+        CONNECTOR_NEW_CONNECTIONS,
+        CONNECTOR_CONNECTIONS,
         EGRESS_ONLY,
         VPN_LOCAL_SELECTOR,
         VPN_REMOTE_SELECTOR,

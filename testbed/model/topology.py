@@ -25,6 +25,7 @@ from testbed.model.managed.private_services import GOOGLE, PrivateConnection
 from testbed.model.managed.redis import RedisInstance
 from testbed.model.managed.secrets import Secret
 from testbed.model.serverless.appengine import AppEngineService, Application, FlexibleNetwork, Version
+from testbed.model.serverless.capacity import DEFAULT_CAPACITY, Capacity
 from testbed.model.serverless.connector import Connector
 from testbed.model.serverless.functions import Function
 from testbed.model.serverless.run import Execution, Revision, Service, serving
@@ -176,6 +177,8 @@ class Topology(Resource):
     """gcloud's property compute/region."""
     zone: ZoneName | None = None
     """gcloud's property compute/zone."""
+    capacity: Capacity | None = None
+    """The capacity of connectors that have none of their own; None: that of their machine types."""
 
     compute: Compute = Compute()
     vpcaccess: VpcAccess = VpcAccess()
@@ -274,6 +277,10 @@ class Topology(Resource):
     def connector_range(self, connector: Connector) -> str:
         """The /28 of a connector."""
         return connector.ip_cidr_range or self._subnet_of(connector).ip_cidr_range
+
+    def capacity_of(self, connector: Connector) -> Capacity:
+        """How much each instance of a connector carries."""
+        return connector.capacity or self.capacity or DEFAULT_CAPACITY
 
     def ranges_of(self, network: str) -> list[str]:
         """The ranges of a network's subnets, hidden ones of connectors among them (behaviour 4.5.8)."""

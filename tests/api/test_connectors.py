@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from testbed.control import connectors
+from testbed.control.realise.capacity import change, parsed
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
@@ -484,3 +485,17 @@ def test_neither_the_range_nor_the_instances_are_listed(api: Api) -> None:
     assert "items" not in api.get(f"{COMPUTE}/regions/us-central1/subnetworks")
     assert "items" not in api.get(f"{COMPUTE}/zones/us-central1-a/instances")
     assert not any("instances" in zone for zone in api.get(f"{COMPUTE}/aggregated/instances").get("items", {}).values())
+
+
+def test_the_capacity_that_a_testbed_has_for_a_connector_is_no_field_of_its_api(api: Api) -> None:
+    api.post(CONNECTORS, BODY, connectorId="c1")
+    before = api.get(f"{CONNECTORS}/c1")
+    change(api.store, "c1", parsed("burst"))
+    assert api.get(f"{CONNECTORS}/c1") == before
+
+    api.patch(f"{CONNECTORS}/c1", {"machineType": "f1-micro"}, updateMask="machineType")
+    of = api.store.topology
+    assert of is not None
+    (made,) = of.vpcaccess.connectors
+    assert (made.machine_type, str(made.capacity)) == ("f1-micro", "burst")
+    assert "capacity" not in api.get(f"{CONNECTORS}/c1")

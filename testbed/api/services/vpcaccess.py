@@ -26,7 +26,9 @@ MUTABLE = frozenset({"machineType", "minInstances", "maxInstances"})
 """What an update may change (behaviour 1.8.1)."""
 NO_MAXIMUM = "Operation failed: A Connector must specify either max_throughput or max_instances."
 """What a create ends with that names neither (behaviour 1.3.3)."""
-_FIELDS = frozenset(field.alias or name for name, field in Connector.model_fields.items())
+_OURS = frozenset({"capacity"})
+"""What a connector has that is no field of Google's: no API shows or changes it."""
+_FIELDS = frozenset(field.alias or name for name, field in Connector.model_fields.items()) - _OURS
 _USERS = ("run.services", "run.jobs", "cloudfunctions.functions", "appengine.versions")
 """Kinds of resources that name the connector that they use."""
 
@@ -79,7 +81,8 @@ def patch(call: Call) -> Answer:
     known = call.scope(segment(record.name, "projects"), region=segment(record.name, "locations"))
     if "subnet" in record.body:
         after.pop("network", None)
-    resolved = call.plane.resolve(KIND, converted({"machineType": DEFAULT_MACHINE_TYPE, **after}), known)
+    kept = {key: value for key, value in record.body.items() if key in _OURS}
+    resolved = call.plane.resolve(KIND, converted({"machineType": DEFAULT_MACHINE_TYPE, **after, **kept}), known)
     operation = call.plane.submit(
         call.operation(KIND, record.name, changes=(ResourceChange(KIND, record.name, resolved),))
     )

@@ -1,10 +1,11 @@
-"""What was dropped, and why: the counters of the kernel's rules that drop packets, with their causes."""
+"""What was dropped, and why: the counters of the kernel's rules and queues that drop packets, with their causes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from testbed.control.facts.limits import rate_drops
 from testbed.control.state.store import Store
 from testbed.errors import NotFound
 from testbed.fabric.compiler import compile_topology
@@ -13,7 +14,7 @@ from testbed.json_object import Json
 from testbed.kernel import namespace
 from testbed.kernel.firewall import counters
 from testbed.kernel.iptables import RuleCounter
-from testbed.model.drop_causes import DENIED, IMPLIED_DENY_INGRESS, DropCause, cause_of
+from testbed.model.drop_causes import CONNECTOR_RATE, DENIED, IMPLIED_DENY_INGRESS, DropCause, cause_of
 from testbed.model.topology import Topology
 
 _DROPS = "-j DROP"
@@ -26,17 +27,20 @@ def drop_rows(store: Store, topology: Topology) -> Iterator[Json]:
         if not space.tables or (space.node and space.name not in processes):
             continue
         with suppress(NotFound):  # it is being made, or has ended
-            rules = counters(namespace.of(plan.testbed, space, processes))
+            path = namespace.of(plan.testbed, space, processes)
+            found = [(rule.comment, rule.packets, cause) for rule, cause in dropping(counters(path))]
+            if space.qdiscs:
+                found += [(rule, packets, CONNECTOR_RATE) for rule, packets in rate_drops(path).items() if packets]
             yield from (
                 {
                     "place": space.name,
-                    "rule": rule.comment,
-                    "packets": rule.packets,
+                    "rule": rule,
+                    "packets": packets,
                     "cause": cause.google,
                     "text": cause.text,
                     "remedy": cause.remedy,
                 }
-                for rule, cause in dropping(rules)
+                for rule, packets, cause in found
             )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
+from testbed.control.facts.limits import in_words, limit_drops
 from testbed.control.facts.names import by_name
 from testbed.control.facts.traffic import instance_traffic
 from testbed.control.lifecycle import CONNECTOR
@@ -69,6 +70,7 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
             "network": last(topology.connector_network(connector)),
             "ipCidrRange": topology.connector_range(connector),
             "machineType": connector.machine_type,
+            "capacity": str(topology.capacity_of(connector)),
             "minInstances": connector.min_instances,
             "maxInstances": connector.max_instances,
             "state": states.get(connector.name, "CREATING"),
@@ -85,6 +87,7 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
                 "network": last(body["network"]),
                 "ipCidrRange": body["ipCidrRange"],
                 "machineType": body.get("machineType", DEFAULT_MACHINE_TYPE),
+                "capacity": "",
                 "minInstances": body.get("minInstances", 2),
                 "maxInstances": body["maxInstances"],
                 "state": "ERROR" if record.error else "CREATING",
@@ -95,10 +98,12 @@ def connector_rows(store: Store, topology: Topology) -> Iterator[Json]:
 
 
 def instance_rows(store: Store, topology: Topology) -> Iterator[Json]:
-    """Connector instances with what they have carried."""
+    """Connector instances with what they have carried and dropped."""
     carried = {t.address: t for t in instance_traffic(store, topology)}
+    processes = store.nodes.processes()
     for instance in store.connectors.instances():
         traffic = carried.get(instance.address)
+        drops = limit_drops(processes.get(instance.name, 0))
         yield {
             "name": instance.name,
             "connector": last(instance.connector),
@@ -106,6 +111,8 @@ def instance_rows(store: Store, topology: Topology) -> Iterator[Json]:
             "health": instance.health,
             "flows": traffic.flows if traffic else 0,
             "bytes": (traffic and traffic.bytes) or 0,
+            "drops": drops,
+            "dropped": in_words(drops),
         }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from testbed.control import connectors
+from testbed.control.realise import capacity
 from testbed.control.realise.allocate import allot
 from testbed.control.realise.configuration import run_roles, unconfigured
 from testbed.control.realise.kernel_state import KernelState, foreign, segments
@@ -123,6 +124,7 @@ class Reconciler:
             TestbedError: the kernel lacks something, or something is in the way.
         """
         firewall_log.require(topology)
+        capacity.require(topology)
         plan = preview(topology, self.store.running)
         self._see_that_names_are_free(plan)
         self.nodes.check_names(node.name for node in plan.nodes)
@@ -139,6 +141,7 @@ class Reconciler:
             TestbedError: it cannot be made; what was made so far is written down and stays for the next try.
         """
         firewall_log.require(topology)
+        capacity.require(topology)
         allot(self.store, topology)
         self._instances(topology)
         self.store.begin_revision()

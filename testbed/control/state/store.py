@@ -51,6 +51,8 @@ _OWNERS = (
     resources,
     server_certificates,
 )
+_GENERAL = {"name", "project", "region", "zone", "capacity"}
+"""What a topology says of itself, as against its resources."""
 _TABLES = "".join([_FACTS, *(owner.SCHEMA for owner in _OWNERS)])
 
 
@@ -183,16 +185,21 @@ class Store:
 
         The operations that it contradicts are returned; nothing is left of what they have done, and they are to end.
         """
-        general = topology.model_dump(mode="json", by_alias=True, include={"name", "project", "region", "zone"})
+        general = topology.model_dump(mode="json", by_alias=True, include=_GENERAL)
         with self.transaction():
             self._set_fact("topology", json.dumps(general))
             return self.resources.replace_all(topology, self.operations.open())
 
     @property
     def general(self) -> Json:
-        """What a topology says of itself: its name, its project, its default region and zone.  Empty at first."""
+        """What a topology says of itself: its name, its project, its defaults.  Empty at first."""
         text = self._fact("topology")
         return json.loads(text) if text else {}
+
+    def set_capacity(self, capacity: object) -> None:
+        """Change what the topology says of the capacity of connectors; `capacity` is as its API has it."""
+        with self.transaction():
+            self._set_fact("topology", json.dumps({**self.general, "capacity": capacity}))
 
     @property
     def port(self) -> int:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey, NameKey, RangeKey
+from testbed.model.serverless.capacity import MachineType
+from testbed.model.serverless.connector import DEFAULT_MACHINE_TYPE
 
 Health = Literal["starting", "healthy", "unhealthy"]
 ConnectorState = Literal["CREATING", "READY"]
@@ -28,7 +30,7 @@ class ConnectorInstance:
     address: str
     """Its address in the connector's /28."""
     health: Health = "starting"
-    machine_type: str = "e2-micro"
+    machine_type: MachineType = DEFAULT_MACHINE_TYPE
 
 
 @dataclass(frozen=True, slots=True)

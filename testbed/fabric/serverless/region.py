@@ -16,13 +16,14 @@ from testbed.fabric.dropping import drop
 from testbed.fabric.firewall import connection_tracking
 from testbed.fabric.naming import interface_name
 from testbed.fabric.plan import Chain, Interface, KernelRoute, Nexthop, RoutingRule, Table, Tunnel
-from testbed.fabric.serverless import instance_choice
+from testbed.fabric.serverless import capacity, instance_choice
 from testbed.fabric.serverless.instance_choice import Choice
 from testbed.fabric.wiring import DEFAULT, POLICY_ROUTED, ROUTER, Space, Wiring
 from testbed.model.core.ranges import INTERNAL, METADATA_SERVER, PRIVATE_RANGES_ONLY
 from testbed.model.core.well_known import INTERNET
 from testbed.model.drop_causes import ICMP_AT_CONNECTOR
 from testbed.model.managed_rules import HEALTH_PORT, RETURN_PORT, TUNNEL_PORT
+from testbed.model.serverless.capacity import Limits
 from testbed.model.serverless.connector import Egress
 
 TUNNEL, RETURN = "tun0", "tun1"
@@ -255,20 +256,23 @@ def _nat(post: Iterable[str], pre: Iterable[str] = ()) -> Table:
     )
 
 
-def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime]) -> None:
+def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable[Runtime], limits: Limits) -> None:
     """A connector instance's end: a tunnel to every runtime that uses the connector, forwarding, masquerade."""
     node.sysctls |= {**ROUTER, **connection_tracking.SYSCTLS}
     node.tunnels |= _TUNNELS
     for runtime in runtimes:
         node.nexthops.add(Nexthop(runtime.number, RETURN, connector.identifier, runtime.outer))
         node.routes.add(KernelRoute(f"{runtime.inner}/32", nexthop=runtime.number))
+    capacity.shape(node, limits, to_runtimes=RETURN)
     internal = node.set_of("hash:net", map(str, INTERNAL))
     out = f"-i {TUNNEL} -o eth0"
     known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     forward = (
+        *capacity.classified(limits, TUNNEL),
         known,
         # ICMP is not supported to internal addresses, though the firewall allows it (behaviour 3.7, 3.7.1: likely).
         f"{out} -p icmp -m set --match-set {internal} dst {drop(ICMP_AT_CONNECTOR)}",
+        *capacity.counted(limits, TUNNEL),
         f"{out} -p tcp -j ACCEPT",
         f"{out} -p udp -j ACCEPT",
         f"{out} -p icmp -j ACCEPT",
@@ -280,6 +284,6 @@ def connector_instance(node: Space, connector: ConnectorEnds, runtimes: Iterable
         f"-i eth0 -p tcp -m tcp --dport {HEALTH_PORT} -j ACCEPT",
     )
     node.tables += [
-        Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward))),
+        Table("filter", (Chain("INPUT", "DROP", inbound), Chain("FORWARD", "DROP", forward), *capacity.chains(limits))),
         _nat([f"-s {INNER} -o eth0 -j MASQUERADE"]),
     ]

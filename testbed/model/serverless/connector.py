@@ -21,6 +21,7 @@ from testbed.model.core.resource import (
     last,
     segment,
 )
+from testbed.model.serverless.capacity import Capacity, MachineType
 from testbed.model.serverless.direct_egress import DirectInterface
 
 CONNECTOR_ID = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
@@ -28,7 +29,6 @@ CONSOLE_LENGTH = 20
 """The console counts a hyphen twice and takes less than 21 characters (behaviour 1.5.2)."""
 
 CONNECTOR_PREFIX = 28
-MachineType = Literal["e2-micro", "f1-micro", "e2-standard-4"]
 DEFAULT_MACHINE_TYPE: MachineType = "e2-micro"
 MBPS_PER_INSTANCE = 100
 """What converts between instances and throughput, whatever the machine type (behaviour 1.3.1)."""
@@ -52,6 +52,8 @@ class Connector(NamedResource):
     ip_cidr_range: SubnetRange | None = None
     subnet: Subnet | None = None
     machine_type: MachineType = DEFAULT_MACHINE_TYPE
+    capacity: Capacity | None = None
+    """How much each instance carries; None: what the testbed's connectors have.  It is no field of Google's."""
     min_instances: int = Field(default=2, ge=2, le=9)
     max_instances: int = Field(default=10, ge=3, le=10)
     min_throughput: int | None = Field(default=None, ge=200, le=900, multiple_of=MBPS_PER_INSTANCE)

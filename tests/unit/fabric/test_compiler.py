@@ -245,7 +245,19 @@ def test_every_set_that_a_rule_uses_is_declared_and_every_declared_one_used(whol
 
 
 def test_every_chain_that_a_rule_jumps_to_is_there(whole: Plan) -> None:
-    targets = {"ACCEPT", "DROP", "RETURN", "SNAT", "DNAT", "MASQUERADE", "TCPMSS", "CONNMARK", "HMARK", "MARK"}
+    targets = {
+        "ACCEPT",
+        "DROP",
+        "RETURN",
+        "SNAT",
+        "DNAT",
+        "MASQUERADE",
+        "TCPMSS",
+        "CONNMARK",
+        "HMARK",
+        "MARK",
+        "CLASSIFY",
+    }
     for one in whole.namespaces:
         for table in one.tables:
             own = {chain.name for chain in table.chains}
