@@ -13,6 +13,8 @@ from typing import Any
 
 from pyroute2.netlink import nla, nla_base_string, nlmsg
 
+from testbed.kernel import attributes
+
 RTM_NEWNEXTHOP = 104
 RTM_DELNEXTHOP = 105
 RTM_GETNEXTHOP = 106
@@ -77,14 +79,10 @@ class _Hops(nla_base_string):
         self.value = tuple(found)
 
 
-def _gateway(attributes: bytes) -> str:
+def _gateway(data: bytes) -> str:
     """The gateway among the attributes of a next hop; nothing, if it has none."""
-    while len(attributes) >= _Hops.gateway.size:
-        size, kind = struct.unpack_from("HH", attributes)
-        if kind == _GATEWAY:
-            return inet_ntoa(attributes[4:8])
-        attributes = attributes[(size + 3) & ~3 :]
-    return ""
+    found = dict(attributes.unpack(data)).get(_GATEWAY)
+    return "" if found is None else inet_ntoa(found)
 
 
 class RouteMessage(nlmsg):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from testbed.errors import Internal, Unimplemented
+from testbed.kernel import attributes
 from testbed.kernel.namespace import socket_in
 
 _NETFILTER = 12
@@ -31,8 +32,6 @@ _TIMESTAMP, _PAYLOAD, _PREFIX = 3, 9, 10
 """NFULA_*"""
 _HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct("!BBH")
-_ATTRIBUTE = struct.Struct("=HH")
-_TYPE = 0x3FFF
 _TCP, _UDP = 6, 17
 _BUFFER = 4 << 20
 _LARGEST = 1 << 17
@@ -74,9 +73,9 @@ def listen(path: str, group: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
         made.bind((0, 0))
         for value in (
-            _attribute(_COMMAND, struct.pack("B", _BIND)),
-            _attribute(_MODE, struct.pack("!IBx", 0xFFFF, _COPY_PACKET)),
-            _attribute(_TIMEOUT, struct.pack("!I", _SOON)) + _attribute(_THRESHOLD, struct.pack("!I", _MANY)),
+            attributes.pack(_COMMAND, struct.pack("B", _BIND)),
+            attributes.pack(_MODE, struct.pack("!IBx", 0xFFFF, _COPY_PACKET)),
+            attributes.pack(_TIMEOUT, struct.pack("!I", _SOON)) + attributes.pack(_THRESHOLD, struct.pack("!I", _MANY)),
         ):
             made.send(_message(group, value))
             _acknowledged(made)
@@ -109,9 +108,9 @@ def parse(data: bytes) -> Iterator[Note]:
         if length < _HEADER.size:
             return
         if kind == _PACKET:
-            attributes = dict(_attributes(data[offset + _HEADER.size + _FAMILY.size : offset + length]))
+            found = dict(attributes.unpack(data[offset + _HEADER.size + _FAMILY.size : offset + length]))
             with suppress(struct.error, KeyError, ValueError, IndexError):
-                yield _note(attributes)
+                yield _note(found)
         offset += length + 3 & ~3
 
 
@@ -128,22 +127,6 @@ def _note(attributes: dict[int, bytes]) -> Note:
     prefix = attributes[_PREFIX].rstrip(b"\0").decode()
     ends = (str(IPv4Address(payload[12:16])), str(IPv4Address(payload[16:20])))
     return Note(prefix, time, *ends, protocol, *ports)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & _TYPE, data[offset + _ATTRIBUTE.size : offset + length]
-        offset += length + 3 & ~3
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return (_ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value).ljust(
-        _ATTRIBUTE.size + (len(value) + 3 & ~3), b"\0"
-    )
 
 
 def _message(group: int, attributes: bytes) -> bytes:

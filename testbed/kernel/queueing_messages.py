@@ -6,10 +6,11 @@ Numbers and layouts are those of linux/pkt_sched.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from testbed.fabric.plan import QDISC, Htb, HtbClass, Qdisc, Tbf, TokenBucket
+from testbed.kernel import attributes
 from testbed.kernel.change import NetlinkRequest
 from testbed.kernel.dump import Dump, Message
 
@@ -54,15 +55,15 @@ def tbf(wanted: Tbf) -> NetlinkRequest:
     bucket = wanted.bucket
     peak = _rate(bucket.peak, bucket.mpu) if bucket.peak else bytes(_RATE.size)
     parameters = _rate(bucket.rate, bucket.mpu) + peak + _LIMITS.pack(wanted.queue, 0, 0)
-    options = _attribute(_TBF_PARMS, parameters) + _attribute(_TBF_BURST, struct.pack("I", bucket.burst))
+    options = attributes.pack(_TBF_PARMS, parameters) + attributes.pack(_TBF_BURST, struct.pack("I", bucket.burst))
     if bucket.peak:
-        options += _attribute(_TBF_PBURST, struct.pack("I", PEAK_BURST))
+        options += attributes.pack(_TBF_PBURST, struct.pack("I", PEAK_BURST))
     return _request(wanted.device, "tbf", (_MINE, _ROOT), options)
 
 
 def htb(device: str) -> NetlinkRequest:
     """Lets a device have classes."""
-    options = _attribute(_HTB_INIT, _GLOBAL.pack(_HTB_VERSION, _RATE_TO_QUANTUM, 0, 0, 0))
+    options = attributes.pack(_HTB_INIT, _GLOBAL.pack(_HTB_VERSION, _RATE_TO_QUANTUM, 0, 0, 0))
     return _request(device, "htb", (_MINE, _ROOT), options)
 
 
@@ -72,7 +73,7 @@ def htb_class(device: str, wanted: HtbClass) -> NetlinkRequest:
     ceiling, depth = (bucket.peak, PEAK_BURST) if bucket.peak else (bucket.rate, bucket.burst)
     times = _ticks(bucket.burst, bucket.rate), _ticks(depth, ceiling)
     parameters = _rate(bucket.rate, bucket.mpu) + _rate(ceiling, bucket.mpu) + _CLASS.pack(*times, _QUANTUM, 0, 0)
-    options = _attribute(_HTB_PARMS, parameters)
+    options = attributes.pack(_HTB_PARMS, parameters)
     request = _request(device, "htb", (_MINE | wanted.minor, _MINE), options)
     return replace(request, subject="tclass")
 
@@ -108,11 +109,6 @@ def _ticks(size: int, rate: int) -> int:
     return round(size / rate / _TICK)
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
-    """An attribute of netlink(7), filled up to a multiple of four."""
-    return struct.pack("HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
-
-
 # -- what is there ----------------------------------------------------------------------------------------------------
 
 
@@ -133,19 +129,8 @@ def drops(dump: Dump) -> Mapping[tuple[str, int], int]:
 
 
 def _dropped(message: Message) -> int:
-    _, _, dropped, _, _ = _STATISTICS.unpack_from(_attributes(message.get("stats2"))[_STATS_QUEUE])
+    _, _, dropped, _, _ = _STATISTICS.unpack_from(dict(attributes.unpack(message.get("stats2")))[_STATS_QUEUE])
     return int(dropped)
-
-
-def _attributes(data: bytes) -> Mapping[int, bytes]:
-    return dict(_each(data))
-
-
-def _each(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _FIFO.size:
-        size, kind = struct.unpack_from("HH", data)
-        yield kind & 0x3FFF, data[4:size]
-        data = data[(size + 3) & ~3 :]
 
 
 class _Found:
@@ -168,7 +153,7 @@ class _Found:
 
     def _tbf(self, device: str, root: Message) -> Tbf | None:
         queue = self._queue(root["index"], 1)
-        parameters = _attributes(root.get("options")).get(_TBF_PARMS)
+        parameters = dict(attributes.unpack(root.get("options"))).get(_TBF_PARMS)
         if queue is None or parameters is None:
             return None
         peak = _RATE.unpack_from(parameters, _RATE.size)[-1]
@@ -184,7 +169,7 @@ class _Found:
     def _class(self, message: Message) -> HtbClass | None:
         minor = message["handle"] & 0xFFFF
         queue = self._queue(message["index"], minor)
-        parameters = _attributes(message.get("options")).get(_HTB_PARMS)
+        parameters = dict(attributes.unpack(message.get("options"))).get(_HTB_PARMS)
         if queue is None or parameters is None:
             return None
         rate, ceiling = (_RATE.unpack_from(parameters, offset)[-1] for offset in (0, _RATE.size))
