@@ -66,9 +66,6 @@ class Loop(Protocol):
     def do(self, work: Callable[[Reconciler], T]) -> Future[T]:
         """Do some work that is short."""
 
-    def wake(self) -> None:
-        """Look at once whether there is something to do."""
-
 
 class Commands:
     """The handlers of one testbed's controller."""
@@ -275,11 +272,7 @@ class Commands:
 
     def advance_clock(self, request: Request) -> Json:
         """Put the clock forward, and let go on what has waited for it."""
-        seconds = float(request.arguments["seconds"])
-        with self._plane.transaction():
-            self._plane.store.clock.advance(seconds)
-            self._plane.store.events.add("clock", "the clock", f"was put forward by {seconds:g} s", seconds=seconds)
-        self._loop.wake()
+        self._plane.advance_clock(float(request.arguments["seconds"]))
         return self.clock(request)
 
     # -- load -----------------------------------------------------------------------------------------------------

@@ -209,10 +209,6 @@ class Watch:
         self._wake.set()
         return result
 
-    def wake(self) -> None:
-        """Look at once whether there is something to do; for any thread."""
-        self._wake.set()
-
     def end(self) -> None:
         """Do nothing for others any more; they are told."""
         with self._accepting:

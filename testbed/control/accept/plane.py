@@ -235,6 +235,17 @@ class ControlPlane:
             release(self.store)
         self._wake()
 
+    def advance_clock(self, seconds: float) -> None:
+        """Put the testbed's clock forward, and let go on what has waited for it.
+
+        Raises:
+            InvalidArgument: by nothing, back, or by more than a year.
+        """
+        with self.transaction():
+            self.store.clock.advance(seconds)
+            self.store.events.add("clock", "the clock", f"was put forward by {seconds:g} s", seconds=seconds)
+        self._wake()
+
     def set_facts(self, kind: str, name: str, facts: Json) -> None:
         """Write down what the server says of a resource, without an operation."""
         with self.transaction():
