@@ -133,10 +133,12 @@ class Executor:
             self._end(store, operation, settling.error)
         elif name := executions.executed(operation):
             self._look_at_tasks(store, reconciler, operation, name)
-        elif lifecycle(operation.kind).settles is Settles.LISTENING:
+        elif (settles := lifecycle(operation.kind).settles) is Settles.LISTENING:
             self._look_at_containers(store, reconciler, settling)
-        else:
+        elif settles is Settles.HEALTHY:
             self._look_at_connectors(store, reconciler, settling)
+        else:
+            self._end(store, operation)
 
     def _look_at_connectors(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End an operation when the instances of its connectors are healthy."""
