@@ -7,17 +7,15 @@ has none for something, the row has the nearest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum, auto
+from enum import auto
+
+from testbed.model.core.enumeration import Enumeration
 
 
-class Cause(StrEnum):
+class Cause(Enumeration):
     """Why a packet is dropped, in the words of Connectivity Tests (behaviour 7.1.6, 7.1.7)."""
-
-    @staticmethod
-    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:  # noqa: ARG004
-        return name
 
     CLOUD_NAT_NO_ADDRESSES = auto()
     FIREWALL_RULE = auto()
@@ -230,6 +228,6 @@ CAUSES: Mapping[str, DropCause] = {
 """All of them, by their ids."""
 
 
-def cause_of(comment: str, among: Iterable[DropCause] = tuple(CAUSES.values())) -> DropCause | None:
+def cause_of(comment: str) -> DropCause | None:
     """The cause that a rule's comment names; what follows an id and a hyphen says which object it is about."""
-    return next((one for one in among if comment == one.id or comment.startswith(f"{one.id}-")), None)
+    return next((one for one in CAUSES.values() if comment == one.id or comment.startswith(f"{one.id}-")), None)

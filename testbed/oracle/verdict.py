@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum, auto
+from enum import auto
 from typing import Literal, Self
 
+from testbed.model.core.enumeration import Enumeration
 from testbed.model.drop_causes import Cause
 
 Protocol = Literal["tcp", "udp", "icmp"]
 Direction = Literal["EGRESS", "INGRESS"]
 
 
-class _Name(StrEnum):
-    """An enumeration whose values are its names."""
-
-    @staticmethod
-    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:  # noqa: ARG004
-        return name
-
-
-class Step(_Name):
+class Step(Enumeration):
     """The state of one step of a trace (behaviour 7.1.4, 7.1.5)."""
 
     START_FROM_INSTANCE = auto()
