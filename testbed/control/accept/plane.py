@@ -51,6 +51,7 @@ FOR_EVER = 1e12
 """Seconds."""
 _ONE_AT_A_TIME = ("vpcaccess.", "redis.", "cloudfunctions.")
 """APIs, by the kinds of their resources, that refuse a change while another is under way (recalled)."""
+_UNQUEUED = GoogleText("unable to queue the operation")
 Phase = Literal["", "CREATING", "UPDATING", "DELETING"]
 
 
@@ -67,7 +68,7 @@ class Busy(Aborted):
     """An operation is under way on a resource, of an API that queues changes: the call is tried again after it."""
 
     def __init__(self, operation: str) -> None:
-        super().__init__(GoogleText("unable to queue the operation"), reason="aborted")
+        super().__init__(_UNQUEUED, reason="aborted")
         self.operation = operation
 
 
@@ -364,10 +365,15 @@ def busy(record: Record) -> TestbedError:
     Compute Engine's text is its own; that of the other APIs that take one operation at a time is recalled.
     """
     if record.kind.startswith("compute."):
-        return FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
+        return not_ready(record)
     if record.kind.startswith(_ONE_AT_A_TIME):
-        return Aborted(GoogleText("unable to queue the operation"), reason="aborted")
+        return Aborted(_UNQUEUED, reason="aborted")
     return Busy(record.pending)
+
+
+def not_ready(record: Record) -> FailedPrecondition:
+    """What Compute Engine says of a resource that cannot take a call now."""
+    return FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
 
 
 def topology_of(store: Store) -> Topology:

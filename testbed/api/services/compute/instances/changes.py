@@ -10,6 +10,7 @@ from testbed.api.services.compute.collection import API
 from testbed.api.services.compute.instances import machine_types
 from testbed.api.services.compute.instances.bodies import access_config, service_account
 from testbed.api.services.compute.instances.instances import INSTANCES, metadata_fingerprint, tags_fingerprint
+from testbed.control.accept.plane import not_ready
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, GoogleText, InvalidArgument, NotFound
@@ -159,7 +160,7 @@ def reset(call: Call) -> Answer:
     """
     record = INSTANCES.settled(call)
     if record.body.get("status") == "TERMINATED":
-        raise FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
+        raise not_ready(record)
     body = {**record.body, "lastStartTimestamp": compute_timestamp(time.time())}
     changes = (ResourceChange(record.kind, record.name, INSTANCES.resolved(call, body, record.name)),)
     return call.plane.submit(INSTANCES.operation(call, record.name, changes, "reset", restarts=[record.name]))

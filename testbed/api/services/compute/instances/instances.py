@@ -8,7 +8,7 @@ from testbed.api.services.compute.collection import API, Collection, require_set
 from testbed.api.services.compute.instances import attached_disks
 from testbed.api.services.compute.instances.bodies import Place, complete
 from testbed.api.services.compute.names import fingerprint, url
-from testbed.control.accept.plane import ControlPlane
+from testbed.control.accept.plane import ControlPlane, not_ready
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, GoogleText, Unimplemented
@@ -184,7 +184,7 @@ def serial_port_output(call: Call) -> Json:
     nodes = call.plane.running.allocations.nodes(record.name)
     log = call.plane.nodes.log(*nodes) if nodes else None
     if log is None:
-        raise FailedPrecondition(GoogleText(f"The resource '{record.name}' is not ready"), reason="resourceNotReady")
+        raise not_ready(record)
     contents = log if call.number("port", 1) == 1 else ""
     start = call.number("start")
     return {
