@@ -71,7 +71,3 @@ class Events:
             Event(number, at, kind, subject, text, json.loads(details))
             for number, at, kind, subject, text, details in rows
         ]
-
-    def last(self) -> int:
-        """The number of the last event; 0 if nothing has ever happened."""
-        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])

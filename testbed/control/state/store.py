@@ -51,9 +51,9 @@ _OWNERS = (
     resources,
     server_certificates,
 )
+_TABLES = "".join([_FACTS, *(owner.SCHEMA for owner in _OWNERS)])
 _GENERAL = {"name", "project", "region", "zone", "capacity"}
 """What a topology says of itself, as against its resources."""
-_TABLES = "".join([_FACTS, *(owner.SCHEMA for owner in _OWNERS)])
 
 
 def _missing(name: str) -> NotFound:

@@ -146,9 +146,9 @@ def _resolve(requests: Iterable[_Request[K]], previous: Mapping[K, str]) -> dict
             continue
         holder = taken.get((request.pool, value))
         shared = request.ephemeral if holder in reserved else request.reserved
-        if holder is not None and not shared and request.makes_room:
-            continue
         if holder is not None and not shared:
+            if request.makes_room:
+                continue
             raise FailedPrecondition(
                 GoogleText(f"IP '{value}' is already being used by another resource: {request.key}"),
                 hint=f"give {holder} another address",
