@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from testbed.fabric.naming import host_name
 from testbed.kernel import namespace
-from testbed.nodes.engine import connect
+from tests.bench.data_path import space_of
+from tests.bench.figures import Figure
+from tests.bench.setting import Setting
 from tests.e2e.program import Program
 
 PRESENT = 100
@@ -40,20 +41,19 @@ class Times:
     """From the request to the answer, which says DONE."""
 
 
-def measure(bed: Program, repeats: int) -> dict[str, float]:
-    """Medians over several rules, with `PRESENT` others there; the testbed is one of the example."""
+def measure(setting: Setting) -> Iterator[Figure]:
+    """Medians over several rules, with `PRESENT` others there, on the example."""
+    bed = setting.example_up()
     endpoint = bed.json("env")["TESTBED_ENDPOINT"]
     rules = f"{endpoint}/compute/v1/projects/{_PROJECT}/global/firewalls"
     for index in range(PRESENT):
         _call("POST", rules, _rule(f"present-{index}", f"tcp:{8000 + index}"))
     with _probe(bed) as receiver:
-        times = [_one(rules, receiver, _PORT + index) for index in range(repeats)]
+        times = [_one(rules, receiver, _PORT + index) for index in range(setting.repeats)]
     for index in range(PRESENT):
         _call("DELETE", f"{rules}/present-{index}")
-    return {
-        "rule, from request to enforced": median(one.enforced for one in times),
-        "rule, from request to DONE": median(one.answered for one in times),
-    }
+    yield Figure("a rule, from the request until it is enforced", median(one.enforced for one in times), "s")
+    yield Figure("a rule, from the request to DONE", median(one.answered for one in times), "s")
 
 
 def _one(rules: str, receiver: socket.socket, port: int) -> Times:
@@ -102,12 +102,7 @@ def _probe(bed: Program) -> Iterator[socket.socket]:
 
     A new port is a new connection to the firewall: what it has let through once, it would go on letting through.
     """
-    client = connect()
-    spaces = [
-        f"/proc/{client.containers.get(host_name(bed.name, node)).attrs['State']['Pid']}/ns/net"
-        for node in (_SENDER, _RECEIVER)
-    ]
-    client.close()
+    spaces = [space_of(bed, node) for node in (_SENDER, _RECEIVER)]
     stop = threading.Event()
     with closing(namespace.socket_in(spaces[1], socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
         receiver.bind(("10.132.0.2", _PORT))

@@ -69,10 +69,14 @@ class Program:
         return json.loads(self.run(*arguments, "--json").stdout)
 
     def up(self, topology: dict[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`testbed up` with a topology; its relative source folders are the example's."""
-        file = self.folder / f"{self.name}.yaml"
-        file.write_text(yaml.safe_dump(_absolute(topology), sort_keys=False))
-        return self.run("up", str(file), "--yes", check=check)
+        """`testbed up` with a topology."""
+        return self.run("up", self.file(topology), "--yes", check=check)
+
+    def file(self, topology: dict[str, Any]) -> str:
+        """A file with a topology; its relative source folders are the example's."""
+        path = self.folder / f"{self.name}.yaml"
+        path.write_text(yaml.safe_dump(_absolute(topology), sort_keys=False))
+        return str(path)
 
     def invoke(self, service: str, path: str, *, check: bool = True) -> Any:
         """The JSON body that a service answers, called from the internet."""

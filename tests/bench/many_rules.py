@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from statistics import median
@@ -14,6 +13,8 @@ from typing import Any
 from testbed.fabric.plan import Plan
 from testbed.kernel import namespace
 from testbed.kernel.apply import adjust, apply
+from tests.bench.figures import Figure, ratio, taken
+from tests.bench.setting import Setting
 from tests.kernel.spaces import Paths, spaces
 from tests.unit.topologies import compute, network, plan, small, subnet, vm
 
@@ -25,25 +26,22 @@ _RESET = struct.pack("ii", 1, 0)
 """What SO_LINGER takes, so that a closed connection is forgotten at once (socket(7))."""
 
 
-def measure(repeats: int) -> dict[str, float]:
+def measure(setting: Setting) -> Iterator[Figure]:
     """New connections with many rules, as a share of those with few; seconds for one change among the most rules."""
     plans = {count: _with_rules(count) for count in (FEW, *MANY)}
     with _network(plans[FEW]) as paths:
         took: dict[int, list[float]] = {count: [] for count in plans}
         now = FEW
-        for _ in range(repeats):
+        for _ in range(setting.repeats):
             for count, wanted in plans.items():
                 _change(plans[now], wanted, paths)
                 now = count
                 took[count].append(_connections(paths))
-        changes = [_timed(partial(_change_one, plans[now], now, last, paths)) for last in ("x", "z")]
-    ratios = {
-        f"new connections with {count} rules, as a share of those with {FEW}": median(
-            few / many for few, many in zip(took[FEW], took[count], strict=True)
-        )
-        for count in MANY
-    }
-    return {**ratios, f"a change of one rule among {now}, seconds": median(changes)}
+        changes = [taken(partial(_change_one, plans[now], now, last, paths)) for last in ("x", "z")]
+    for count in MANY:
+        what = f"new connections with {count} rules, as a share of those with {FEW}"
+        yield Figure(what, ratio(took[FEW], took[count]))
+    yield Figure(f"a change of one rule among {now}", median(changes), "s")
 
 
 def _with_rules(count: int, last: str = "y") -> Plan:
@@ -105,10 +103,4 @@ def _connections(paths: Paths) -> float:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     server.close()
 
-        return namespace.inside(paths["a"], lambda: _timed(batch))
-
-
-def _timed(work: Callable[[], None]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
+        return namespace.inside(paths["a"], lambda: taken(batch))
