@@ -57,6 +57,8 @@ API_PORTS = (80, 443)
 """Of Google's APIs inside the networks."""
 _INSIDE = 200
 """Connections at a time from inside each network, by each port."""
+_OF_ONE_CALLER = 40
+"""Of these, from one address."""
 _PATIENCE = 30.0
 log = logging.getLogger("testbed.api")
 
@@ -167,6 +169,7 @@ class Server:
                     lambda _: False,
                     hosted=hosted,
                     connections=_INSIDE,
+                    of_one_caller=_OF_ONE_CALLER,
                     grace=_GRACE,
                 ).serve(listener)
 

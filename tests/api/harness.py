@@ -26,7 +26,7 @@ from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.calls.raw import Uploads
 from testbed.api.contract.discovery import document
 from testbed.api.contract.schema import faults_in
-from testbed.api.wire.rest import Rest
+from testbed.api.wire.rest import Message, Receive, Rest
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.realise.allocate import allot
@@ -223,8 +223,10 @@ class Api:
         host: str = HOST,
         query: str = "",
         headers: dict[str, str] | None = None,
+        rest: Rest | None = None,
+        receive: Receive | None = None,
     ) -> tuple[int, bytes, dict[str, str]]:
-        """The same; returns the answer's headers as well."""
+        """The same; returns the answer's headers as well.  `receive` is how the body comes, if not at once."""
         given = {"host": host, **(headers or {})}
         target = path if "://" in path else f"/{path}"
         scope = {
@@ -237,13 +239,13 @@ class Api:
         }
         sent: list[Any] = []
 
-        async def receive() -> dict[str, Any]:
+        async def whole() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.rest(scope, receive, send)
+        await (rest or self.rest)(scope, receive or whole, send)
         named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:]), named
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from testbed.api.wire.rest import LIMIT
+from testbed.api.callers.identity import OWNER
+from testbed.api.calls.raw import Uploads
+from testbed.api.wire.rest import LIMIT, Message, Patience, Rest
 from tests.api.harness import HOST, Api, Refused
+from tests.waiting import PATIENCE
 
 NETWORKS = "compute/v1/projects/demo/global/networks"
 
@@ -42,6 +45,21 @@ def test_a_body_over_the_limit_is_refused(api: Api) -> None:
     status, body = api.send("POST", NETWORKS, b" " * (LIMIT + 1))
     assert status == 413
     assert "larger than" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("patience", [Patience(part=0.05), Patience(part=PATIENCE, whole=0.05)])
+def test_a_body_that_does_not_come_is_not_waited_for(api: Api, patience: Patience) -> None:
+    """Nor one that comes byte by byte."""
+    rest = Rest(api.dispatcher, lambda _: OWNER, Uploads(api.store.folder, api.plane, api.identity), patience)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.01 if patience.whole < patience.part else PATIENCE)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    status, body, headers = asyncio.run(api.exchange("POST", NETWORKS, rest=rest, receive=receive))
+    assert status == 408
+    assert json.loads(body)["error"]["message"] == "request: its body did not come in time"
+    assert headers["connection"] == "close"
 
 
 DEEP = b'{"a":' * 101 + b"1" + b"}" * 101

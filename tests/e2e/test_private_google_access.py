@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.fabric.naming import host_name
+from testbed.kernel import namespace
+from testbed.nodes.engine import connect
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small
 from tests.waiting import PATIENCE, QUIET
@@ -16,6 +20,8 @@ from tests.waiting import PATIENCE, QUIET
 PRIVATE = "199.36.153.8"
 API = "vpcaccess.googleapis.com"
 CONNECTORS = f"https://{API}/v1/projects/small/locations/us-central1/connectors"
+STALLED = 205
+"""More connections than the control plane has at a time for a network."""
 TIMED_OUT = 28
 """curl's code for it."""
 
@@ -47,6 +53,17 @@ def listed(bed: Program, node: str, address: str = PRIVATE, wait: float = PATIEN
         node, "curl", "-sS", "-m", str(wait), "--resolve", f"{API}:443:{address}", CONNECTORS, check=False
     )
     return result.returncode, result.stdout
+
+
+def test_stalled_requests_keep_nobody_else_from_googles_apis(bed: tuple[Program, dict[str, Any]]) -> None:
+    made, _ = bed
+    with closing(connect()) as client, ExitStack() as stack:
+        process = client.containers.get(host_name(made.name, "vm")).attrs["State"]["Pid"]
+        for _ in range(STALLED):
+            stalled = stack.enter_context(namespace.connect(f"/proc/{process}/ns/net", (PRIVATE, 443), PATIENCE))
+            with suppress(ConnectionError):  # the later ones are closed
+                stalled.sendall(f"POST / HTTP/1.1\r\nHost: {API}\r\nContent-Length: 9\r\n\r\n".encode())
+        assert listed(made, "relay")[0] == 0
 
 
 @pytest.mark.behaviour("4.8.1", "4.8.2", "3.3.4", "3.2.2")

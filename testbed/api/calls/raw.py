@@ -19,6 +19,7 @@ from testbed.control.accept.plane import ControlPlane
 Response = tuple[int, dict[str, str], bytes]
 """HTTP status, headers in addition to the usual ones, and body."""
 TOO_LARGE = 413
+TOO_SLOW = 408
 FOLDER = "uploads"
 """Where uploads are kept, in the folder of the testbed."""
 

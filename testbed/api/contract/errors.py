@@ -15,7 +15,9 @@ HTTP: Mapping[str, int] = {
     "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
 }  # fmt: skip
 """HTTP statuses of `google.rpc.Code`, as its proto says."""
-_BY_REASON: Mapping[str, int] = {"conditionNotMet": 412, "uploadTooLarge": 413, "quotaExceeded": 403}
+_BY_REASON: Mapping[str, int] = {
+    "conditionNotMet": 412, "uploadTooLarge": 413, "quotaExceeded": 403, "requestTimeout": 408,
+}  # fmt: skip
 _REASONS: Mapping[str, str] = {
     "INVALID_ARGUMENT": "invalid", "FAILED_PRECONDITION": "failedPrecondition", "UNAUTHENTICATED": "required",
     "PERMISSION_DENIED": "forbidden", "NOT_FOUND": "notFound", "ALREADY_EXISTS": "alreadyExists",

@@ -34,9 +34,9 @@ class Door:
 
     `rest` and `grpc` are the back ends' unix sockets, `tls` is what TLS clients are answered with (it agrees on a
     protocol by ALPN), `allowed` says whether a host may be asked for by CONNECT.  At most `connections` are served at a
-    time, the next ones wait; one whose first request is for what is `hosted` elsewhere is spliced there.  `patience` is
-    what a client may take until it has said what it wants, TLS handshake included, and `grace` what connections have
-    left when the door closes, both in seconds.
+    time, the next ones wait; of one address at most `of_one_caller`, and more are closed.  One whose first request is
+    for what is `hosted` elsewhere is spliced there.  `patience` is what a client may take until it has said what it
+    wants, TLS handshake included, and `grace` what connections have left when the door closes, both in seconds.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Door:
         *,
         hosted: Hosted | None = None,
         connections: int = 2000,
+        of_one_caller: int | None = None,
         patience: float = 10.0,
         grace: float = 5.0,
     ) -> None:
@@ -57,12 +58,15 @@ class Door:
         self._allowed = allowed
         self._hosted = hosted
         self._limit = connections
+        self._of_one_caller = of_one_caller
         self._patience = patience
         self._grace = grace
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until cancelled.  Raises as `acceptor.serve`."""
-        await acceptor.serve(listener, self._answer, connections=self._limit, grace=self._grace)
+        await acceptor.serve(
+            listener, self._answer, connections=self._limit, grace=self._grace, of_one_caller=self._of_one_caller
+        )
 
     async def _answer(self, sock: socket.socket) -> None:
         async with asyncio.timeout(self._patience):

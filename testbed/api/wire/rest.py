@@ -24,7 +24,7 @@ from testbed.api.frontdoor.hosts import GOOGLE, api_of, is_workload, without_por
 from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire import batch, payload
 from testbed.api.wire.rpc import Principal
-from testbed.errors import GoogleText, InvalidArgument, NotFound, TestbedError
+from testbed.errors import DeadlineExceeded, GoogleText, InvalidArgument, NotFound, TestbedError
 from testbed.json_object import Json
 
 Scope = MutableMapping[str, Any]
@@ -56,25 +56,38 @@ class RestRequest:
     """Path and query as they came."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request's body may take, in seconds: Google's front ends do not wait for ever either."""
+
+    part: float = 20.0
+    """Until more of it comes."""
+    whole: float = 600.0
+
+
 class Rest:
     """The application."""
 
-    def __init__(self, dispatcher: Dispatcher, principal: Principal, uploads: raw.Uploads) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, principal: Principal, uploads: raw.Uploads, patience: Patience = Patience()
+    ) -> None:
         self._dispatcher = dispatcher
         self._principal = principal
         self._uploads = uploads
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        receive = _within(receive, self._patience)
         try:
             request = _request(scope)
         except InvalidArgument as error:
             await _send(send, 400, {}, _dump(errors.envelope(error, "")))
             return
         status, headers, body = await self._response(request, receive)
-        if status == raw.TOO_LARGE:
+        if status in (raw.TOO_LARGE, raw.TOO_SLOW):  # the rest of the body may come, or never
             headers = {**headers, "connection": "close"}
         await _send(send, status, headers, body)
 
@@ -197,11 +210,27 @@ def _receiving(body: bytes) -> Receive:
     return receive
 
 
+def _within(receive: Receive, patience: Patience) -> Receive:
+    """A body that has to come in time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience.whole
+
+    async def received() -> Message:
+        try:
+            async with asyncio.timeout_at(min(end, loop.time() + patience.part)):
+                return await receive()
+        except TimeoutError:
+            raise DeadlineExceeded("request: its body did not come in time", reason="requestTimeout") from None
+
+    return received
+
+
 async def _body(receive: Receive, limit: int) -> bytes:
     """The whole body.
 
     Raises:
         InvalidArgument: it is too large (413).
+        DeadlineExceeded: it did not come in time (408).
     """
     chunks, size = [], 0
     while True:

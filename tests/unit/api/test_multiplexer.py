@@ -316,6 +316,36 @@ def test_more_than_there_is_room_for_wait(run: Run) -> None:
     run(scenario, rest=hold, connections=2)
 
 
+def test_no_caller_takes_the_room_of_all_others(run: Run) -> None:
+    came: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.put_nowait(await reader.readline())
+        await reader.read()  # until the caller ends
+        await close(writer)
+
+    async def scenario(door: House) -> None:
+        greedy = [await door.connect(b"greedy\n") for _ in range(2)]
+        assert [await came.get() for _ in greedy] == [b"greedy\n"] * 2
+        for _ in range(10):
+            with suppress(ConnectionError):
+                assert await door.ask(b"more\n") == b""
+        _, other = await door.connect(b"other\n", local_addr=("127.0.0.2", 0))
+        assert await came.get() == b"other\n"
+        await close(greedy.pop()[1])
+
+        async def again() -> None:
+            while came.empty():  # the door learns that the first has ended
+                await close((await door.connect(b"again\n"))[1])
+
+        await again()
+        assert await came.get() == b"again\n"
+        for writer in (other, greedy[0][1]):
+            await close(writer)
+
+    run(scenario, rest=hold, connections=4, of_one_caller=2)
+
+
 # -- the two connections as one -----------------------------------------------------------------------------------
 
 
