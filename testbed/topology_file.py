@@ -16,6 +16,7 @@ from testbed.model.core.problem import Problem
 from testbed.model.core.resource import Defaults, Resource, SourceFolder, last, relative
 from testbed.model.rules.consistency import omissions, problems
 from testbed.model.topology import Topology
+from testbed.yaml_document import NotYaml, YamlDocument
 
 _LONGEST_VALUE = 60
 _TEXT = "tag:yaml.org,2002:str"
@@ -71,14 +72,10 @@ def parse(text: str, file: str, folder: Path) -> Topology:
         InvalidTopology: if it is not a valid topology.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise InvalidTopology(file, [FileProblem(file, line, "", None, f"not YAML: {error.problem}")]) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise InvalidTopology(file, [FileProblem(file, line, "", None, f"not YAML: {error.reason}")]) from error
+        document = YamlDocument(text)
+    except NotYaml as error:
+        raise InvalidTopology(file, [FileProblem(file, error.line, "", None, f"not YAML: {error.problem}")]) from error
+    node, data = document.root, document.data
     if node is None or not isinstance(data, dict):
         rule = "a topology must be a mapping with at least name and project"
         raise InvalidTopology(file, [FileProblem(file, 1, "", None, rule)])

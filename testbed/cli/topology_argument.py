@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from testbed.errors import InvalidArgument, NotFound
 from testbed.paths import EXAMPLES
+from testbed.yaml_document import NotYaml, YamlDocument
 
 DEFAULT_FILE = Path("testbed.yaml")
 EXAMPLE = EXAMPLES / "serverless-vpc-access.yaml"
@@ -31,8 +30,8 @@ class TopologyText(NamedTuple):
     def name(self) -> str | None:
         """The testbed's name, if the text says one; whether the rest is right is not looked at."""
         try:
-            data = yaml.load(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-        except yaml.YAMLError:
+            data = YamlDocument(self.text).data
+        except NotYaml:
             return None
         name = data.get("name") if isinstance(data, dict) else None
         return name if isinstance(name, str) else None

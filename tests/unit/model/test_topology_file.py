@@ -42,11 +42,39 @@ BAD = {
     ),
     "not yaml": (
         "name: t\nproject: [p\n",
-        "t.yaml:3: not YAML: expected ',' or ']', but got '<stream end>'",
+        "t.yaml:3: not YAML: did not find expected ',' or ']'",
     ),
     "a control character": (
         "name: t\nproject: \x07",
-        "t.yaml:2: not YAML: special characters are not allowed",
+        "t.yaml:2: not YAML: control characters are not allowed",
+    ),
+    "a control character behind umlauts": (
+        "# ääääää\n# öööööö\nname: \x07",
+        "t.yaml:3: not YAML: control characters are not allowed",
+    ),
+    "deeper than a topology can be": (
+        "name: " + 101 * "[" + 101 * "]",
+        "t.yaml:1: not YAML: it is nested more than 100 levels deep",
+    ),
+    "deeper than Python's stack": (
+        "name: t\na: " + 900 * "[" + 900 * "]",
+        "t.yaml:2: not YAML: it is nested more than 100 levels deep",
+    ),
+    "deeper than the parser goes": (
+        "name: " + 3000 * "[",
+        "t.yaml:1: not YAML: exceeded maximum nesting depth",
+    ),
+    "a node that is in itself": (
+        "name: t\nproject: &a [*a]\n",
+        "t.yaml:2: project: Input should be a valid string",
+    ),
+    "a date that is none": (
+        "name: t\nproject: 2026-13-01\n",
+        "t.yaml:2: not YAML: month must be in 1..12",
+    ),
+    "a key that is a list": (
+        "name: t\n? [a]\n: b\n",
+        "t.yaml:2: not YAML: found unhashable key",
     ),
     "a tag of Python": (
         "name: !!python/object/apply:os.system [id]\n",
