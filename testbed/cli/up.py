@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -88,10 +89,15 @@ def up(
     _show(done, json=json)
     if done["failed"]:
         failed = ", ".join(sorted(done["failed"]))
-        raise Internal(
-            f"{failed}: Operation failed: {next(iter(done['failed'].values()))}",
-            hint="do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?",
-        )
+        raise Internal(f"{failed}: Operation failed: {next(iter(done['failed'].values()))}", hint=_hint(done["failed"]))
+
+
+def _hint(failed: Iterable[str]) -> str:
+    """What to look at where these resources did not become ready."""
+    if any("/connectors/" in name for name in failed):
+        return "do firewall rules block the health checks (35.191.0.0/16, 130.211.0.0/22 to tcp:667)?"
+    first = min(failed).rpartition("/")[2]
+    return f"`testbed logs {first}` shows what the container has printed"
 
 
 def _made(name: str, asked: Json, *, json: bool) -> Json:

@@ -21,6 +21,7 @@ from testbed.control.realise.reconciler import Reconciler
 from testbed.control.realise.ticket import Ticket
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
+from testbed.control.watch import listening
 from testbed.errors import Aborted, TestbedError
 from testbed.fabric.allocation.running import ConnectorInstance
 from testbed.kernel import capabilities
@@ -57,6 +58,8 @@ class _Settling:
     """As `time.monotonic` counts."""
     ready: int = -1
     """How many instances of connectors were, when that was told last."""
+    listening: int = -1
+    """How many containers of workloads were, when that was told last."""
 
 
 class Applier:
@@ -142,7 +145,7 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler, replace: Replac
 
 
 def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
-    """Whether all is over: nodes are configured, connectors are healthy or will not be.
+    """Whether all is over: nodes are configured, workloads listen, connectors are healthy, or they never will.
 
     Raises:
         TestbedError: a node cannot be configured.
@@ -161,10 +164,11 @@ def _look(settling: _Settling, store: Store, reconciler: Reconciler) -> bool:
         return False
     instances = store.connectors.instances()
     _tell(settling, sum(instance.health == "healthy" for instance in instances), len(instances))
-    if not _conclude(settling, store, instances):
+    if not _all_listen(settling, store) or not _conclude(settling, store, instances):
         return False
-    if settling.ticket.failed and (healthy := store.topology) is not None:
-        store.connectors.forget(settling.ticket.failed)
+    unhealthy = ticket.failed.keys() & store.connectors.states().keys()
+    if unhealthy and (healthy := store.topology) is not None:
+        store.connectors.forget(unhealthy)
         reconciler.advance(healthy)
     store.complete = True
     store.events.add("topology", settling.topology.name, "is as asked for", failed=[*settling.ticket.failed])
@@ -175,6 +179,21 @@ def _tell(settling: _Settling, ready: int, total: int) -> None:
     if total and ready != settling.ready:
         settling.ready = ready
         settling.request.report(Progress("connectors", f"{ready} of {total} instances ready", ready, total))
+
+
+def _all_listen(settling: _Settling, store: Store) -> bool:
+    """Whether no workload is waited for any more; those that do not listen have failed."""
+    pids, running, served = store.nodes.processes(), store.running, settling.topology.served
+    silent = listening.silent(served, running, pids)
+    total = sum(len(running.allocations.nodes(workload.name)) for workload in served)
+    done = total - len(silent)
+    if silent and settling.listening != done:
+        settling.listening = done
+        settling.request.report(Progress("services", f"{done} of {total} containers listen", done, total))
+    late = time.monotonic() - settling.since > listening.PATIENCE
+    failed = silent if late else listening.crashed(silent, pids)
+    settling.ticket.failed |= {one.name: listening.failure(one)["message"] for one in failed.values()}
+    return silent.keys() <= failed.keys()
 
 
 def _conclude(settling: _Settling, store: Store, instances: Sequence[ConnectorInstance]) -> bool:

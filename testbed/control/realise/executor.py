@@ -166,13 +166,10 @@ class Executor:
     def _look_at_containers(self, store: Store, reconciler: Realiser, settling: _Settling) -> None:
         """End a deployment when its containers listen."""
         operation, running, pids = settling.operation, store.running, store.nodes.processes()
-        topology = topology_of(store)
-        silent = listening.silent(topology, running, pids, operation)
+        silent = listening.silent(listening.deployed(topology_of(store), operation), running, pids)
         late = time.monotonic() - settling.since > listening.PATIENCE
-        if crash := listening.crash(topology, running, pids, operation):
-            self._fail(store, reconciler, operation, crash)
-        elif silent and late:
-            self._fail(store, reconciler, operation, listening.failure(silent[min(silent)]))
+        if failed := silent if late else listening.crashed(silent, pids):
+            self._fail(store, reconciler, operation, listening.failure(failed[min(failed)]))
         elif not silent:
             self._end(store, operation)
 
@@ -276,7 +273,10 @@ def _crash(store: Store, operation: Operation) -> Json | None:
     """Why a deployment of Cloud Run failed, if a container ended before it was wired."""
     if operation.kind != listening.KIND:
         return None
-    return listening.crash(topology_of(store), store.running, store.nodes.processes(), operation)
+    pids = store.nodes.processes()
+    silent = listening.silent(listening.deployed(topology_of(store), operation), store.running, pids)
+    crashed = listening.crashed(silent, pids)
+    return listening.failure(crashed[min(crashed)]) if crashed else None
 
 
 def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:

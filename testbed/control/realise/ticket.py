@@ -28,7 +28,7 @@ class Ticket:
     changes: list[KernelChange] = field(default_factory=list)
     configured: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """Connectors that did not get healthy, with Google's error text."""
+    """Connectors that did not get healthy and workloads that do not listen, with Google's error text."""
 
     @property
     def over(self) -> bool:

@@ -1,12 +1,12 @@
 """Whether containers listen: Cloud Run waits for that before a revision serves (its default startup probe).
 
-So do functions and App Engine, as far as the testbed goes (our choice).  It is read from the kernel, in the network of
-the container's process: no probe is sent, and an image needs no program for it.
+So do functions, App Engine and `testbed up`, as far as the testbed goes (our choice).  It is read from the kernel, in
+the network of the container's process: no probe is sent, and an image needs no program for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from testbed.control.lifecycle import Settles, lifecycle
@@ -30,16 +30,20 @@ _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
 
-def silent(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> dict[str, Workload]:
-    """The nodes of what an operation deploys that do not listen, with their workloads.
+def deployed(topology: Topology, operation: Operation) -> list[Workload]:
+    """What an operation deploys."""
+    names = {change.name for change in operation.changes if _is_deployed(change)}
+    return [one for one in topology.served if {one.name, one.name.rpartition("/versions/")[0]} & names]
+
+
+def silent(workloads: Iterable[Workload], running: Running, pids: Mapping[str, int]) -> dict[str, Workload]:
+    """The nodes that do not listen, with their workloads.
 
     A node without a process that is known is none of them: in tests there are no containers.
     """
-    deployed = {change.name for change in operation.changes if _is_deployed(change)}
     return {
         node: workload
-        for workload in topology.served
-        if {workload.name, workload.name.rpartition("/versions/")[0]} & deployed
+        for workload in workloads
         for node in running.allocations.nodes(workload.name)
         if node in pids and not listens(pids[node], workload.port)
     }
@@ -50,11 +54,10 @@ def _is_deployed(change: ResourceChange) -> bool:
     return change.body is not None and lifecycle(change.kind).settles is Settles.LISTENING
 
 
-def crash(topology: Topology, running: Running, pids: Mapping[str, int], operation: Operation) -> Json | None:
-    """Why a deployment has failed, if one of its containers has ended."""
-    found = silent(topology, running, pids, operation)
-    gone = ended({node: pids[node] for node in found})
-    return failure(found[min(gone)]) if gone else None
+def crashed(silent: Mapping[str, Workload], pids: Mapping[str, int]) -> dict[str, Workload]:
+    """Those of the silent nodes whose containers have ended: there is nothing to wait for."""
+    gone = ended({node: pids[node] for node in silent})
+    return {node: silent[node] for node in sorted(gone)}
 
 
 def listens(pid: int, port: int) -> bool:

@@ -24,11 +24,12 @@ def test_a_socket_counts_while_it_listens() -> None:
 
 def test_only_what_is_deployed_and_has_a_process_is_waited_for() -> None:
     of = small(run={"services": [service("web", instances=2), service("other")]})
-    deployed = Operation(
+    operation = Operation(
         api="run.v2", method="", kind=listening.KIND, target=WEB, changes=(ResourceChange(listening.KIND, WEB, {}),)
     )
-    assert listening.silent(of, running(of), {}, deployed) == {}
-    silent = listening.silent(of, running(of), {"web-2": os.getpid(), "other": os.getpid()}, deployed)
+    deployed = listening.deployed(of, operation)
+    assert listening.silent(deployed, running(of), {}) == {}
+    silent = listening.silent(deployed, running(of), {"web-2": os.getpid(), "other": os.getpid()})
     assert set(silent) == {"web-2"}
     assert "PORT=8080" in listening.failure(silent["web-2"])["message"]
 
@@ -47,10 +48,16 @@ def test_a_service_of_app_engine_is_waited_for_when_its_traffic_moves() -> None:
         target=name,
         changes=(ResourceChange("appengine.services", name, split),),
     )
-    silent = listening.silent(of, running(of), {"p": os.getpid()}, moved)
+    silent = listening.silent(listening.deployed(of, moved), running(of), {"p": os.getpid()})
     assert [workload.name for workload in silent.values()] == [f"{name}/versions/v2"]
     assert listening.failure(silent["p"])["message"].startswith("Revision 'v2' is not ready")
 
 
 def test_a_process_that_has_ended_listens_no_more() -> None:
-    assert not listening.listens(2**22 + 1, 80)
+    gone = 2**22 + 1
+    assert not listening.listens(gone, 80)
+    of = small(run={"services": [service("web"), service("other")]})
+    pids = {"web": gone, "other": os.getpid()}
+    silent = listening.silent(of.served, running(of), pids)
+    assert set(silent) == {"web", "other"}
+    assert set(listening.crashed(silent, pids)) == {"web"}
