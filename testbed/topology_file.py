@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from testbed.errors import InvalidArgument, NotFound
 from testbed.model.core.annotations import Path as KeyPath
 from testbed.model.core.annotations import annotated, message_in
+from testbed.model.core.faults import faults
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import Defaults, Resource, SourceFolder, last, relative
 from testbed.model.rules.consistency import omissions, problems
@@ -86,10 +87,10 @@ def parse(text: str, file: str, folder: Path) -> Topology:
     try:
         topology = Topology.model_validate(data, context=Defaults(project or "local", region, zone, str(folder)))
     except ValidationError as error:
-        raise InvalidTopology(file, list(_faults(error, node, file))) from None
-    found = list(problems(topology))
-    if found:
-        raise InvalidTopology(file, [_of_problem(file, node, problem) for problem in found])
+        found = [_fault(file, node, one.path, one.shown, one.rule) for one in faults(error, Topology)]
+        raise InvalidTopology(file, found) from None
+    if broken := list(problems(topology)):
+        raise InvalidTopology(file, [_of_problem(file, node, problem) for problem in broken])
     missing = [
         _fault(file, node, folder.path, folder.value, "there is no such folder")
         for folder in annotated(topology, SourceFolder)
@@ -104,15 +105,6 @@ def parse(text: str, file: str, folder: Path) -> Topology:
 def _default(value: object) -> str | None:
     """A default, if it is one; if not, validation says what is wrong with it."""
     return last(relative(value)) if isinstance(value, str) else None
-
-
-def _faults(error: ValidationError, node: yaml.Node, file: str) -> Iterator[FileProblem]:
-    for item in error.errors(include_url=False):
-        rule = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            rule = "unknown key"
-        shown = None if item["type"] == "missing" or isinstance(item["input"], dict | list | tuple) else item["input"]
-        yield _fault(file, node, item["loc"], shown, rule)
 
 
 def _of_problem(file: str, node: yaml.Node, problem: Problem) -> FileProblem:

@@ -147,7 +147,7 @@ def test_only_the_version_with_the_traffic_runs(api: Api) -> None:
         api.delete(f"{VERSIONS}/v1")
     with pytest.raises(Refused, match="does not split traffic"):
         api.patch(f"{APP}/services/default", {"split": {"allocations": {"v1": 0.5, "v2": 0.5}}}, updateMask="split")
-    with pytest.raises(Refused, match="Field required"):
+    with pytest.raises(Refused, match="it is required"):
         api.patch(f"{APP}/services/default", {"split": {"shardBy": "IP"}}, updateMask="split")
     with pytest.raises(Refused) as missing:
         api.patch(f"{APP}/services/default", {"split": {"allocations": {"v3": 1}}}, updateMask="split")

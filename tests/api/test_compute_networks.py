@@ -93,7 +93,7 @@ def test_ipv6_is_refused(api: Api) -> None:
     custom(api)
     body = {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24", "stackType": "IPV4_IPV6"}
     for path, refused in ((US, body), (f"{P}/regions/us-central1/addresses", {"name": "a", "ipVersion": "IPV6"})):
-        with pytest.raises(Refused, match="Input should be 'IPV4"):
+        with pytest.raises(Refused, match="must be 'IPV4"):
             api.post(path, refused)
 
 

@@ -37,6 +37,7 @@ from testbed.errors import (
 from testbed.fabric.allocation.running import Running
 from testbed.json_object import Json
 from testbed.model.core.annotations import Path, annotated
+from testbed.model.core.faults import faults
 from testbed.model.core.problem import Inconsistent, Problem
 from testbed.model.core.projects import project_number
 from testbed.model.core.resource import ComputeResource, Defaults, NamedResource, Reference, Resource
@@ -188,7 +189,7 @@ class ControlPlane:
         try:
             resource = KINDS[kind].model.model_validate(body, context=known._replace(lenient=True))
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise _invalid(error, KINDS[kind].model) from None
         result = copy.deepcopy(body)
         for found in annotated(resource, Reference):
             _set(result, found.path, self.with_id(found.value))
@@ -333,7 +334,7 @@ class ControlPlane:
             asked = sorted(self.store.resources.asked(general), key=lambda one: one[:2] in changed)
             consistency.check(assemble(general, ((kind, resource) for kind, _, resource in asked)))
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise _invalid(error, Topology) from None
         except Inconsistent as error:
             deleted = {change.name for change in operation.changes if change.body is None}
             raise _refusal(error.problems[0], deleted, lambda path: _at(asked, path)) from None
@@ -389,7 +390,7 @@ def topology_of(store: Store) -> Topology:
         topology = store.resources.effective(store.general)
         consistency.check(topology)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, Topology) from None
     except Inconsistent as error:
         raise _refusal(error.problems[0]) from None
     store.kept = (version, topology) if version is not None else None
@@ -403,10 +404,9 @@ def _at(asked: Sequence[tuple[str, str, Resource]], path: Path) -> str:
     return names[index] if index < len(names) else ""
 
 
-def _invalid(error: ValidationError) -> InvalidResource:
+def _invalid(error: ValidationError, of: type[Resource]) -> InvalidResource:
     """The first fault of a resource by itself, as Google refuses it."""
-    first = error.errors(include_url=False)[0]
-    return InvalidResource(first["loc"], first["input"], first["msg"].removeprefix("Value error, "))
+    return InvalidResource(*faults(error, of)[0])
 
 
 def _refusal(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.store import Store
 from testbed.errors import Aborted, InvalidArgument, NotFound, Unimplemented
 from testbed.kernel import capabilities
+from testbed.model.core.faults import Fault, faults
 from testbed.model.serverless.capacity import Capacity, Limits
 from testbed.model.topology import Topology
 
@@ -65,14 +66,12 @@ def parsed(given: Any) -> Capacity | None:
     try:
         return Capacity.model_validate(given)
     except ValidationError as error:
-        raise InvalidArgument("; ".join(_faults(error))) from None
+        raise InvalidArgument("; ".join(map(_text, faults(error, Capacity)))) from None
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
-    for item in error.errors(include_url=False):
-        where = ".".join(("capacity", *map(str, item["loc"])))
-        rule = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-        yield f"{where} = {item['input']!r}: {rule}"
+def _text(fault: Fault) -> str:
+    where = ".".join(("capacity", *map(str, fault.path)))
+    return f"{where}: {fault.rule}" if fault.shown is None else f"{where} = {fault.value!r}: {fault.rule}"
 
 
 def change(store: Store, connector: str | None, capacity: Capacity | None) -> Topology:

@@ -106,7 +106,7 @@ RULE = "a capacity is nominal, burst, off, or a mapping of at least one limit"
         ("{mbps: 5}", "  f.yaml:4: capacity.mbps = 5: unknown key"),
         (
             "{megabitsPerSecond: 0}",
-            "  f.yaml:4: capacity.megabitsPerSecond = 0: Input should be greater than or equal to 1",
+            "  f.yaml:4: capacity.megabitsPerSecond = 0: must be greater than or equal to 1",
         ),
     ],
 )

@@ -66,7 +66,7 @@ BAD = {
     ),
     "a node that is in itself": (
         "name: t\nproject: &a [*a]\n",
-        "t.yaml:2: project: Input should be a valid string",
+        "t.yaml:2: project: must be a text",
     ),
     "a date that is none": (
         "name: t\nproject: 2026-13-01\n",
@@ -85,12 +85,24 @@ BAD = {
     ),
     "nothing required": (
         "region: us-central1\n",
-        "t.yaml:1: name: Field required",
-        "t.yaml:1: project: Field required",
+        "t.yaml:1: name: it is required",
+        "t.yaml:1: project: it is required",
     ),
     "an unknown key": (
         HEAD + "colour: red\n",
         "t.yaml:5: colour = 'red': unknown key",
+    ),
+    "a slip in a key that much depends on": (
+        HEAD.replace("region:", "regoin:") + "compute:\n  addresses:\n    - name: a\n",
+        "t.yaml:3: regoin = 'us-central1': unknown key, did you mean region?",
+    ),
+    "a mapping for a list": (
+        HEAD + "compute:\n  networks:\n    name: vpc\n",
+        "t.yaml:6: compute.networks: must be a list",
+    ),
+    "an empty list": (
+        HEAD + "compute:\n  instances:\n    - name: vm\n      zone: us-central1-a\n      networkInterfaces: []\n",
+        "t.yaml:9: compute.instances[0].networkInterfaces: must have at least 1 item",
     ),
     "an unknown nested key": (
         HEAD + "compute:\n  networks:\n    - name: vpc\n      colour: red\n",
@@ -109,18 +121,15 @@ BAD = {
     ),
     "a type": (
         HEAD + "compute:\n  networks:\n    - name: vpc\n      mtu: large\n",
-        (
-            "t.yaml:8: compute.networks[0].mtu = 'large': Input should be a valid integer, unable to parse string as an"
-            " integer"
-        ),
+        "t.yaml:8: compute.networks[0].mtu = 'large': must be a whole number",
     ),
     "a number for a text": (
         HEAD + "compute:\n  networks:\n    - name: 5\n",
-        "t.yaml:7: compute.networks[0].name = 5: Input should be a valid string",
+        "t.yaml:7: compute.networks[0].name = 5: must be a text",
     ),
     "an enum": (
         HEAD + FIREWALL + "      allow: [tcp]\n      direction: up\n",
-        "t.yaml:12: compute.firewalls[0].direction = 'up': Input should be 'INGRESS' or 'EGRESS'",
+        "t.yaml:12: compute.firewalls[0].direction = 'up': must be 'INGRESS' or 'EGRESS'",
     ),
     "a port": (
         HEAD + FIREWALL + "      allow: ['tcp:99999']\n",
@@ -153,9 +162,8 @@ BAD = {
     ),
     "several at once": (
         HEAD + "compute:\n  networks:\n    - name: vpc\n      mtu: 1\n    - nam: other\n",
-        "t.yaml:8: compute.networks[0].mtu = 1: Input should be greater than or equal to 1300",
-        "t.yaml:9: compute.networks[1].name: Field required",
-        "t.yaml:9: compute.networks[1].nam = 'other': unknown key",
+        "t.yaml:8: compute.networks[0].mtu = 1: must be greater than or equal to 1300",
+        "t.yaml:9: compute.networks[1].nam = 'other': unknown key, did you mean name?",
     ),
     "a reference to nothing": (
         HEAD + NETWORK + "  subnetworks:\n    - name: s\n      network: vcp\n      range: 10.0.0.0/24\n",
@@ -202,7 +210,7 @@ def test_a_secret_is_never_shown(key: str, value: str) -> None:
 
 def test_a_short_secret_is_not_shown_either() -> None:
     tunnel = "{name: t, targetVpnGateway: g, peerIp: 203.0.113.1, sharedSecret: sesame}"
-    rule = "String should have at least 8 characters"
+    rule = "must have at least 8 characters"
     text = f"{HEAD}compute:\n  vpnTunnels:\n    - {tunnel}\n"
     assert errors(text) == [f"t.yaml:7: compute.vpnTunnels[0].sharedSecret: {rule}"]
 
@@ -213,7 +221,7 @@ def test_a_secret_is_in_no_representation() -> None:
 
 def test_an_alias_of_itself_ends() -> None:
     assert errors(HEAD + "compute: &c\n  networks: [*c]\n") == [
-        "t.yaml:5: compute.networks[0].name: Field required",
+        "t.yaml:5: compute.networks[0].name: it is required",
         "t.yaml:6: compute.networks[0].networks: unknown key",
     ]
 
