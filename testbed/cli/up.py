@@ -45,11 +45,14 @@ def up(
         str | None, typer.Option("--name", "-n", envvar="TESTBED_NAME", help="Another name than the file's.")
     ] = None,
     empty: Annotated[
-        bool, typer.Option("--empty", help="Make an empty testbed, for API calls, without a file.")
+        bool, typer.Option("--empty", help="Make a testbed for API calls, without a file: as empty as a new project.")
     ] = False,
     project: Annotated[str | None, typer.Option(help=f"Of an empty testbed; {PROJECT}.")] = None,
     region: Annotated[str | None, typer.Option(help=f"Its default region; {REGION}.")] = None,
     zone: Annotated[str | None, typer.Option(help=f"Its default zone; {REGION}-a.")] = None,
+    default_network: Annotated[
+        bool, typer.Option(help="Whether an empty testbed has the network `default` of a new project.")
+    ] = True,
     detach: Annotated[
         bool, typer.Option("--detach", help="Do not wait until the testbed matches the topology.")
     ] = False,
@@ -61,19 +64,25 @@ def up(
     require_root()
     if empty and file is not None:
         raise typer.BadParameter("an empty testbed has no file")
-    if not empty and (project or region or zone):
-        raise typer.BadParameter("project, region and zone stand in the file: these options are for --empty")
+    if not empty and (project or region or zone or not default_network):
+        raise typer.BadParameter("project, region, zone and networks stand in the file: these options are for --empty")
     asked: Json = {"operationDelay": operation_delay, "detach": detach, "confirmed": yes}
     if empty:
         target = name or NAME
-        asked |= {"source": "empty", "empty": {"project": project, "region": region, "zone": zone}}
+        given = {"project": project, "region": region, "zone": zone, "defaultNetwork": default_network}
+        asked |= {"source": "empty", "empty": given}
     elif file is None and (known := _present(name)):
         target = known
         asked |= {"source": ""}
     else:
-        given = topology_argument.read(file)
-        target = name or _name_of(given)
-        asked |= {"text": given.text, "file": given.file, "folder": str(given.folder), "source": given.source}
+        topology = topology_argument.read(file)
+        target = name or _name_of(topology)
+        asked |= {
+            "text": topology.text,
+            "file": topology.file,
+            "folder": str(topology.folder),
+            "source": topology.source,
+        }
     folder = folder_of(target)
     layout.require_of(target)
     owner = int(os.environ.get("SUDO_UID") or 0)

@@ -164,8 +164,14 @@ class Commands:
 
     def _wanted(self, arguments: Json) -> Wanted:
         if (given := arguments.get("empty")) is not None:
-            nothing = requested_topology.empty(self._name, given.get("project"), given.get("region"), given.get("zone"))
-            return lambda present: requested_topology.as_it_is(present, nothing)
+            empty = requested_topology.empty(
+                self._name,
+                given.get("project"),
+                given.get("region"),
+                given.get("zone"),
+                default=bool(given.get("defaultNetwork", True)),
+            )
+            return lambda present: requested_topology.as_it_is(present, empty)
         if "text" not in arguments:
             return requested_topology.unchanged
         topology = requested_topology.of_text(

@@ -16,6 +16,7 @@ VM = 1.0
 SERVICE = 1.2
 """Targets, in seconds."""
 _COMPUTE = "compute/v1/projects/demo-project/zones/us-central1-a"
+_IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 _HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 _RUN = "v2/projects/demo-project/locations/us-central1/services"
 
@@ -36,7 +37,12 @@ def _vm(rest: Rest, number: int) -> float:
     """Seconds from the request until the operation is done; the VM is deleted."""
     name = f"bench-{number}"
     nic = {"subnetwork": "regions/us-central1/subnetworks/us"}
-    body: Json = {"name": name, "machineType": "zones/us-central1-a/machineTypes/e2-micro", "networkInterfaces": [nic]}
+    body: Json = {
+        "name": name,
+        "machineType": "zones/us-central1-a/machineTypes/e2-micro",
+        "disks": [{"boot": True, "initializeParams": {"sourceImage": _IMAGE}}],
+        "networkInterfaces": [nic],
+    }
     seconds = taken(lambda: rest.succeeds("POST", f"{_COMPUTE}/instances", body))
     rest.succeeds("DELETE", f"{_COMPUTE}/instances/{name}")
     return seconds

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from testbed.control.accept.empty_testbed import NAME, PROJECT, REGION
 from testbed.control.state.folders import folder_of
 from testbed.errors import InvalidArgument, NotFound
+from testbed.model.compute.default_network import default_network
+from testbed.model.core.faults import faults
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from testbed.topology_file import parse
 
@@ -24,12 +29,24 @@ def of_text(text: str, file: str, folder: Path, name: str | None) -> Topology:
     return topology.model_copy(update={"name": name})
 
 
-def empty(name: str | None, project: str | None, region: str | None, zone: str | None) -> Topology:
-    """The topology with nothing in it, for what is made by API."""
+def empty(
+    name: str | None, project: str | None, region: str | None, zone: str | None, *, default: bool = True
+) -> Topology:
+    """The topology for what is made by API: with nothing but the `default` network of a new project, or without it.
+
+    Raises:
+        InvalidArgument: project, region or zone is none.
+    """
     name, region = name or NAME, region or REGION
     folder_of(name)
     given = {"name": name, "project": project or PROJECT, "region": region, "zone": zone or f"{region}-a"}
-    return Topology.model_validate(given)
+    compute = default_network() if default else {}
+    known = Defaults(given["project"], region, given["zone"])
+    try:
+        return Topology.model_validate({**given, "compute": compute}, context=known)
+    except ValidationError as error:
+        first = faults(error, Topology)[0]
+        raise InvalidArgument(f"{first.path[0]} {first.value!r}: {first.rule}") from None
 
 
 def unchanged(present: Topology | None) -> Topology:
