@@ -24,6 +24,7 @@ from testbed.control.channel.listener import Handler, Service, listening
 from testbed.control.commands import Commands
 from testbed.control.realise.applying import Applier, Apply
 from testbed.control.realise.executor import Executor
+from testbed.control.realise.guest_scripts import Startups
 from testbed.control.realise.reconciler import Reconciler
 from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.lock import CONTENTION, held
@@ -151,6 +152,7 @@ class Watch:
         self._replacer = connectors.Replacer()
         self._reconciler: Reconciler | None = None
         self._applier = Applier(executor.replace)
+        self._startups = Startups()
         self.refused = False
         """Whether a topology that was asked for could not be brought into effect."""
         self._works: deque[tuple[Callable[[Reconciler], None], Future[object]]] = deque()
@@ -238,6 +240,7 @@ class Watch:
             self._behind = False
             self._wake.set()  # an operation may have waited for it
         reconciler.round()
+        self._startups.round(store, reconciler.nodes, reconciler.whole)
         self._listen(store, topology)
         running = {name: pid for name, pid in store.nodes.processes().items() if name in names}
         self._processes = {name: pid for name, pid in running.items() if name not in ended(running)}
@@ -287,6 +290,7 @@ class Watch:
     def _of(self, store: Store) -> Reconciler:
         if self._reconciler is None or store.id != self._id:
             self._id = store.id
+            self._startups = Startups()
             self._replacer, self._behind = connectors.Replacer(), True  # whatever has changed while nobody looked
             if self._reconciler is not None:
                 self._reconciler.close()

@@ -44,6 +44,8 @@ FORWARDING = MappingProxyType({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.se
 """Sysctls of an instance that may forward (`canIpForward`): so does its guest (our choice)."""
 _FORWARDING_PRIVILEGES = ("NET_ADMIN",)
 """What an instance needs that translates addresses, or puts any on its loopback device."""
+GUEST_PRIVILEGES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+"""What root of a VM has of root's rights: enough to install packages and to run programs as other users."""
 
 
 def _variables(**values: object) -> Mapping[str, object]:
@@ -60,7 +62,8 @@ def vm(instance: Instance, node: str) -> Node:
         image,
         role="web" if ours else None,
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
-        capabilities=_FORWARDING_PRIVILEGES if instance.can_ip_forward else (),
+        capabilities=(*GUEST_PRIVILEGES, *(_FORWARDING_PRIVILEGES if instance.can_ip_forward else ())),
+        root=True,
         hosts=link_local.HOSTS,
         search=internal.search(internal.project_of(instance.full_name), instance.zone),
     )

@@ -285,6 +285,8 @@ class Node:
     source: str | None = None
     """A folder of the host that is copied to /workspace before the node starts."""
     capabilities: tuple[str, ...] = ()
+    root: bool = False
+    """Whether its root, user 0, has the capabilities; else only the first process has them, and nobody gains any."""
     devices: tuple[str, ...] = ()
     memory: int | None = None
     """Bytes; None for no limit."""

@@ -23,7 +23,8 @@ from testbed.errors import AlreadyExists, NotFound, Unavailable
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
-from testbed.nodes import execute, trust
+from testbed.model.compute.guest_scripts import Phase, Script
+from testbed.nodes import execute, guest, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.tree import archive, packed
@@ -200,9 +201,19 @@ class DockerNodes:
         on_output: Callable[[bytes], object] | None = None,
         directory: str | None = None,
         timeout: float | None = None,
+        given: bytes | None = None,
+        user: str = "",
     ) -> tuple[int, bytes]:
-        """Run a command in a node; returns its exit status and output (both streams, unless `on_output` takes it)."""
-        return execute.captured(self._client, self._id_of(name), argv, on_output, directory, timeout=timeout)
+        """Run a command in a node, as `execute.captured` does."""
+        return execute.captured(
+            self._client, self._id_of(name), argv, on_output, directory, timeout=timeout, given=given, user=user
+        )
+
+    def run_scripts(
+        self, name: str, phase: Phase, scripts: Sequence[Script], timeout: float | None = None
+    ) -> list[str]:
+        """Run scripts of its metadata in a VM, for so many seconds each; says what became of each."""
+        return guest.run(self._client, self.container(name), phase, scripts, timeout)
 
     def own_command(self, name: str) -> tuple[list[str], list[str]]:
         """Entry point and command that the image of a node has by itself.

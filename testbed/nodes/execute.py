@@ -9,7 +9,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 
 import docker
@@ -53,8 +53,12 @@ def captured(
     directory: str | None = None,
     *,
     timeout: float | None = None,
+    given: bytes | None = None,
+    user: str = "",
 ) -> tuple[int, bytes]:
-    """Run a command without input; returns its exit status and output (both streams, unless `on_output` takes it).
+    """Run a command; returns its exit status and output (both streams, unless `on_output` takes it).
+
+    Its input is what is `given`, which it has to read before it writes much; it runs as `user` if that is not empty.
 
     Raises:
         FailedPrecondition: the container does not run.
@@ -63,7 +67,12 @@ def captured(
     """
     output = bytearray()
     take = on_output or output.extend
-    with ExecInstance(client.api, container, argv, directory=directory) as execution, limited(execution, timeout):
+    begun = ExecInstance(client.api, container, argv, stdin=given is not None, directory=directory, user=user)
+    with begun as execution, limited(execution, timeout):
+        if given is not None:
+            with suppress(OSError):  # it has ended without reading all
+                execution.write(given)
+            execution.end_input()
         for _, data in execution.output():
             take(data)
         return execution.status(), bytes(output)

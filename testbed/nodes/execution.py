@@ -33,7 +33,7 @@ class ExecInstance:
     """A command that runs in a container; as a context, it does not outlive the context.
 
     With `stdin` it is given input by `write`; without, its input is empty.  With `tty` it runs on a terminal of its
-    own, and all its output is STDOUT.
+    own, and all its output is STDOUT.  It runs as the container's user, or as `user`.
 
     Raises:
         FailedPrecondition: the container does not run.
@@ -50,13 +50,16 @@ class ExecInstance:
         stdin: bool = False,
         tty: bool = False,
         directory: str | None = None,
+        user: str = "",
     ) -> None:
         self._api = api
         self._tty = tty
         self._what = f"Executing {argv[0]}"
         terminal = {"TERM": os.environ.get("TERM", "dumb")} if tty else None
         with engine_errors(self._what):
-            made = api.exec_create(container, list(argv), stdin=stdin, tty=tty, environment=terminal, workdir=directory)
+            made = api.exec_create(
+                container, list(argv), stdin=stdin, tty=tty, environment=terminal, workdir=directory, user=user
+            )
             self._id = str(made["Id"])
             # Not a socket, whatever the parameter is called: a stream that can only be read.
             stream: Any = api.exec_start(self._id, tty=tty, socket=True)

@@ -30,9 +30,8 @@ from testbed.api.wire.rest import Message, Receive, Rest
 from testbed.control import connectors
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.realise.allocate import allot
-from testbed.control.realise.executions import TaskRunner
 from testbed.control.realise.executor import Executor
-from testbed.control.realise.ticket import Ticket
+from testbed.control.realise.ticket import RunningNodes, Ticket
 from testbed.control.state.store import Store
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
@@ -74,7 +73,7 @@ class Compiling:
         self.restarted: list[str] = []
         self.healthy = True
         self.failure: Exception | None = None
-        self.nodes = cast(TaskRunner, None)  # no task is run, unless a test brings them
+        self.nodes = cast(RunningNodes, None)  # no task is run, unless a test brings them
 
     def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
         return replace(ticket, lacking=ticket.lacking - {*nodes})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from testbed.json_object import Json
+from testbed.model.compute.guest_scripts import Phase, Script
 from tests.api.harness import Api, Refused
 
 JOBS = "v2/projects/demo/locations/us-central1/jobs"
@@ -36,6 +37,11 @@ class Nodes:
         on_output(b"said\n")
         left = self.statuses.get(name, [])
         return (left.pop(0) if left else 0), b""
+
+    def run_scripts(
+        self, name: str, phase: Phase, scripts: Sequence[Script], timeout: float | None = None
+    ) -> list[str]:
+        raise AssertionError(f"{name} is no VM: {phase} {scripts} {timeout}")
 
 
 @pytest.fixture

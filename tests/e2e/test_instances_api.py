@@ -25,10 +25,10 @@ class Server:
 
     def __init__(self, bed: Program, port: int) -> None:
         self.bed = bed
-        self._port = port
+        self.port = port
 
     def call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(verb, f"/{path}", None if body is None else json.dumps(body))
             answer = connection.getresponse()

@@ -20,6 +20,7 @@ from testbed.control.accept.plane import topology_of
 from testbed.control.connectors import Outcome
 from testbed.control.lifecycle import CONNECTOR, Settles, duration, lifecycle
 from testbed.control.realise import executions
+from testbed.control.realise.guest_scripts import Shutdowns
 from testbed.control.realise.ticket import Realiser, Ticket
 from testbed.control.state.clock import Clock
 from testbed.control.state.operations import OVERTAKEN, Operation
@@ -58,6 +59,7 @@ class Executor:
         self._ended = ended
         self._settling: dict[str, _Settling] = {}
         self._executions = executions.Executions()
+        self._shutdowns = Shutdowns()
 
     def round(self, store: Store, reconciler: Realiser) -> None:
         """Begin what is due, and end what has settled."""
@@ -69,7 +71,7 @@ class Executor:
         for one in sorted(due, key=lambda one: (one.due, one.number)):
             if fails := one.facts.get("fails"):
                 self._end(store, one, {"code": fails["code"], "message": fails["message"]})
-            else:
+            elif self._shutdowns.over(store, reconciler.nodes, one):
                 sound.append(one)
         if sound:
             self._carry_out(store, reconciler, sound)

@@ -225,6 +225,13 @@ class Reconciler:
         """Whether something is being done with a node."""
         return self._jobs.of(node) is not None
 
+    def whole(self, names: Collection[str]) -> Mapping[str, RunningNode]:
+        """Those of some nodes that run as planned: wired, given their files and configured."""
+        if self._plan is None or self._known is None:
+            return {}
+        lacking = self._lacking(self._plan)
+        return {name: self._known[name].running for name in names if name in self._known and name not in lacking}
+
     # -- before anything is changed -------------------------------------------------------------------------------
 
     def _see_that_names_are_free(self, plan: Plan) -> None:

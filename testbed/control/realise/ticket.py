@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from testbed.control.realise.executions import TaskRunner
+from testbed.control.realise.guest_scripts import Guest
 from testbed.kernel.change import KernelChange
 from testbed.model.topology import Topology
 
@@ -41,12 +42,16 @@ class Ticket:
         return bool(self.started or self.stopped or self.changes or self.configured)
 
 
+class RunningNodes(TaskRunner, Guest, Protocol):
+    """Where the commands of tasks and the scripts of VMs are run."""
+
+
 class Realiser(Protocol):
     """Makes true what the resources in effect ask for."""
 
     @property
-    def nodes(self) -> TaskRunner:
-        """Where the commands of tasks are run."""
+    def nodes(self) -> RunningNodes:
+        """The nodes that run."""
 
     def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
         """Begin to; nodes named `again` are made anew, even if they are as planned.

@@ -11,7 +11,7 @@ import sqlite3
 from testbed.control.state.reading import reading
 from testbed.errors import FailedPrecondition
 
-LAYOUT = 3
+LAYOUT = 4
 """It is counted up with every change of a table.  Files of testbeds before the first number have none."""
 
 

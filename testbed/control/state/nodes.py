@@ -11,6 +11,7 @@ SCHEMA = """
     CREATE TABLE IF NOT EXISTS processes (node TEXT PRIMARY KEY, pid INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS configured (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS delivered (node TEXT PRIMARY KEY, digest TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS booted (node TEXT PRIMARY KEY, container TEXT NOT NULL);
 """
 
 
@@ -45,3 +46,11 @@ class Nodes:
     def set_delivered(self, node: str, digest: str) -> None:
         """Write down what files a node has read."""
         self._db.execute("INSERT OR REPLACE INTO delivered VALUES (?, ?)", (node, digest))
+
+    def booted(self) -> dict[str, str]:
+        """By node of a VM: the container whose startup scripts were begun last."""
+        return dict(self._db.execute("SELECT node, container FROM booted"))
+
+    def set_booted(self, containers: Mapping[str, str]) -> None:
+        """Write down that the startup scripts of these nodes' containers are begun: they are not begun again."""
+        self._db.executemany("INSERT OR REPLACE INTO booted VALUES (?, ?)", containers.items())

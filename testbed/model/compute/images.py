@@ -59,8 +59,14 @@ def docker_image(source: str) -> str | None:
         return str(name)
     if name in PUBLIC.get(project, ()) and not (named["family"] or named["view"]):
         return None
-    distribution = project.removesuffix("-cloud").removesuffix("-os")
-    return BUILT_IN if project in PUBLIC and name.startswith(f"{distribution}-") else None
+    return BUILT_IN if project in PUBLIC and name.startswith(f"{distribution(source)}-") else None
+
+
+def distribution(source: str) -> str | None:
+    """The Linux distribution of a source image of Google's: `debian`, `ubuntu`, `cos`; None if it is not Google's."""
+    named = _NAME.fullmatch(relative(source))
+    project = named["project"] or "" if named else ""
+    return project.removesuffix("-cloud").removesuffix("-os") if project.endswith("-cloud") else None
 
 
 def newest(source: str) -> str:

@@ -5,11 +5,13 @@ Fields are those of the compute v1 API; what the testbed cannot do yet is refuse
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from testbed.model.compute.images import BUILT_IN, docker_image
+from testbed.model.compute.images import BUILT_IN, distribution, docker_image
 from testbed.model.core.ranges import Address as IPv4
 from testbed.model.core.resource import (
     ComputeName,
@@ -63,6 +65,32 @@ class ServiceAccount(Resource):
     scopes: tuple[str, ...] = ()
 
 
+class MetadataItem(Resource):
+    """One entry of metadata."""
+
+    key: str
+    value: str = ""
+
+
+class Metadata(Resource):
+    """What an instance is told by the metadata server; some of its keys make the guest act."""
+
+    items: tuple[MetadataItem, ...] = ()
+
+    def attributes(self) -> Mapping[str, str]:
+        """The entries by key."""
+        return {item.key: item.value for item in self.items}
+
+
+NOT_ACTED_ON: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "gce-container-declaration": {"cos": "Container-Optimized OS would run this container"},
+        "user-data": {"cos": "cloud-init would read it", "ubuntu": "cloud-init would read it"},
+    }
+)
+"""Metadata that would do something in the guest of a distribution, which the testbed's guest does not do."""
+
+
 class InitializeParams(Resource):
     """What a boot disk is made from: the name of a local Docker image, or one of Google's (`model.compute.images`)."""
 
@@ -86,10 +114,22 @@ class Instance(ComputeResource):
     """Whether it may send, and is given, packets of other addresses than its own: a router or NAT gateway."""
     network_interfaces: tuple[NetworkInterface, ...] = Field(min_length=1, max_length=1)
     tags: Tags = Tags()
+    metadata: Metadata = Metadata()
     service_accounts: tuple[ServiceAccount, ...] = Field(default=(), max_length=1)
     disks: tuple[Disk, ...] = Field(default=(Disk(),), min_length=1)
     status: Annotated[Literal["RUNNING", "TERMINATED"], Constant] = "RUNNING"
     """What it should be: one that is stopped has no node, but keeps its address."""
+
+    @model_validator(mode="after")
+    def _check_metadata(self) -> Self:
+        guest = distribution(self._source)
+        for key in self.metadata.attributes():
+            if reason := NOT_ACTED_ON.get(key, {}).get(guest or ""):
+                raise ValueError(
+                    f"metadata {key}: {reason}, but the testbed's VM does not; give it an image of your own"
+                    " (projects/PROJECT/global/images/NAME), or a startup-script"
+                )
+        return self
 
     @property
     def region(self) -> str:
@@ -109,6 +149,9 @@ class Instance(ComputeResource):
     @property
     def image(self) -> str:
         """The Docker image that it runs."""
+        return docker_image(self._source) or self._source
+
+    @property
+    def _source(self) -> str:
         boot = next((disk for disk in self.disks if disk.boot), self.disks[0])
-        source = boot.initialize_params.source_image
-        return docker_image(source) or source
+        return boot.initialize_params.source_image

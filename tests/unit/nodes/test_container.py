@@ -18,6 +18,7 @@ CHANGES: list[dict[str, Any]] = [
     {"environment": {"A": "1"}},
     {"environment": {"A": "1", "B": "3"}},
     {"capabilities": ("NET_ADMIN",)},
+    {"root": True},
     {"devices": ("/dev/net/tun",)},
     {"memory": 1 << 20},
     {"hosts": {}},
@@ -71,6 +72,11 @@ def test_a_gateway_has_what_it_names() -> None:
     asked = creation("t", "id", gateway, "sha256:1", "hash")
     assert asked["cap_add"] == ["NET_ADMIN"]
     assert asked["devices"] == ["/dev/net/tun:/dev/net/tun:rwm"]
+
+
+def test_root_of_a_vm_is_given_its_rights_and_nobody_else_is() -> None:
+    machine = dataclasses.replace(NODE, capabilities=("CHOWN",), root=True)
+    assert creation("t", "id", machine, "sha256:1", "hash")["security_opt"] == []
 
 
 def test_labels_say_whose_it_is_and_hold_no_secret() -> None:
