@@ -20,6 +20,7 @@ from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey, RangeKey
 from testbed.fabric.compiler import compile_topology
 from testbed.fabric.naming import IFNAMSIZ, interface_name
+from testbed.fabric.node_specs import GUEST_PRIVILEGES
 from testbed.fabric.plan import MAIN_TABLE, Chain, Plan, RouteKind
 from testbed.fabric.serverless import instance_choice
 from testbed.model.topology import Topology
@@ -267,7 +268,9 @@ def test_every_chain_that_a_rule_jumps_to_is_there(whole: Plan) -> None:
 
 def test_no_node_has_more_privileges_than_it_needs(whole: Plan) -> None:
     privileged = {node.kind for node in whole.nodes if node.capabilities or node.devices}
-    assert privileged <= {"vpn-gateway", "on-prem-gateway"}
+    assert privileged <= {"vpn-gateway", "on-prem-gateway", "vm"}
+    assert {node.kind for node in whole.nodes if node.root} <= {"vm"}
+    assert {node.capabilities for node in whole.nodes if node.root} <= {GUEST_PRIVILEGES}
 
 
 def test_a_namespace_that_forwards_does_not_ask_whence(whole: Plan) -> None:
