@@ -27,6 +27,8 @@ from testbed.model.compute.guest_scripts import Phase, Script
 from testbed.nodes import execute, guest, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
+from testbed.nodes.images import Images
+from testbed.nodes.packages.installer import BUILD, Installer
 from testbed.nodes.tree import archive, packed
 
 WORKERS = 8
@@ -57,13 +59,17 @@ class DockerNodes:
 
     # -- life ------------------------------------------------------------------------------------------------------
 
-    def running(self) -> dict[str, RunningNode]:
-        """All containers of this testbed by node name, whatever their state."""
+    def running(self, *, builds: bool = False) -> dict[str, RunningNode]:
+        """All containers of this testbed by node name, whatever their state; those that only install, if asked for."""
         with engine_errors("Listing containers"):
             listed = self._client.api.containers(all=True, filters={"label": f"{ID}={self._id}"})
             details = self._inspect([item["Id"] for item in listed])
         nodes = (running_node(item) for item in details)
-        return {node.name: node for node in nodes}
+        return {node.name: node for node in nodes if builds or node.kind != BUILD}
+
+    def installer(self, images: Images) -> Installer:
+        """What installs packages for this testbed's runtimes."""
+        return Installer(self.testbed, self._id, self._client, images)
 
     def _inspect(self, ids: Sequence[str]) -> list[Json]:
         def one(identifier: str) -> Json | None:
@@ -76,8 +82,8 @@ class DockerNodes:
         with ThreadPoolExecutor(WORKERS) as pool:
             return [item for item in pool.map(one, ids) if item is not None]
 
-    def start(self, node: Node, image: str) -> RunningNode:
-        """Start a node.
+    def start(self, node: Node, image: str, packages: Path | None = None) -> RunningNode:
+        """Start a node; `packages` is an archive of what was installed for its source.
 
         Raises:
             AlreadyExists: a container of its name exists that is not this testbed's.
@@ -89,6 +95,9 @@ class DockerNodes:
             if node.source:
                 with archive(Path(node.source), WORKSPACE, USER) as source:
                     container.put_archive("/", source)  # the image need not have the folder
+            if packages is not None:
+                with packages.open("rb") as installed:
+                    container.put_archive("/", installed)
             if node.files:
                 container.put_archive("/", packed(node.files, USER))
             if self._ca is not None and self._ca.is_file():

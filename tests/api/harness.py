@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from testbed.fabric.compiler import compile_topology
 from testbed.fabric.plan import Plan
 from testbed.json_object import Json
 from testbed.model.topology import Topology
+from testbed.nodes.packages.requirements import BuildFailed, wanted
 
 HOST = "127.0.0.1:7667"
 PROJECT = "demo"
@@ -64,6 +66,23 @@ class Images:
         return name in self.known
 
 
+class Index:
+    """In the installer's place: whatever the runtime lacks is in no index."""
+
+    def begin(self, source: Path) -> Future[Path | None]:
+        result: Future[Path | None] = Future()
+        try:
+            asked = wanted(source)
+        except BuildFailed as error:
+            result.set_exception(error)
+            return result
+        if asked is None:
+            result.set_result(None)
+        else:
+            result.set_exception(BuildFailed(f"No matching distribution found for {asked.requirements[0]}"))
+        return result
+
+
 class Compiling:
     """In the reconciler's place: compiles what would be made, and keeps the last plan."""
 
@@ -74,6 +93,7 @@ class Compiling:
         self.healthy = True
         self.failure: Exception | None = None
         self.nodes = cast(RunningNodes, None)  # no task is run, unless a test brings them
+        self.packages = Index()
 
     def without(self, ticket: Ticket, nodes: Collection[str]) -> Ticket:
         return replace(ticket, lacking=ticket.lacking - {*nodes})

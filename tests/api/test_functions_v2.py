@@ -144,7 +144,11 @@ def test_a_connector_of_another_region_is_refused(api: Api) -> None:
     [
         (
             {"main.py": "", "requirements.txt": "pg8000==1.31\nflask"},
-            r"requirements\.txt asks for pg8000==1\.31, which",
+            r"No matching distribution found for pg8000==1\.31",
+        ),
+        (
+            {"main.py": "", "requirements.txt": "git+https://example.com/a.git"},
+            r"requirements\.txt asks for 'git\+https",
         ),
         ({"requirements.txt": ""}, r"missing main\.py"),
     ],

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from testbed.api.source import requirements
+from testbed.nodes.packages import requirements
 from tests.waiting import PATIENCE
 
 RELAY = Path(__file__).parents[2] / "examples" / "relay"
@@ -218,7 +218,7 @@ def test_ping_runs_ping(
 
 
 def test_the_runtime_image_has_what_it_needs() -> None:
-    assert not requirements.missing(RELAY)
+    assert requirements.wanted(RELAY) is None
 
 
 @pytest.mark.usefixtures("relay")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.api.services.storage import blobs, transfers
-from testbed.api.source import folders, requirements
+from testbed.api.source import folders
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
 from testbed.errors import InvalidArgument, NotFound
@@ -16,8 +16,6 @@ from testbed.json_object import Json
 
 _KINDS = ("cloudfunctions.functions", "appengine.versions")
 """What has such folders."""
-MANY = 5
-"""Requirements that an error names."""
 
 
 def from_zip(plane: ControlPlane, bucket: str, name: str) -> Path:
@@ -61,19 +59,8 @@ def prepared(plane: ControlPlane, make: Callable[[], object]) -> None:
 
 
 def fault(folder: Path, needed: Iterable[str] = ()) -> str | None:
-    """Why a source cannot be run: files that it lacks, packages that the runtime lacks.  The text is ours."""
-    for name in needed:
-        if not (folder / name).is_file():
-            return f"missing {name}"
-    wanted = requirements.missing(folder)
-    if not wanted:
-        return None
-    more = f" and {len(wanted) - MANY} more" if len(wanted) > MANY else ""
-    return (
-        f"requirements.txt asks for {', '.join(wanted[:MANY])}{more}, which the testbed's runtime"
-        f" (Python {requirements.PYTHON}) does not have, and nothing is downloaded; bring it along in the source: pip"
-        " install --target FOLDER -r requirements.txt"
-    )
+    """Why a source cannot be run: the first file that it lacks.  The text is ours."""
+    return next((f"missing {name}" for name in needed if not (folder / name).is_file()), None)
 
 
 def _object(plane: ControlPlane, bucket: str, name: str) -> Record:

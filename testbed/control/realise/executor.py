@@ -20,6 +20,7 @@ from testbed.control.accept.plane import topology_of
 from testbed.control.connectors import Outcome
 from testbed.control.lifecycle import CONNECTOR, Settles, duration, lifecycle
 from testbed.control.realise import executions
+from testbed.control.realise.builds import Builds
 from testbed.control.realise.guest_scripts import Shutdowns
 from testbed.control.realise.ticket import Realiser, Ticket
 from testbed.control.state.clock import Clock
@@ -59,6 +60,7 @@ class Executor:
         self._ended = ended
         self._settling: dict[str, _Settling] = {}
         self._executions = executions.Executions()
+        self._builds = Builds()
         self._shutdowns = Shutdowns()
 
     def round(self, store: Store, reconciler: Realiser) -> None:
@@ -66,11 +68,16 @@ class Executor:
         now = store.clock.now()
         found = {one.id: one for one in store.operations.open()}
         self._settling = {name: one for name, one in self._settling.items() if name in found}
+        self._builds.forget(found)
         due = [one for one in found.values() if one.id not in self._settling and one.due <= now]
         sound: list[Operation] = []
         for one in sorted(due, key=lambda one: (one.due, one.number)):
             if fails := one.facts.get("fails"):
                 self._end(store, one, {"code": fails["code"], "message": fails["message"]})
+            elif not self._builds.over(reconciler.packages, one):
+                continue
+            elif error := self._builds.failure(one):
+                self._end(store, one, error)
             elif self._shutdowns.over(store, reconciler.nodes, one):
                 sound.append(one)
         if sound:

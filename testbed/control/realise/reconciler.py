@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from testbed.control import connectors
 from testbed.control.realise import capacity
@@ -39,6 +40,7 @@ from testbed.model.topology import Topology
 from testbed.nodes.container import RunningNode
 from testbed.nodes.docker import DockerNodes
 from testbed.nodes.images import Images
+from testbed.nodes.packages import installer
 from testbed.nodes.playbook import TaskFailed
 
 log = logging.getLogger("testbed.reconciler")
@@ -85,6 +87,7 @@ class Reconciler:
         self.store = store
         self.nodes = nodes
         self.images = images
+        self.packages = nodes.installer(images)
         self.report: Report = silent
         self.health = HealthChecker()
         self._wake = wake
@@ -214,6 +217,7 @@ class Reconciler:
     def close(self) -> None:
         """End what works in the background, for good."""
         self._stop.set()
+        self.packages.close()
         self._jobs.close()
         self._configurator.shutdown()
 
@@ -374,10 +378,12 @@ class Reconciler:
         return running if made else None
 
     def _start(self, node: Node) -> RunningNode:
-        """A new container, in the place of one that is there.  Its image is looked for first."""
+        """A new container, in the place of one that is there.  Its image and its packages are looked for first."""
         image = self.images.ensure({node.image})[node.image]
+        built = node.source is not None and node.image == installer.IMAGE
+        packages = self.packages.ensure(Path(str(node.source))) if built else None
         self.nodes.stop(node.name)
-        return self.nodes.start(node, image)
+        return self.nodes.start(node, image, packages)
 
     # -- the kernel -----------------------------------------------------------------------------------------------
 

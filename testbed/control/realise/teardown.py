@@ -28,7 +28,7 @@ def tear_down(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
 
 
 def _remove_containers(store: Store, nodes: DockerNodes, report: Report) -> list[str]:
-    present = sorted(nodes.running())
+    present = sorted(nodes.running(builds=True))
     report(Progress("containers", f"removing {len(present)}", 0, len(present)))
     nodes.stop_all(present)
     return [host_name(store.name, name) for name in present]

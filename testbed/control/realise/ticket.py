@@ -10,6 +10,7 @@ from testbed.control.realise.executions import TaskRunner
 from testbed.control.realise.guest_scripts import Guest
 from testbed.kernel.change import KernelChange
 from testbed.model.topology import Topology
+from testbed.nodes.packages.installer import Packages
 
 
 @dataclass(slots=True)
@@ -52,6 +53,10 @@ class Realiser(Protocol):
     @property
     def nodes(self) -> RunningNodes:
         """The nodes that run."""
+
+    @property
+    def packages(self) -> Packages:
+        """What has the packages of deployed sources."""
 
     def advance(self, topology: Topology, again: Collection[str] = ()) -> Ticket:
         """Begin to; nodes named `again` are made anew, even if they are as planned.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.api.source import folders, requirements
+from testbed.api.source import folders
 from testbed.errors import InvalidArgument
 
 
@@ -95,16 +95,6 @@ def test_files_are_collected_by_their_paths(tmp_path: Path) -> None:
     os.utime(made, (0, 0))
     folders.sweep(tmp_path / "s", [str(other)])
     assert list((tmp_path / "s").iterdir()) == [other]
-
-
-def test_requirements_are_the_runtimes_or_come_along(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text(
-        "Flask>=2 # web\n\nfunctions_framework==3.*\nredis\\\n>=5\nrequests<2\nuvloop; python_version < '3.8'\n"
-        "mine==1.0\nhis\n-r other.txt\ngit+https://example.com/x.git\n--index-url https://example.com\n"
-    )
-    (tmp_path / "mine-1.0.dist-info").mkdir()
-    assert requirements.missing(tmp_path) == ["requests<2", "his", "-r other.txt", "git+https://example.com/x.git"]
-    assert requirements.missing(tmp_path / "nowhere") == []
 
 
 def test_an_archive_of_nothing_is_an_empty_folder(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_one_that_is_newer_is_refused_as_well(tmp_path: Path, number: int) -> No
 
 def test_down_removes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[list[str]] = []
-    nodes = SimpleNamespace(running=lambda: {"a": None}, stop_all=stopped.append)
+    nodes = SimpleNamespace(running=lambda **_: {"a": None}, stop_all=stopped.append)
     monkeypatch.setattr(down_command, "nodes_of", lambda _: nodes)
     result = run("down", "--name", "bed", "--json")
     assert result.exit_code == 0, result.output

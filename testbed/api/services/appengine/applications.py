@@ -7,7 +7,6 @@ from testbed.api.contract import masks
 from testbed.api.contract.discovery import document
 from testbed.api.services.appengine.names import API, APPLICATIONS, VIEWS, application, operation, page
 from testbed.api.services.storage import blobs
-from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
@@ -16,6 +15,7 @@ from testbed.json_object import Json
 from testbed.model.core.places import REGIONS
 from testbed.model.core.projects import app_engine_account
 from testbed.model.serverless.appengine import LEGACY_LOCATIONS
+from testbed.nodes.packages.requirements import RUNTIMES
 
 _FIELDS = document(API).schemas["Application"]["properties"]
 _OLD = {region: location for location, region in LEGACY_LOCATIONS.items()}

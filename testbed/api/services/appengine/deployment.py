@@ -16,7 +16,6 @@ from testbed.api.services import direct, sources
 from testbed.api.services.appengine.names import VERSIONS, region_of
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
-from testbed.api.source.requirements import RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.resources import Record
@@ -24,6 +23,7 @@ from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, segment
 from testbed.model.serverless.appengine import NO_NETWORK
+from testbed.nodes.packages.requirements import RUNTIMES
 
 _ID = re.compile(r"(?!ah-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONNECTOR = re.compile(r"projects/[^/]+/locations/[^/]+/connectors/[^/]+")

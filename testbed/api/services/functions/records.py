@@ -15,7 +15,6 @@ from testbed.api.calls.call import Call
 from testbed.api.services import direct, sources
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
-from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane, InvalidResource
 from testbed.control.lifecycle import CONNECTOR
 from testbed.control.state.operations import Operation, ResourceChange
@@ -24,6 +23,7 @@ from testbed.json_object import Json
 from testbed.model.core.names import COMPUTE_NAME
 from testbed.model.core.resource import Defaults, last, segment
 from testbed.model.serverless.functions import FunctionBuildConfig
+from testbed.nodes.packages.requirements import PYTHON, RUNTIMES
 
 KIND = "cloudfunctions.functions"
 DEFAULT_RUNTIME = FunctionBuildConfig.model_fields["runtime"].default

@@ -10,7 +10,6 @@ from testbed.api.contract.discovery import document
 from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
-from testbed.api.source.requirements import PYTHON, RUNTIMES
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
@@ -18,6 +17,7 @@ from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 from testbed.model.core.projects import app_engine_account, compute_account
 from testbed.model.core.resource import segment
+from testbed.nodes.packages.requirements import PYTHON, RUNTIMES
 
 API = "cloudfunctions.v2"
 _FIELDS = document(API).schemas["Function"]["properties"]

@@ -1,0 +1,1 @@
+"""The Python packages that deployed sources ask for: read, installed from the user's indexes, and kept."""
