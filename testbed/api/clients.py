@@ -53,7 +53,6 @@ _CA_VARIABLES = (
 """Each client has a variable of its own, and some of them win over others: all are set."""
 _GCLOUD_REGIONS = tuple(f"CLOUDSDK_{section}_REGION" for section in ("COMPUTE", "FUNCTIONS", "REDIS", "RUN"))
 _QUIET = {
-    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
     "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
     "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
     "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
@@ -82,6 +81,11 @@ class Endpoint:
     def url(self) -> str:
         """The URL of everything, without a path."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token_uri(self) -> str:
+        """Where access tokens and ID tokens are asked for."""
+        return f"{self.url}/token"
 
 
 def overrides(endpoint: Endpoint) -> dict[str, str]:
@@ -114,7 +118,6 @@ def proxy(endpoint: Endpoint) -> dict[str, str]:
         **_common(endpoint),
         **dict.fromkeys(proxies, endpoint.url),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
-        "GOOGLE_APPLICATION_CREDENTIALS": str(endpoint.folder / CREDENTIALS),
     }
 
 
@@ -131,6 +134,8 @@ def _common(endpoint: Endpoint) -> dict[str, str]:
     return {
         "TESTBED_ENDPOINT": endpoint.url,
         "CLOUDSDK_CONFIG": str(endpoint.folder / GCLOUD),
+        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(endpoint.folder / CREDENTIALS),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(endpoint.folder / CREDENTIALS),
         **_QUIET,
         **{name: value for name, value in scope.items() if value},
         **dict.fromkeys(_CA_VARIABLES, str(endpoint.folder / BUNDLE)),

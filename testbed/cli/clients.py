@@ -46,7 +46,7 @@ def env(
     folder = client_folder(facts["name"])
     token = owner_token(facts["name"], facts["id"])
     endpoint = clients.Endpoint(facts["port"], folder, facts["project"], facts["region"], facts["zone"], token)
-    _prepare(facts["name"], folder, facts["project"])
+    _prepare(facts["name"], endpoint)
     variables = clients.proxy(endpoint) if proxy else clients.overrides(endpoint)
     if json:
         print_json(variables)
@@ -90,12 +90,18 @@ def _keep(uploaded: Mapping[str, Path], output: Path) -> dict[str, str]:
     return kept
 
 
-def _prepare(name: str, folder: Path, project: str) -> None:
-    """Make what clients are pointed at: a key of the testbed's own service account, and gcloud's folder."""
-    credentials, gcloud = folder / clients.CREDENTIALS, folder / clients.GCLOUD
-    if not credentials.exists():
-        key = ask(name, "key create", {"account": f"{OWN}@{project}.iam.gserviceaccount.com"})
-        write(credentials, json_module.dumps(key, indent=2))
+def _prepare(name: str, endpoint: clients.Endpoint) -> None:
+    """Make what clients are pointed at: a key of the testbed's own service account, and gcloud's folder.
+
+    The key file names the token endpoint by the testbed's own address: a client without a proxy reaches no other.
+    """
+    credentials, gcloud = endpoint.folder / clients.CREDENTIALS, endpoint.folder / clients.GCLOUD
+    if credentials.exists():
+        key = json_module.loads(credentials.read_text())
+    else:
+        key = ask(name, "key create", {"account": f"{OWN}@{endpoint.project}.iam.gserviceaccount.com"})
+    if key["token_uri"] != endpoint.token_uri:
+        write(credentials, json_module.dumps({**key, "token_uri": endpoint.token_uri}, indent=2))
     gcloud.mkdir(mode=0o700, exist_ok=True)
     give(credentials)
     give(gcloud)

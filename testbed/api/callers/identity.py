@@ -6,6 +6,7 @@ the testbed's service accounts must be it, so that what Google would refuse to a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +25,17 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 _AUDIENCES = (TOKEN_URI, "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token")
 """Of assertions for the token endpoint; older clients know it by older addresses."""
+_OWN_ENDPOINT = re.compile(r"http://127\.0\.0\.1:[0-9]+/token")
+"""The same endpoint at the testbed's own address, as `testbed env` tells it (`testbed.api.clients`)."""
 _INVALID = GoogleText(
     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid"
     " authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
+
+
+def _is_token_endpoint(audience: object) -> bool:
+    """Whether an assertion is for the token endpoint."""
+    return audience in _AUDIENCES or (isinstance(audience, str) and _OWN_ENDPOINT.fullmatch(audience) is not None)
 
 
 class Identity:
@@ -162,7 +170,7 @@ class Identity:
         if not assertion:
             raise Refused("invalid_request", "Required parameter is missing: assertion")
         claims = verify(assertion, self._keys, now)
-        if claims.get("aud") not in _AUDIENCES:
+        if not _is_token_endpoint(claims.get("aud")):
             raise Refused("invalid_grant", f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}")
         email, audience = str(claims["iss"]), claims.get("target_audience")
         if self._keys.is_disabled(email):
@@ -185,6 +193,6 @@ class Identity:
         except Refused as error:
             raise Unauthenticated(_INVALID) from error
         email = str(claims["iss"])
-        if claims.get("sub") not in (None, email) or claims.get("aud") in _AUDIENCES:
+        if claims.get("sub") not in (None, email) or _is_token_endpoint(claims.get("aud")):
             raise Unauthenticated(_INVALID)  # for another principal, or another endpoint
         return email

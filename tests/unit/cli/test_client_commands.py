@@ -72,7 +72,7 @@ def test_a_shell_reads_what_json_says(words: tuple[str, ...], state: Path) -> No
 def test_overrides_name_no_proxy_and_the_proxy_overrides_nothing() -> None:
     by_override, by_proxy = told(), told("--proxy")
     assert by_override["CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"] == "http://127.0.0.1:7667/compute/v1/"
-    assert not {"HTTPS_PROXY", "https_proxy", "GOOGLE_APPLICATION_CREDENTIALS"} & set(by_override)
+    assert not {"HTTPS_PROXY", "https_proxy"} & set(by_override)
     assert by_proxy["HTTPS_PROXY"] == "http://127.0.0.1:7667"
     assert not [name for name in by_proxy if "OVERRIDES" in name or "CUSTOM_ENDPOINT" in name]
 
@@ -91,9 +91,17 @@ def test_the_credentials_are_secret_and_stay_the_same() -> None:
     file = Path(told("--proxy")["GOOGLE_APPLICATION_CREDENTIALS"])
     first = file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert json.loads(first)["client_email"] == "testbed@p.iam.gserviceaccount.com"
-    told("--proxy")
+    key = json.loads(first)
+    assert (key["client_email"], key["token_uri"]) == (
+        "testbed@p.iam.gserviceaccount.com",
+        "http://127.0.0.1:7667/token",
+    )
+    told()
     assert file.read_text() == first
+    with Store.open("t") as store:
+        store.port = 7777
+    told()
+    assert json.loads(file.read_text()) == {**key, "token_uri": "http://127.0.0.1:7777/token"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
