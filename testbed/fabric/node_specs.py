@@ -126,6 +126,7 @@ def front_end(
             "host": w.host,
             "prefix": f"{w.path}/",
             "name": w.id,
+            "resource": w.name,
             "upstreams": [f"{address}:{w.port}" for address in upstreams[w.name]],
             "refused": w.refused,
             "admitted": [*admitted[w.name]] if w.refused else [],

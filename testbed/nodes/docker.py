@@ -239,11 +239,23 @@ class DockerNodes:
     def _id_of(self, name: str) -> str:
         return str(self.container(name).id)
 
-    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
-        """What a node has written to its standard output and error."""
+    def logs(
+        self, name: str, *, follow: bool = False, tail: int | None = None, only: str | None = None, times: bool = False
+    ) -> Iterator[bytes]:
+        """What a node has written to its standard output and error, or to `only` one of them.
+
+        With `times`, the time stands before each line (RFC 3339, in UTC).
+        """
         container = self.container(name)
         with engine_errors(f"Reading the log of {name}"):
-            yield from container.logs(stream=True, follow=follow, tail="all" if tail is None else tail)
+            yield from container.logs(
+                stream=True,
+                follow=follow,
+                tail="all" if tail is None else tail,
+                stdout=only in (None, "stdout"),
+                stderr=only in (None, "stderr"),
+                timestamps=times,
+            )
 
     def put_files(self, name: str, files: Mapping[str, str]) -> None:
         """Write files, whose folders are there, into a node; they belong to the node's user."""

@@ -5,6 +5,7 @@ The steps build on each other, as a user's do: they run in the order in which th
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,16 @@ def test_an_app_engine_app(bed: Program, gcloud: Gcloud, tmp_path: Path) -> None
     assert gcloud.json("app", "describe")["servingStatus"] == "SERVING"
     assert caller(bed, "demo", "http://10.128.0.2/") in C1
     assert caller(bed, "demo", f"http://{INTERNET}/") not in C1  # Cloud NAT
+
+
+def test_logs_are_read(gcloud: Gcloud) -> None:
+    """What the steps before have asked for, and what the containers have written."""
+    run = gcloud("run", "services", "logs", "read", "hello", REGION)
+    assert re.search(r"GET 200 https://hello-\d+\.us-central1\.run\.app/", run), run
+    assert "Listening at" in run
+    assert gcloud("functions", "logs", "read", "relay", REGION)
+    assert '"GET https://demo.appspot.com/' in gcloud("app", "logs", "read")
+    assert "status: 504" in gcloud("logging", "read", "resource.type=cloud_run_revision severity>=ERROR")
 
 
 @pytest.mark.behaviour("2.5.1")

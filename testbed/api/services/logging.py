@@ -1,4 +1,4 @@
-"""Cloud Logging v2: what the audit log has (behaviour 5.2), and the log of the VPC firewall (behaviour 4.1.15).
+"""Cloud Logging v2: the audit log (behaviour 5.2), the VPC firewall's (4.1.15), requests and output of workloads.
 
 Nothing else is logged, and nothing can be written.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from testbed.api.calls.call import Call, serves
 from testbed.api.contract import filters, listing
+from testbed.control.watch import workload_log
 from testbed.control.watch.firewall_log import file_in
 from testbed.errors import InvalidArgument
 from testbed.json_object import Json
@@ -44,7 +45,8 @@ def entries(call: Call) -> Json:
         key=lambda entry: str(entry["insertId"]),
         collection=",".join(sorted(parents)),
     )
-    return page.answer("entries")
+    answer = page.answer("entries")
+    return {key: [*map(_shown, value)] if key == "entries" else value for key, value in answer.items()}
 
 
 @serves(API, "logs.list", "projects.logs.list")
@@ -56,7 +58,15 @@ def logs(call: Call) -> Json:
 
 def _all(call: Call) -> Iterator[Json]:
     yield from call.audit.entries()
-    yield from file_in(call.plane.store.folder).read()
+    store = call.plane.store
+    yield from file_in(store.folder).read()
+    if (topology := store.topology) is not None:
+        yield from workload_log.entries(topology, store.running, call.plane.nodes)
+
+
+def _shown(entry: Json) -> Json:
+    """An entry as it is printed: the severity DEFAULT is not."""
+    return {key: value for key, value in entry.items() if (key, value) != ("severity", "DEFAULT")}
 
 
 def _is_of(entry: Json, parents: list[str]) -> bool:

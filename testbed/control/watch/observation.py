@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from testbed.errors import TestbedError
 from testbed.nodes.docker import DockerNodes
@@ -81,8 +81,22 @@ def handshake(log: str, peer: str) -> str | None:
     return last
 
 
+Stream = Literal["stdout", "stderr"]
+
+
+class LogLine(NamedTuple):
+    """A line that a container has written."""
+
+    time: str
+    """As RFC 3339 has it, in UTC."""
+    text: str
+
+
 class ObservedNodes(Protocol):
     """A source of observations of nodes."""
+
+    def lines(self, node: str, stream: Stream, most: int) -> list[LogLine]:
+        """The last lines that a node has written to a stream; none if that cannot be seen."""
 
     def log(self, node: str) -> str | None:
         """What a node has written; None if that cannot be seen."""
@@ -96,6 +110,10 @@ class ObservedNodes(Protocol):
 
 class Unseen:
     """Nodes that nobody can look into."""
+
+    def lines(self, node: str, stream: Stream, most: int) -> list[LogLine]:  # noqa: ARG002 - as Nodes has it
+        """Cannot be seen."""
+        return []
 
     def log(self, node: str) -> str | None:  # noqa: ARG002 - as Nodes has it
         """Cannot be seen."""
@@ -115,6 +133,15 @@ class Containers:
 
     def __init__(self, nodes: DockerNodes) -> None:
         self._nodes = nodes
+
+    def lines(self, node: str, stream: Stream, most: int) -> list[LogLine]:
+        """What Docker has kept of it."""
+        try:
+            kept = b"".join(self._nodes.logs(node, tail=most, only=stream, times=True))
+        except TestbedError:  # there is none, now
+            return []
+        lines = (line.removesuffix("\r").partition(" ") for line in kept.decode(errors="replace").split("\n"))
+        return [LogLine(time, text) for time, _, text in lines if time]
 
     def log(self, node: str) -> str | None:
         """What its container has written."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.api.contract.filters import Filter, aip160, compute
+from testbed.api.contract.filters import Filter, aip160, compute, logging
 from testbed.api.contract.filters.charsets import PatternError
 from testbed.api.contract.filters.patterns import Pattern
 from testbed.errors import InvalidArgument
@@ -527,3 +527,24 @@ def test_no_text_raises_anything_but_invalid_argument(
         return
     for resource in ({}, THING, VM, {"name": {"labels": 1}, "labels": [1, None, [2]]}):
         assert accepted(resource) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("severity>=ERROR", {"ERROR", "CRITICAL"}),
+        ("severity>=warning severity<CRITICAL", {"WARNING", "ERROR"}),
+        ("severity=INFO", {"INFO"}),
+        ("severity>=DEFAULT", {"DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL"}),
+        ("severity=DEFAULT", {"DEFAULT"}),
+    ],
+)
+def test_severities_have_an_order_of_their_own(text: str, passes: set[str]) -> None:
+    known = ("DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL")
+    chosen = logging(text)
+    assert {one for one in known if chosen({} if one == "DEFAULT" else {"severity": one})} == passes
+
+
+def test_a_severity_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="Unparseable filter: 'NOISE' is none of DEFAULT"):
+        logging("severity>=NOISE")

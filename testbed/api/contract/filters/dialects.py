@@ -9,6 +9,7 @@ from typing import Any
 from testbed.api.contract.filters import expressions, matching
 from testbed.api.contract.filters.restrictions import Predicate
 from testbed.api.contract.filters.scanner import MalformedFilter
+from testbed.control.watch.workload_log import SEVERITIES
 from testbed.errors import GoogleText, InvalidArgument
 
 MAX_LENGTH = 4096
@@ -49,7 +50,8 @@ def logging(text: str) -> Filter:
     Raises InvalidArgument that says what is wrong at which position.
     """
     try:
-        return _compiled(text, expressions.ExpressionRules(bare_words=True, substrings=True))
+        rules = expressions.ExpressionRules(bare_words=True, substrings=True, ordered={"severity": SEVERITIES})
+        return _compiled(text, rules)
     except MalformedFilter as error:
         raise InvalidArgument(
             GoogleText(f"Unparseable filter: {error.message} at position {error.position}.")

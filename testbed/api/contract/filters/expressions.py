@@ -6,12 +6,12 @@ OR binds tighter than AND: `a AND b OR c` is `a AND (b OR c)`. Things that stand
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from testbed.api.contract.filters.fields import Path
 from testbed.api.contract.filters.literals import OPERATORS, Literal
-from testbed.api.contract.filters.restrictions import Predicate, anywhere, compared, has
+from testbed.api.contract.filters.restrictions import Predicate, anywhere, compared, has, ranked
 from testbed.api.contract.filters.scanner import Scanner
 from testbed.api.contract.masks import camel
 
@@ -37,6 +37,8 @@ class ExpressionRules:
     """Whether `!=` holds where an object on the way is not set."""
     known: Collection[str] | None = None
     """The fields that may be named (camelCase, the outermost only); None if all may."""
+    ordered: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Fields whose values are names that have an order of their own, the least first."""
 
 
 class Expression:
@@ -111,10 +113,17 @@ class Expression:
             self._refuse_call(literal)
             if sign == ":":
                 return has(path, literal, substrings=self._rules.substrings)
+            if order := self._rules.ordered.get(".".join(path)):
+                return self._ranked(path, sign, literal, order)
             return compared(path, sign, literal, unset_differs=self._rules.unset_differs)
 
         scanner.space()
         return self._composite(restrict) if scanner.next == "(" else restrict()
+
+    def _ranked(self, path: Path, sign: str, literal: Literal, order: Sequence[str]) -> Predicate:
+        if (name := literal.text.upper()) not in order:
+            raise self._scanner.fail(f"'{literal.text}' is none of {', '.join(order)}")
+        return ranked(path, sign, name, order)
 
     def _value(self, bare: re.Pattern[str]) -> Literal:
         scanner, start = self._scanner, self._scanner.at

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from testbed.api.contract.filters.fields import Path, leaves, member, parent, texts
-from testbed.api.contract.filters.literals import Literal, compare
+from testbed.api.contract.filters.literals import OPERATORS, Literal, compare
 from testbed.api.contract.masks import camel
 
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -35,6 +35,19 @@ def compared(path: Path, sign: str, literal: Literal, *, unset_differs: bool) ->
             if len(literal.pieces) > 1:  # a wildcard stands for some text, and there is none
                 return sign == "!="
         return compare(value, sign, literal)
+
+    return holds
+
+
+def ranked(path: Path, sign: str, name: str, order: Sequence[str]) -> Predicate:
+    """`path sign name`, where names are compared by their places in an order; the first stands for what is not set."""
+    place = {one: index for index, one in enumerate(order)}
+    compares = OPERATORS[sign]
+
+    def holds(resource: Mapping[str, Any]) -> bool:
+        holder = parent(resource, path)
+        value = None if holder is None else member(holder, path[-1])
+        return compares(place.get(str(value), 0), place[name])
 
     return holds
 
