@@ -13,7 +13,7 @@ from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
 from testbed.model.core.ranges import METADATA_SERVER
-from testbed.nodes import tree, trust
+from testbed.nodes import seccomp, tree, trust
 
 NAME = "dev.testbed.name"
 ID = "dev.testbed.id"
@@ -96,7 +96,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "memory": node.memory,
         "hosts": dict(node.hosts),
         "search": node.search,
-        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, NO_SEARCH, dict(trust.ENVIRONMENT)],
+        "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, NO_SEARCH, dict(trust.ENVIRONMENT), seccomp.profile()],
     }
     secret = hashlib.sha256(key.encode()).digest()
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
@@ -119,7 +119,7 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "dns_search": list(node.search or NO_SEARCH),
         "cap_drop": ["ALL"],
         "cap_add": list(node.capabilities),
-        "security_opt": [] if node.root else ["no-new-privileges:true"],
+        "security_opt": [f"seccomp={seccomp.profile()}", *([] if node.root else ["no-new-privileges:true"])],
         "devices": [f"{device}:{device}:rwm" for device in node.devices],
         "sysctls": SYSCTLS,
         "pids_limit": PROCESSES,

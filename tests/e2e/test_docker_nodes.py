@@ -66,6 +66,28 @@ def test_the_engine_is_told_the_limits(bed: Testbed) -> None:
 # -- what a node gets -------------------------------------------------------------------------------------------------
 
 
+_SOCKETS = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def opened(number, *arguments):
+    return libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)) >= 0
+numbers = {"x86_64": (41, 425), "aarch64": (198, 425)}[__import__("platform").machine()]
+for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
+    assert opened(numbers[0], family, socket.SOCK_DGRAM, 0), family
+for family in (40, 40 | 1 << 32, 38, 31):
+    assert not opened(numbers[0], family, socket.SOCK_STREAM, 0), family
+    assert ctypes.get_errno() == errno.EPERM, family
+memory = ctypes.create_string_buffer(120)
+assert not opened(numbers[1], 1, ctypes.addressof(memory))
+assert ctypes.get_errno() == errno.EPERM
+"""
+
+
+def test_no_way_leads_around_the_network(shared: Testbed) -> None:
+    """Sockets of the hypervisor's (vsock(7)) belong to no network namespace, and a ring would open them unseen."""
+    assert shared.run("idle", "python3", "-c", _SOCKETS) == ""
+
+
 def test_source_environment_and_hosts(bed: Testbed, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tool").write_text("#!/bin/sh\necho $WORD\n")

@@ -26,7 +26,7 @@ from docker.models.containers import Container
 
 from testbed.errors import DeadlineExceeded
 from testbed.fabric.naming import host_name
-from testbed.nodes import execute, tree, wheels
+from testbed.nodes import execute, seccomp, tree, wheels
 from testbed.nodes.container import ID, KIND, NAME, NODE, SPEC
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.images import Images
@@ -189,7 +189,7 @@ class Installer:
                 user=f"{USER}:{USER}",
                 network_mode="host",
                 cap_drop=["ALL"],
-                security_opt=["no-new-privileges:true"],
+                security_opt=["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
                 read_only=True,
                 tmpfs={_PLACE: f"size={INSTALLED},exec,mode=755,{owner}", "/tmp": f"size={SCRATCH},mode=700,{owner}"},  # noqa: S108
                 mem_limit=MEMORY,

@@ -8,6 +8,7 @@ import pytest
 
 from testbed.fabric.plan import Node
 from testbed.nodes.container import creation, spec_hash
+from testbed.nodes.seccomp import profile
 
 NODE = Node(name="web", kind="vm", image="testbed/vm", environment={"A": "1", "B": "2"}, hosts={"db": "10.0.0.2"})
 CHANGES: list[dict[str, Any]] = [
@@ -62,7 +63,7 @@ def test_a_node_has_no_privilege_that_it_does_not_name() -> None:
     asked = creation("t", "id", NODE, "sha256:1", "hash")
     assert (asked["cap_drop"], asked["cap_add"], asked["devices"]) == (["ALL"], [], [])
     assert asked["network_mode"] == "none"
-    assert asked["security_opt"] == ["no-new-privileges:true"]
+    assert asked["security_opt"] == [f"seccomp={profile()}", "no-new-privileges:true"]
     assert not asked.get("privileged")
     assert not asked.get("volumes")
 
@@ -76,7 +77,7 @@ def test_a_gateway_has_what_it_names() -> None:
 
 def test_root_of_a_vm_is_given_its_rights_and_nobody_else_is() -> None:
     machine = dataclasses.replace(NODE, capabilities=("CHOWN",), root=True)
-    assert creation("t", "id", machine, "sha256:1", "hash")["security_opt"] == []
+    assert creation("t", "id", machine, "sha256:1", "hash")["security_opt"] == [f"seccomp={profile()}"]
 
 
 def test_labels_say_whose_it_is_and_hold_no_secret() -> None:
