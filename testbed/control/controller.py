@@ -30,6 +30,7 @@ from testbed.control.state.folders import clear, exists, folder_of
 from testbed.control.state.lock import CONTENTION, held
 from testbed.control.state.store import Store
 from testbed.control.watch import dynamic_routing
+from testbed.control.watch.disks import DiskWatch
 from testbed.control.watch.firewall_log import FirewallLog, file_in, places
 from testbed.control.watch.health import INTERVAL, ended
 from testbed.control.watch.observation import Containers
@@ -153,6 +154,7 @@ class Watch:
         self._reconciler: Reconciler | None = None
         self._applier = Applier(executor.replace)
         self._startups = Startups()
+        self._disks = DiskWatch()
         self.refused = False
         """Whether a topology that was asked for could not be brought into effect."""
         self._works: deque[tuple[Callable[[Reconciler], None], Future[object]]] = deque()
@@ -176,6 +178,7 @@ class Watch:
         """End what works in the background."""
         self._log.close()
         self._prober.shutdown()
+        self._disks.close()
         if self._reconciler is not None:
             self._reconciler.close()
 
@@ -240,6 +243,8 @@ class Watch:
             self._behind = False
             self._wake.set()  # an operation may have waited for it
         reconciler.round()
+        if self._disks.round(store, reconciler.nodes, reconciler.disks):
+            reconciler.look_again()  # so they are made anew
         self._startups.round(store, reconciler.nodes, reconciler.whole)
         self._listen(store, topology)
         running = {name: pid for name, pid in store.nodes.processes().items() if name in names}

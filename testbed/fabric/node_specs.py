@@ -14,7 +14,9 @@ from testbed.fabric.serverless import ingress
 from testbed.model.bgp import BgpSession
 from testbed.model.compute.images import BUILT_IN
 from testbed.model.compute.instance import Instance
+from testbed.model.compute.machine_types import SHAPES, cores, shape
 from testbed.model.core.ranges import PUBLIC_GOOGLE_API
+from testbed.model.core.resource import last
 from testbed.model.core.well_known import FRONT_END, LOAD_GENERATOR
 from testbed.model.hybrid.outside import Host, VpnGateway
 from testbed.model.hybrid.vpn import EVERYTHING, VpnTunnel
@@ -24,7 +26,13 @@ from testbed.model.serverless.workload import Workload
 MIB = 1 << 20
 GIB = 1 << 30
 RUNTIME_MEMORY = 512 * MIB
-"""Cloud Run's default limit per instance (recalled)."""
+"""Cloud Run's default limit per instance (recalled).  Files are in memory there; here they have as much again."""
+VM_DISK = 10 * GIB
+"""The size of a boot disk of Google's Debian images."""
+_MOST_CORES = 4.0
+"""A large machine does not take the processors from the others."""
+_INFRASTRUCTURE_CORES = 8.0
+"""What carries the packets of others comes before these: Google's networks do not share processors with VMs."""
 _WEB_PORT = 80
 TUNNEL = "tunnel"
 """What the tunnel of a route-based tunnel's node is called there."""
@@ -54,7 +62,7 @@ def _variables(**values: object) -> Mapping[str, object]:
 
 def vm(instance: Instance, node: str) -> Node:
     """A VM.  The testbed's own image is a web server; an image of the user's is left as it is."""
-    image = instance.image
+    image, machine = instance.image, last(instance.machine_type)
     ours = image == BUILT_IN
     return Node(
         node,
@@ -64,6 +72,9 @@ def vm(instance: Instance, node: str) -> Node:
         variables=_variables(name=instance.name, port=_WEB_PORT) if ours else _variables(),
         capabilities=(*GUEST_PRIVILEGES, *(_FORWARDING_PRIVILEGES if instance.can_ip_forward else ())),
         root=True,
+        memory=(shape(machine) or SHAPES["e2-micro"]).memory * MIB,
+        disk=VM_DISK,
+        cores=min(cores(machine), _MOST_CORES),
         hosts=link_local.HOSTS,
         search=internal.search(internal.project_of(instance.full_name), instance.zone),
     )
@@ -87,6 +98,7 @@ def runtime(
         MappingProxyType(dict(environment)),
         workload.source,
         memory=RUNTIME_MEMORY,
+        disk=RUNTIME_MEMORY,
         hosts=link_local.HOSTS,
         search=search,
     )
@@ -94,7 +106,7 @@ def runtime(
 
 def connector(instance: ConnectorInstance) -> Node:
     """A connector instance: the data path is the kernel's, the container answers health checks."""
-    return Node(instance.name, "connector-instance", "testbed/connector")
+    return Node(instance.name, "connector-instance", "testbed/connector", cores=_INFRASTRUCTURE_CORES)
 
 
 def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: ServerCertificate | None) -> Node:
@@ -114,6 +126,8 @@ def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: Se
             settings=dict(instance.settings),
             bind="0.0.0.0",  # noqa: S104 - inside the node
         ),
+        memory=int((instance.memory_size_gb * 1.5 + 0.25) * GIB),  # keys, and buffers of clients
+        cores=_INFRASTRUCTURE_CORES,
     )
 
 
@@ -134,13 +148,26 @@ def front_end(
         for w in workloads
     ]
     variables = _variables(routes=routes, inside_port=ingress.PORT, bringer=str(PUBLIC_GOOGLE_API))
-    return Node(FRONT_END, "front-end", "testbed/frontend", role="frontend", variables=variables)
+    return Node(
+        FRONT_END,
+        "front-end",
+        "testbed/frontend",
+        role="frontend",
+        variables=variables,
+        cores=_INFRASTRUCTURE_CORES,
+    )
 
 
 def load_generator(hosts: Mapping[str, str]) -> Node:
     """The load generator; it waits for commands."""
     return Node(
-        LOAD_GENERATOR, "load-generator", "testbed/load", ("sleep", "infinity"), hosts=MappingProxyType(dict(hosts))
+        LOAD_GENERATOR,
+        "load-generator",
+        "testbed/load",
+        ("sleep", "infinity"),
+        hosts=MappingProxyType(dict(hosts)),
+        memory=4 * GIB,  # thousands of simulated users
+        disk=4 * GIB,
     )
 
 
@@ -228,6 +255,7 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
         "testbed/bgp",
         capabilities=_VPN_PRIVILEGES,
         devices=("/dev/net/tun",),
+        cores=_INFRASTRUCTURE_CORES,
         role="vpn",
         variables=_variables(tunnels=[tunnel], interface=interface, **({"bgp": spoken} if spoken else {})),
     )
@@ -242,6 +270,7 @@ def attachment(name: str, kind: str, session: BgpSession | None) -> Node:
         "testbed/bgp",
         ("runsv", "/etc/service/bird"),
         capabilities=_VPN_PRIVILEGES,
+        cores=_INFRASTRUCTURE_CORES,
         role="vpn" if session else None,
         variables=variables,
     )
@@ -268,6 +297,7 @@ def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:
         "testbed/vpn",
         capabilities=_VPN_PRIVILEGES,
         devices=("/dev/net/tun",),
+        cores=_INFRASTRUCTURE_CORES,
         role="vpn",
         variables=_variables(tunnels=tunnels, interface={}),
     )

@@ -288,8 +288,12 @@ class Node:
     root: bool = False
     """Whether its root, user 0, has the capabilities; else only the first process has them, and nobody gains any."""
     devices: tuple[str, ...] = ()
-    memory: int | None = None
-    """Bytes; None for no limit."""
+    memory: int = 512 << 20
+    """Bytes that it may take at most."""
+    disk: int = 1 << 30
+    """Bytes that its files may take at most, beyond those of its image."""
+    cores: float = 1.0
+    """Its share of the processors where there are too few, in proportion to the others'."""
     role: str | None = None
     """The Ansible role that configures the node (playbooks/roles)."""
     variables: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))

@@ -15,6 +15,7 @@ from docker.errors import DockerException
 
 from testbed.capability import Capability, Finding, Probe, on_path
 from testbed.json_object import Json
+from testbed.nodes.disks import may_have_quota
 from testbed.nodes.engine import new_enough, too_old
 from testbed.paths import state_root
 
@@ -66,6 +67,16 @@ def limits(info: Info) -> Finding:
     return Finding(present=True, detail=f"{version}: {', '.join(LIMITS.values())}")
 
 
+def quota(info: Info) -> Finding:
+    """Whether the storage driver limits what a container writes."""
+    if isinstance(info, str):
+        return Finding(present=False, detail=info)
+    driver = str(info.get("Driver", "?"))
+    if may_have_quota(info):
+        return Finding(present=True, detail=f"{driver} on xfs, if it is mounted with pquota")
+    return Finding(present=False, detail=f"{driver} has none here: the controller looks at the files of each node")
+
+
 def nearest_folder(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     return next(each for each in (path, *path.parents) if each.is_dir())
@@ -108,8 +119,15 @@ def probe() -> list[Capability]:
             "resource limits",
             "optional",
             lambda: limits(info),
-            "nodes are not limited: machine types have no memory size, and one node can starve the others",
+            "nodes are not limited: one can starve the others",
             "boot with cgroup v2 (Debian's default) and the memory controller on",
+        ),
+        Probe(
+            "disk quota",
+            "optional",
+            lambda: quota(info),
+            "a node that writes more than it may is ended after some seconds, and the write itself does not fail",
+            "put Docker's folder on xfs mounted with pquota, and use the storage driver overlay2",
         ),
         Probe(
             "disk",

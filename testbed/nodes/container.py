@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from docker.types import Ulimit
+
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
@@ -20,6 +22,7 @@ ID = "dev.testbed.id"
 NODE = "dev.testbed.node"
 KIND = "dev.testbed.kind"
 SPEC = "dev.testbed.spec"
+DISK = "dev.testbed.disk"
 
 USER = 1000
 """The user and group `testbed` of the built-in images; the owner of a workload's source."""
@@ -36,6 +39,8 @@ SYSCTLS = {
     "net.ipv4.ping_group_range": "0 2147483647",  # ping without CAP_NET_RAW
     "net.ipv4.ip_unprivileged_port_start": "0",  # port 80 without CAP_NET_BIND_SERVICE
 }
+SHARES = 1024
+"""Docker's shares of the processors for one that has none given."""
 LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 
 
@@ -55,6 +60,8 @@ class RunningNode:
     """The image's id."""
     container: str
     """The container's id."""
+    disk: int = 0
+    """Bytes that its files may take, beyond those of its image; 0 where nothing is said of that."""
 
 
 def running_node(attributes: Mapping[str, Any]) -> RunningNode:
@@ -68,6 +75,7 @@ def running_node(attributes: Mapping[str, Any]) -> RunningNode:
         pid=attributes["State"]["Pid"],
         image=attributes["Image"],
         container=attributes["Id"],
+        disk=int(labels.get(DISK, 0)),
     )
 
 
@@ -93,7 +101,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "capabilities": sorted(node.capabilities),
         "root": node.root,
         "devices": sorted(node.devices),
-        "memory": node.memory,
+        "limits": [node.memory, node.disk, node.cores],
         "hosts": dict(node.hosts),
         "search": node.search,
         "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, NO_SEARCH, dict(trust.ENVIRONMENT), seccomp.profile()],
@@ -102,16 +110,22 @@ def spec_hash(node: Node, image: str, key: str) -> str:
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), key=secret, digest_size=16).hexdigest()
 
 
-def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -> Json:
-    """The arguments of docker-py's `containers.create` for a node: the least privilege that works."""
-    limits = {} if node.memory is None else {"mem_limit": node.memory, "memswap_limit": node.memory}
+def creation(
+    testbed: str, testbed_id: str, node: Node, image: str, spec: str, *, brought: int = 0, quota: bool = False
+) -> Json:
+    """The arguments of docker-py's `containers.create` for a node: the least privilege that works.
+
+    So many bytes are `brought` into it, beside what it may write.  With `quota`, the engine's storage driver sees to
+    that.
+    """
+    disk = str(node.disk + brought)
     return {
         "image": image,
         "entrypoint": list(node.entrypoint) or None,
         "command": list(node.command) or None,
         "name": host_name(testbed, node.name),
         "hostname": node.name[:HOST_NAME_MAX],
-        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec},
+        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec, DISK: disk},
         "environment": {**trust.ENVIRONMENT, **node.environment},
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",
@@ -125,5 +139,10 @@ def creation(testbed: str, testbed_id: str, node: Node, image: str, spec: str) -
         "pids_limit": PROCESSES,
         "log_config": LOG,
         "init": True,
-        **limits,
+        "mem_limit": node.memory,
+        "memswap_limit": node.memory,
+        "cpu_shares": max(2, int(node.cores * SHARES)),
+        # No file can be larger, even if it has no name any more: a look at the files would not find that one.
+        "ulimits": [Ulimit(name="fsize", soft=node.disk, hard=node.disk)],
+        **({"storage_opt": {"size": disk}} if quota else {}),
     }

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import docker
@@ -24,7 +25,7 @@ from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
 from testbed.model.compute.guest_scripts import Phase, Script
-from testbed.nodes import execute, guest, trust
+from testbed.nodes import disks, execute, guest, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.images import Images
@@ -52,6 +53,12 @@ class DockerNodes:
         self._ca = ca
         self._bundles: dict[str, bytes] = {}
         """The CAs that images trust by themselves."""
+
+    @cached_property
+    def has_quota(self) -> bool:
+        """Whether the engine's storage driver limits the files of containers, as far as is known."""
+        with engine_errors("Asking for the storage driver"):
+            return disks.may_have_quota(self._client.info())
 
     def spec_hash(self, node: Node, image: str) -> str:
         """What the node's container would be made from, as a digest that only this testbed can compute."""
@@ -91,7 +98,8 @@ class DockerNodes:
         """
         name = host_name(self.testbed, node.name)
         with engine_errors(f"Starting {node.name}"):
-            container = self._create(node, image, name)
+            brought = disks.brought(Path(node.source) if node.source else None, packages)
+            container = self._create(node, image, name, brought)
             if node.source:
                 with archive(Path(node.source), WORKSPACE, USER) as source:
                     container.put_archive("/", source)  # the image need not have the folder
@@ -137,17 +145,21 @@ class DockerNodes:
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
         return labels.get(ID) == self._id
 
-    def _create(self, node: Node, image: str, name: str) -> Container:
+    def _create(self, node: Node, image: str, name: str, brought: int = 0) -> Container:
         """The container of a node; one that an earlier run of this testbed has left is removed.
 
         A run that was killed may have asked for it a moment ago: then Docker has the name before there is a container.
         """
-        made = creation(self.testbed, self._id, node, image, self.spec_hash(node, image))
+        spec = self.spec_hash(node, image)
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
+                made = creation(self.testbed, self._id, node, image, spec, brought=brought, quota=self.has_quota)
                 return self._client.containers.create(**made)
             except APIError as error:
+                if self.has_quota and "storage-opt" in str(error):  # it is mounted without quotas
+                    self.has_quota = False
+                    continue
                 if error.status_code != _CONFLICT or time.monotonic() > deadline:
                     raise
             self._make_way(name)
@@ -162,6 +174,19 @@ class DockerNodes:
         if not self._is_ours(present.labels):
             raise _in_the_way(name)
         _remove(present)
+
+    def kill(self, name: str) -> None:
+        """End what runs in a node; its container stays."""
+        with engine_errors(f"Killing {name}"), suppress(NoContainer):
+            self.container(name).kill()
+
+    def used(self, container: str) -> int:
+        """Bytes that the files of a container take, beyond those of its image; 0 if it is gone."""
+        with engine_errors("Measuring a container"):
+            try:
+                return disks.used(self._client, container)
+            except NoContainer:
+                return 0
 
     def stop_all(self, names: Sequence[str]) -> None:
         """Kill and remove nodes side by side; one that is gone is no error."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.control.realise import executions
 from testbed.json_object import Json
 from testbed.model.compute.guest_scripts import Phase, Script
 from tests.api.harness import Api, Refused
@@ -181,3 +183,13 @@ def test_gcloud_makes_runs_and_lists(api: Api) -> None:
     assert api.get(f"{NAMESPACE}/jobs", host="run.googleapis.com")["items"][0]["status"]["executionCount"] == 1
     assert api.delete(f"{NAMESPACE}/executions/{name}", host=HOST) == {"status": "Success"}
     assert api.delete(f"{NAMESPACE}/jobs/work", host=HOST) == {"status": "Success"}
+
+
+def test_what_a_task_writes_does_not_grow_without_end(tmp_path: Path) -> None:
+    log = tmp_path / "task.log"
+    piece = bytes(executions.LARGEST // 4)
+    for _ in range(20):
+        executions._keep(log, piece)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * (executions.LARGEST + len(piece))
+    executions._keep(log, b"the last")
+    assert log.read_bytes().endswith(b"the last")

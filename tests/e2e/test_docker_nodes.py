@@ -60,6 +60,7 @@ def test_the_engine_is_told_the_limits(bed: Testbed) -> None:
     bed.start(Node(name="small", kind="vm", image="testbed/base", command=("sleep", "infinity"), memory=memory))
     limits = bed.nodes.container("small").attrs["HostConfig"]
     assert (limits["Memory"], limits["MemorySwap"], limits["PidsLimit"]) == (memory, memory, 512)
+    assert limits["CpuShares"] == 1024
     assert not limits["Binds"]
 
 
@@ -299,3 +300,16 @@ def test_the_log_is_what_the_node_wrote(bed: Testbed) -> None:
 def test_a_followed_log_ends_with_the_node(bed: Testbed) -> None:
     bed.start(Node(name="talker", kind="vm", image="testbed/base", command=("sh", "-c", "echo one; sleep 1; echo two")))
     assert b"".join(bed.nodes.logs("talker", follow=True)) == b"one\ntwo\n"
+
+
+def test_what_a_node_has_written_is_measured_and_no_file_is_larger_than_it_may_be(bed: Testbed) -> None:
+    node = Node(name="full", kind="vm", image="testbed/base", command=("sleep", "infinity"), disk=8 << 20)
+    (running,) = bed.start(node)
+    assert running.disk == 8 << 20
+    before = bed.nodes.used(running.container)
+    assert before < 1 << 20
+    bed.run("full", "dd", "if=/dev/urandom", "of=/tmp/some", "bs=1M", "count=4")
+    assert 4 << 20 <= bed.nodes.used(running.container) < 5 << 20
+    status, _ = bed.nodes.capture("full", ["dd", "if=/dev/zero", "of=/var/tmp/large", "bs=1M", "count=9"])
+    assert status
+    assert bed.run("full", "stat", "-c", "%s", "/var/tmp/large").strip() == str(8 << 20)  # noqa: S108 - in the container

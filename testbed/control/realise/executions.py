@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,8 @@ from testbed.json_object import Json
 KIND = "run.executions"
 FOLDER = "executions"
 """In the folder of a testbed: what the tasks have written, a file for each."""
+LARGEST = 10 << 20
+"""Bytes of a file of what a task has written; there are two."""
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = "600s"
 FAILED = "The container exited with an error."
@@ -104,6 +107,15 @@ def _run(nodes: TaskRunner, node: str, index: int, template: Json, log: Path) ->
     return {"index": index, "started": began, "ended": time.time(), **result}
 
 
+def _keep(log: Path, output: bytes) -> None:
+    """Add to what a task has written.  Of two files the older one is given up when the newer one is full."""
+    with log.open("ab") as file:
+        file.write(output)
+        full = file.tell() > LARGEST
+    if full:
+        log.replace(log.with_suffix(".log.1"))
+
+
 def _tried(nodes: TaskRunner, node: str, attempt: int, template: Json, log: Path) -> Json:
     container = template["containers"][0]
     limit = float(str(template.get("timeout", DEFAULT_TIMEOUT)).removesuffix("s"))
@@ -111,10 +123,8 @@ def _tried(nodes: TaskRunner, node: str, attempt: int, template: Json, log: Path
         entrypoint, command = nodes.own_command(node)
         own = [] if container.get("command") else command
         argv = [*container.get("command", entrypoint), *container.get("args", own)]
-        with log.open("ab") as file:
-            status, _ = nodes.capture(
-                node, ["env", f"CLOUD_RUN_TASK_ATTEMPT={attempt}", *argv], on_output=file.write, timeout=limit
-            )
+        command = ["env", f"CLOUD_RUN_TASK_ATTEMPT={attempt}", *argv]
+        status, _ = nodes.capture(node, command, on_output=partial(_keep, log), timeout=limit)
     except DeadlineExceeded:
         return {"status": None, "message": "The configured timeout was reached."}
     except (TestbedError, OSError) as error:

@@ -27,6 +27,7 @@ from testbed.control.realise.ticket import Ticket
 from testbed.control.state.progress import Progress, Report, silent
 from testbed.control.state.store import Store
 from testbed.control.watch import firewall_log
+from testbed.control.watch.disks import Limit
 from testbed.control.watch.health import HealthChecker, ended
 from testbed.errors import Aborted, TestbedError
 from testbed.fabric.allocation.addressing import allocate
@@ -235,6 +236,11 @@ class Reconciler:
             return {}
         lacking = self._lacking(self._plan)
         return {name: self._known[name].running for name in names if name in self._known and name not in lacking}
+
+    def disks(self) -> Mapping[str, Limit]:
+        """The nodes that run, and what their files may take."""
+        running = {name: known.running for name, known in (self._known or {}).items()}
+        return {name: Limit(one.container, one.disk) for name, one in running.items() if one.disk and one.pid}
 
     # -- before anything is changed -------------------------------------------------------------------------------
 

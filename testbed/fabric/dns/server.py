@@ -79,7 +79,15 @@ class NameServer:
         ]
         if topology.serverless_regions:
             made.append(views.for_nobody(topology, [self._address(region) for region in topology.serverless_regions]))
-        return Node(self.space.name, "name-server", "testbed/dns", files=files.written(made), reload=_RELOAD)
+        return Node(
+            self.space.name,
+            "name-server",
+            "testbed/dns",
+            files=files.written(made),
+            reload=_RELOAD,
+            memory=1 << 30,
+            cores=8.0,
+        )
 
     def _address(self, place: str) -> str:
         return self.running.address(AddressKey.name_server(place))

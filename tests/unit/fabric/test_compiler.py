@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from testbed.fabric import node_specs
 from testbed.fabric.allocation.addressing import allocate
 from testbed.fabric.allocation.allocations import Allocations
 from testbed.fabric.allocation.keys import AddressKey, RangeKey
@@ -23,6 +24,8 @@ from testbed.fabric.naming import IFNAMSIZ, interface_name
 from testbed.fabric.node_specs import GUEST_PRIVILEGES
 from testbed.fabric.plan import MAIN_TABLE, Chain, Plan, RouteKind
 from testbed.fabric.serverless import instance_choice
+from testbed.model.compute.instance import Instance
+from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.unit.topologies import (
     compute,
@@ -271,6 +274,25 @@ def test_no_node_has_more_privileges_than_it_needs(whole: Plan) -> None:
     assert privileged <= {"vpn-gateway", "on-prem-gateway", "vm"}
     assert {node.kind for node in whole.nodes if node.root} <= {"vm"}
     assert {node.capabilities for node in whole.nodes if node.root} <= {GUEST_PRIVILEGES}
+
+
+def test_every_node_is_limited(whole: Plan) -> None:
+    assert all(node.memory and node.disk and node.cores for node in whole.nodes)
+
+
+@pytest.mark.parametrize(("machine", "memory", "cores"), [("e2-micro", 1 << 30, 0.25), ("n1-standard-2", 15 << 29, 2)])
+def test_a_vm_has_the_memory_and_the_cores_of_its_machine_type(machine: str, memory: int, cores: float) -> None:
+    instance = Instance.model_validate(
+        {
+            "name": "vm",
+            "zone": "us-central1-a",
+            "machineType": f"zones/us-central1-a/machineTypes/{machine}",
+            "networkInterfaces": [{"subnetwork": "s"}],
+        },
+        context=Defaults(project="p", region="us-central1", zone="us-central1-a"),
+    )
+    node = node_specs.vm(instance, "vm")
+    assert (node.memory, node.cores) == (memory, cores)
 
 
 def test_a_namespace_that_forwards_does_not_ask_whence(whole: Plan) -> None:

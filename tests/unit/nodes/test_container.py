@@ -22,6 +22,8 @@ CHANGES: list[dict[str, Any]] = [
     {"root": True},
     {"devices": ("/dev/net/tun",)},
     {"memory": 1 << 20},
+    {"disk": 1 << 20},
+    {"cores": 2.0},
     {"hosts": {}},
 ]
 
@@ -89,4 +91,5 @@ def test_labels_say_whose_it_is_and_hold_no_secret() -> None:
         "dev.testbed.node": "web",
         "dev.testbed.kind": "vm",
         "dev.testbed.spec": "hash",
+        "dev.testbed.disk": str(NODE.disk),
     }

@@ -32,9 +32,20 @@ class Engine:
     def __init__(self, *owners: str | None) -> None:
         self.owners = list(owners)
         self.removed: list[str] = []
+        self.told: dict[str, Any] = {"Driver": "fuse-overlayfs", "DriverStatus": None}
+        self.has_quotas = True
+        self.asked: list[object] = []
         self.containers = SimpleNamespace(create=self._create, get=self._get)
 
-    def _create(self, **_: object) -> str:
+    def info(self) -> dict[str, Any]:
+        return self.told
+
+    def _create(self, **asked: object) -> str:
+        self.asked.append(asked.get("storage_opt"))
+        if "storage_opt" in asked and not self.has_quotas:
+            response = requests.Response()
+            response.status_code = 500
+            raise APIError("error", response, "--storage-opt is supported only for overlay over xfs with 'pquota'")
         if self.owners:
             raise conflict()
         return "made"
@@ -74,3 +85,20 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "PATIENCE", 0.1)
     with pytest.raises(FailedPrecondition, match="the name is in use"):
         create(Engine(*[None] * 1000))
+
+
+XFS = {"Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "xfs"], ["Supports d_type", "true"]]}
+
+
+def test_the_storage_driver_is_asked_for_a_quota_where_it_may_have_one() -> None:
+    engine = Engine()
+    engine.told = XFS
+    assert create(engine) == "made"
+    assert engine.asked == [{"size": str(NODE.disk)}]
+
+
+def test_a_driver_that_was_mounted_without_quotas_is_asked_for_none() -> None:
+    engine = Engine()
+    engine.told, engine.has_quotas = XFS, False
+    assert create(engine) == "made"
+    assert engine.asked == [{"size": str(NODE.disk)}, None]

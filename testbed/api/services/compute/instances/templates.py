@@ -6,13 +6,14 @@ import copy
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.services.compute.collection import API, Collection, delete
-from testbed.api.services.compute.instances import images, machine_types
+from testbed.api.services.compute.instances import images
 from testbed.api.services.compute.instances.bodies import access_config, scheduling
 from testbed.api.services.compute.names import fingerprint, url
 from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
 from testbed.errors import FailedPrecondition, GoogleText
 from testbed.json_object import Json
+from testbed.model.compute.machine_types import shape
 from testbed.model.core.resource import last, relative
 
 
@@ -26,7 +27,7 @@ def complete(body: Json, call: Call) -> Json:
         raise InvalidResource(("properties",), "", "must be given")
     properties = body["properties"]
     kind = last(relative(properties.get("machineType", "")))
-    if machine_types.shape(kind) is None:
+    if shape(kind) is None:
         raise InvalidResource(
             ("properties", "machineType"), kind, GoogleText("The referenced resource does not exist.")
         )
