@@ -62,20 +62,25 @@ def _figures(row: Row) -> list[RenderableType]:
 
 
 def _instances(result: LoadResult) -> Table:
-    """Traffic by connector instance, beside the requests that the far end saw come from each address."""
+    """Traffic by connector instance, beside the requests that the far end saw come from each address.
+
+    Only scenarios that ask the far end who has called know these; of others there is no such column.
+    """
     seen: Counter[str] = Counter()
     for source in result.outcome.sources:
         seen[source.address] += source.requests
+    known = bool(seen)
     table = Table(title="connector instances", title_justify="left", box=None)
     table.add_column("instance")
     table.add_column("address")
-    for heading in ("flows", "bytes", "requests seen at the VM"):
+    for heading in ("flows", "bytes", *(["requests seen at the VM"] if known else [])):
         table.add_column(heading, justify="right")
     for one in result.instances:
         carried = "-" if one.bytes is None else decimal(one.bytes)
-        table.add_row(one.instance, one.address, f"{one.flows}", carried, f"{seen.pop(one.address, 0)}")
-    for address, requests in sorted(seen.items()):
-        table.add_row("-", address, "-", "-", f"{requests}")
+        requests = [f"{seen.pop(one.address, 0)}"] if known else []
+        table.add_row(one.instance, one.address, f"{one.flows}", carried, *requests)
+    for address, count in sorted(seen.items()):
+        table.add_row("-", address, "-", "-", f"{count}")
     return table
 
 

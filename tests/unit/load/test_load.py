@@ -89,6 +89,15 @@ def test_report() -> None:
     ]
 
 
+def test_what_a_scenario_does_not_measure_is_not_reported() -> None:
+    own = replace(RESULT, outcome=replace(RESULT.outcome, sources=()))
+    lines = printed(report(own, Path("x")))
+    assert lines[lines.index("connector instances") + 1 :][:2] == [
+        " instance  address   flows    bytes",
+        " c1-0      10.8.0.2     12   3.4 MB",
+    ]
+
+
 def test_report_says_what_makes_the_figures_doubtful() -> None:
     busy = replace(SECOND, cpu=97.0, machine=99.0)
     doubtful = replace(RESULT, history=(busy, busy), interrupted=True)
