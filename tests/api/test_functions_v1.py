@@ -67,6 +67,8 @@ def test_a_function_of_the_second_generation_is_not_the_firsts(api: Api) -> None
     api.post(FUNCTIONS.replace("v1/", "v2/", 1), {**first, "environment": "GEN_2"}, functionId="hello")
     assert "functions" not in api.get(FUNCTIONS)
     with pytest.raises(Refused, match="2nd generation"):
+        api.delete(f"{FUNCTIONS}/hello")
+    with pytest.raises(Refused, match="2nd generation"):
         api.get(f"{FUNCTIONS}/hello")
 
 

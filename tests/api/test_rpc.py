@@ -31,8 +31,11 @@ class Context:
 
 
 def asked(api: Api, context: Context, **fields: str) -> Any:
-    rpc = rpcs()[LIST]
-    return asyncio.run(Bridge(api.dispatcher, lambda _: OWNER)._answer(rpc, rpc.request(**fields), context))
+    return sent(api, context, rpcs()[LIST].request(**fields).SerializeToString())
+
+
+def sent(api: Api, context: Context, message: bytes) -> Any:
+    return asyncio.run(Bridge(api.dispatcher, lambda _: OWNER)._answer(rpcs()[LIST], message, context))
 
 
 @pytest.mark.parametrize("metadata", [{"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}])
@@ -40,6 +43,14 @@ def test_a_web_page_is_refused(api: Api, metadata: dict[str, str]) -> None:
     context = Context(**metadata)
     assert asked(api, context, parent="projects/demo/locations/us-central1") is None
     assert context.status.code is StatusCode.PERMISSION_DENIED
+
+
+def test_bytes_that_are_no_message_are_refused(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    context = Context()
+    assert sent(api, context, b"\xff\xff\xff") is None
+    assert context.status.code is StatusCode.INVALID_ARGUMENT
+    assert "is no message google.cloud.vpcaccess.v1.ListConnectorsRequest" in context.status.details
+    assert "Traceback" not in caplog.text
 
 
 def test_a_defect_is_not_told(api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.api_core import path_template
 from google.protobuf import json_format
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -17,7 +17,7 @@ from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.contract import errors
 from testbed.api.contract.messages import COMMON, Rpc, rpcs
 from testbed.api.frontdoor import guards
-from testbed.errors import Internal, TestbedError, Unimplemented
+from testbed.errors import Internal, InvalidArgument, TestbedError, Unimplemented
 from testbed.json_object import Json
 
 log = logging.getLogger("testbed.api")
@@ -39,20 +39,18 @@ class Bridge(grpc.GenericRpcHandler):
         if rpc is None:
             return None
 
-        async def answer(request: Message, context: Any) -> Message | None:
+        async def answer(request: bytes, context: Any) -> Message | None:
             return await self._answer(rpc, request, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            answer, request_deserializer=rpc.request.FromString, response_serializer=rpc.response.SerializeToString
-        )
+        return grpc.unary_unary_rpc_method_handler(answer, response_serializer=rpc.response.SerializeToString)
 
-    async def _answer(self, rpc: Rpc, request: Message, context: Any) -> Message | None:
+    async def _answer(self, rpc: Rpc, request: bytes, context: Any) -> Message | None:
         name = rpc.api.split(".")[0]
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
         try:
             guards.check_caller(metadata)
             principal = self._principal(metadata.get("authorization"))
-            result = await self._call(rpc, request, principal)
+            result = await self._call(rpc, _message(rpc, request), principal)
             return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
         except TestbedError as refusal:
             error = refusal
@@ -81,6 +79,19 @@ class Bridge(grpc.GenericRpcHandler):
             principal=principal,
             endpoint="",
         )
+
+
+def _message(rpc: Rpc, request: bytes) -> Message:
+    """What a client has sent.
+
+    Raises:
+        InvalidArgument: it is no such message.
+    """
+    try:
+        return rpc.request.FromString(request)
+    except DecodeError as error:
+        name = rpc.request.DESCRIPTOR.full_name
+        raise InvalidArgument(f"method {rpc.path}: the request is no message {name}: {error}") from error
 
 
 def _dict(message: Message) -> Json:

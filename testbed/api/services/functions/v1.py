@@ -96,6 +96,13 @@ def list_(call: Call) -> Json:
     return page.answer("functions")
 
 
+@serves(API, "projects.locations.functions.delete")
+def delete(call: Call) -> Answer:
+    """Delete a function."""
+    _first(located.found(call, KIND))
+    return v2.delete(call)
+
+
 @serves(API, "projects.locations.functions.call", changes=False)
 def call_function(call: Call) -> Json:
     """Call a function with a body, from the internet."""

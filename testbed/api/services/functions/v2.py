@@ -53,7 +53,7 @@ def patch(call: Call) -> Answer:
     return records.deploy(call, record.name, body)
 
 
-@serves("cloudfunctions.v1 cloudfunctions.v2", "projects.locations.functions.delete")
+@serves(API, "projects.locations.functions.delete")
 def delete(call: Call) -> Answer:
     """Delete a function."""
     record = located.found(call, KIND)
