@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from testbed import __version__
+from testbed.cli.caller import restore_name
 from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
 
@@ -82,6 +83,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) lets a signal be ignored
             signal.signal(number, signal.default_int_handler)  # as orderly an end as Ctrl-C
+    restore_name()
     try:
         status = app(standalone_mode=False)
     except TestbedError as error:
