@@ -24,6 +24,11 @@ def client_folder(testbed: str) -> Path:
     return state_root() / ".clients" / testbed
 
 
+def reports_folder(testbed: str) -> Path:
+    """The folder with the reports of a testbed's load tests, which outlive it; everybody may enter it."""
+    return state_root() / ".reports" / testbed
+
+
 def state_root() -> Path:
     """The folder with one folder of state for each testbed: `$TESTBED_STATE`, or `/var/lib/testbed`."""
     return Path(os.environ.get("TESTBED_STATE") or DEFAULT_STATE_ROOT)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from testbed.capability import Capability, missing
+from testbed.cli.context import require_root
 from testbed.cli.output import JsonOption, errors, print_json, progress, results, table
 from testbed.cli.topology_argument import TopologyText
 from testbed.control.state.progress import Progress
@@ -82,6 +83,7 @@ def doctor(
     prepare: Annotated[bool, typer.Option("--prepare", help="Install what can be installed (Debian).")] = False,
 ) -> None:
     """List the abilities of this machine, the cost of each missing one, and the way to get it."""
+    require_root()
     if prepare:
         with progress(quiet=json) as report:
             run_playbook(PLAYBOOKS / "host.yml", lambda event: report(Progress("host", event.task)), become=False)

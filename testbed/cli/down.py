@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
@@ -12,7 +13,7 @@ from testbed.cli.output import JsonOption, errors, print_json, progress, results
 from testbed.cli.state import nodes_of
 from testbed.control.controller_process import without_controller
 from testbed.control.realise.teardown import tear_down
-from testbed.control.state.folders import clear, exists, folder_of
+from testbed.control.state.folders import clear, exists, folder_of, names
 from testbed.control.state.progress import Report
 from testbed.control.state.store import Store
 from testbed.errors import Aborted, NotFound
@@ -26,9 +27,16 @@ def register(app: typer.Typer) -> None:
     app.command()(down)
 
 
-def down(name: Name = None, json: JsonOption = False) -> None:
+def down(
+    name: Name = None,
+    if_exists: Annotated[bool, typer.Option("--if-exists", help="It is no error if there is none.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Remove a testbed: containers, namespaces, processes, state.  Reports of load tests are kept."""
     require_root()
+    if if_exists and not (exists(name) if name else names()):
+        _nothing(name, json=json)
+        return
     target = chosen(name)
     folder = folder_of(target)
     with (
@@ -44,6 +52,13 @@ def down(name: Name = None, json: JsonOption = False) -> None:
         print_json({"name": target, "removed": removed})
     else:
         results.print(f"testbed [bold]{target}[/] is down: {len(removed)} containers and namespaces removed")
+
+
+def _nothing(name: str | None, *, json: bool) -> None:
+    if json:
+        print_json({"name": name, "removed": []})
+    else:
+        results.print(f"testbed {name!r}: there is none" if name else "testbed: none is running")
 
 
 def _removed(name: str, report: Report) -> list[str]:

@@ -34,7 +34,7 @@ def add(
     resource: Annotated[
         str | None, typer.Option(help="Resources, as a pattern of their names: 'c1', 'projects/demo/*'.")
     ] = None,
-    count: Annotated[int | None, typer.Option(help="How often the fault strikes; 0 means until it is cleared.")] = None,
+    count: Annotated[int | None, typer.Option(min=0, help="How often it strikes; 0: until it is cleared.")] = None,
     code: Annotated[str | None, typer.Option(help="A name of google.rpc.Code: UNAVAILABLE.")] = None,
     message: Annotated[str | None, typer.Option(help="The error message for the caller.")] = None,
     name: Name = None,

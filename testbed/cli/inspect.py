@@ -8,7 +8,7 @@ import typer
 
 from testbed.cli.context import Name, ask, require_root
 from testbed.cli.output import JsonOption, print_json, results, table
-from testbed.control.facts.sections import SECTIONS
+from testbed.control.facts.sections import SECTIONS, TITLES
 from testbed.control.state.folders import folder_of, names
 from testbed.control.state.lock import holder
 from testbed.control.state.summary import summary
@@ -35,7 +35,8 @@ def status(name: Name = None, json: JsonOption = False) -> None:
     for title, columns in SECTIONS.items():
         if rows := facts[title]:
             results.print()
-            results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows), title))
+            cells = ([row[key] for key in columns] for row in rows)
+            results.print(table([*columns.values()], cells, TITLES.get(title, title)))
     for note in facts["notes"]:
         results.print(f"\n[bold]note:[/] {note}")
     for row in facts["connectors"]:
@@ -56,7 +57,14 @@ def ls(json: JsonOption = False) -> None:
         results.print("testbed: none is running; `testbed up` starts one")
     else:
         columns = {"name": "name", "complete": "complete", "controller": "controller", "source": "topology"}
-        results.print(table([*columns.values()], ([row[key] for key in columns] for row in rows)))
+        results.print(table([*columns.values()], ([_word(row[key]) for key in columns] for row in rows)))
+
+
+def _word(value: object) -> object:
+    """A fact as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else value
 
 
 def drops(name: Name = None, json: JsonOption = False) -> None:

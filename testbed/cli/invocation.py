@@ -30,7 +30,7 @@ def invoke(
     method: Annotated[str | None, typer.Option("--request", "-X", help="GET, or POST if there is data.")] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", help="The request's body.")] = None,
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, as 'Name: value'.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")] = 60.0,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:

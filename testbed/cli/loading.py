@@ -15,6 +15,7 @@ from testbed.cli import complete
 from testbed.cli.context import Name, ask, no_controller
 from testbed.cli.duration import seconds
 from testbed.cli.output import JsonOption, errors, print_json, results
+from testbed.cli.secret_files import give
 from testbed.cli.state import nodes_of, opened
 from testbed.control.channel.client import session
 from testbed.control.facts.names import by_name
@@ -30,10 +31,9 @@ from testbed.load.run import run
 from testbed.model.core.well_known import LOAD_GENERATOR
 from testbed.model.topology import Topology
 from testbed.nodes.docker import DockerNodes
-from testbed.paths import LOADTESTS
+from testbed.paths import LOADTESTS, reports_folder
 
 _FOLDER = "/workspace"
-_LOADS = "loads"
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +48,11 @@ def load(
             help="A scenario of loadtests/, or the path of a Locust file.", autocompletion=complete.load_scenarios
         ),
     ] = "mixed",
-    users: Annotated[int, typer.Option("--users", "-u", help="Simulated users.")] = 20,
-    spawn_rate: Annotated[float, typer.Option("--spawn-rate", "-r", help="Users that begin per second.")] = 10.0,
+    users: Annotated[int, typer.Option("--users", "-u", min=1, help="Simulated users.")] = 20,
+    spawn_rate: Annotated[float, typer.Option("--spawn-rate", "-r", min=0.001, help="Users per second.")] = 10.0,
     duration: Annotated[str, typer.Option("--duration", "-t", help="The duration, as 30, 30s or 2m.")] = "30s",
     ui: Annotated[bool, typer.Option("--ui", help="Serve Locust's web page instead.")] = False,
-    port: Annotated[int, typer.Option(help="The port of the web page on 127.0.0.1.")] = web.WEB_PORT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the web page on 127.0.0.1.")] = web.WEB_PORT,
     name: Name = None,
     json: JsonOption = False,
 ) -> None:
@@ -73,10 +73,11 @@ def load(
                     generator,
                     request,
                     scenarios=LOADTESTS,
-                    loads=store.folder / _LOADS,
+                    loads=reports_folder(store.name),
                     counters=lambda: _traffic(store.name),
                     on_progress=show,
                 )
+                give(folder)
     if json:
         print_json({**summary(result), "folder": str(folder)})
     else:

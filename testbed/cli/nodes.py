@@ -41,7 +41,7 @@ def logs(
     ] = None,
     firewall: Annotated[bool, typer.Option("--firewall", help="The log of VPC firewall rules instead.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", help="Print only this number of last lines.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Print only this number of last lines.")] = None,
     name: Name = None,
     json: Annotated[bool, typer.Option("--json", help="Print the firewall's records as JSON, one a line.")] = False,
 ) -> None:

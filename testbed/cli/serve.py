@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     name: Name = None,
-    port: Annotated[int | None, typer.Option(help=f"Where the API listens on 127.0.0.1; {PORT} if it is free.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help=f"Of the API on 127.0.0.1; {PORT} if it is free.")
+    ] = None,
     operation_delay: Delay = None,
     lock: Annotated[int | None, typer.Option(hidden=True, help="The lock that `up` hands over: a descriptor.")] = None,
     owner: Annotated[int, typer.Option(hidden=True, help="The user who may give commands, beside root.")] = 0,

@@ -95,7 +95,7 @@ def up(
     if detach:
         _accepted(target, json=json)
         return
-    _show(done, json=json)
+    _show(done, json=json, example=Path(asked["source"]) == topology_argument.EXAMPLE)
     if done["failed"]:
         failed = ", ".join(sorted(done["failed"]))
         raise Internal(f"{failed}: Operation failed: {next(iter(done['failed'].values()))}", hint=_hint(done["failed"]))
@@ -163,7 +163,7 @@ def _accepted(name: str, *, json: bool) -> None:
         results.print(f"testbed [bold]{name}[/] is being made; `testbed status --name {name}` shows how far it is")
 
 
-def _show(done: Json, *, json: bool) -> None:
+def _show(done: Json, *, json: bool, example: bool) -> None:
     endpoint = f"http://127.0.0.1:{done['port']}"
     if json:
         shown = ("changed", "started", "stopped", "kernelChanges", "configured", "failed", "notes")
@@ -181,7 +181,7 @@ def _show(done: Json, *, json: bool) -> None:
         healthy = f"{row['healthy']} of {row['instances']} instances healthy"
         results.print(f"  connector {row['name']}: {row['state']}, {healthy}")
     _facts(endpoint, done["notes"])
-    _suggest(done)
+    _suggest(done, example=example)
 
 
 def _facts(endpoint: str, noted: list[str]) -> None:
@@ -190,13 +190,14 @@ def _facts(endpoint: str, noted: list[str]) -> None:
         results.print(f"  note: {note}")
 
 
-def _suggest(done: Json) -> None:
-    """What to try next."""
+def _suggest(done: Json, *, example: bool) -> None:
+    """What to try next.  The services of the example have paths of their own; a fresh connection meets every rule."""
     tries: list[tuple[str, str]] = []
     services, instances = done["services"], done["instances"]
     if services:
-        what = "a request through the front end, the connector and the firewall"
-        tries.append((f"testbed invoke {services[0]} /vm", what))
+        what = "a request through the front end"
+        path, way = (" '/vm?fresh=1'", ", the connector and the firewall") if example else ("", "")
+        tries.append((f"testbed invoke {services[0]}{path}", f"{what}{way}"))
     if instances:
         tries.append((f"testbed logs {instances[0]}", "who called, as the VM saw it"))
     if services:

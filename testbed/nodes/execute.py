@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import termios
@@ -17,6 +18,11 @@ import docker
 from testbed.errors import DeadlineExceeded
 from testbed.nodes.execution import CHUNK, STDERR, STDOUT, ExecInstance
 
+CANNOT_EXECUTE, NOT_FOUND = 126, 127
+"""Exit statuses of a command that was not begun, as shells have them."""
+_NOT_BEGUN = b"OCI runtime exec failed"
+"""How the text begins that Docker gives for the output of such a command."""
+_MISSING = re.compile(rb"executable file not found|no such file or directory")
 STANDARD = (0, 1, 2)
 """This process's own standard input, output and error."""
 Streams = tuple[int, int, int]
@@ -40,9 +46,24 @@ def passed_through(
     targets = {STDOUT: stdout, STDERR: stderr}
     with ExecInstance(client.api, container, argv, stdin=True, tty=interactive) as execution:
         with raw_terminal(execution, stdin) if interactive else nullcontext(), feeding(execution, stdin):
-            for stream, data in execution.output():
+            output = execution.output()
+            stream, said = next(output, (STDOUT, b""))
+            if said.startswith(_NOT_BEGUN):
+                said += b"".join(data for _, data in output)
+                if execution.status() in (CANNOT_EXECUTE, NOT_FOUND):
+                    write(stderr, f"{argv[0]}: {_reason(said)}\n".encode())
+                    return NOT_FOUND if _MISSING.search(said) else CANNOT_EXECUTE
+            write(targets[stream], said)
+            for stream, data in output:
                 write(targets[stream], data)
         return execution.status()
+
+
+def _reason(said: bytes) -> str:
+    """Why a command was not begun; Docker says it last."""
+    if _MISSING.search(said):
+        return "not found in the container"
+    return said.decode(errors="replace").strip().removesuffix(": unknown").rpartition(": ")[2]
 
 
 def captured(

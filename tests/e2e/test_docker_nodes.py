@@ -200,7 +200,19 @@ def test_a_signal_is_an_exit_status(shared: Testbed) -> None:
 
 
 def test_a_command_that_does_not_exist(shared: Testbed) -> None:
-    assert shared.execute("idle", "nosuchcommand").status in (126, 127)
+    missing = shared.execute("idle", "nosuchcommand")
+    assert (missing.status, missing.stdout, missing.stderr) == (
+        127,
+        b"",
+        b"nosuchcommand: not found in the container\n",
+    )
+    folder = shared.execute("idle", "/etc")
+    assert (folder.status, folder.stdout, folder.stderr) == (126, b"", b"/etc: permission denied\n")
+
+
+def test_a_command_may_say_what_docker_says(shared: Testbed) -> None:
+    said = shared.execute("idle", "echo", "OCI runtime exec failed: so it says")
+    assert (said.status, said.stdout) == (0, b"OCI runtime exec failed: so it says\n")
 
 
 def test_bytes_pass_through(shared: Testbed) -> None:

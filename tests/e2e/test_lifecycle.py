@@ -218,7 +218,11 @@ def test_what_is_not_there_is_named(bed: Program, fresh: Program) -> None:
     assert "'nosuch'" in fails(bed, NotFound, "logs", "nosuch")
     for command in ("status", "down"):
         assert fresh.name in fails(fresh, NotFound, command)
-    assert "testbed: none is running" in fails(Program("", fresh.folder, fresh.state), NotFound, "status")
+    nothing = Program("", fresh.folder, fresh.state)
+    assert "testbed: none is running" in fails(nothing, NotFound, "status")
+    assert nothing.run("down", "--if-exists").stdout == "testbed: none is running\n"
+    assert fresh.json("down", "--if-exists") == {"name": fresh.name, "removed": []}
+    assert f"{bed.name}  yes" in bed.run("ls").stdout
     assert "is not the name" in fails(fresh, InvalidArgument, "down", "--name", "../../etc")
 
 

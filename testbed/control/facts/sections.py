@@ -46,3 +46,5 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "nodes": {"name": "node", "kind": "kind", "addresses": "addresses", "state": "state"},
 }
 """By section, in their order: the heading of each fact that a table shows."""
+TITLES: Mapping[str, str] = {"natGateways": "NAT gateways", "firewallPolicies": "firewall policies"}
+"""Titles of sections, where they are not the words of the facts."""

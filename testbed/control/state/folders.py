@@ -18,7 +18,7 @@ FILES = (f"{FILE}-shm", f"{FILE}-wal", FILE)
 LOCK = "lock"
 _IN_USE = (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY)
 KEPT = "loads"
-"""The folder with the reports of load tests: results outlive the testbed."""
+"""The folder in which testbeds of an older layout have the reports of load tests: results outlive the testbed."""
 
 
 def folder_of(name: str) -> Path:

@@ -26,6 +26,26 @@ def test_a_misspelt_command_is_suggested() -> None:
     assert "Did you mean 'exec'?" in result.output
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("invoke", "hello", "--timeout", "0"),
+        ("logs", "vm", "--tail", "-5"),
+        ("events", "--tail", "-5"),
+        ("fault", "add", "error", "--count", "-1"),
+        ("load", "--users", "0"),
+        ("load", "--spawn-rate", "0"),
+        ("load", "--port", "65536"),
+        ("serve", "--port", "0"),
+        ("up", "--operation-delay", "-1"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{words[-2]}'" in result.output
+
+
 def test_a_command_does_not_wait_for_what_others_need() -> None:
     """`ls` imports neither the API's server nor Ansible."""
     text = "import sys; from testbed.cli import app; app(['ls', '-h'], standalone_mode=False); print(*sys.modules)"
