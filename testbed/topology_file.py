@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from pydantic import ValidationError
@@ -20,6 +22,8 @@ from testbed.model.topology import Topology
 from testbed.yaml_document import NotYaml, YamlDocument
 
 _LONGEST_VALUE = 60
+_UNKNOWN = "not known"
+"""Stands for secrets where nothing is made."""
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -49,7 +53,7 @@ class InvalidTopology(InvalidArgument):
 
 
 def load(path: Path) -> Topology:
-    """Read and check a topology file; nothing is made.
+    """Read and check a topology file; nothing is made, so any value will do for a secret that it names.
 
     Raises:
         NotFound: if there is no such file.
@@ -63,11 +67,13 @@ def load(path: Path) -> Topology:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"topology file {path}: cannot be read: {error}") from error
-    return parse(text, str(path), path.resolve().parent)
+    return parse(text, str(path), path.resolve().parent, defaultdict(lambda: _UNKNOWN))
 
 
-def parse(text: str, file: str, folder: Path) -> Topology:
+def parse(text: str, file: str, folder: Path, secrets: Mapping[str, str] = MappingProxyType({})) -> Topology:
     """Check the text of a topology file; relative source folders start at `folder`.
+
+    `secrets` are the values of what the file writes as `secret:NAME`.
 
     Raises:
         InvalidTopology: if it is not a valid topology.
@@ -84,8 +90,9 @@ def parse(text: str, file: str, folder: Path) -> Topology:
     if duplicates:
         raise InvalidTopology(file, duplicates)
     project, region, zone = (_default(data.get(key)) for key in ("project", "region", "zone"))
+    known = Defaults(project or "local", region, zone, str(folder), secrets)
     try:
-        topology = Topology.model_validate(data, context=Defaults(project or "local", region, zone, str(folder)))
+        topology = Topology.model_validate(data, context=known)
     except ValidationError as error:
         found = [_fault(file, node, one.path, one.shown, one.rule) for one in faults(error, Topology)]
         raise InvalidTopology(file, found) from None

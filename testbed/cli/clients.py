@@ -57,11 +57,15 @@ def env(
 
 def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; stdout if none is given.")] = None,
+    with_secrets: Annotated[
+        bool, typer.Option("--with-secrets", help="Write shared secrets in clear, and not as secret:NAME.")
+    ] = False,
     name: Name = None,
 ) -> None:
     """Write the running state as a topology file; `testbed up` makes the same state of it.
 
-    The file has the shared secrets of VPN tunnels.  Source code that was uploaded goes into a folder beside the file.
+    The shared secrets of VPN tunnels are left out: the testbed itself knows them, another one is given them by
+    `testbed up --secrets FILE`.  Source code that was uploaded goes into a folder beside the file.
     """
     with opened(name) as (store, topology):
         others = [(record.kind, record.name) for record in store.resources.all() if record.kind not in KINDS]
@@ -75,7 +79,7 @@ def export(
         errors.print(
             f"note: source code is in {store.folder}, and goes with the testbed; --output keeps it", markup=False
         )
-    hand_out(exported(topology, left_out=others, folders=kept), output)
+    hand_out(exported(topology, left_out=others, folders=kept, with_secrets=with_secrets), output)
 
 
 def _keep(uploaded: Mapping[str, Path], output: Path) -> dict[str, str]:

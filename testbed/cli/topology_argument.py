@@ -37,6 +37,23 @@ class TopologyText(NamedTuple):
         return name if isinstance(name, str) else None
 
 
+def secrets(file: Path) -> dict[str, str]:
+    """The values of secrets, by name.
+
+    Raises:
+        InvalidArgument: it cannot be read, or is no such file; no value is in the error.
+    """
+    try:
+        data = YamlDocument(file.read_text(encoding="utf-8")).data
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"secrets file {file}: cannot be read: {error}") from error
+    except NotYaml:
+        data = None
+    if not isinstance(data, dict) or not all(isinstance(one, str) for pair in data.items() for one in pair):
+        raise InvalidArgument(f"secrets file {file}: it must be a mapping of names to texts, `NAME: value`")
+    return data
+
+
 def read(file: Path | None) -> TopologyText:
     """The text of a file; testbed.yaml here if none is given, else the example.
 

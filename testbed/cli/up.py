@@ -57,6 +57,10 @@ def up(
         bool, typer.Option("--detach", help="Do not wait until the testbed matches the topology.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete what an API has made and the file lacks.")] = False,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file with the values, `NAME: value`, of what the topology writes as `secret:NAME`."),
+    ] = None,
     operation_delay: Delay = None,
     json: JsonOption = False,
 ) -> None:
@@ -82,6 +86,7 @@ def up(
             "file": topology.file,
             "folder": str(topology.folder),
             "source": topology.source,
+            "secrets": topology_argument.secrets(secrets) if secrets else {},
         }
     folder = folder_of(target)
     layout.require_of(target)

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 
 import docker
 
+from testbed import topology_export
 from testbed.control import invocation
 from testbed.control.accept import deletions, requested_topology
 from testbed.control.accept.plane import STUCK, ControlPlane
@@ -175,9 +176,15 @@ class Commands:
         if "text" not in arguments:
             return requested_topology.unchanged
         topology = requested_topology.of_text(
-            arguments["text"], arguments["file"], Path(arguments["folder"]), self._name
+            arguments["text"], arguments["file"], Path(arguments["folder"]), self._name, self._secrets(arguments)
         )
         return lambda _: topology
+
+    def _secrets(self, arguments: Json) -> dict[str, str]:
+        """The values of secrets that a file may name: those that are in use, and those that are given with it."""
+        with Store.open(self._name) as store:
+            present = store.topology
+        return {**(topology_export.secrets(present) if present else {}), **arguments.get("secrets", {})}
 
     def configure(self, request: Request) -> Json:
         """Run the Ansible roles of nodes again."""

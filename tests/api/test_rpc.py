@@ -49,7 +49,7 @@ def test_bytes_that_are_no_message_are_refused(api: Api, caplog: pytest.LogCaptu
     context = Context()
     assert sent(api, context, b"\xff\xff\xff") is None
     assert context.status.code is StatusCode.INVALID_ARGUMENT
-    assert "is no message google.cloud.vpcaccess.v1.ListConnectorsRequest" in context.status.details
+    assert "cannot be read as google.cloud.vpcaccess.v1.ListConnectorsRequest" in context.status.details
     assert "Traceback" not in caplog.text
 
 

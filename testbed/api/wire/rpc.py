@@ -91,7 +91,7 @@ def _message(rpc: Rpc, request: bytes) -> Message:
         return rpc.request.FromString(request)
     except DecodeError as error:
         name = rpc.request.DESCRIPTOR.full_name
-        raise InvalidArgument(f"method {rpc.path}: the request is no message {name}: {error}") from error
+        raise InvalidArgument(f"method {rpc.path}: the request cannot be read as {name}: {error}") from error
 
 
 def _dict(message: Message) -> Json:

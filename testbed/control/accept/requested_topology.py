@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,13 +17,15 @@ from testbed.model.topology import Topology
 from testbed.topology_file import parse
 
 
-def of_text(text: str, file: str, folder: Path, name: str | None) -> Topology:
+def of_text(text: str, file: str, folder: Path, name: str | None, secrets: Mapping[str, str]) -> Topology:
     """The topology of a file's text, perhaps under another name; relative source folders start at `folder`.
+
+    `secrets` are the values of what the file only names.
 
     Raises:
         InvalidArgument: it is none.
     """
-    topology = parse(text, file, folder)
+    topology = parse(text, file, folder, secrets)
     if name is None:
         return topology
     folder_of(name)  # refuses what cannot be a name

@@ -40,6 +40,8 @@ class Defaults(NamedTuple):
     zone: str | None = None
     folder: str = "."
     """Where relative paths of source folders start: the folder of the topology file."""
+    secrets: Mapping[str, str] | None = None
+    """Values of secrets that are written as `secret:NAME`; None where such a text is a value like any other."""
     lenient: bool = False
     """Whether keys that the model has no field for are passed over (an API's may have no effect on packets)."""
 

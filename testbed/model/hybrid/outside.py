@@ -11,6 +11,7 @@ from testbed.model.compute.router import Session
 from testbed.model.core.ranges import Address, Range
 from testbed.model.core.resource import ComputeName, Resource
 from testbed.model.hybrid.interconnect import SiteRouter
+from testbed.model.hybrid.shared_secret import SharedSecret
 
 
 class Host(Resource):
@@ -25,7 +26,7 @@ class PeerTunnel(Resource):
     """The on-prem side of an IPsec tunnel: with static routes, or with BGP."""
 
     peer_ip: Address
-    shared_secret: str = Field(min_length=8, max_length=64, repr=False)
+    shared_secret: SharedSecret
     ike_version: int = Field(default=2, ge=1, le=2)
     remote_ranges: tuple[Range, ...] = ()
     """Ranges behind the peer: the on-prem gateway's static routes and the tunnel's remote traffic selector."""

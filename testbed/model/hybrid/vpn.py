@@ -22,6 +22,7 @@ from testbed.model.core.resource import (
     Resource,
     RouterRef,
 )
+from testbed.model.hybrid.shared_secret import SharedSecret
 
 HaGatewayRef = Annotated[str, Reference("regions/-/vpnGateways")]
 ExternalGatewayRef = Annotated[str, Reference("global/externalVpnGateways")]
@@ -137,7 +138,7 @@ class VpnTunnel(ComputeResource):
     router: RouterRef | None = None
     """Speaks BGP through a tunnel of an HA gateway."""
     peer_ip: Address | None = None
-    shared_secret: str = Field(min_length=8, max_length=64, repr=False)
+    shared_secret: SharedSecret
     ike_version: Literal[1, 2] = 2
     """Behaviour 4.10.2."""
     local_traffic_selector: tuple[Range, ...] = (EVERYTHING,)

@@ -12,7 +12,7 @@ from testbed.cli import app, topology_argument
 from testbed.cli import up as command
 from testbed.control.accept import requested_topology
 from testbed.errors import InvalidArgument, NotFound
-from testbed.topology_export import export
+from testbed.topology_export import export, secrets
 from tests.unit.topologies import example, small
 
 
@@ -35,11 +35,23 @@ def test_asking_for_an_empty_one_again_empties_nothing() -> None:
 
 
 def test_the_topology_of_a_text(tmp_path: Path) -> None:
-    text = export(example())
-    topology = requested_topology.of_text(text, "standard input", tmp_path, "other")
+    text, known = export(example()), secrets(example())
+    topology = requested_topology.of_text(text, "standard input", tmp_path, "other", known)
     assert topology == example().model_copy(update={"name": "other"})
+    with pytest.raises(InvalidArgument, match="secret 'tunnel-to-office' is not known here"):
+        requested_topology.of_text(text, "standard input", tmp_path, "other", {})
     with pytest.raises(InvalidArgument, match="standard input"):
-        requested_topology.of_text("name: [1", "standard input", tmp_path, None)
+        requested_topology.of_text("name: [1", "standard input", tmp_path, None, {})
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: 5\n", "5: a\n", "a: [\n", "", "a: {b: c}\n"])
+def test_a_file_of_secrets_that_is_none_is_refused_without_its_content(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "secrets.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidArgument, match="must be a mapping of names to texts"):
+        topology_argument.secrets(file)
+    with pytest.raises(InvalidArgument, match="cannot be read"):
+        topology_argument.secrets(tmp_path / "none")
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

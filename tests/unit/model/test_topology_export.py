@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from testbed.model.topology import Topology
 from testbed.paths import EXAMPLES
-from testbed.topology_export import export
-from testbed.topology_file import load, parse
-from tests.unit.topologies import compute, connector, network, service, small, subnet, topology, vm
+from testbed.topology_export import export, secrets
+from testbed.topology_file import InvalidTopology, load, parse
+from tests.unit.topologies import compute, connector, example, network, service, small, subnet, topology, vm
 
 
-def read(text: str) -> Topology:
-    return parse(text, "exported.yaml", Path("/nowhere"))
+def read(text: str, known: Mapping[str, str] = MappingProxyType({})) -> Topology:
+    return parse(text, "exported.yaml", Path("/nowhere"), known)
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_examples(file: Path) -> None:
-    known = load(file)
-    assert read(export(known)) == known
+    known = parse(file.read_text(), file.name, file.parent)
+    assert read(export(known, with_secrets=True)) == known
+    assert read(export(known), secrets(known)) == known
+
+
+def test_secrets_are_named_and_both_ends_of_a_tunnel_have_one(tmp_path: Path) -> None:
+    known, value = example(), example().compute.vpn_tunnels[0].shared_secret
+    text = export(known)
+    assert value not in text
+    assert text.count("sharedSecret: secret:tunnel-to-office\n") == 2
+    assert secrets(known) == {"tunnel-to-office": value}
+    with pytest.raises(InvalidTopology, match="secret 'tunnel-to-office' is not known here") as refused:
+        read(text)
+    assert len(refused.value.faults) == 2
+    file = tmp_path / "exported.yaml"
+    file.write_text(text)
+    assert load(file).name == known.name  # nothing is made of it, so the values do not matter
+    with pytest.raises(InvalidTopology, match="must have at least 8 characters"):
+        read(text, {"tunnel-to-office": "short"})
 
 
 def other_project() -> Topology:
