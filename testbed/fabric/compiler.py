@@ -160,7 +160,7 @@ class _Compiler:
             if rule not in vpc.rules:
                 vpc.rules.append(rule)
             search = internal.search(internal.project_of(one.network))
-            self.nodes.append(node_specs.runtime(workload, one.node, self._environment(workload), search))
+            self.nodes.append(node_specs.runtime(workload, one.node, *self._environment(workload), search))
 
     # -- connectors and runtimes ----------------------------------------------------------------------------------
 
@@ -188,7 +188,8 @@ class _Compiler:
                 self.seen[runtime] = self.topology.reached_network(workload)
                 self.regions[workload.region].attach(runtime, connectors.get(workload.connector or ""))
                 task = {"CLOUD_RUN_TASK_INDEX": str(one.number)} if workload.kind == "cloud-run-job" else {}
-                self.nodes.append(node_specs.runtime(workload, node, {**self._environment(workload), **task}))
+                environment, secrets = self._environment(workload)
+                self.nodes.append(node_specs.runtime(workload, node, {**environment, **task}, secrets))
 
     def _direct_interfaces(self) -> None:
         egress = {workload.name: workload.egress for workload in self.topology.workloads}
@@ -207,16 +208,18 @@ class _Compiler:
             server.network(network, vpc)
         self.nodes.append(server.node())
 
-    def _environment(self, workload: Workload) -> dict[str, str]:
-        """The environment of a workload, with secrets resolved."""
+    def _environment(self, workload: Workload) -> tuple[dict[str, str], dict[str, str]]:
+        """The environment of a workload, and apart from it the variables that are secrets, resolved."""
         payloads = {
             f"sm://{secret.name.split('/')[1]}/{last(secret.name)}": self.running.auth_strings.get(
                 secret.redis_auth_string, ""
             )
             for secret in self.topology.secretmanager.secrets
         }
-        resolved = {name: payloads.get(value, value) for name, value in workload.environment.items()}
-        return {"PORT": str(workload.port), **resolved}
+        given = workload.environment.items()
+        plain = {name: value for name, value in given if value not in payloads}
+        secrets = {name: payloads[value] for name, value in given if value in payloads}
+        return {"PORT": str(workload.port), **plain}, secrets
 
     def _connector_instances(self, connectors: dict[str, ConnectorEnds]) -> None:
         runtimes = [runtime for region in self.regions.values() for runtime in region.runtimes]

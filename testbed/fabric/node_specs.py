@@ -86,7 +86,11 @@ def host(given: Host, node: str, kind: str) -> Node:
 
 
 def runtime(
-    workload: Workload, node: str, environment: Mapping[str, str], search: tuple[str, ...] = (internal.GOOGLE,)
+    workload: Workload,
+    node: str,
+    environment: Mapping[str, str],
+    secrets: Mapping[str, str],
+    search: tuple[str, ...] = (internal.GOOGLE,),
 ) -> Node:
     """One container instance of a workload (Cloud Run's container contract: it listens on $PORT)."""
     return Node(
@@ -96,6 +100,7 @@ def runtime(
         workload.command,
         workload.entrypoint,
         MappingProxyType(dict(environment)),
+        MappingProxyType(dict(secrets)),
         workload.source,
         memory=RUNTIME_MEMORY,
         disk=RUNTIME_MEMORY,

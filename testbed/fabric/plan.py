@@ -282,6 +282,8 @@ class Node:
     entrypoint: tuple[str, ...] = ()
     """Replaces the image's entry point, and its command, where it is not empty."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    """Environment variables whose values nobody else may see; the image must have /bin/sh."""
     source: str | None = None
     """A folder of the host that is copied to /workspace before the node starts."""
     capabilities: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
 from testbed.model.core.ranges import METADATA_SERVER
-from testbed.nodes import seccomp, tree, trust
+from testbed.nodes import seccomp, secret_environment, tree, trust
 
 NAME = "dev.testbed.name"
 ID = "dev.testbed.id"
@@ -97,6 +97,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "command": node.command,
         "entrypoint": node.entrypoint,
         "environment": dict(node.environment),
+        "secrets": dict(node.secrets),
         "source": tree.digest(Path(node.source)) if node.source else None,
         "capabilities": sorted(node.capabilities),
         "root": node.root,
@@ -119,13 +120,14 @@ def creation(
     that.
     """
     disk = str(node.disk + brought)
+    secret = {secret_environment.LABEL: "yes"} if node.secrets else {}
     return {
         "image": image,
         "entrypoint": list(node.entrypoint) or None,
         "command": list(node.command) or None,
         "name": host_name(testbed, node.name),
         "hostname": node.name[:HOST_NAME_MAX],
-        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec, DISK: disk},
+        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec, DISK: disk, **secret},
         "environment": {**trust.ENVIRONMENT, **node.environment},
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",

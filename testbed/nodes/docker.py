@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Node
 from testbed.json_object import Json
 from testbed.model.compute.guest_scripts import Phase, Script
-from testbed.nodes import disks, execute, guest, trust
+from testbed.nodes import disks, execute, guest, secret_environment, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.images import Images
@@ -106,6 +107,9 @@ class DockerNodes:
             if packages is not None:
                 with packages.open("rb") as installed:
                     container.put_archive("/", installed)
+            if node.secrets:
+                file = {secret_environment.FILE: secret_environment.content(node.secrets)}
+                container.put_archive("/", packed(file, USER))
             if node.files:
                 container.put_archive("/", packed(node.files, USER))
             if self._ca is not None and self._ca.is_file():
@@ -151,10 +155,11 @@ class DockerNodes:
         A run that was killed may have asked for it a moment ago: then Docker has the name before there is a container.
         """
         spec = self.spec_hash(node, image)
+        asked = self._reading_secrets(node, image) if node.secrets else node
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                made = creation(self.testbed, self._id, node, image, spec, brought=brought, quota=self.has_quota)
+                made = creation(self.testbed, self._id, asked, image, spec, brought=brought, quota=self.has_quota)
                 return self._client.containers.create(**made)
             except APIError as error:
                 if self.has_quota and "storage-opt" in str(error):  # it is mounted without quotas
@@ -163,6 +168,17 @@ class DockerNodes:
                 if error.status_code != _CONFLICT or time.monotonic() > deadline:
                     raise
             self._make_way(name)
+
+    def _reading_secrets(self, node: Node, image: str) -> Node:
+        """A node whose program is begun by what reads the secrets."""
+        entrypoint, command = self._own_command(image)
+        kept = () if node.entrypoint else command
+        argv = [*(node.entrypoint or entrypoint), *(node.command or kept)]
+        return replace(node, entrypoint=tuple(secret_environment.with_secrets(argv)), command=())
+
+    def _argv(self, container: Container, argv: Sequence[str]) -> Sequence[str]:
+        """A command for a container as its workload's program would begin it: with the secrets."""
+        return secret_environment.with_secrets(argv) if secret_environment.LABEL in container.labels else argv
 
     def _make_way(self, name: str) -> None:
         """Remove the container that has the name of one of ours, if it is ours."""
@@ -225,7 +241,8 @@ class DockerNodes:
 
     def execute(self, name: str, argv: Sequence[str]) -> int:
         """Run a command in a node with this program's own input and output; returns its exit status."""
-        return execute.passed_through(self._client, self._id_of(name), argv)
+        container = self.container(name)
+        return execute.passed_through(self._client, str(container.id), self._argv(container, argv))
 
     def capture(
         self,
@@ -239,8 +256,16 @@ class DockerNodes:
         user: str = "",
     ) -> tuple[int, bytes]:
         """Run a command in a node, as `execute.captured` does."""
+        container = self.container(name)
         return execute.captured(
-            self._client, self._id_of(name), argv, on_output, directory, timeout=timeout, given=given, user=user
+            self._client,
+            str(container.id),
+            self._argv(container, argv),
+            on_output,
+            directory,
+            timeout=timeout,
+            given=given,
+            user=user,
         )
 
     def run_scripts(
@@ -255,14 +280,13 @@ class DockerNodes:
         Raises:
             NotFound: there is no such node.
         """
-        container = self.container(name)
-        with engine_errors(f"Looking at the image of {name}"):
-            config = self._client.images.get(container.attrs["Image"]).attrs["Config"]
+        return self._own_command(self.container(name).attrs["Image"])
+
+    def _own_command(self, image: str) -> tuple[list[str], list[str]]:
+        with engine_errors(f"Looking at the image {image}"):
+            config = self._client.images.get(image).attrs["Config"]
         # What is not set is null, or left out (from the API 1.52 on).
         return list(config.get("Entrypoint") or ()), list(config.get("Cmd") or ())
-
-    def _id_of(self, name: str) -> str:
-        return str(self.container(name).id)
 
     def logs(
         self, name: str, *, follow: bool = False, tail: int | None = None, only: str | None = None, times: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import termios
@@ -111,6 +112,16 @@ def test_source_environment_and_hosts(bed: Testbed, tmp_path: Path) -> None:
     )
     assert bed.run("svc", "getent", "hosts", "db").split() == ["10.9.8.7", "db"]
     assert bed.run("svc", "hostname") == "svc\n"
+
+
+def test_docker_knows_nothing_of_a_secret_that_the_program_has(bed: Testbed) -> None:
+    secret = "it's $HOME `id` \\n"
+    tell = ("sh", "-c", 'echo "$PLAIN"; printenv SECRET; exec sleep infinity')
+    node = Node("svc", "cloud-run", "testbed/runtime", tell, environment={"PLAIN": "p"}, secrets={"SECRET": secret})
+    bed.start(node)
+    eventually(lambda: b"".join(bed.nodes.logs("svc")) == f"p\n{secret}\n".encode(), "the program does not have it")
+    assert bed.run("svc", "printenv", "SECRET") == f"{secret}\n"
+    assert "$HOME `id`" not in json.dumps(bed.nodes.container("svc").attrs)
 
 
 def test_the_image_need_not_have_the_workspace(bed: Testbed, tmp_path: Path) -> None:

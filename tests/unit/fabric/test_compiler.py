@@ -625,9 +625,11 @@ def test_a_secrets_payload_reaches_the_environment_that_names_it() -> None:
     of = example()
     (cache,) = of.redis.instances
     made = plan(of, auth_strings={cache.full_name: "opensesame"})
-    environments = {node.name: node.environment for node in made.nodes}
-    assert environments["hello-run"]["REDIS_AUTH"] == "opensesame"
-    assert environments["hello-run"]["PORT"] == "8080"
+    (run,) = (node for node in made.nodes if node.name == "hello-run")
+    assert run.secrets == {"REDIS_AUTH": "opensesame"}
+    assert run.environment["PORT"] == "8080"
+    assert "REDIS_AUTH" not in run.environment
+    assert "opensesame" not in repr(run)
     assert [node.name for node in made.nodes if dict(node.variables).get("auth_string") == "opensesame"] == ["cache"]
 
 

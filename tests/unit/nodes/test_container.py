@@ -18,6 +18,7 @@ CHANGES: list[dict[str, Any]] = [
     {"command": ("sleep 1",)},
     {"environment": {"A": "1"}},
     {"environment": {"A": "1", "B": "3"}},
+    {"secrets": {"C": "4"}},
     {"capabilities": ("NET_ADMIN",)},
     {"root": True},
     {"devices": ("/dev/net/tun",)},
