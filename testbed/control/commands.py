@@ -253,7 +253,8 @@ class Commands:
         with Store.open(self._name) as store:
             workload = service_named(store, _topology(store), given["service"])
             answer = invocation.request(
-                store,
+                store.name,
+                store.running,
                 workload.host,
                 given["method"],
                 f"{workload.path}/{given['path'].lstrip('/')}",

@@ -80,11 +80,11 @@ def serve(
     descendants.end(descendants.WORK, str(folder))  # what a controller that was killed has left running
     descendants.mark(str(folder))
     wake = Event()
-    with Store.open(name, create=create) as store, Store.open(name) as shared:
+    with Store.open(name, create=create) as store, Store.open(name) as shared, Store.open(name) as reader:
         store.load_generator = False
         client = connect()
         nodes = Containers(DockerNodes(name, shared.id, client))
-        plane = ControlPlane(shared, wake=wake.set, nodes=nodes)
+        plane = ControlPlane(shared, reader=reader, wake=wake.set, nodes=nodes)
         with closing(Watch(name, client, Executor(plane.ended), wake)) as watch, serving(plane) as server:
             handlers = {**Commands(plane, watch, client).handlers(), **server.handlers()}
             with listening(folder, Service(handlers, owner)):

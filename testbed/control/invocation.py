@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
 
-from testbed.control.state.store import Store
 from testbed.errors import DeadlineExceeded, Unavailable
 from testbed.fabric.allocation.keys import AddressKey
+from testbed.fabric.allocation.running import Running
 from testbed.kernel import namespace
 from testbed.model.core.well_known import INTERNET
 
@@ -25,7 +25,15 @@ class Answer(NamedTuple):
 
 
 def request(
-    store: Store, host: str, method: str, target: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
+    testbed: str,
+    running: Running,
+    host: str,
+    method: str,
+    target: str,
+    *,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    timeout: float,
 ) -> Answer:
     """One HTTP request whose socket is in the internet's namespace; `target` is the path and the query.
 
@@ -33,12 +41,12 @@ def request(
         DeadlineExceeded: there was no answer in time.
         Unavailable: the front end cannot be reached.
     """
-    address = store.running.allocations.addresses.get(AddressKey.front_end())
+    address = running.allocations.addresses.get(AddressKey.front_end())
     if address is None:
         raise Unavailable("front end: the testbed has none", hint="add a service to the topology")
     connection = HTTPConnection(host, timeout=timeout)
     try:
-        internet = namespace.segment(store.name, INTERNET)
+        internet = namespace.segment(testbed, INTERNET)
         connection.sock = namespace.connect(internet, (address, _PORT), timeout)
         connection.request(method, target, body, dict(headers))
         response = connection.getresponse()

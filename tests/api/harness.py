@@ -125,10 +125,10 @@ class Compiling:
 class Control:
     """A control plane, and what carries out what it has accepted."""
 
-    def __init__(self, store: Store, shared: Store) -> None:
+    def __init__(self, store: Store, shared: Store, reader: Store) -> None:
         self._wake, self._stop = threading.Event(), threading.Event()
         self.store = store
-        self.plane = ControlPlane(shared, wake=self._wake.set)
+        self.plane = ControlPlane(shared, reader=reader, wake=self._wake.set)
         self.kernel = Compiling(store)
         self.images = Images()
         self._executor = Executor(self.plane.ended)
@@ -279,7 +279,7 @@ def control(
         store = stack.enter_context(Store.open(name, create=True))
         store.replace_topology(Topology.model_validate({"name": name, "project": project}))
         store.complete = True
-        made = Control(store, stack.enter_context(Store.open(name)))
+        made = Control(store, *(stack.enter_context(Store.open(name)) for _ in range(2)))
         if threaded:
             stack.enter_context(made.running())
         yield made

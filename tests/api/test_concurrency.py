@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -99,3 +100,33 @@ def test_the_same_request_again_is_the_same_operation(api: Api, request_id: str)
     again = api.post(f"{GLOBAL}/networks", _network("vpc"), requestId=request_id)
     assert again["id"] == first["id"]
     assert again["clientOperationId"] == request_id
+
+
+def test_reads_wait_for_no_change(api: Api) -> None:
+    """Somebody holds the state's write lock, and more changes wait for it than there are threads."""
+    api.post(f"{GLOBAL}/networks", _network("vpc"))
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with api.plane.transaction():
+            held.set()
+            go_on.wait(PATIENCE)
+
+    async def scenario() -> None:
+        bodies = (json.dumps(_firewall(f"rule-{index}")).encode() for index in range(50))
+        changes = [asyncio.create_task(api.answer("POST", FIREWALLS, body)) for body in bodies]
+        for path in (f"{GLOBAL}/networks/vpc", FIREWALLS, "v1/projects/demo/locations/us-central1/connectors"):
+            status, _ = await api.answer("GET", path)
+            assert status == 200
+        assert not any(change.done() for change in changes)
+        go_on.set()
+        assert {status for status, _ in await asyncio.gather(*changes)} == {200}
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(PATIENCE)
+        asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+    finally:
+        go_on.set()
+        holder.join()

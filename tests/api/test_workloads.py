@@ -20,7 +20,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the front end is asked."""
     found: list[tuple[Any, ...]] = []
 
-    def request(_: object, host: str, method: str, target: str, **given: Any) -> invocation.Answer:
+    def request(_: object, __: object, host: str, method: str, target: str, **given: Any) -> invocation.Answer:
         found.append((host, method, target, given["body"], given["headers"]))
         headers = [("Content-Type", "text/plain"), ("X-Own", "1"), ("Connection", "close"), ("Content-Length", "2")]
         return invocation.Answer(404 if "none" in target else 200, "", headers, b"hi")

@@ -93,6 +93,8 @@ class Dispatcher:
     queueing: float = QUEUEING
     _readers: dict[str, Reader] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "api"))
+    _writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "changes"))
+    """For changes, which wait for each other: reads do not wait for them."""
     _patient: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "patient"))
     """For handlers that may take their time: they hold up nobody but each other."""
 
@@ -124,7 +126,8 @@ class Dispatcher:
             parameters = match.parameters
             given = parameters.get("operation") or parameters.get("name", "")
             await self.wait(given.rpartition("/")[2], self._asked_patience(body))
-        pool = self._patient if takes_time(match.method) else self._pool
+        quick = self._writers if changes(match.method) else self._pool
+        pool = self._patient if takes_time(match.method) else quick
         call, answer = await self._queued(pool, partial(self._answer, match, query, body, principal, endpoint))
         if not isinstance(answer, Operation):
             result: Json = answer

@@ -46,7 +46,14 @@ async def forward(plane: ControlPlane, host: str, target: str, call: RawCall) ->
 
     def ask() -> Response:
         answer = invocation.request(
-            plane.store, without_port(host), call.verb, target, body=call.body or None, headers=kept, timeout=TIMEOUT
+            plane.store.name,
+            plane.running,
+            without_port(host),
+            call.verb,
+            target,
+            body=call.body or None,
+            headers=kept,
+            timeout=TIMEOUT,
         )
         shown = {name.lower(): value for name, value in answer.headers if name.lower() not in _HOP_BY_HOP}
         return answer.status, {"content-type": "application/octet-stream", **shown}, answer.body

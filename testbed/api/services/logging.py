@@ -58,10 +58,8 @@ def logs(call: Call) -> Json:
 
 def _all(call: Call) -> Iterator[Json]:
     yield from call.audit.entries()
-    store = call.plane.store
-    yield from file_in(store.folder).read()
-    if (topology := store.topology) is not None:
-        yield from workload_log.entries(topology, store.running, call.plane.nodes)
+    yield from file_in(call.plane.store.folder).read()
+    yield from workload_log.entries(call.plane.topology(), call.plane.running, call.plane.nodes)
 
 
 def _shown(entry: Json) -> Json:

@@ -77,12 +77,22 @@ class ControlPlane:
     """The resources and operations of one testbed, for calls from any thread."""
 
     def __init__(
-        self, store: Store, *, wake: Callable[[], None] = lambda: None, nodes: ObservedNodes | None = None
+        self,
+        store: Store,
+        *,
+        reader: Store | None = None,
+        wake: Callable[[], None] = lambda: None,
+        nodes: ObservedNodes | None = None,
     ) -> None:
+        """Changes are written by `store`; reads have a connection of their own, `reader`, and wait for no change."""
         self.store = store
+        self._reader = reader or store
         self.nodes = nodes or Unseen()
         self._wake = wake
         self._lock = threading.RLock()
+        self._reading = self._lock if reader is None else threading.RLock()
+        self._writer = 0
+        """The thread whose transaction is under way."""
         self._waiting = Waiting()
         self._accepted = False
         """Whether there is something new for the executor."""
@@ -98,7 +108,7 @@ class ControlPlane:
         """
         with self._lock:
             try:
-                with self.store.transaction():
+                with self.store.transaction(), self._writing():
                     yield
             except sqlite3.OperationalError as error:
                 raise Unavailable(f"state of the testbed: it cannot be written now: {error}") from error
@@ -106,18 +116,35 @@ class ControlPlane:
                 self._accepted = False
                 self._wake()
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        before, self._writer = self._writer, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._writer = before
+
     # -- reading --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Store]:
+        """The state, for a moment: as this thread's own transaction has made it, else as it was last written."""
+        if self._writer == threading.get_ident():
+            yield self.store
+        else:
+            with self._reading:
+                yield self._reader
 
     @property
     def general(self) -> Mapping[str, Any]:
         """Name and project of the testbed, and its default region and zone."""
-        with self._lock:
-            return self.store.general
+        with self.reading() as store:
+            return store.general
 
     def find(self, kind: str, name: str) -> Record | None:
         """A resource, or None; one that is being deleted is still there."""
-        with self._lock:
-            return self.store.resources.get(kind, name)
+        with self.reading() as store:
+            return store.resources.get(kind, name)
 
     def get(self, kind: str, name: str) -> Record:
         """A resource.
@@ -131,24 +158,24 @@ class ControlPlane:
 
     def list(self, kind: str, prefix: str = "") -> list[Record]:
         """The resources of a kind whose full names begin so, in the order of their making."""
-        with self._lock:
-            return self.store.resources.of(kind, prefix)
+        with self.reading() as store:
+            return store.resources.of(kind, prefix)
 
     def topology(self) -> Topology:
         """The topology in effect.  Raises as `topology_of`."""
-        with self._lock:
-            return topology_of(self.store)
+        with self.reading() as store:
+            return topology_of(store)
 
     @property
     def running(self) -> Running:
         """What was given out, and what runs: addresses, instances of connectors, AUTH strings."""
-        with self._lock:
-            return self.store.running
+        with self.reading() as store:
+            return store.running
 
     def connector_state(self, name: str) -> str:
         """The state of a connector; READY of one that nobody has looked at yet."""
-        with self._lock:
-            return self.store.connectors.states().get(name, "READY")
+        with self.reading() as store:
+            return store.connectors.states().get(name, "READY")
 
     def operation(self, name: str) -> Operation:
         """An operation by its id.
@@ -156,15 +183,15 @@ class ControlPlane:
         Raises:
             NotFound: there is none.
         """
-        with self._lock:
-            if found := self.store.operations.get(name):
+        with self.reading() as store:
+            if found := store.operations.get(name):
                 return found
         raise NotFound(GoogleText(f"The resource '{name}' was not found"), reason="notFound")
 
     def operations(self) -> Sequence[Operation]:
         """All operations, the oldest first."""
-        with self._lock:
-            return self.store.operations.all()
+        with self.reading() as store:
+            return store.operations.all()
 
     # -- changing -------------------------------------------------------------------------------------------------
 
@@ -173,8 +200,8 @@ class ControlPlane:
         parts = name.split("/")
         if len(parts) < 2 or parts[0] not in {"projects", "namespaces"} or not parts[1].isdigit():
             return name
-        with self._lock:
-            known = {str(self.store.general.get("project", "")), *self.store.resources.projects()}
+        with self.reading() as store:
+            known = {str(store.general.get("project", "")), *store.resources.projects()}
         found = next((project for project in known if str(project_number(project)) == parts[1]), parts[1])
         return "/".join([parts[0], found, *parts[2:]])
 
@@ -223,8 +250,8 @@ class ControlPlane:
         Raises:
             TestbedError: what the fault says.
         """
-        with self._lock:
-            if not self.store.faults.all():
+        with self.reading() as store:
+            if not store.faults.all():
                 return
         with self.transaction():
             fault = self.store.faults.take(method, resource, refuses=True)
@@ -255,18 +282,18 @@ class ControlPlane:
 
     def keep(self, record: Record) -> Record:
         """Write a resource that packets know nothing of, without an operation."""
-        with self._lock:
+        with self.transaction():
             return self.store.resources.put(record)
 
     def drop(self, kind: str, name: str) -> None:
         """Remove a resource that packets know nothing of, without an operation."""
-        with self._lock:
+        with self.transaction():
             self.store.resources.remove(kind, name)
 
     def phase(self, record: Record) -> Phase:
         """What an operation that is under way does to a resource."""
-        with self._lock:
-            operation = self.store.operations.get(record.pending) if record.pending else None
+        with self.reading() as store:
+            operation = store.operations.get(record.pending) if record.pending else None
         change = next((c for c in operation.changes if c.name == record.name), None) if operation else None
         if change is None:
             return ""
@@ -344,8 +371,8 @@ class ControlPlane:
     def when_done(self, name: str) -> Future[None]:
         """A future that is done when an operation is; a caller that no longer waits cancels it."""
         future = self._waiting.add(name)  # first, lest it ends in between
-        with self._lock:
-            operation = self.store.operations.get(name)
+        with self.reading() as store:
+            operation = store.operations.get(name)
         if operation is None or operation.done:
             self._waiting.tell(name)
         return future

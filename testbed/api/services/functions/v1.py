@@ -111,7 +111,8 @@ def call_function(call: Call) -> Json:
         raise FailedPrecondition(f"function {record.name}: it is not deployed")
     address = urlsplit(v2.url(record))
     answer = invocation.request(
-        call.plane.store,
+        call.plane.store.name,
+        call.plane.running,
         address.netloc,
         "POST",
         address.path,

@@ -12,7 +12,8 @@ _PROJECTS = frozenset({"projects", "namespaces", "apps"})
 
 def known(plane: ControlPlane) -> list[str]:
     """The projects that there is something to say of: the testbed's own, those made, and those that have resources."""
-    names = (record.name.split("/") for record in plane.store.resources.all())
+    with plane.reading() as store:
+        names = [record.name.split("/") for record in store.resources.all()]
     found = {parts[1] for parts in names if len(parts) > 1 and parts[0] in _PROJECTS and parts[1] != "-"}
     return sorted({str(plane.general["project"]), *found})
 
