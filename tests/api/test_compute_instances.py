@@ -363,3 +363,18 @@ def test_machine_types(api: Api) -> None:
     with pytest.raises(Refused, match="was not found"):
         api.get(f"{ZONE}/machineTypes/x9")
     assert api.get(f"{ZONE}/diskTypes/pd-ssd")["description"] == "SSD Persistent Disk"
+
+
+def test_metadata_that_a_guest_would_act_on_and_ours_does_not_is_refused(api: Api) -> None:
+    image = {"initializeParams": {"sourceImage": "projects/cos-cloud/global/images/family/cos-stable"}}
+    body = {
+        "name": "cos",
+        "machineType": "zones/us-central1-a/machineTypes/e2-micro",
+        "networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/us"}],
+        "disks": [{"boot": True, **image}],
+        "metadata": {"items": [{"key": "gce-container-declaration", "value": "spec: {}"}]},
+    }
+    with pytest.raises(Refused, match="gce-container-declaration") as caught:
+        api.post(INSTANCES, body)
+    assert caught.value.code == 400
+    api.post(INSTANCES, {**body, "metadata": {"items": [{"key": "startup-script", "value": "true"}]}})
