@@ -76,13 +76,14 @@ def vm(instance: Instance, node: str) -> Node:
         disk=VM_DISK,
         cores=min(cores(machine), _MOST_CORES),
         hosts=link_local.HOSTS,
+        is_client=True,
         search=internal.search(internal.project_of(instance.full_name), instance.zone),
     )
 
 
 def host(given: Host, node: str, kind: str) -> Node:
     """A host outside the cloud."""
-    return Node(node, kind, given.image)
+    return Node(node, kind, given.image, is_client=True)
 
 
 def runtime(
@@ -105,6 +106,7 @@ def runtime(
         memory=RUNTIME_MEMORY,
         disk=RUNTIME_MEMORY,
         hosts=link_local.HOSTS,
+        is_client=True,
         search=search,
     )
 
@@ -170,6 +172,7 @@ def load_generator(hosts: Mapping[str, str]) -> Node:
         "load-generator",
         "testbed/load",
         ("sleep", "infinity"),
+        is_client=True,
         hosts=MappingProxyType(dict(hosts)),
         memory=4 * GIB,  # thousands of simulated users
         disk=4 * GIB,

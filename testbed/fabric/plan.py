@@ -302,6 +302,8 @@ class Node:
     """The role's variables; they may be secret, so they never reach a command line, a log or the environment."""
     hosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Names for /etc/hosts: name to address."""
+    is_client: bool = False
+    """Whether programs in it call Google's APIs: then it trusts the testbed's CA."""
     search: tuple[str, ...] | None = None
     """The search domains of its resolver, which asks 169.254.169.254; None if it knows no name server."""
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

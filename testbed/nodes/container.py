@@ -104,6 +104,7 @@ def spec_hash(node: Node, image: str, key: str) -> str:
         "devices": sorted(node.devices),
         "limits": [node.memory, node.disk, node.cores],
         "hosts": dict(node.hosts),
+        "client": node.is_client,
         "search": node.search,
         "fixed": [SYSCTLS, LOG, PROCESSES, NO_DNS, NO_SEARCH, dict(trust.ENVIRONMENT), seccomp.profile()],
     }

@@ -28,10 +28,11 @@ from testbed.json_object import Json
 from testbed.model.compute.guest_scripts import Phase, Script
 from testbed.nodes import disks, execute, guest, secret_environment, trust
 from testbed.nodes.container import ID, USER, WORKSPACE, RunningNode, creation, running_node, spec_hash
+from testbed.nodes.content import Content
 from testbed.nodes.engine import engine_errors
-from testbed.nodes.images import Images
+from testbed.nodes.images import PREFIX, Images
 from testbed.nodes.packages.installer import BUILD, Installer
-from testbed.nodes.tree import archive, packed
+from testbed.nodes.tree import packed
 
 WORKERS = 8
 """Containers that are started or removed at a time."""
@@ -101,19 +102,10 @@ class DockerNodes:
         with engine_errors(f"Starting {node.name}"):
             brought = disks.brought(Path(node.source) if node.source else None, packages)
             container = self._create(node, image, name, brought)
-            if node.source:
-                with archive(Path(node.source), WORKSPACE, USER) as source:
-                    container.put_archive("/", source)  # the image need not have the folder
+            self._fill(container, node, image)
             if packages is not None:
                 with packages.open("rb") as installed:
                     container.put_archive("/", installed)
-            if node.secrets:
-                file = {secret_environment.FILE: secret_environment.content(node.secrets)}
-                container.put_archive("/", packed(file, USER))
-            if node.files:
-                container.put_archive("/", packed(node.files, USER))
-            if self._ca is not None and self._ca.is_file():
-                self._trust(container, image, self._ca.read_bytes())
             container.start()
             started = running_node(self._client.api.inspect_container(str(container.id)))
         if started.state != "running":
@@ -121,15 +113,29 @@ class DockerNodes:
             raise Unavailable(f"node {node.name}: it ended as soon as it was started: {output or 'no output'}")
         return started
 
-    def _trust(self, container: Container, image: str, ca: bytes) -> None:
-        """Add a CA to those that the image trusts."""
-        if image not in self._bundles:
+    def _fill(self, container: Container, node: Node, image: str) -> None:
+        """Put into a container what its node has beside the image."""
+        with Content() as content:
+            if node.source:
+                content.add_folder(Path(node.source), WORKSPACE, USER)  # the image need not have the folder
+            if node.secrets:
+                content.add_files({secret_environment.FILE: secret_environment.content(node.secrets)}, USER)
+            content.add_files(node.files, USER)
+            if node.is_client and self._ca is not None and self._ca.is_file():
+                content.add_files(trust.files(self._bundle(container, node, image), self._ca.read_bytes()), 0)
+            if (stream := content.stream()) is not None:
+                container.put_archive("/", stream)
+
+    def _bundle(self, container: Container, node: Node, image: str) -> bytes:
+        """The CAs that an image trusts by itself.  Built-in images have those of the image that all stand on."""
+        known = PREFIX if node.image.startswith(PREFIX) else image
+        if known not in self._bundles:
             try:
                 chunks, _ = container.get_archive(trust.BUNDLE)
-                self._bundles[image] = trust.content(b"".join(chunks))
+                self._bundles[known] = trust.content(b"".join(chunks))
             except NoContainer:  # so Docker says that there is no such file
-                self._bundles[image] = b""
-        container.put_archive("/", trust.archive(self._bundles[image], ca))
+                self._bundles[known] = b""
+        return self._bundles[known]
 
     def check_names(self, nodes: Iterable[str]) -> None:
         """See that nobody else has a container of these nodes' names.

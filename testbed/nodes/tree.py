@@ -9,12 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import IO
 
 ROOT = PurePath()
 IGNORED = frozenset({"__pycache__", ".git"})
@@ -84,29 +81,19 @@ def add(tar: tarfile.TarFile, folder: Path, prefix: PurePath = ROOT, owner: int 
             tar.addfile(member)
 
 
+def add_files(tar: tarfile.TarFile, files: Mapping[str, str | bytes], owner: int) -> None:
+    """Add files, path to content, to an archive; they belong to user and group `owner`."""
+    for path, content in files.items():
+        data = content.encode() if isinstance(content, str) else content
+        member = tarfile.TarInfo(path.removeprefix("/"))
+        member.size, member.mode, member.mtime = len(data), 0o644, int(time.time())
+        member.uid = member.gid = owner
+        tar.addfile(member, io.BytesIO(data))
+
+
 def packed(files: Mapping[str, str | bytes], owner: int) -> bytes:
     """Files, path to content, as a tar archive; they belong to user and group `owner`."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
-        for path, content in files.items():
-            data = content.encode() if isinstance(content, str) else content
-            member = tarfile.TarInfo(path.removeprefix("/"))
-            member.size, member.mode, member.mtime = len(data), 0o644, int(time.time())
-            member.uid = member.gid = owner
-            tar.addfile(member, io.BytesIO(data))
+        add_files(tar, files, owner)
     return stream.getvalue()
-
-
-@contextmanager
-def archive(folder: Path, prefix: PurePath = ROOT, owner: int = 0) -> Iterator[IO[bytes]]:
-    """A folder as a tar archive in a temporary file: `add` says what is in it.
-
-    Raises:
-        OSError: something in the folder cannot be read.
-
-    """
-    with tempfile.TemporaryFile() as stream:
-        with tarfile.open(fileobj=stream, mode="w") as tar:
-            add(tar, folder, prefix, owner)
-        stream.seek(0)
-        yield stream

@@ -22,15 +22,9 @@ ENVIRONMENT = MappingProxyType(
 )
 
 
-def archive(bundle: bytes, ca: bytes) -> bytes:
-    """The files as a tar archive for the root folder; `bundle` is that of the image, empty if it has none."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path, content in ((BUNDLE, (bundle.rstrip() + b"\n" if bundle else b"") + ca), (CA, ca)):
-            member = tarfile.TarInfo(path.removeprefix("/"))
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+def files(bundle: bytes, ca: bytes) -> dict[str, bytes]:
+    """The files, path to content; `bundle` is that of the image, empty if it has none."""
+    return {BUNDLE: (bundle.rstrip() + b"\n" if bundle else b"") + ca, CA: ca}
 
 
 def content(archive: bytes) -> bytes:

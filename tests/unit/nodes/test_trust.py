@@ -10,18 +10,13 @@ from testbed.nodes import trust
 from testbed.nodes.container import creation
 
 
-def files(archive: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {f"/{member.name}": tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
-
-
 def test_the_testbeds_ca_is_added_to_the_images_own() -> None:
-    made = files(trust.archive(b"theirs\n\n", b"ours\n"))
+    made = trust.files(b"theirs\n\n", b"ours\n")
     assert made == {trust.BUNDLE: b"theirs\nours\n", trust.CA: b"ours\n"}
 
 
 def test_an_image_may_have_none() -> None:
-    assert files(trust.archive(b"", b"ours\n"))[trust.BUNDLE] == b"ours\n"
+    assert trust.files(b"", b"ours\n")[trust.BUNDLE] == b"ours\n"
 
 
 def test_a_bundle_is_read_as_docker_hands_it_out() -> None:
