@@ -56,6 +56,7 @@ def route(
         "host": host,
         "prefix": prefix,
         "name": name,
+        "resource": f"projects/demo/services/{name}",
         "upstreams": upstreams,
         "refused": refused,
         "admitted": admitted.split(),
