@@ -238,3 +238,23 @@ def test_who_has_waited_long_enough_is_refused(api: Api) -> None:
     with pytest.raises(Refused, match="unable to queue the operation") as caught:
         api.patch(f"{ZONES}/y", {"description": "patched"})
     assert caught.value.code == 409
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("CAA", "0 issue ("),
+        ("CAA", "0 issue ;"),
+        ("CAA", "256 issue a"),
+        ("TXT", '"\\999"'),
+        ("TXT", '"a'),
+        ("SPF", '"a" "'),
+        ("MX", "10 a"),
+    ],
+)
+@pytest.mark.usefixtures("zone")
+def test_data_that_no_name_server_reads_is_refused(api: Api, kind: str, data: str) -> None:
+    record = {"name": "a.example.com.", "type": kind, "ttl": 5, "rrdatas": [data]}
+    with pytest.raises(Refused, match=r"additions\[0\].rrdata\[0\]") as refused:
+        api.post(f"{ZONE}/changes", {"additions": [record]})
+    assert refused.value.code == 400

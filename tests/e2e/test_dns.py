@@ -6,15 +6,21 @@ Both networks have the same addresses, so an answer that took the wrong way woul
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from testbed.fabric.dns import files
+from testbed.fabric.dns.zones import RecordSet, View, Zone
+from testbed.fabric.naming import host_name
+from testbed.model.managed.dns_records import canonical, is_data
 from tests.e2e.program import Program
 from tests.e2e.rest import Rest
 from tests.e2e.small import program, small
+from tests.sample import SEED, size
 from tests.waiting import PATIENCE, eventually
 
 DOMAIN = "c.small.internal"
@@ -251,6 +257,35 @@ def _until_done(rest: Rest, change: dict[str, Any]) -> None:
     """Wait until a change is done, as clients do."""
     zone = change.get("additions", change.get("deletions", []))[0]["name"].split(".")[-3]
     eventually(lambda: rest.call("GET", f"{ZONES}/{zone}/changes/{change['id']}")["status"] == "done", "done")
+
+
+def odd_data(chance: random.Random) -> tuple[str, str]:
+    """Data of a record as somebody may write it who makes mistakes."""
+    kind = chance.choice(["TXT", "SPF", "CAA", "MX", "SRV", "A", "AAAA", "CNAME"])
+    parts = (*r'""\;() =.', "\t", "  ", "a", "b.", "0", "255", "256", "999", r"\065", r"\300", "issue")
+    return kind, {"CAA": "0 issue "}.get(kind, "") + "".join(chance.choices(parts, k=chance.randrange(1, 8)))
+
+
+@pytest.mark.sampled
+def test_the_name_server_takes_all_data_that_is_accepted(bed: Program) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - a sample
+    tried = {odd_data(chance) for _ in range(size(20_000, 200_000))}
+    records = tuple(
+        RecordSet(f"r{number}.odd.example.", kind, (canonical(kind, text),))
+        for number, (kind, text) in enumerate(one for one in sorted(tried) if is_data(*one))
+    )
+    assert len(records) > 100
+    view = View("odd", ("35.199.192.2",), (Zone("odd.example.", records),))
+    (content,) = (text for path, text in files.written([view]).items() if "/zones/" in path)
+    read = "cat > /tmp/odd; named-checkzone -i none -k ignore -m ignore -M ignore -S ignore odd.example. /tmp/odd"
+    checked = subprocess.run(
+        ["docker", "exec", "-i", host_name(bed.name, "dns"), "sh", "-c", read],
+        input=content,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_long_answers_come_by_tcp(bed: Program) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns.zones import Forwarded, RecordSet, Zone, within
 from testbed.model.managed.dns import ManagedZone
-from testbed.model.managed.dns_records import SERVED
+from testbed.model.managed.dns_records import SERVED, canonical
 from testbed.model.topology import Topology
 
 _APEX = ("SOA", "NS")
@@ -49,7 +49,9 @@ def _own(topology: Topology, zone: ManagedZone) -> Zone:
     return Zone(
         zone.dns_name,
         tuple(
-            RecordSet(record.name, record.type, record.rrdatas, record.ttl)
+            RecordSet(
+                record.name, record.type, tuple(canonical(record.type, data) for data in record.rrdatas), record.ttl
+            )
             for record in topology.dns.resource_record_sets
             if record.managed_zone == zone.full_name
             and record.type in SERVED

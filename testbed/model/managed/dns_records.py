@@ -1,10 +1,18 @@
-"""What record sets may hold: names, types and the data of each type, as in a zone file (RFC 1035, section 5)."""
+"""What record sets may hold: names, types and the data of each type, as in a zone file (RFC 1035, section 5).
+
+A DNS library reads the data, and writes what the name server gets: so that refuses nothing which was accepted.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+import dns.exception
+import dns.rdata
+import dns.rdataclass
 
 DNS_NAME = re.compile(r"(?=.{1,254}$)(\*\.)?([a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?\.)+")
 """Fully qualified: with a dot at its end."""
@@ -84,4 +92,25 @@ SERVED: Mapping[str, Callable[[str], bool]] = {
 
 def is_data(kind: str, text: str) -> bool:
     """Whether a record of a type may have this data; of what is only kept, it must not be empty."""
-    return SERVED.get(kind, bool)(text)
+    fits = SERVED.get(kind)
+    return bool(text) if fits is None else fits(text) and _read(kind, text) is not None
+
+
+def canonical(kind: str, text: str) -> str:
+    """The data of a record that is served, as a name server reads it: on one line, quoted as far as it has to be.
+
+    Raises:
+        ValueError: it is no such data.
+    """
+    found = _read(kind, text)
+    if found is None:
+        raise ValueError(f"{text!r} is not the data of a record of type {kind}")
+    return found
+
+
+@lru_cache(4096)
+def _read(kind: str, text: str) -> str | None:
+    try:
+        return dns.rdata.from_text(dns.rdataclass.IN, kind, text, relativize=False).to_text()
+    except (dns.exception.DNSException, ValueError):
+        return None

@@ -27,7 +27,7 @@ def problems(topology: Topology) -> Iterator[Problem]:
         if record.name != dns_name and not record.name.endswith(f".{dns_name}"):
             yield Problem((*path, "name"), f"{record.name} is not in {dns_name}", record.name)
         found = kinds[record.managed_zone, record.name]
-        found.add(record.type)
+        found |= {record.type, *(("NS", "SOA") if record.name == dns_name else ())}
         if "CNAME" in found and len(found) > 1:
             yield Problem((*path, "type"), f"{record.name} has either one CNAME or record sets of other types")
 

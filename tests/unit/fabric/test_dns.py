@@ -12,7 +12,9 @@ from testbed.fabric.allocation.keys import AddressKey
 from testbed.fabric.dns import files, internal, views
 from testbed.fabric.dns.zones import Forwarded, RecordSet, View, Zone, closest
 from testbed.fabric.inventory import participants
+from testbed.model.core.problem import Inconsistent
 from testbed.model.managed.dns_records import is_data
+from testbed.model.rules.consistency import check
 from testbed.model.topology import Topology
 from tests.unit.topologies import compute, network, plan, running, service, small, subnet, topology, vm
 
@@ -228,3 +230,10 @@ def test_zones_and_records_that_cannot_be(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         networks(*zones, records=records)
+
+
+def test_a_zones_own_name_is_no_alias() -> None:
+    zone = {"name": "z", "dnsName": "example.com.", "visibility": "public"}
+    alias = {"managedZone": "z", "name": "example.com.", "type": "CNAME", "rrdatas": ["example.org."]}
+    with pytest.raises(Inconsistent, match="either one CNAME or record sets of other types"):
+        check(topology(dns={"managedZones": [zone], "resourceRecordSets": [alias]}))
