@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -33,6 +34,8 @@ _MOST_CORES = 4.0
 """A large machine does not take the processors from the others."""
 _INFRASTRUCTURE_CORES = 8.0
 """What carries the packets of others comes before these: Google's networks do not share processors with VMs."""
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]*")
+"""What is one word in nginx's configuration."""
 _WEB_PORT = 80
 TUNNEL = "tunnel"
 """What the tunnel of a route-based tunnel's node is called there."""
@@ -141,7 +144,11 @@ def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: Se
 def front_end(
     workloads: Iterable[Workload], upstreams: Mapping[str, Sequence[str]], admitted: Mapping[str, Sequence[str]]
 ) -> Node:
-    """The HTTP front end of all serverless services; `admitted` are the marks of networks that may call each."""
+    """The HTTP front end of all serverless services; `admitted` are the marks of networks that may call each.
+
+    The model refuses names that nginx would take for more than a word.  Should one come, its service has no route, and
+    the others are served.
+    """
     routes = [
         {
             "host": w.host,
@@ -153,6 +160,7 @@ def front_end(
             "admitted": [*admitted[w.name]] if w.refused else [],
         }
         for w in workloads
+        if all(map(_PLAIN.fullmatch, (w.host, w.path, w.name, w.id)))
     ]
     variables = _variables(routes=routes, inside_port=ingress.PORT, bringer=str(PUBLIC_GOOGLE_API))
     return Node(

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from testbed.api.callers.identity import Identity
+from testbed.api.calls import parameters
 from testbed.api.calls.admission import admit
 from testbed.api.calls.audit import AuditLog
 from testbed.api.calls.call import (
@@ -207,6 +208,7 @@ class Dispatcher:
     ) -> Call:
         method = match.method
         given, repeated = _query(method, query)
+        parameters.check(match.parameters, given)
         nulls = _is_merge_patch(method)
         read = self._reader(method.api).read(method.request, body or {}, nulls=nulls) if method.request else {}
         path = {key: self._with_id(key, text) for key, text in match.parameters.items()}

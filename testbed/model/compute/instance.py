@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from testbed.model.compute.images import BUILT_IN, distribution, docker_image
 from testbed.model.core.ranges import Address as IPv4
 from testbed.model.core.resource import (
+    Account,
     ComputeName,
     ComputeResource,
     Constant,
@@ -61,7 +62,7 @@ class Tags(Resource):
 class ServiceAccount(Resource):
     """The service account that an instance runs as."""
 
-    email: str
+    email: Account | Literal["default"]
     scopes: tuple[str, ...] = ()
 
 

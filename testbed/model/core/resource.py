@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from testbed.errors import GoogleText
 from testbed.json_object import Json
-from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
+from testbed.model.core.names import ACCOUNT, COMPUTE_NAME, NAME_RULE
 
 
 class Defaults(NamedTuple):
@@ -151,6 +151,16 @@ def _compute_name(value: str) -> str:
 ComputeName = Annotated[
     str, AfterValidator(_compute_name), WithJsonSchema({"type": "string", "pattern": f"^{COMPUTE_NAME.pattern}$"})
 ]
+
+
+def _account(value: str) -> str:
+    if not ACCOUNT.fullmatch(value):
+        raise ValueError("must be the address of a service account: NAME@PROJECT.iam.gserviceaccount.com")
+    return value
+
+
+Account = Annotated[str, AfterValidator(_account)]
+"""A service account, by its address."""
 
 _URL = re.compile(r"https?://[^/]+/(?:compute/)?(?:v1|beta|alpha)/")
 

@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from testbed.errors import GoogleText
 from testbed.model.compute.instance import Tag
 from testbed.model.core.resource import (
+    Account,
+    ComputeName,
     ConnectorRef,
     Constant,
     Enumerated,
@@ -31,10 +33,14 @@ NO_NETWORK = GoogleText(
 )
 
 
+_ID = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+"""Ids of applications, services and versions (appengine v1: "only lowercase letters, numbers, or hyphens")."""
+
+
 class Application(Resource):
     """The one App Engine application of a project."""
 
-    id: str
+    id: ComputeName
     location_id: str
 
     @property
@@ -135,7 +141,7 @@ class Version(Resource):
     """A version of a service of the application."""
 
     collection: ClassVar[str] = "versions"
-    name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+/versions/[^/]+$")
+    name: str = Field(pattern=rf"^apps/{_ID}/services/{_ID}/versions/{_ID}$")
     env: Annotated[
         Literal["standard", "flexible"], BeforeValidator(_environment, Literal["standard", "flexible", "flex"])
     ] = "standard"
@@ -143,7 +149,7 @@ class Version(Resource):
     entrypoint: Entrypoint = Entrypoint()
     deployment: Deployment
     env_variables: Mapping[str, str] = {}
-    service_account: str | None = None
+    service_account: Account | None = None
     """As whom it runs; None: as the project's App Engine account."""
     vpc_access_connector: VpcAccessConnector | None = None
     vpc_access: DirectVpcAccess | None = None
@@ -230,7 +236,7 @@ class NetworkSettings(Resource):
 class AppEngineService(Resource):
     """A service of the application."""
 
-    name: str = Field(pattern=r"^apps/[^/]+/services/[^/]+$")
+    name: str = Field(pattern=rf"^apps/{_ID}/services/{_ID}$")
     split: TrafficSplit
     network_settings: NetworkSettings = NetworkSettings()
 

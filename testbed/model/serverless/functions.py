@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from testbed.model.core.resource import ConnectorRef, Enumerated, Folder, NamedResource, Resource
+from testbed.model.core.resource import Account, ConnectorRef, Enumerated, Folder, NamedResource, Resource
 from testbed.model.serverless.connector import Egress, EgressSetting
 from testbed.model.serverless.direct_egress import DirectInterface
 from testbed.model.serverless.ingress import FunctionIngress
@@ -45,7 +45,7 @@ class ServiceConfig(Resource):
     direct_vpc_egress: DirectEgress = "VPC_EGRESS_PRIVATE_RANGES_ONLY"
     """The default is the API's; a page of Google's documentation says that it is the other (behaviour 3.1)."""
     min_instance_count: int = Field(default=0, ge=0, le=20)
-    service_account_email: str | None = None
+    service_account_email: Account | None = None
     """As whom it runs; None: as the default account of its generation."""
     ingress_settings: FunctionIngress = "ALLOW_ALL"
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from testbed.errors import GoogleText
-from testbed.model.core.resource import Enumerated, Folder, NamedResource, Resource
+from testbed.model.core.resource import Account, Enumerated, Folder, NamedResource, Resource
 from testbed.model.serverless.connector import RunVpcAccess
 from testbed.model.serverless.ingress import RunIngress
 
@@ -52,7 +52,7 @@ class TaskTemplate(Resource):
 
     containers: tuple[Container, ...] = Field(min_length=1, max_length=1)
     vpc_access: RunVpcAccess = RunVpcAccess()
-    service_account: str | None = None
+    service_account: Account | None = None
 
 
 class RevisionTemplate(TaskTemplate):

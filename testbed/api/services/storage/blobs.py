@@ -15,10 +15,12 @@ from typing import Any
 from testbed.api.calls.raw import FOLDER
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import GoogleText, NotFound
+from testbed.errors import GoogleText, InvalidArgument, NotFound
 
 BUCKETS = "storage.buckets"
 """The kind; a bucket's name is its whole name."""
+LONGEST_NAME = 1024
+"""Bytes of an object's name."""
 OBJECTS = "storage.objects"
 """The kind; the name of an object is `BUCKET/OBJECT`."""
 
@@ -61,12 +63,29 @@ def find(plane: ControlPlane, bucket_name: str, name: str) -> Record:
     raise NotFound(GoogleText(f"No such object: {bucket_name}/{name}"), reason="notFound")
 
 
+def check_name(name: str) -> None:
+    """See that an object can have a name (cloud.google.com/storage/docs/objects, "Object names").
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    if not 1 <= len(name.encode("utf-8", "surrogatepass")) <= LONGEST_NAME:
+        rule = f"its name must have 1 to {LONGEST_NAME} bytes"
+    elif set(name) & {"\r", "\n"} or name in {".", ".."} or name.startswith(".well-known/acme-challenge/"):
+        rule = "its name must have no line breaks, not be . or .., and not begin with .well-known/acme-challenge/"
+    else:
+        return
+    raise InvalidArgument(f"object {name[:40]!r}: {rule}", reason="invalid")
+
+
 def put(plane: ControlPlane, bucket_name: str, name: str, data: bytes, described: Mapping[str, Any]) -> Record:
     """Make an object, or replace one; `described` is what its caller says of it.
 
     Raises:
         NotFound: there is no such bucket.
+        InvalidArgument: no object can have this name.
     """
+    check_name(name)
     digest = hashlib.sha256(data).hexdigest()
     path = _blob(plane, digest)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
