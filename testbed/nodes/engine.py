@@ -28,7 +28,7 @@ def engine_errors(what: str) -> Iterator[None]:
     """Say an error of Docker's in the testbed's terms; `what` says what was being done.
 
     Raises:
-        Unavailable: the engine does not answer, or failed itself (HTTP 5xx).
+        Unavailable: the engine does not answer, or failed itself (HTTP 5xx), or what is asked for has gone (HTTP 404).
         PermissionDenied: this user may not use the engine.
         FailedPrecondition: the container's state forbids it (HTTP 409).
         Internal: the engine refused what the testbed asked for.
@@ -46,7 +46,8 @@ def meaning(error: APIError) -> type[TestbedError]:
     """What kind of error an answer of the engine is."""
     if error.status_code == HTTPStatus.CONFLICT:
         return FailedPrecondition
-    return Unavailable if error.is_server_error() else Internal
+    gone = error.status_code == HTTPStatus.NOT_FOUND  # a node that is made anew has another container
+    return Unavailable if gone or error.is_server_error() else Internal
 
 
 def failure(event: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.program import Program
 from tests.e2e.small import file, program, small
+from tests.waiting import eventually
 
 SERVES = """
 import http.server, json, time
@@ -47,5 +48,6 @@ def test_a_container_that_ends_is_named_and_the_rest_is_there(bed: Program) -> N
     assert set(json.loads(ended.stdout)["failed"]) == {"projects/small/locations/us-central1/services/late"}
     assert "failed to start and listen on the port" in ended.stderr
     assert "testbed logs late" in ended.stderr
-    assert "out of luck" in bed.run("logs", "late").stdout
+    # It is made anew every few seconds, and the log is that of the last one.
+    eventually(lambda: "out of luck" in bed.run("logs", "late", check=False).stdout, "what the container has written")
     assert bed.execute("vm", "true").returncode == 0
