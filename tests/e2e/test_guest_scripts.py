@@ -122,7 +122,7 @@ exit 3
         'Script "startup-script" failed with error: exit status 3',
     ):
         assert f"google_metadata_script_runner: {line}\n" in said
-    assert "startup-script: exit status 3" in server.bed.run("events").stdout
+    eventually(lambda: "startup-script: exit status 3" in server.bed.run("events").stdout, "an event of it")
 
 
 def test_nobody_waits_for_a_script_and_each_boot_runs_it_once(server: Server, machine: str) -> None:
