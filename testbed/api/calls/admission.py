@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
 from testbed.api.calls.call import Call
+from testbed.api.calls.parameters import projects
 from testbed.api.contract.discovery import APIS
 from testbed.control.accept.plane import ControlPlane
 from testbed.errors import GoogleText, PermissionDenied
@@ -59,7 +60,7 @@ def admit(call: Call) -> None:
         TestbedError: a fault says so.
     """
     api = call.method.api.split(".")[0]
-    project = next(_projects(call), None)
+    project = next(projects(call.parameters), None)
     if project is not None and api not in _ALWAYS:
         service = f"{api}.googleapis.com"
         if state_of(call.plane, project, service) == "DISABLED":
@@ -96,13 +97,3 @@ def known_services() -> Mapping[str, str]:
             served = f"{name}.{version}" in APIS
             titles[name] = json.loads((folder / f"{name}.{version}.json").read_text())["title"] if served else name
     return {f"{name}.googleapis.com": title for name, title in sorted(titles.items())}
-
-
-def _projects(call: Call) -> Iterator[str]:
-    """The projects that a call's path names, however it does."""
-    for name, value in call.parameters.items():
-        parts = value.split("/")
-        if name in {"project", "projectId", "appsId"}:
-            yield value
-        elif len(parts) > 1 and parts[0] in {"projects", "namespaces", "apps"}:
-            yield parts[1]

@@ -16,6 +16,7 @@ from testbed.api.contract.discovery import Method
 from testbed.control.state.json_lines import JsonLines
 from testbed.errors import TestbedError
 from testbed.json_object import Json
+from testbed.model.core.projects import ABOVE
 
 FILE = "audit.jsonl"
 OLDER = "audit-older.jsonl"
@@ -79,7 +80,7 @@ def _entry(method: Method, parameters: Mapping[str, str], principal: str, error:
 def _project(method: Method, parameters: Mapping[str, str], resource: str) -> str:
     """The project whose log has the entry; empty if the path names none."""
     parts = resource.split("/")
-    if parts[0] in {"projects", "namespaces", "apps"} and len(parts) > 1:
+    if parts[0] in ABOVE and len(parts) > 1:
         return parts[1]
     named = ("project", "projectId", "projectsId", "appsId", *(("resource",) if "projects" in method.path else ()))
     return next((parameters[name] for name in named if name in parameters), "")

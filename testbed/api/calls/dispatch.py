@@ -124,8 +124,7 @@ class Dispatcher:
             TestbedError: Google would refuse it, or the testbed cannot do it.
         """
         if match.method.id.endswith("perations.wait"):
-            parameters = match.parameters
-            given = parameters.get("operation") or parameters.get("name", "")
+            given = match.parameters.get("operation") or match.parameters.get("name", "")
             await self.wait(given.rpartition("/")[2], self._asked_patience(body))
         quick = self._writers if changes(match.method) else self._pool
         pool = self._patient if takes_time(match.method) else quick

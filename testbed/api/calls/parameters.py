@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from testbed.errors import GoogleText, InvalidArgument
 from testbed.model.core.names import COMPUTE_NAME, NAME_RULE
+from testbed.model.core.projects import ABOVE
 
 _PROJECTS = frozenset({"project", "projectId", "appsId"})
 """Parameters that are projects."""
-_ABOVE = frozenset({"projects", "namespaces", "apps"})
-"""What the names of resources begin with, before their project."""
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _ANY = "-"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -26,15 +25,16 @@ def check(path: Mapping[str, str], query: Mapping[str, str]) -> None:
     for key, text in path.items():
         if _CONTROL.search(text):
             raise InvalidArgument(f"parameter {key}: it must not have control characters")
-    for project in (*_projects(path), *_projects(query)):
+    for project in (*projects(path), *projects(query)):
         if not (COMPUTE_NAME.fullmatch(project) or _NUMBER.fullmatch(project) or project == _ANY):
             raise InvalidArgument(GoogleText(f"Invalid value for field 'project': '{project}'. {NAME_RULE}"))
 
 
-def _projects(parameters: Mapping[str, str]) -> Iterator[str]:
+def projects(parameters: Mapping[str, str]) -> Iterator[str]:
+    """The projects that parameters name, however they do."""
     for key, text in parameters.items():
         first, *rest = text.split("/")
-        if rest and first in _ABOVE:
+        if rest and first in ABOVE:
             yield rest[0]
         elif key in _PROJECTS:
             yield text

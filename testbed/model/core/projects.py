@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 
+ABOVE = frozenset({"projects", "namespaces", "apps"})
+"""What the names of resources begin with, before their project."""
+
 
 def project_number(project: str) -> int:
     """The number of a project: twelve digits, as most of Google's have."""

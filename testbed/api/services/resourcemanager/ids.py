@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from testbed.control.accept.plane import ControlPlane
-from testbed.model.core.projects import project_number
+from testbed.model.core.projects import ABOVE, project_number
 
 KIND = "cloudresourcemanager.projects"
-_PROJECTS = frozenset({"projects", "namespaces", "apps"})
-"""What the names of resources begin with, before their project."""
 
 
 def known(plane: ControlPlane) -> list[str]:
     """The projects that there is something to say of: the testbed's own, those made, and those that have resources."""
     with plane.reading() as store:
         names = [record.name.split("/") for record in store.resources.all()]
-    found = {parts[1] for parts in names if len(parts) > 1 and parts[0] in _PROJECTS and parts[1] != "-"}
+    found = {parts[1] for parts in names if len(parts) > 1 and parts[0] in ABOVE and parts[1] != "-"}
     return sorted({str(plane.general["project"]), *found})
 
 
