@@ -10,7 +10,7 @@ from types import MappingProxyType
 from testbed.fabric import link_local
 from testbed.fabric.allocation.running import ConnectorInstance, ServerCertificate
 from testbed.fabric.dns import internal
-from testbed.fabric.plan import Node
+from testbed.fabric.plan import INFRASTRUCTURE_CORES, Node
 from testbed.fabric.serverless import ingress
 from testbed.model.bgp import BgpSession
 from testbed.model.compute.images import BUILT_IN
@@ -32,8 +32,6 @@ VM_DISK = 10 * GIB
 """The size of a boot disk of Google's Debian images."""
 _MOST_CORES = 4.0
 """A large machine does not take the processors from the others."""
-_INFRASTRUCTURE_CORES = 8.0
-"""What carries the packets of others comes before these: Google's networks do not share processors with VMs."""
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]*")
 """What is one word in nginx's configuration."""
 _WEB_PORT = 80
@@ -116,7 +114,7 @@ def runtime(
 
 def connector(instance: ConnectorInstance) -> Node:
     """A connector instance: the data path is the kernel's, the container answers health checks."""
-    return Node(instance.name, "connector-instance", "testbed/connector", cores=_INFRASTRUCTURE_CORES)
+    return Node(instance.name, "connector-instance", "testbed/connector", cores=INFRASTRUCTURE_CORES)
 
 
 def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: ServerCertificate | None) -> Node:
@@ -137,7 +135,7 @@ def redis(instance: RedisInstance, node: str, auth_string: str | None, shown: Se
             bind="0.0.0.0",  # noqa: S104 - inside the node
         ),
         memory=int((instance.memory_size_gb * 1.5 + 0.25) * GIB),  # keys, and buffers of clients
-        cores=_INFRASTRUCTURE_CORES,
+        cores=INFRASTRUCTURE_CORES,
     )
 
 
@@ -169,7 +167,7 @@ def front_end(
         "testbed/frontend",
         role="frontend",
         variables=variables,
-        cores=_INFRASTRUCTURE_CORES,
+        cores=INFRASTRUCTURE_CORES,
     )
 
 
@@ -271,7 +269,7 @@ def route_based(name: str, kind: str, end: RouteBased) -> Node:
         "testbed/bgp",
         capabilities=_VPN_PRIVILEGES,
         devices=("/dev/net/tun",),
-        cores=_INFRASTRUCTURE_CORES,
+        cores=INFRASTRUCTURE_CORES,
         role="vpn",
         variables=_variables(tunnels=[tunnel], interface=interface, **({"bgp": spoken} if spoken else {})),
     )
@@ -286,7 +284,7 @@ def attachment(name: str, kind: str, session: BgpSession | None) -> Node:
         "testbed/bgp",
         ("runsv", "/etc/service/bird"),
         capabilities=_VPN_PRIVILEGES,
-        cores=_INFRASTRUCTURE_CORES,
+        cores=INFRASTRUCTURE_CORES,
         role="vpn" if session else None,
         variables=variables,
     )
@@ -313,7 +311,7 @@ def _vpn(name: str, kind: str, tunnels: list[dict[str, object]]) -> Node:
         "testbed/vpn",
         capabilities=_VPN_PRIVILEGES,
         devices=("/dev/net/tun",),
-        cores=_INFRASTRUCTURE_CORES,
+        cores=INFRASTRUCTURE_CORES,
         role="vpn",
         variables=_variables(tunnels=tunnels, interface={}),
     )

@@ -268,6 +268,10 @@ class Namespace:
     """Dotted sysctl names below `net.` to values."""
 
 
+INFRASTRUCTURE_CORES = 8.0
+"""What carries the packets of others comes before these: Google's networks do not share processors with VMs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One container.  Its network is none of Docker's business: the plan wires it."""

@@ -19,7 +19,7 @@ from testbed.fabric.allocation.running import Running
 from testbed.fabric.dns import files, views
 from testbed.fabric.inventory import Participant
 from testbed.fabric.naming import interface_name
-from testbed.fabric.plan import KernelRoute, Node, RoutingRule
+from testbed.fabric.plan import INFRASTRUCTURE_CORES, KernelRoute, Node, RoutingRule
 from testbed.fabric.serverless.region import Region, Runtime
 from testbed.fabric.vpc import Vpc
 from testbed.fabric.wiring import DEFAULT, GATEWAY, Space, Wiring
@@ -86,7 +86,7 @@ class NameServer:
             files=files.written(made),
             reload=_RELOAD,
             memory=1 << 30,
-            cores=8.0,
+            cores=INFRASTRUCTURE_CORES,
         )
 
     def _address(self, place: str) -> str:
