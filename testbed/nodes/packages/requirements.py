@@ -59,10 +59,10 @@ def wanted(source: Path) -> Wanted | None:
     found = Wanted()
     if (source / FILE).is_file():
         _read(source, source / FILE, found.requirements, found.constraints, _DEEPEST)
-    there = {**_of_the_runtime(), **dict(_brought(source))}
+    brought = dict(_brought(source))
+    there = {**_of_the_runtime(), **brought}
     if all(_fulfilled(line, there) for line in found.requirements):
         return None
-    brought = dict(_brought(source))
     found.requirements = [line for line in found.requirements if not _fulfilled(line, brought)]
     if not any("--hash" in line for line in found.requirements):  # else every line needs one
         found.requirements += _SERVERS
