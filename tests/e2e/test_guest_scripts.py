@@ -6,15 +6,13 @@ import base64
 import io
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from testbed.control.state.store import Store
-from tests.e2e.small import containers, file, program
-from tests.e2e.test_instances_api import PROJECT, ZONE, Server
+from tests.e2e.small import containers
+from tests.e2e.test_instances_api import PROJECT, ZONE, Server, served
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.behaviour("4.7.5")
@@ -25,21 +23,7 @@ CAPABILITIES = "00000000000000eb"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("guests")
-    with program(folder, "gst") as bed, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TESTBED_STATE", str(bed.state))
-        bed.run("up", file(bed, {"name": bed.name, "project": "small"}))
-        with Store.open(bed.name) as store:
-            port = store.port
-        made = Server(bed, port)
-        made.do("POST", f"{PROJECT}/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-        subnet = {
-            "name": "us",
-            "network": "global/networks/vpc",
-            "ipCidrRange": "10.0.0.0/24",
-            "privateIpGoogleAccess": True,
-        }
-        made.do("POST", f"{PROJECT}/regions/us-central1/subnetworks", subnet)
+    with served(tmp_path_factory.mktemp("guests"), "gst", privateIpGoogleAccess=True) as made:
         yield made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -52,25 +53,24 @@ class Server:
         return self.bed.execute(name, *command, check=False).returncode == 0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("instances")
-    with program(folder, "vms") as bed, pytest.MonkeyPatch.context() as patch:
+@contextmanager
+def served(folder: Path, prefix: str, **subnet: Any) -> Iterator[Server]:
+    """A testbed with a network and a subnet, which may have more fields."""
+    with program(folder, prefix) as bed, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TESTBED_STATE", str(bed.state))
         bed.run("up", file(bed, {"name": bed.name, "project": "small"}))
         with Store.open(bed.name) as store:
             port = store.port
         made = Server(bed, port)
         made.do("POST", f"{PROJECT}/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-        made.do(
-            "POST",
-            f"{PROJECT}/regions/us-central1/subnetworks",
-            {
-                "name": "us",
-                "network": "global/networks/vpc",
-                "ipCidrRange": "10.0.0.0/24",
-            },
-        )
+        body = {"name": "us", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24", **subnet}
+        made.do("POST", f"{PROJECT}/regions/us-central1/subnetworks", body)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("instances"), "vms") as made:
         for name in ("client", "web"):
             made.do(
                 "POST",
