@@ -125,18 +125,20 @@ class Compiling:
 class Control:
     """A control plane, and what carries out what it has accepted."""
 
-    def __init__(self, store: Store, shared: Store, reader: Store) -> None:
+    def __init__(self, store: Store, executing: Store, shared: Store, reader: Store) -> None:
         self._wake, self._stop = threading.Event(), threading.Event()
         self.store = store
+        """For the tests; on the executor's connection a read could be a part of its transaction."""
+        self._executing = executing
         self.plane = ControlPlane(shared, reader=reader, wake=self._wake.set)
-        self.kernel = Compiling(store)
+        self.kernel = Compiling(executing)
         self.images = Images()
         self._executor = Executor(self.plane.ended)
         self._thread = threading.Thread(target=self._execute)
 
     def settle(self) -> None:
         """Carry out what was accepted, where no thread does."""
-        self._executor.round(self.store, self.kernel)
+        self._executor.round(self._executing, self.kernel)
 
     def _execute(self) -> None:
         while not self._stop.is_set():
@@ -279,7 +281,7 @@ def control(
         store = stack.enter_context(Store.open(name, create=True))
         store.replace_topology(Topology.model_validate({"name": name, "project": project}))
         store.complete = True
-        made = Control(store, *(stack.enter_context(Store.open(name)) for _ in range(2)))
+        made = Control(store, *(stack.enter_context(Store.open(name)) for _ in range(3)))
         if threaded:
             stack.enter_context(made.running())
         yield made
