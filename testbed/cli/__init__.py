@@ -19,6 +19,7 @@ from testbed import __version__
 from testbed.cli.caller import restore_name
 from testbed.cli.output import errors, results
 from testbed.errors import TestbedError
+from testbed.foreign_errors import of_file
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "up": ("up",), "down": ("down",), "serve": ("serve",), "inspect": ("status", "ls", "drops"),
@@ -87,11 +88,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except TestbedError as error:
-        errors.print(f"[bold red]error:[/] [dim]{error.status}[/] ", end="")
-        errors.print(error.message, markup=False, highlight=False)
-        if error.hint:
-            errors.print(f"[bold]hint:[/] {error.hint}", highlight=False)
-        status = error.exit_status
+        status = _told(error)
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # all that are raised have it, the base class does not
         status = error.exit_code
@@ -101,4 +98,17 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: do not fail again at exit
         status = _BROKEN_PIPE
+    except OSError as error:
+        if (known := of_file(error)) is None:
+            raise
+        status = _told(known)
     sys.exit(status)
+
+
+def _told(error: TestbedError) -> int:
+    """Print an error; returns its exit status."""
+    errors.print(f"[bold red]error:[/] [dim]{error.status}[/] ", end="")
+    errors.print(error.message, markup=False, highlight=False)
+    if error.hint:
+        errors.print(f"[bold]hint:[/] {error.hint}", highlight=False)
+    return error.exit_status

@@ -12,7 +12,7 @@ from testbed.control.facts.sections import SECTIONS, TITLES
 from testbed.control.state.folders import folder_of, names
 from testbed.control.state.lock import holder
 from testbed.control.state.summary import summary
-from testbed.errors import NotFound
+from testbed.errors import NotFound, Unavailable
 from testbed.json_object import Json
 
 
@@ -50,7 +50,7 @@ def ls(json: JsonOption = False) -> None:
     rows: list[Json] = []
     for name in names():
         with suppress(NotFound):  # a `down` may be removing it
-            rows.append({**summary(name), "controller": holder(folder_of(name))})
+            rows.append({**_summary(name), "controller": holder(folder_of(name))})
     if json:
         print_json(rows)
     elif not rows:
@@ -58,6 +58,17 @@ def ls(json: JsonOption = False) -> None:
     else:
         columns = {"name": "name", "complete": "complete", "controller": "controller", "source": "topology"}
         results.print(table([*columns.values()], ([_word(row[key]) for key in columns] for row in rows)))
+    for row in rows:
+        if row["error"] and not json:
+            results.print(f"\n[bold red]{row['name']}:[/] {row['error']}; remove it: testbed down --name {row['name']}")
+
+
+def _summary(name: str) -> Json:
+    """What a testbed's state says of it, or why it says nothing; others are listed all the same."""
+    try:
+        return {**summary(name), "error": None}
+    except Unavailable as error:
+        return {"name": name, "id": None, "source": None, "complete": None, "error": error.message}
 
 
 def _word(value: object) -> object:

@@ -108,6 +108,11 @@ def _watch(watch: Watch, store: Store, stop: Event, patience: float | None) -> N
             said = ""
         except TestbedError as error:
             said = _news(error.message, said)
+        except Exception as error:  # a boundary: it stays, and the next round may do better
+            text = f"{type(error).__name__}: {error}"
+            if text != said:
+                log.exception("a round")
+            said = text
         if patience is not None and not store.begun and (watch.refused or time.monotonic() > deadline):
             return
         watch.rest(stop)

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed import descendants
 from testbed.control.channel.client import AnotherProtocol, session
 from testbed.control.state.folders import clear
-from testbed.control.state.lock import STARTING, holder, sign, take
+from testbed.control.state.lock import STARTING, holder, holders_of_lost, sign, take
 from testbed.control.state.summary import begun
 from testbed.errors import DeadlineExceeded, Unavailable
 
@@ -113,30 +113,35 @@ def _started(name: str, folder: Path, owner: int) -> subprocess.Popen[bytes] | N
 
 
 @contextmanager
-def without_controller(folder: Path, *, patience: float, waiting: Waiting) -> Iterator[None]:
+def without_controller(folder: Path, *, patience: float, waiting: Waiting, create: bool = False) -> Iterator[None]:
     """End the testbed's controller, and hold its lock, so that none can start meanwhile.
+
+    With `create`, the folder may have been removed by hand: a controller of it is ended as well, and it is made again.
 
     Raises:
         NotFound: there is no such testbed.
         Unavailable: another `down` works on it for longer than `patience`, in seconds.
         DeadlineExceeded: the controller does not end.
     """
-    lock = _taken(folder, patience, waiting)
+    if create:
+        _end_lost(folder)
+    lock = _taken(folder, patience, waiting, create=create)
     try:
-        sign(lock, "down")
+        with suppress(OSError):  # a disk that cannot be written
+            sign(lock, "down")
         descendants.end(descendants.WORK, str(folder))  # what a controller that was killed has left running
         yield
     finally:
         os.close(lock)
 
 
-def _taken(folder: Path, patience: float, waiting: Waiting) -> int:
+def _taken(folder: Path, patience: float, waiting: Waiting, *, create: bool) -> int:
     """The lock, as soon as neither a controller nor another `down` has it."""
     began, told = time.monotonic(), False
     while True:
         stop_controller(folder)
         try:
-            return take(folder)
+            return take(folder, create=create)
         except Unavailable:
             waited = time.monotonic() - began
             if waited > patience:
@@ -145,6 +150,15 @@ def _taken(folder: Path, patience: float, waiting: Waiting) -> int:
             waiting(f"waiting for another command that works on testbed {folder.name!r}")
             told = True
         time.sleep(_POLL)
+
+
+def _end_lost(folder: Path) -> None:
+    """End controllers that hold a lock which is not in the folder any more."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        found = holders_of_lost(folder)
+        for pid in found:
+            _signal(pid, number)
+        _wait_for(found, time.monotonic() + _POLITE)
 
 
 def stop_controller(folder: Path) -> None:

@@ -36,6 +36,7 @@ class Link:
     kind: str
     """`veth`, `vxlan`, ...; empty for a physical or loopback device."""
     alias: str = ""
+    """Empty for the loopback device, whose alias is no part of a plan: it says whose the namespace is."""
     up: bool = False
     port: int | None = None
     """The UDP port, of both ends, of a VXLAN-GPE device in external mode; None for every other device."""
@@ -67,7 +68,7 @@ def _link(link: Message, addresses: Iterable[str], named: Mapping[int, Message])
             link.get("gso_max_segs", GSO_MAX_SEGS),
         ),
         kind,
-        link.get("ifalias", ""),
+        "" if link.get("ifname") == LOOPBACK else link.get("ifalias", ""),
         bool(link["flags"] & _UP),
         _tunnel_port(link) if kind == "vxlan" else None,
         _place(link, named) if kind == "vlan" else None,

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +22,14 @@ from typing import TypeVar
 from testbed.errors import AlreadyExists, FailedPrecondition, NotFound, PermissionDenied
 from testbed.fabric.naming import host_name
 from testbed.fabric.plan import Namespace
+from testbed.kernel import netlink
 from testbed.kernel.temporary_namespace import CLONE_NEWNET, in_new_namespace
 
 T = TypeVar("T")
 
 _RUN = Path("/run/netns")
+_OWNER = 254
+"""Characters that it is said in."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,8 +68,8 @@ def unfinished(*made: str) -> list[str]:
     return [file.name for file in files if file.exists() and not os.path.ismount(file)]  # Path.is_mount is for folders
 
 
-def create(*new: str) -> None:
-    """Makes named namespaces.
+def create(*new: str, owner: str = "") -> None:
+    """Makes named namespaces; each says whose it is (`owner`).
 
     Raises:
         AlreadyExists: there is one of that name; those before it in the arguments were made.
@@ -73,17 +77,29 @@ def create(*new: str) -> None:
     """
     for name in new:
         try:
-            in_new_namespace(partial(_name, name))
+            in_new_namespace(partial(_begin, name, owner))
         except FileExistsError as error:
             raise AlreadyExists(f"network namespace {name}: it exists already") from error
         except PermissionError as error:
             raise PermissionDenied(f"network namespace {name}: {error.strerror}", hint="run it as root") from error
 
 
-def _name(name: str) -> None:
+def owned(owner: str, prefix: str = "") -> list[str]:
+    """The named namespaces that say they are this owner's, of those whose name begins with `prefix`, sorted."""
+    found = []
+    for name in names(prefix):
+        with suppress(NotFound, FailedPrecondition):  # it is going, or its maker was killed
+            if inside(path(name), netlink.alias) == owner[:_OWNER]:
+                found.append(name)
+    return found
+
+
+def _begin(name: str, owner: str) -> None:
     """Names the namespace of the calling thread; pyroute2's own `create` would start a process for that."""
     from pyroute2 import netns  # noqa: PLC0415  # see kernel.netlink
 
+    if owner:  # before it has a name, so that none is found that does not say it
+        netlink.set_alias(owner[:_OWNER])
     netns.attach(name, threading.get_native_id(), _libc)
 
 

@@ -16,6 +16,9 @@ from testbed.kernel.dump import Dump
 if TYPE_CHECKING:
     from testbed.kernel.rtnetlink import Socket
 
+_LOOPBACK = 1
+"""The number of the loopback device in each namespace."""
+
 
 def read() -> Dump:
     """Reads the namespace of the calling thread."""
@@ -28,6 +31,19 @@ def perform(steps: Sequence[KernelStep]) -> None:
     with closing(_socket()) as socket:
         for step in steps:
             socket.perform(step)
+
+
+def set_alias(text: str) -> None:
+    """Writes a text of at most 255 bytes (IFALIASZ) into the loopback device of the calling thread's namespace."""
+    with closing(_socket()) as socket:
+        socket.link("set", index=_LOOPBACK, ifalias=text)
+
+
+def alias() -> str:
+    """The text that `set_alias` has left in the namespace of the calling thread; empty if it has not."""
+    with closing(_socket()) as socket:
+        [link] = socket.get_links(_LOOPBACK)
+        return str(link.get_attr("IFLA_IFALIAS") or "")
 
 
 def _socket() -> Socket:

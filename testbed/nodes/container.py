@@ -16,9 +16,12 @@ from testbed.fabric.plan import Node
 from testbed.json_object import Json
 from testbed.model.core.ranges import METADATA_SERVER
 from testbed.nodes import seccomp, secret_environment, tree, trust
+from testbed.paths import state_root
 
 NAME = "dev.testbed.name"
 ID = "dev.testbed.id"
+FOLDER = "dev.testbed.folder"
+"""The testbed's state folder: what proves whose a container is when its state, which has the id, is lost."""
 NODE = "dev.testbed.node"
 KIND = "dev.testbed.kind"
 SPEC = "dev.testbed.spec"
@@ -62,6 +65,11 @@ class RunningNode:
     """The container's id."""
     disk: int = 0
     """Bytes that its files may take, beyond those of its image; 0 where nothing is said of that."""
+
+
+def owner_labels(testbed: str, testbed_id: str) -> dict[str, str]:
+    """The labels that say whose a container is."""
+    return {NAME: testbed, ID: testbed_id, FOLDER: str((state_root() / testbed).absolute())}
 
 
 def running_node(attributes: Mapping[str, Any]) -> RunningNode:
@@ -128,7 +136,14 @@ def creation(
         "command": list(node.command) or None,
         "name": host_name(testbed, node.name),
         "hostname": node.name[:HOST_NAME_MAX],
-        "labels": {NAME: testbed, ID: testbed_id, NODE: node.name, KIND: node.kind, SPEC: spec, DISK: disk, **secret},
+        "labels": {
+            **owner_labels(testbed, testbed_id),
+            NODE: node.name,
+            KIND: node.kind,
+            SPEC: spec,
+            DISK: disk,
+            **secret,
+        },
         "environment": {**trust.ENVIRONMENT, **node.environment},
         "extra_hosts": dict(node.hosts),
         "network_mode": "none",

@@ -82,6 +82,17 @@ def test_a_name_is_taken_only_once(paths: Paths) -> None:
         namespace.create(Path(paths["a"]).name)
 
 
+def test_a_namespace_says_whose_it_is(paths: Paths) -> None:
+    other = Path(paths["a"]).name
+    name, owner = f"{other}-owned", "/a folder" + "x" * 300
+    namespace.create(name, owner=owner)
+    try:
+        assert namespace.owned(owner, other) == [name]
+        assert namespace.owned("/a folder", other) == []
+    finally:
+        namespace.delete(name)
+
+
 def test_names_are_listed_by_prefix(paths: Paths) -> None:
     name = Path(paths["a"]).name
 

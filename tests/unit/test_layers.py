@@ -20,8 +20,8 @@ ROOT = Path(testbed.__file__).parent
 
 LAYERS = (
     (
-        ("testbed", "testbed.capability", "testbed.descendants", "testbed.errors", "testbed.json_object",
-         "testbed.paths", "testbed.signing", "testbed.yaml_document"),
+        ("testbed", "testbed.capability", "testbed.descendants", "testbed.errors", "testbed.foreign_errors",
+         "testbed.json_object", "testbed.paths", "testbed.signing", "testbed.yaml_document"),
     ),
     (("testbed.model", "testbed.model.core"),),
     (("testbed.model.compute",),),

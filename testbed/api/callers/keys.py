@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from testbed import foreign_errors
+from testbed.control.state import database
 from testbed.errors import NotFound, Unavailable
 
 KEYS = "keys.db"
@@ -95,23 +97,20 @@ class SqliteKeys:
         """
         try:
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-            uri = f"{file.absolute().as_uri()}?mode=rw"  # it is never made here, where others could read it
-            connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
-        except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"keys in {file}: cannot be read: {error}") from error
+        except OSError as error:
+            raise foreign_errors.of_file(error) or Unavailable(f"keys in {file}: cannot be read: {error}") from error
+        connection = database.connect(file)
         try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a key that was handed out is known after any crash
             keys = cls(connection)
-            keys._run("PRAGMA journal_mode = WAL")
-            keys._run("PRAGMA synchronous = FULL")  # a key that was handed out is known after any crash
+            keys.all()  # SQLite's own files are made by the first read: later there may be no room for them
             yield keys
         finally:
             connection.close()
 
     def _run(self, statement: str, *values: object) -> list[Any]:
-        try:
-            return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unavailable(f"keys of the testbed: cannot be read: {error}") from error
+        return self._db.execute(statement, values).fetchall()
 
     def add(self, key: PublicKey) -> None:
         """Keep a key."""

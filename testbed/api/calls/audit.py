@@ -5,6 +5,7 @@ Admin Activity is always written; Data Access (reads) is off, as at Google's (be
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from testbed.errors import TestbedError
 from testbed.json_object import Json
 from testbed.model.core.projects import ABOVE
 
+log = logging.getLogger("testbed.api")
 FILE = "audit.jsonl"
 OLDER = "audit-older.jsonl"
 LARGEST = 32 << 20
@@ -37,7 +39,10 @@ class AuditLog:
         """Note a call and how it ended."""
         if method.verb == "GET" or _READ.match(method.action):
             return
-        self._file.append([_entry(method, parameters, principal, error)], LARGEST)
+        try:
+            self._file.append([_entry(method, parameters, principal, error)], LARGEST)
+        except OSError as failure:  # the call itself is over
+            log.warning("the audit log cannot be written: %s", failure.strerror)
 
     def entries(self) -> Iterator[Json]:
         """All entries, the oldest first."""

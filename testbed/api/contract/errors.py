@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from testbed.control.accept.plane import InvalidResource
 from testbed.errors import CODES, GoogleText, Internal, TestbedError
+from testbed.foreign_errors import translated
 from testbed.json_object import Json
 
 HTTP: Mapping[str, int] = {
@@ -84,8 +85,11 @@ def bad_request(field: str, description: str) -> Json:
     return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
 
 
-def defect() -> Internal:
-    """What a caller is told of an error that nobody meant; the log has it."""
+def for_caller(error: Exception) -> TestbedError:
+    """What a caller is told of an error of any kind.  Of one that nobody meant, only the log says more."""
+    known = translated(error)
+    if known is error or not isinstance(known, Internal):
+        return known
     return Internal(GoogleText("Internal error encountered."), hint="the controller's log says more")
 
 

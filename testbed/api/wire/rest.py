@@ -24,7 +24,7 @@ from testbed.api.frontdoor.hosts import GOOGLE, api_of, is_workload, without_por
 from testbed.api.source.folders import MAX_BYTES
 from testbed.api.wire import batch, payload
 from testbed.api.wire.rpc import Principal
-from testbed.errors import DeadlineExceeded, GoogleText, InvalidArgument, NotFound, TestbedError
+from testbed.errors import DeadlineExceeded, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 
 Scope = MutableMapping[str, Any]
@@ -95,11 +95,11 @@ class Rest:
         """The answer to a request, or the error that it is refused with."""
         try:
             return await self._answer(request, receive)
-        except TestbedError as error:
-            return errors.http_status(error), {}, _dump(errors.envelope(error, self._named(request)))
-        except Exception:
-            log.exception("%s /%s of %s", request.verb, request.path, api_of(request.host) or "")
-            return 500, {}, _dump(errors.envelope(errors.defect(), self._named(request)))
+        except Exception as error:  # a boundary: the client is told, whatever it is
+            known = errors.for_caller(error)
+            if known is not error:
+                log.exception("%s /%s of %s", request.verb, request.path, api_of(request.host) or "")
+            return errors.http_status(known), {}, _dump(errors.envelope(known, self._named(request)))
 
     async def _answer(self, request: RestRequest, receive: Receive) -> raw.Response:
         guards.check_hosts(request.host, request.headers.get("host", request.host))

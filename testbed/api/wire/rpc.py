@@ -17,7 +17,7 @@ from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.contract import errors
 from testbed.api.contract.messages import COMMON, Rpc, rpcs
 from testbed.api.frontdoor import guards
-from testbed.errors import Internal, InvalidArgument, TestbedError, Unimplemented
+from testbed.errors import Internal, InvalidArgument, Unimplemented
 from testbed.json_object import Json
 
 log = logging.getLogger("testbed.api")
@@ -52,11 +52,10 @@ class Bridge(grpc.GenericRpcHandler):
             principal = self._principal(metadata.get("authorization"))
             result = await self._call(rpc, _message(rpc, request), principal)
             return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
-        except TestbedError as refusal:
-            error = refusal
-        except Exception:
-            log.exception("%s", rpc.path)
-            error = errors.defect()
+        except Exception as caught:  # a boundary: the client is told, whatever it is
+            error = errors.for_caller(caught)
+            if error is not caught:
+                log.exception("%s", rpc.path)
         status = status_pb2.Status(code=errors.code(error), message=errors.message_of(error, name))
         for detail in errors.details(error, name):
             json_format.ParseDict(detail, status.details.add())

@@ -7,7 +7,6 @@ topology, and the operation that carries the change out is written beside them. 
 from __future__ import annotations
 
 import copy
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -32,7 +31,6 @@ from testbed.errors import (
     InvalidArgument,
     NotFound,
     TestbedError,
-    Unavailable,
 )
 from testbed.fabric.allocation.running import Running
 from testbed.json_object import Json
@@ -104,14 +102,12 @@ class ControlPlane:
         The executor, which has a connection of its own, is woken when it can see what was accepted.
 
         Raises:
-            Unavailable: somebody else writes, and does not end.
+            ResourceExhausted: the disk is full.
+            Unavailable: somebody else writes, and does not end; or the disk cannot be written.
         """
         with self._lock:
-            try:
-                with self.store.transaction(), self._writing():
-                    yield
-            except sqlite3.OperationalError as error:
-                raise Unavailable(f"state of the testbed: it cannot be written now: {error}") from error
+            with self.store.transaction(), self._writing():
+                yield
             if self._accepted and not self.store.in_transaction:
                 self._accepted = False
                 self._wake()

@@ -17,6 +17,7 @@ from testbed import __version__
 from testbed.control.channel import protocol
 from testbed.control.state.progress import Progress
 from testbed.errors import Internal, InvalidArgument, PermissionDenied, ResourceExhausted, TestbedError
+from testbed.foreign_errors import translated
 from testbed.json_object import Json
 
 log = logging.getLogger("testbed.controller")
@@ -143,11 +144,11 @@ def _answer(connection: socket.socket, stream: BinaryIO, asked: Json, user: int,
     service.open[threading.current_thread()] = request
     try:
         tell({"result": _handler(service.handlers, asked)(request)})
-    except TestbedError as error:
-        tell(protocol.of_error(error))
     except Exception as error:  # a boundary: the client is told, whatever it is
-        log.exception("a request on the control socket")
-        tell(protocol.of_error(Internal(f"{type(error).__name__}: {error}")))
+        known = translated(error)
+        if known is not error and isinstance(known, Internal):
+            log.exception("a request on the control socket")
+        tell(protocol.of_error(known))
     finally:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RD)  # wakes the thread that hears

@@ -10,7 +10,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from testbed.control.state.operations import Operation
-from testbed.errors import CODES, Internal, TestbedError
+from testbed.errors import CODES
+from testbed.foreign_errors import translated
 from testbed.json_object import Json
 from testbed.nodes.packages.installer import Packages
 
@@ -35,7 +36,7 @@ class Builds:
         error = next(filter(None, (build.exception() for build in self._running[operation.id])), None)
         if error is None:
             return None
-        known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
+        known = translated(error)
         return {"code": _CODES.get(operation.kind, CODES[known.status]), "message": known.message}
 
     def forget(self, others: Collection[str]) -> None:

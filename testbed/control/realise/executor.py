@@ -28,6 +28,7 @@ from testbed.control.state.operations import OVERTAKEN, Operation
 from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import CODES, Internal, TestbedError
+from testbed.foreign_errors import translated
 from testbed.json_object import Json
 from testbed.model.topology import Topology
 
@@ -296,6 +297,6 @@ def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
 
 def _status(operation: Operation, error: BaseException) -> Json:
     """An error as a `google.rpc.Status`."""
-    known = error if isinstance(error, TestbedError) else Internal(f"{type(error).__name__}: {error}")
+    known = translated(error)
     message = connectors.refusal(known) if operation.kind == CONNECTOR else known.message
     return {"code": CODES[known.status], "message": message}

@@ -399,7 +399,7 @@ class Reconciler:
         missing = sorted(wanted - set(namespace.names()))
         if missing:
             self.store.journal.record("namespace", *missing)
-            namespace.create(*missing)
+            namespace.create(*missing, owner=str(self.store.folder.absolute()))
             self._kernel.forget()
             self.report(Progress("namespaces", f"{len(missing)} made", len(wanted), len(wanted)))
 

@@ -7,9 +7,10 @@ and the facts, is the same in all of them.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 
 from testbed.control.state.reading import reading
-from testbed.errors import FailedPrecondition
+from testbed.errors import FailedPrecondition, NotFound
 
 LAYOUT = 4
 """It is counted up with every change of a table.  Files of testbeds before the first number have none."""
@@ -39,12 +40,10 @@ def require_of(name: str) -> None:
 
     Raises:
         FailedPrecondition: its layout is another version's.
+        Unavailable: the file cannot be read, or is damaged.
     """
-    try:
-        with reading(name) as connection:
-            require(connection, name)
-    except sqlite3.Error:
-        return  # who opens the store says what is the matter with it
+    with suppress(NotFound), reading(name) as connection:
+        require(connection, name)
 
 
 def _number(connection: sqlite3.Connection) -> int:

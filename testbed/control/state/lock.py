@@ -5,6 +5,7 @@ A lock is a file in the testbed's folder.  It ends with its holder, however that
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -20,6 +21,7 @@ STARTING = 0
 CONTENTION = 1.0
 """Seconds: a look at a lock (`holder`) takes it for a moment."""
 _POLL = 0.05
+_SIZE = 32
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def take(folder: Path, *, create: bool = False, patience: float = 0) -> int:
     Raises:
         NotFound: if the folder is not there and `create` is false.
         Unavailable: if somebody else holds it for longer.
+        OSError: if there is none yet, and the disk has no room for it.
     """
     began = time.monotonic()
     while True:
@@ -48,7 +51,8 @@ def take(folder: Path, *, create: bool = False, patience: float = 0) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, folder / LOCK):
-                os.ftruncate(descriptor, 0)  # or it would name its last holder until the new one has signed
+                with suppress(OSError):  # a disk that cannot be written: a `down` has to work there
+                    _write(descriptor, "")  # or it would name its last holder until the new one has signed
                 return descriptor
             os.close(descriptor)  # a `down` removed the file while we waited for it
             continue
@@ -65,14 +69,13 @@ def take(folder: Path, *, create: bool = False, patience: float = 0) -> int:
 
 def sign(descriptor: int, role: str = "") -> None:
     """Write down that this process holds the lock: as the controller, or in another role."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{role} {os.getpid()}".strip().encode(), 0)
+    _write(descriptor, f"{role} {os.getpid()}".strip())
 
 
 def holder(folder: Path) -> int | None:
     """The controller that holds a testbed's lock (perhaps STARTING), None if nobody does."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -85,6 +88,19 @@ def holder(folder: Path) -> int | None:
     return None
 
 
+def holders_of_lost(folder: Path) -> list[int]:
+    """The controllers whose lock file was removed together with the folder: they do not know it yet."""
+    lost = f"{folder / LOCK} (deleted)"  # proc_pid_fd(5)
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if lost in _open_files(process)]
+
+
+def _open_files(process: Path) -> set[str]:
+    try:
+        return {str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()}
+    except OSError:  # it has ended, or is another user's
+        return set()
+
+
 def _open(folder: Path, *, create: bool) -> int:
     while True:
         if create:
@@ -95,6 +111,10 @@ def _open(folder: Path, *, create: bool) -> int:
         except FileNotFoundError:  # a `down` may remove the folder between two lines of ours
             if not create:
                 raise NotFound(f"testbed {folder.name!r}: not found", hint="start one: testbed up FILE") from None
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -104,5 +124,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
+def _write(descriptor: int, text: str) -> None:
+    """Always as many bytes in the same place, for which a full disk has room."""
+    os.pwrite(descriptor, text.ljust(_SIZE).encode(), 0)
+
+
 def _text(descriptor: int) -> str:
-    return os.pread(descriptor, 32, 0).decode()
+    return os.pread(descriptor, _SIZE, 0).decode().strip()

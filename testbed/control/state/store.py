@@ -19,6 +19,7 @@ from testbed.control.state import (
     auth_strings,
     clock,
     connectors,
+    database,
     events,
     faults,
     journal,
@@ -61,10 +62,6 @@ def _missing(name: str) -> NotFound:
     return NotFound(f"testbed {name!r}: not found (running: {running})", hint="start one: testbed up FILE")
 
 
-def _unreadable(name: str, error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"state of testbed {name!r} ({folder_of(name) / FILE}): {error}")
-
-
 class Store:
     """The state of one testbed."""
 
@@ -91,15 +88,13 @@ class Store:
 
     @classmethod
     @contextmanager
-    def open(cls, name: str, *, create: bool = False, any_layout: bool = False) -> Iterator[Store]:
+    def open(cls, name: str, *, create: bool = False) -> Iterator[Store]:
         """Open the state of a testbed.  Threads that share it must be kept apart by their maker.
-
-        With `any_layout`, a file of another version's layout is taken: its facts and its journal can be read.
 
         Raises:
             NotFound: if there is no testbed of that name and `create` is false.
             FailedPrecondition: if another version of the testbed has written it.
-            Unavailable: if the file cannot be read or written.
+            ResourceExhausted, Unavailable: if the file cannot be read or written.
         """
         folder = folder_of(name)
         file = folder / FILE
@@ -109,23 +104,20 @@ class Store:
         elif not exists(name):
             raise _missing(name)
         try:
-            # Nothing is made here: a `down` may be removing the file just now.
-            uri = f"{file.absolute().as_uri()}?mode=rw"
-            connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
-        except sqlite3.OperationalError as error:
-            raise _unreadable(name, error) if exists(name) else _missing(name) from None
+            connection = database.connect(file)  # nothing is made here: a `down` may be removing the file just now
+        except Unavailable:
+            if exists(name):
+                raise
+            raise _missing(name) from None
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            if not any_layout:
-                layout.require(connection, name)
+            layout.require(connection, name)
             layout.begin(connection, _TABLES)
             store = cls(name, connection)
             if store._fact("id") is None:  # a look must not wait for a writer
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
             yield store
-        except sqlite3.DatabaseError as error:
-            raise _unreadable(name, error) from error
         finally:
             connection.close()
 

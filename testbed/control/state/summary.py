@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from testbed.control.state.folders import names
 from testbed.control.state.reading import reading
-from testbed.errors import NotFound
+from testbed.errors import NotFound, Unavailable
 from testbed.json_object import Json
 
 
 def begun(name: str) -> bool:
-    """Whether a topology was ever in effect; if not, nothing has been made."""
+    """Whether a topology may ever have been in effect; if not, nothing has been made."""
     try:
         return "topology" in _facts(name)
     except NotFound:
         return False
+    except Unavailable:
+        return True
 
 
 def summary(name: str) -> Json:
@@ -25,6 +26,7 @@ def summary(name: str) -> Json:
 
     Raises:
         NotFound: there is no such testbed, or a `down` is removing it.
+        Unavailable: its state cannot be read, or is damaged.
     """
     facts = _facts(name)
     return {
@@ -42,13 +44,10 @@ def ports_of_others(name: str) -> frozenset[int]:
 
 def _ports(testbeds: Iterable[str]) -> Iterator[int]:
     for name in testbeds:
-        with suppress(NotFound):  # a `down` is removing it
+        with suppress(NotFound, Unavailable):  # a `down` is removing it, or it has to be removed
             yield int(_facts(name).get("port") or 0)
 
 
 def _facts(name: str) -> dict[str, str]:
-    try:
-        with reading(name) as connection:
-            return dict(connection.execute("SELECT key, value FROM facts"))
-    except sqlite3.Error as error:
-        raise NotFound(f"state of testbed {name!r}: cannot be read: {error}") from error
+    with reading(name) as connection:
+        return dict(connection.execute("SELECT key, value FROM facts"))

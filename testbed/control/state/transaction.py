@@ -10,13 +10,18 @@ from contextlib import contextmanager
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All writes inside happen together, or none of them.  One transaction inside of another is a part of it."""
-    if connection.in_transaction:
+    if _is_open(connection):
         yield
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if _is_open(connection):  # SQLite takes it back itself where the disk is full
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    return connection.in_transaction

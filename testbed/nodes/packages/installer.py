@@ -27,7 +27,7 @@ from docker.models.containers import Container
 from testbed.errors import DeadlineExceeded
 from testbed.fabric.naming import host_name
 from testbed.nodes import execute, seccomp, tree, wheels
-from testbed.nodes.container import ID, KIND, NAME, NODE, SPEC
+from testbed.nodes.container import KIND, NODE, SPEC, owner_labels
 from testbed.nodes.engine import engine_errors
 from testbed.nodes.images import Images
 from testbed.nodes.packages import pip_configuration
@@ -185,7 +185,7 @@ class Installer:
                 image,
                 entrypoint=["sleep", str(int(3 * PATIENCE))],
                 name=host_name(self._testbed, node),
-                labels={NAME: self._testbed, ID: self._id, NODE: node, KIND: BUILD, SPEC: ""},
+                labels={**owner_labels(self._testbed, self._id), NODE: node, KIND: BUILD, SPEC: ""},
                 user=f"{USER}:{USER}",
                 network_mode="host",
                 cap_drop=["ALL"],

@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 
 from testbed.cli import app
 from testbed.cli import down as down_command
+from testbed.control.realise import teardown
+from testbed.control.realise.teardown import recorded
 from testbed.control.state import layout
 from testbed.control.state.folders import FILE, names
 from testbed.control.state.store import Store
@@ -37,8 +39,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed.executescript("DROP TABLE allocations; CREATE TABLE addresses (key TEXT PRIMARY KEY, value TEXT)")
     changed.execute("PRAGMA user_version = 0")
     changed.close()
-    with Store.open("bed", any_layout=True) as store:
-        assert store.id == number
+    assert recorded("bed").ids == {number}
 
 
 def run(*words: str) -> Result:
@@ -89,7 +90,8 @@ def test_one_that_is_newer_is_refused_as_well(tmp_path: Path, number: int) -> No
 def test_down_removes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[list[str]] = []
     nodes = SimpleNamespace(running=lambda **_: {"a": None}, stop_all=stopped.append)
-    monkeypatch.setattr(down_command, "nodes_of", lambda _: nodes)
+    monkeypatch.setattr(down_command, "connect", lambda: None)
+    monkeypatch.setattr(teardown, "DockerNodes", lambda *_: nodes)
     result = run("down", "--name", "bed", "--json")
     assert result.exit_code == 0, result.output
     assert stopped == [["a"], ["a"]]

@@ -83,12 +83,14 @@ def test_root_of_a_vm_is_given_its_rights_and_nobody_else_is() -> None:
     assert creation("t", "id", machine, "sha256:1", "hash")["security_opt"] == [f"seccomp={profile()}"]
 
 
-def test_labels_say_whose_it_is_and_hold_no_secret() -> None:
+def test_labels_say_whose_it_is_and_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_STATE", "/state")
     asked = creation("t", "id", NODE, "sha256:1", "hash")
     assert asked["name"] == "tb-t-web"
     assert asked["labels"] == {
         "dev.testbed.name": "t",
         "dev.testbed.id": "id",
+        "dev.testbed.folder": "/state/t",
         "dev.testbed.node": "web",
         "dev.testbed.kind": "vm",
         "dev.testbed.spec": "hash",
