@@ -96,6 +96,7 @@ def zones() -> dict[str, Any]:
         "resourceRecordSets": [
             record("corp", "db.corp.example.", "A", "10.128.0.9", "10.128.0.8"),
             record("corp", "alias.corp.example.", "CNAME", "db.corp.example."),
+            record("corp", "six.corp.example.", "AAAA", "2001:db8::1"),
             record("corp", "*.apps.corp.example.", "A", "10.128.0.7"),
             record("corp", "corp.example.", "TXT", '"a; \\"text\\""'),
             record("apis", "*.googleapis.com.", "CNAME", "private.googleapis.com."),
@@ -124,6 +125,17 @@ def ask(name):
         return [socket.gethostbyaddr(name)[0]] if name[0].isdigit() else sorted(socket.gethostbyname_ex(name)[2])
     except OSError:
         return []
+print(json.dumps([ask(name) for name in sys.argv[1:]]))
+"""
+
+
+_ASK_FOR_IPV6 = """
+import json, socket, sys
+def ask(name):
+    try:
+        return sorted({info[4][0] for info in socket.getaddrinfo(name, 80, socket.AF_INET6)})
+    except socket.gaierror as error:
+        return {socket.EAI_NODATA: "no data", socket.EAI_NONAME: "no such name"}[error.errno]
 print(json.dumps([ask(name) for name in sys.argv[1:]]))
 """
 
@@ -183,6 +195,15 @@ def test_googles_names_are_public_for_everybody(bed: Program) -> None:
     for node in ("vm", "relay", "everything", "alone"):
         names = ["storage.googleapis.com", "hello-abc.a.run.app", "private.googleapis.com"]
         assert found(bed, node, *names) == [PUBLIC, PUBLIC, VIPS], node
+
+
+@pytest.mark.behaviour("2.6.7")
+def test_googles_names_have_no_ipv6_address_and_the_users_may(bed: Program) -> None:
+    names = ["storage.googleapis.com", "hello-abc.a.run.app", "hello.cloudfunctions.net", "six.corp.example"]
+    for node in ("vm", "relay", "everything"):
+        answers = json.loads(bed.execute(node, "python3", "-c", _ASK_FOR_IPV6, *names).stdout)
+        assert answers == ["no data", "no data", "no data", ["2001:db8::1"]], node
+    assert found(bed, "relay", *names[:3]) == [PUBLIC] * 3
 
 
 @pytest.mark.behaviour("3.2.5", "4.8.2")
