@@ -97,11 +97,16 @@ class Outcome(Enum):
     """Its creation ends in ERROR (behaviour 1.7.5)."""
 
 
-def outcome(state: ConnectorState, instances: Collection[ConnectorInstance], *, patient: bool) -> Outcome:
+def outcome(
+    state: ConnectorState, instances: Collection[ConnectorInstance], *, patient: bool, reports: bool = True
+) -> Outcome:
     """What has become of a connector; `patient` as long as its instances have time to get healthy.
 
-    One that was READY before is waited for only while an instance starts: its replacements can take for ever.
+    One that is new also has to report to Google (`reports`, behaviour 1.7.6).  One that was READY before is waited for
+    only while an instance starts: its replacements can take for ever.
     """
+    if state == "CREATING" and not reports:
+        return Outcome.WAITING if patient else Outcome.FAILED
     healthy = [instance.health == "healthy" for instance in instances]
     if all(healthy):
         return Outcome.READY

@@ -19,6 +19,7 @@ REGION = "v1/projects/demo/locations/us-central1"
 CONNECTORS = f"{REGION}/connectors"
 COMPUTE = "compute/v1/projects/demo"
 BODY = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}
+BOTH = "minInstances,maxInstances"
 LIMITS = ("minInstances", "maxInstances", "minThroughput", "maxThroughput")
 
 
@@ -293,10 +294,9 @@ def managed_rules(api: Api) -> set[str]:
 @pytest.mark.parametrize(
     ("body", "mask", "expected"),
     [
-        ({"maxInstances": 5}, "maxInstances", [2, 5, 200, 500]),
+        ({"minInstances": 2, "maxInstances": 5}, BOTH, [2, 5, 200, 500]),
         ({"minInstances": 4, "maxInstances": 5}, "", [4, 5, 400, 500]),
         ({"min_instances": 4, "max_instances": 6}, "min_instances,max_instances", [4, 6, 400, 600]),
-        ({"minInstances": 2, "maxInstances": 9}, "maxInstances", [2, 9, 200, 900]),
         ({"maxInstances": 9}, "machineType", [2, 3, 200, 300]),
     ],
 )
@@ -319,15 +319,18 @@ def test_what_was_read_can_be_sent_back(api: Api) -> None:
     assert api.get(f"{CONNECTORS}/c1") == {**read, "machineType": "e2-standard-4"}
 
 
-@pytest.mark.behaviour("1.8.1", "1.8.2", "1.8.3", "1.8.7")
+@pytest.mark.behaviour("1.8.1", "1.8.2", "1.8.3", "1.8.4", "1.8.7")
 @pytest.mark.parametrize(
     ("body", "mask", "text"),
     [
-        ({"minInstances": 2}, "minInstances", "Decreasing the number of instances"),  # behaviour 1.8.2
-        ({"maxInstances": 4}, "maxInstances", "Decreasing the number of instances"),
-        ({"minInstances": 5}, "minInstances", "must be less than maxInstances"),  # behaviour 1.8.3
-        ({"maxInstances": 11}, "maxInstances", "less than or equal to 10"),
-        ({}, "maxInstances", "Decreasing the number of instances"),
+        ({"minInstances": 4}, "minInstances", "both must be sent"),  # behaviour 1.8.4
+        ({"maxInstances": 6}, "", "both must be sent"),
+        ({"minInstances": 3, "maxInstances": 6}, "maxInstances", "both must be sent"),
+        ({"minInstances": 2, "maxInstances": 5}, BOTH, "Decreasing the number of instances"),  # behaviour 1.8.2
+        ({"minInstances": 3, "maxInstances": 4}, "", "Decreasing the number of instances"),
+        ({"minInstances": 5, "maxInstances": 5}, "", "must be less than maxInstances"),  # behaviour 1.8.3
+        ({"minInstances": 3, "maxInstances": 11}, BOTH, "less than or equal to 10"),
+        ({}, BOTH, "Decreasing the number of instances"),
         ({"network": "other"}, "network", "connector: the field network cannot be changed"),  # behaviour 1.8.1
         ({"ipCidrRange": "10.9.0.0/28"}, "", "connector: the field ipCidrRange cannot be changed"),
         ({"subnet": {"name": "s"}}, "", "connector: the field subnet cannot be changed"),
@@ -361,11 +364,36 @@ def test_a_failed_update_leaves_the_connector_as_it_was(api: Api) -> None:
     api.kernel.healthy = True
     api.post(CONNECTORS, BODY, connectorId="c1")
     api.kernel.failure = RuntimeError("no")
-    done = api.patch(f"{CONNECTORS}/c1", {"maxInstances": 9})
+    done = api.patch(f"{CONNECTORS}/c1", {"minInstances": 2, "maxInstances": 9})
     api.kernel.failure = None
     assert done["error"]["code"] == 13
     assert limits(api.get(f"{CONNECTORS}/c1")) == [2, 3, 200, 300]
     assert api.get(f"{CONNECTORS}/c1")["state"] == "READY"
+
+
+@pytest.mark.behaviour("1.7.6")
+@pytest.mark.parametrize(
+    ("destination", "error"),
+    [("", connectors.UNHEALTHY), ("199.36.153.8/30", None), ("199.36.153.4/30", connectors.UNHEALTHY)],
+)
+def test_a_network_without_a_way_to_googles_apis(
+    api: Api, monkeypatch: pytest.MonkeyPatch, destination: str, error: object
+) -> None:
+    """Its connectors do not get healthy, and one for which there was a way when it was made stays as it is."""
+    monkeypatch.setattr(connectors, "PATIENCE", 0.01)
+    api.post(CONNECTORS, BODY, connectorId="before")
+    routes = f"{COMPUTE}/global/routes"
+    for route in api.get(routes)["items"]:
+        if route["destRange"] == "0.0.0.0/0":
+            api.delete(f"{routes}/{route['name']}")
+    if destination:
+        gateway = "projects/demo/global/gateways/default-internet-gateway"
+        body = {"name": "apis", "network": "global/networks/vpc", "destRange": destination, "nextHopGateway": gateway}
+        api.post(routes, body)
+    done = api.post(CONNECTORS, {**BODY, "ipCidrRange": "10.8.1.0/28"}, connectorId="after")
+    assert done.get("error") == error
+    assert api.get(f"{CONNECTORS}/after")["state"] == ("ERROR" if error else "READY")
+    assert api.get(f"{CONNECTORS}/before")["state"] == "READY"
 
 
 @pytest.mark.behaviour("1.2.15")

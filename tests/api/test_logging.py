@@ -30,7 +30,7 @@ def calls(api: Api) -> None:
     api.post(NETWORKS, {"name": "vpc", "autoCreateSubnetworks": False})
     body = {"network": "vpc", "ipCidrRange": "10.8.0.0/28", "minInstances": 2, "maxInstances": 3}
     api.post(CONNECTORS, body, connectorId="c1")
-    api.patch(f"{CONNECTORS}/c1", {"maxInstances": 4}, updateMask="maxInstances")
+    api.patch(f"{CONNECTORS}/c1", {"minInstances": 2, "maxInstances": 4})
     with pytest.raises(Refused):
         api.post(CONNECTORS, body, connectorId="c1")
     api.delete(f"{CONNECTORS}/c1")

@@ -160,15 +160,15 @@ def test_a_connector_takes_one_operation_at_a_time(queue: Api) -> None:
     made(queue)
     queue.post(CONNECTORS, CONNECTOR, connectorId="c1")
     assert queue.get(f"{CONNECTORS}/c1")["state"] == "CREATING"
-    for verb, body in (("PATCH", {"maxInstances": 9}), ("DELETE", None)):
+    for verb, body in (("PATCH", {"minInstances": 2, "maxInstances": 9}), ("DELETE", None)):
         with pytest.raises(Refused, match="unable to queue the operation") as caught:
             queue.call(verb, f"{CONNECTORS}/c1", body)
         assert (caught.value.code, caught.value.status) == (409, "ABORTED")
     queue.settle()
-    queue.patch(f"{CONNECTORS}/c1", {"maxInstances": 9})
+    queue.patch(f"{CONNECTORS}/c1", {"minInstances": 2, "maxInstances": 9})
     assert queue.get(f"{CONNECTORS}/c1")["state"] == "UPDATING"  # behaviour 1.8.6
     queue.settle()
-    queue.patch(f"{CONNECTORS}/c1", {"maxInstances": 9})  # nothing new
+    queue.patch(f"{CONNECTORS}/c1", {"minInstances": 2, "maxInstances": 9})  # nothing new
     assert queue.get(f"{CONNECTORS}/c1")["state"] == "UPDATING"
     queue.settle()
     queue.delete(f"{CONNECTORS}/c1")

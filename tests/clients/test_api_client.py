@@ -35,10 +35,10 @@ def test_a_connector_can_be_patched(api: Build, version: str, served: Served) ->
         connectors = service.projects().locations().connectors()
         made = connectors.create(parent=REGION, connectorId="c1", body=BODY).execute()
         assert made["response"]["state"] == "READY"
-        patched = connectors.patch(name=f"{REGION}/connectors/c1", updateMask="maxInstances", body={"maxInstances": 5})
+        patched = connectors.patch(name=f"{REGION}/connectors/c1", body={"minInstances": 2, "maxInstances": 5})
         assert patched.execute()["response"]["maxInstances"] == 5
         with pytest.raises(HttpError, match="Decreasing the number of instances") as refused:  # behaviour 1.8.2
-            connectors.patch(name=f"{REGION}/connectors/c1", body={"maxInstances": 3}).execute()
+            connectors.patch(name=f"{REGION}/connectors/c1", body={"minInstances": 2, "maxInstances": 3}).execute()
         assert refused.value.status_code == 400
         assert [one["name"] for one in connectors.list(parent=REGION).execute()["connectors"]] == [
             f"{REGION}/connectors/c1"

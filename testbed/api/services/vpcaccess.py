@@ -24,6 +24,7 @@ APIS = "vpcaccess.v1 vpcaccess.v1beta1"
 KIND = CONNECTOR
 MUTABLE = frozenset({"machineType", "minInstances", "maxInstances"})
 """What an update may change (behaviour 1.8.1)."""
+_ENDS = frozenset({"minInstances", "maxInstances"})
 NO_MAXIMUM = "Operation failed: A Connector must specify either max_throughput or max_instances."
 """What a create ends with that names neither (behaviour 1.3.3)."""
 _OURS = frozenset({"capacity"})
@@ -67,13 +68,17 @@ def patch(call: Call) -> Answer:
         raise FailedPrecondition(f"connector {record.id}: it is in state ERROR and can only be deleted")
     before = whole_body(call.plane, record)
     given = {key: value for key, value in call.body.items() if key in _FIELDS - {"name"}}
-    after = masks.apply(before, given, masks.paths(call.text("updateMask")), known=_FIELDS, output_only={"name"})
+    mask = masks.paths(call.text("updateMask"))
+    touched = {path[0] for path in mask} if mask else {*given}
+    if len(touched & _ENDS) == 1:  # behaviour 1.8.4
+        raise InvalidArgument("minInstances, maxInstances: both must be sent, even if only one of them changes")
+    after = masks.apply(before, given, mask, known=_FIELDS, output_only={"name"})
     if "network" in after:
         after["network"] = last(after["network"])
     for name in _FIELDS - MUTABLE:
         if after.get(name) != before.get(name):
             raise InvalidArgument(f"connector: the field {name} cannot be changed")  # behaviour 1.8.1
-    for end in ("minInstances", "maxInstances"):
+    for end in _ENDS:
         if after.get(end, 0) < before[end]:  # behaviour 1.8.2
             raise InvalidArgument(
                 GoogleText("Decreasing the number of instances for existing connectors is not supported.")

@@ -24,6 +24,7 @@ from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import Aborted, TestbedError
 from testbed.fabric.allocation.running import ConnectorInstance
+from testbed.fabric.serverless.reporting import can_report
 from testbed.kernel import capabilities
 from testbed.model.topology import Topology
 
@@ -202,7 +203,8 @@ def _conclude(settling: _Settling, store: Store, instances: Sequence[ConnectorIn
     outcomes: dict[str, Outcome] = {}
     for connector in settling.topology.vpcaccess.connectors:
         mine = [instance for instance in instances if instance.connector == connector.name]
-        outcomes[connector.name] = connectors.outcome(states[connector.name], mine, patient=patient)
+        reports = can_report(settling.topology, connector)
+        outcomes[connector.name] = connectors.outcome(states[connector.name], mine, patient=patient, reports=reports)
     if Outcome.WAITING in outcomes.values():
         return False
     for name, outcome in outcomes.items():

@@ -28,6 +28,7 @@ from testbed.control.state.operations import OVERTAKEN, Operation
 from testbed.control.state.store import Store
 from testbed.control.watch import listening
 from testbed.errors import CODES, Internal, TestbedError
+from testbed.fabric.serverless.reporting import can_report
 from testbed.foreign_errors import translated
 from testbed.json_object import Json
 from testbed.model.topology import Topology
@@ -160,7 +161,9 @@ class Executor:
             if change.kind != CONNECTOR or change.body is None:
                 continue
             mine = [instance for instance in store.connectors.instances() if instance.connector == change.name]
-            match connectors.outcome(states.get(change.name, "CREATING"), mine, patient=patient):
+            state = states.get(change.name, "CREATING")
+            reports = state != "CREATING" or _reports(topology_of(store), change.name)
+            match connectors.outcome(state, mine, patient=patient, reports=reports):
                 case Outcome.WAITING:
                     return
                 case Outcome.FAILED:
@@ -287,6 +290,10 @@ def _crash(store: Store, operation: Operation) -> Json | None:
     silent = listening.silent(listening.deployed(topology_of(store), operation), store.running, pids)
     crashed = listening.crashed(silent, pids)
     return listening.failure(crashed[min(crashed)]) if crashed else None
+
+
+def _reports(topology: Topology, connector: str) -> bool:
+    return all(can_report(topology, one) for one in topology.vpcaccess.connectors if one.name == connector)
 
 
 def _restarted(store: Store, due: Iterable[Operation]) -> set[str]:
