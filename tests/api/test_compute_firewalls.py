@@ -139,3 +139,21 @@ def test_null_in_a_patch_clears_the_field(api: Api) -> None:
     assert now["logConfig"] == {"enable": False}
     with pytest.raises(Refused, match="name"):
         api.patch(f"{RULES}/r", {"name": None})
+
+
+@pytest.mark.behaviour("2.2.2")
+def test_a_rule_of_the_user_has_no_name_of_a_managed_one(api: Api) -> None:
+    """Whichever comes first: no rule of either hides one of the other."""
+    name = f"aet-uscentral1-c1-{SUFFIXES[0]}"
+    api.post(RULES, rule(name))
+    failed = api.post(CONNECTORS, CONNECTOR, connectorId="c1")["error"]
+    assert failed["message"] == f"Operation failed: The resource 'projects/demo/global/firewalls/{name}' already exists"
+    assert failed["code"] == 6
+    api.post(CONNECTORS, {**CONNECTOR, "ipCidrRange": "10.8.1.0/28"}, connectorId="c2")
+    api.delete(f"{RULES}/{name}")
+    api.delete(f"{CONNECTORS}/c1")
+    api.post(CONNECTORS, CONNECTOR, connectorId="c1")
+    with pytest.raises(Refused, match=f"firewalls/{name}' already exists") as caught:
+        api.post(RULES, rule(name))
+    assert caught.value.code == 409
+    assert len(api.get(RULES)["items"]) == 2 * len(SUFFIXES)

@@ -210,3 +210,19 @@ def test_a_subnet_has_a_purpose(api: Api, purpose: str) -> None:
             api.post(instances, body)
     with pytest.raises(Refused, match="purpose"):
         subnet(api, "b", "10.0.1.0/24", purpose="HOLIDAY")
+
+
+@pytest.mark.behaviour("1.10.3")
+def test_a_connector_keeps_its_network(api: Api) -> None:
+    api.post(NETWORKS, {"name": "kept", "autoCreateSubnetworks": False})
+    connectors = "v1/projects/demo/locations/us-central1/connectors"
+    api.post(connectors, {"network": "kept", "ipCidrRange": "10.8.0.0/28", "maxInstances": 3}, connectorId="c1")
+    with pytest.raises(Refused) as caught:
+        api.delete(f"{NETWORKS}/kept")
+    assert caught.value.message == (
+        "The network resource 'projects/demo/global/networks/kept' is already being used by"
+        " 'projects/demo/global/firewalls/aet-uscentral1-c1-egrfw'"
+    )
+    assert caught.value.error["errors"][0]["reason"] == "resourceInUseByAnotherResource"
+    api.delete(f"{connectors}/c1")
+    api.delete(f"{NETWORKS}/kept")

@@ -9,6 +9,7 @@ import pytest
 from testbed.control.watch.observation import BgpState
 from testbed.fabric.allocation.running import LearnedRoute
 from testbed.fabric.plan import Plan
+from testbed.json_object import Json
 from testbed.model.core.resource import Defaults
 from testbed.model.topology import Topology
 from tests.api.harness import Api, Refused
@@ -236,13 +237,41 @@ def test_the_status_of_a_tunnel_that_is_down(
     assert api.get(f"{REGION}/vpnTunnels/t0")["status"] == status
 
 
-@pytest.mark.behaviour("4.11.1", "4.11.5")
-def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def session(api: Api) -> tuple[Json, Json]:
+    """A router that speaks BGP beside the tunnel t0; returns its interface and its peer."""
     api.post(f"{REGION}/routers", {"name": "r", "network": "global/networks/vpc", "bgp": {"asn": 64512}})
     ha(api, router="regions/us-central1/routers/r")
     end = {"name": "i", "ipRange": "169.254.1.1/30", "linkedVpnTunnel": "regions/us-central1/vpnTunnels/t0"}
-    session = {"name": "p", "interfaceName": "i", "peerIpAddress": "169.254.1.2", "peerAsn": 65010}
-    api.patch(f"{REGION}/routers/r", {"interfaces": [end], "bgpPeers": [session]})
+    other = {"name": "p", "interfaceName": "i", "peerIpAddress": "169.254.1.2", "peerAsn": 65010}
+    api.patch(f"{REGION}/routers/r", {"interfaces": [end], "bgpPeers": [other]})
+    return end, other
+
+
+@pytest.mark.behaviour("4.5.3")
+@pytest.mark.parametrize(
+    ("region", "mode", "there"),
+    [("us-central1", "REGIONAL", True), ("europe-west1", "REGIONAL", False), ("europe-west1", "GLOBAL", True)],
+)
+def test_a_peering_exchanges_dynamic_routes(api: Api, region: str, mode: str, there: bool) -> None:
+    session(api)
+    networks = f"{PROJECT}/global/networks"
+    api.patch(f"{networks}/vpc", {"routingConfig": {"routingMode": mode}})
+    api.post(networks, {"name": "other", "autoCreateSubnetworks": False})
+    for mine, theirs, custom in (("vpc", "other", "export"), ("other", "vpc", "import")):
+        body = {"name": "p", "network": f"global/networks/{theirs}", f"{custom}CustomRoutes": True}
+        api.post(f"{networks}/{mine}/addPeering", {"networkPeering": body})
+    api.store.learned_routes.replace([LearnedRoute("t0", "192.168.10.0/24", 50)])
+    for network, direction in (("other", "INCOMING"), ("vpc", "OUTGOING")):
+        query = {"peeringName": "p", "direction": direction, "region": region}
+        found = api.get(f"{networks}/{network}/listPeeringRoutes", **query)["items"]
+        dynamic = [one for one in found if one["type"] == "DYNAMIC_PEERING_ROUTE"]
+        assert [one["destRange"] for one in dynamic] == ["192.168.10.0/24"] * there
+        assert [(one["imported"], one["nextHopRegion"]) for one in dynamic] == [(True, "us-central1")] * there
+
+
+@pytest.mark.behaviour("4.11.1", "4.11.5")
+def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    end, other = session(api)
     (node,) = (one for one in plan(api).nodes if one.name != "dns")
     assert node.variables["bgp"] == {
         "address": "169.254.1.1",
@@ -265,7 +294,7 @@ def test_a_router_speaks_bgp_beside_its_tunnel(api: Api, monkeypatch: pytest.Mon
     with pytest.raises(Refused, match="already being used by 'projects/demo/regions/us-central1/routers/r'"):
         api.delete(f"{REGION}/vpnTunnels/t0")
     with pytest.raises(Refused, match=r"not in 169\.254\.1\.0/30"):
-        api.patch(f"{REGION}/routers/r", {"bgpPeers": [{**session, "peerIpAddress": "169.254.2.2"}]})
+        api.patch(f"{REGION}/routers/r", {"bgpPeers": [{**other, "peerIpAddress": "169.254.2.2"}]})
     with pytest.raises(Refused, match=r"169\.254\.0\.0/16"):
         api.patch(f"{REGION}/routers/r", {"interfaces": [{**end, "ipRange": "10.1.1.1/30"}]})
 

@@ -27,6 +27,8 @@ class Dynamic:
     """MED and the cost between regions."""
     node: str
     """Its next hop: the node of the tunnel that it was learned by."""
+    region: str
+    """Where that is."""
 
 
 def learned(topology: Topology, running: Running, network: Network, region: str | None = None) -> list[Dynamic]:
@@ -53,5 +55,5 @@ def learned(topology: Topology, running: Running, network: Network, region: str 
         if region in (None, home) or everywhere:
             cost = 0 if region in (None, home) else REGION_COST
             priority = min(route.priority + cost, MAX_PRIORITY)
-            found.append(Dynamic(route.destination, priority, route.node))
+            found.append(Dynamic(route.destination, priority, route.node, home))
     return found

@@ -10,6 +10,7 @@ from testbed.errors import GoogleText
 from testbed.model.core.annotations import Path, annotated
 from testbed.model.core.problem import Problem
 from testbed.model.core.resource import CONNECTOR, Reference
+from testbed.model.managed_rules import of_connectors
 from testbed.model.rules.references import path_of
 from testbed.model.topology import Topology
 
@@ -30,6 +31,16 @@ def problems(topology: Topology) -> Iterator[Problem]:
             yield Problem(path, f"{subnet.name} has purpose {subnet.purpose}, not PRIVATE")  # behaviour 1.6.6
         if taken[name] > 1:
             yield Problem(path, f"{subnet.name} is used by another resource too", subnet.name)  # behaviour 1.6.6
+    yield from _taken_names(topology)
+
+
+def _taken_names(topology: Topology) -> Iterator[Problem]:
+    """Firewall rules of the user that are called like one which Google makes for a connector (behaviour 2.2.2)."""
+    managed = {rule.full_name for n in topology.networks for _, rule in of_connectors(topology, n.full_name)}
+    for i, firewall in enumerate(topology.compute.firewalls):
+        if firewall.full_name in managed:
+            taken = GoogleText(f"The resource '{firewall.full_name}' already exists")
+            yield Problem(("compute", "firewalls", i, "name"), taken, firewall.name, "ALREADY_EXISTS")
 
 
 def omissions(topology: Topology) -> Iterator[Problem]:

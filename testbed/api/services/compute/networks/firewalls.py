@@ -12,14 +12,12 @@ from testbed.api.services.compute.collection import API, Collection
 from testbed.api.services.compute.names import url
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, GoogleText, PermissionDenied
+from testbed.errors import PermissionDenied
 from testbed.json_object import Json
 from testbed.model import managed_rules
 from testbed.model.core.resource import relative, segment
 
 ANYWHERE = "0.0.0.0/0"
-MANAGED = "aet-"
-"""How the names of connectors' rules begin (behaviour 1.5.3)."""
 
 
 def defaults(body: Json) -> Json:
@@ -32,11 +30,8 @@ def defaults(body: Json) -> Json:
     return result
 
 
-def complete(body: Json, call: Call) -> Json:
-    """A rule of a network; its name is not that of a managed one."""
-    name = f"projects/{call.text('project')}/global/firewalls/{body.get('name')}"
-    if body.get("name", "").startswith(MANAGED) and any(rule.name == name for rule in managed(call.plane, name)):
-        raise AlreadyExists(GoogleText(f"The resource '{name}' already exists"), reason="alreadyExists")
+def complete(body: Json, _: Call) -> Json:
+    """A rule of a network."""
     return {"network": "global/networks/default", **body}
 
 

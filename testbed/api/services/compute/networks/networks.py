@@ -9,11 +9,12 @@ from testbed.api.services.compute.collection import API, Collection, resource_id
 from testbed.api.services.compute.names import url
 from testbed.api.services.compute.networks import peerings
 from testbed.api.services.compute.networks.subnetworks import SUBNETWORKS, of_network
-from testbed.control.accept.plane import ControlPlane
+from testbed.control.accept.plane import IN_USE, ControlPlane
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
-from testbed.errors import AlreadyExists, GoogleText, InvalidArgument
+from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument
 from testbed.json_object import Json
+from testbed.model import managed_rules
 from testbed.model.compute.network import auto_subnetworks
 
 LEGACY_RANGE = "10.240.0.0/16"
@@ -86,10 +87,19 @@ def insert(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Delete a network with what came into being with it: the subnets of auto mode, the default route."""
     record = NETWORKS.settled(call)
+    if (rule := _of_a_connector(call.plane, record.name)) is not None:
+        message = f"The network resource '{record.name}' is already being used by '{rule}'"
+        raise FailedPrecondition(GoogleText(message), reason=IN_USE)
     auto = {subnet.full_name for subnet in auto_subnetworks(record.name)}
     gone = [s for s in of_network(call.plane, record.name) if s.name in auto] if is_auto(record) else []
     changes = [ResourceChange(one.kind, one.name, None) for one in (*gone, record)]
     return call.plane.submit(NETWORKS.operation(call, record.name, tuple(changes), "delete"))
+
+
+def _of_a_connector(plane: ControlPlane, network: str) -> str | None:
+    """The managed rule by which a connector keeps its network, as Google names it (behaviour 1.10.3)."""
+    rules = (rule.full_name for _, rule in managed_rules.of_connectors(plane.topology(), network))
+    return next((name for name in rules if name.endswith("-egrfw")), None)
 
 
 @serves(API, "networks.switchToCustomMode")

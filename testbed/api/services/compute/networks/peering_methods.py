@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from testbed.api.calls.call import Answer, Call, serves
 from testbed.api.contract import filters, listing
@@ -14,9 +14,12 @@ from testbed.control.accept.plane import InvalidResource
 from testbed.control.state.operations import ResourceChange
 from testbed.control.state.resources import Record
 from testbed.errors import AlreadyExists, FailedPrecondition, GoogleText, InvalidArgument, NotFound
+from testbed.fabric.hybrid import bgp
 from testbed.fabric.producers import ranges
 from testbed.json_object import Json
-from testbed.model.peering import active, offered
+from testbed.model.compute.network import Peering
+from testbed.model.peering import Exchanged, active, offered
+from testbed.model.topology import Topology
 
 
 @serves(API, "networks.addPeering")
@@ -78,15 +81,7 @@ def routes(call: Call) -> Json:
     direction = call.text("direction")
     if direction not in {"INCOMING", "OUTGOING"}:
         raise InvalidArgument(GoogleText("Invalid value for field 'direction': must be INCOMING or OUTGOING."))
-    topology = call.plane.topology()
-    found: list[Json] = []
-    if sides := active(topology.networks).get((record.name, peer)):
-        inwards = offered(topology, peer, sides.theirs, sides.mine, ranges(topology, call.plane.running, peer))
-        outwards = offered(topology, record.name, sides.mine, sides.theirs)
-        found = [
-            {"destRange": one.range, "type": one.type, "priority": one.priority, "imported": one.imported}
-            for one in (inwards if direction == "INCOMING" else outwards)
-        ]
+    found = list(_incoming(call, record.name, peer) if direction == "INCOMING" else _outgoing(call, record.name, peer))
     page = listing.page(
         found,
         size=call.number("maxResults"),
@@ -99,6 +94,42 @@ def routes(call: Call) -> Json:
     link = url(f"{record.name}/listPeeringRoutes")
     answer: Json = {"kind": "compute#exchangedPeeringRoutesList", "id": record.name, "selfLink": link}
     return {**answer, **page.answer("items")}
+
+
+def _incoming(call: Call, mine: str, theirs: str) -> Iterator[Json]:
+    """What a network is offered by its peer, if the peering is active."""
+    topology = call.plane.topology()
+    if sides := active(topology.networks).get((mine, theirs)):
+        further = ranges(topology, call.plane.running, theirs)
+        yield from map(_exchanged, offered(topology, theirs, sides.theirs, sides.mine, further))
+        yield from _dynamic(call, topology, theirs, sides.theirs, sides.mine)
+
+
+def _outgoing(call: Call, mine: str, theirs: str) -> Iterator[Json]:
+    """What a network offers its peer, if the peering is active."""
+    topology = call.plane.topology()
+    if sides := active(topology.networks).get((mine, theirs)):
+        yield from map(_exchanged, offered(topology, mine, sides.mine, sides.theirs))
+        yield from _dynamic(call, topology, mine, sides.mine, sides.theirs)
+
+
+def _exchanged(route: Exchanged) -> Json:
+    return {"destRange": route.range, "type": route.type, "priority": route.priority, "imported": route.imported}
+
+
+def _dynamic(call: Call, topology: Topology, owner: str, export: Peering, into: Peering) -> Iterator[Json]:
+    """The dynamic routes of a network that apply in the region of the call, as custom routes are exchanged (4.5.3)."""
+    if not export.export_custom_routes:
+        return
+    [network] = [one for one in topology.networks if one.full_name == owner]
+    for route in bgp.learned(topology, call.plane.running, network, call.text("region") or None):
+        yield {
+            "destRange": route.destination,
+            "type": "DYNAMIC_PEERING_ROUTE",
+            "priority": route.priority,
+            "imported": into.import_custom_routes,
+            "nextHopRegion": route.region,
+        }
 
 
 def _connection(call: Call, record: Record, name: str) -> Record | None:
