@@ -87,7 +87,6 @@ def test_of_network_and_subnet_the_one_follows_from_the_other(api: Api, given: J
         ([{"network": "none"}], 404, "projects/demo/regions/us-central1/subnetworks/none' was not found"),
         ([{"subnetwork": "none"}], 404, "subnetworks/none' was not found"),
         ([{"network": "other", "subnetwork": "vpc"}], 400, "vpc does not belong to the network other"),
-        ([{"subnetwork": "small"}], 400, r"10\.2\.0\.0/27: it must be /26 or larger"),
         ([{"subnetwork": "projects/demo/regions/us-east1/subnetworks/east"}], 400, "us-east1, not in the region"),
         ([{"subnetwork": "public"}], 400, r"8\.8\.8\.0/24: it must be of RFC 1918"),
         ([{"network": "a/b/c"}], 400, "is not a reference"),
@@ -103,6 +102,23 @@ def test_what_cannot_be_is_refused(api: Api, interfaces: list[Json], code: int, 
         api.post(JOBS, job, jobId="work")
     assert caught.value.code == code
     assert "services" not in api.get(SERVICES)
+
+
+@pytest.mark.behaviour("7.2")
+def test_in_a_subnet_without_enough_addresses_no_instance_starts(api: Api) -> None:
+    """The service is created, its revision fails, and the one before goes on serving."""
+    text = (
+        "Instance failed to start because of insufficient free IP addresses in the subnetwork"
+        " https://www.googleapis.com/compute/v1/projects/demo/regions/us-central1/subnetworks/small when attempting to"
+        " create an address in the subnetwork. Please consider moving to a subnetwork with more available IP addresses."
+    )
+    made = api.post(SERVICES, body(networkInterfaces=[{"subnetwork": "small"}]), serviceId="hello")
+    assert made["error"]["message"].endswith(f"is not ready and cannot serve traffic. {text}")
+    assert api.get(f"{SERVICES}/hello")["terminalCondition"]["state"] == "CONDITION_FAILED"
+    assert address(api) is None
+    assert "error" not in api.patch(f"{SERVICES}/hello", body(networkInterfaces=[{"network": "vpc"}]))
+    assert "error" in api.patch(f"{SERVICES}/hello", body(networkInterfaces=[{"subnetwork": "small"}]))
+    assert address(api) == "10.1.0.2/32"
 
 
 @pytest.mark.behaviour("1.12.4", "1.10.5")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from testbed.api.calls.call import Call
-from testbed.errors import InvalidArgument, NotFound
+from testbed.api.services.compute.names import url
+from testbed.control.accept.plane import ControlPlane
+from testbed.errors import CODES, GoogleText, InvalidArgument, NotFound
 from testbed.json_object import Json
 from testbed.model.core.resource import Defaults, last, qualify, segment
-from testbed.model.rules.direct_egress import problem
+from testbed.model.rules.direct_egress import is_too_small, problem
 from testbed.model.serverless.direct_egress import DirectInterface, subnet_like
 
 SUBNETS = "compute.subnetworks"
@@ -63,7 +65,7 @@ def check(call: Call, interface: Json, region: str) -> None:
     """See that the subnet of a complete interface will do: of what runs later, no packet knows yet.
 
     Raises:
-        NotFound, InvalidArgument: it is not there, or of another network or region, or too small.
+        NotFound, InvalidArgument: it is not there, or of another network or region.
     """
     try:
         place = DirectInterface.model_validate(interface).place(region)
@@ -72,3 +74,19 @@ def check(call: Call, interface: Json, region: str) -> None:
     found = problem(place, region, call.plane.topology().subnetworks)
     if found is not None:
         raise NotFound(found.message) if found.status == "NOT_FOUND" else InvalidArgument(found.message)
+
+
+def shortage(plane: ControlPlane, interface: Json, subnetwork: str = "subnetwork") -> Json | None:
+    """Why no instance starts in the subnet of a complete interface, as a `google.rpc.Status`, if it is too small.
+
+    The text is Google's (GoogleCloudPlatform/enterprise-knowledge-solution, pull request 172), the code recalled.
+    """
+    subnet = plane.topology().subnetworks.get(interface[subnetwork])
+    if subnet is None or not is_too_small(subnet):
+        return None
+    text = (
+        f"Instance failed to start because of insufficient free IP addresses in the subnetwork {url(subnet.full_name)}"
+        " when attempting to create an address in the subnetwork. Please consider moving to a subnetwork with more"
+        " available IP addresses."
+    )
+    return {"code": CODES["RESOURCE_EXHAUSTED"], "message": GoogleText(text)}

@@ -60,4 +60,5 @@ def omissions(topology: Topology) -> Iterator[Problem]:
     """
     yield from references.omissions(topology)
     yield from serverless.omissions(topology)
+    yield from direct_egress.omissions(topology)
     yield from vpn.omissions(topology)

@@ -321,6 +321,19 @@ def test_references_must_lead_somewhere() -> None:
     assert all(line.endswith("was not found") for line in found)
 
 
+@pytest.mark.behaviour("7.2")
+@pytest.mark.parametrize(("length", "small"), [(26, False), (27, True)])
+def test_direct_egress_needs_a_subnet_with_enough_addresses(length: int, small: bool) -> None:
+    """In a file; by the API the service comes into being, and its revision fails."""
+    access = {"networkInterfaces": [{"subnetwork": "narrow"}]}
+    web = {"name": "web", "template": {"containers": [{}], "vpcAccess": access}}
+    found = problems(
+        compute={"networks": [network()], "subnetworks": [subnet("narrow", f"10.1.0.0/{length}")]},
+        run={"services": [web]},
+    )
+    assert found == [f"run.services.0: the subnetwork narrow is 10.1.0.0/{length}: it must be /26 or larger"] * small
+
+
 @pytest.mark.behaviour("1.10.5")
 def test_a_missing_connector_is_an_error_of_the_service() -> None:
     name = "projects/p/locations/us-central1/connectors/gone"

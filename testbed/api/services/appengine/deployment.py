@@ -194,6 +194,9 @@ def _problems(plane: ControlPlane, body: Json) -> Iterator[Json]:
     needed = [] if "entrypoint" in body else [_MAIN]
     if folder and (fault := sources.fault(Path(folder), needed)):
         yield {"code": 9, "message": GoogleText(f"Build failed: {fault}")}
+    for interface in body.get("vpcAccess", {}).get("networkInterfaces", ()):
+        if short := direct.shortage(plane, interface, "subnet"):
+            yield short
     connector = body.get("vpcAccessConnector", {}).get("name")
     if connector is None:
         return

@@ -150,6 +150,9 @@ def _problems(plane: ControlPlane, name: str, body: Json) -> Iterator[Json]:
     """What a deployment fails by, as a `google.rpc.Status`."""
     if fault := sources.fault(Path(body["buildConfig"]["source"]), ["main.py"]):
         yield {"code": 3, "message": GoogleText(f"Build failed: {fault}")}
+    for interface in body.get("serviceConfig", {}).get("directVpcNetworkInterface", ()):
+        if short := direct.shortage(plane, interface):
+            yield short
     connector = body.get("serviceConfig", {}).get("vpcConnector")
     if connector is None:
         return

@@ -172,6 +172,9 @@ def foreseen(call: Call, body: Json) -> Json | None:
                 "message": GoogleText("Failed to prepare VPC connector. Please try again later."),
                 "reason": "",
             }
+    for interface in body.get("vpcAccess", {}).get("networkInterfaces", ()):
+        if short := direct.shortage(call.plane, interface):
+            return {**short, "reason": ""}
     image = body["containers"][0]["image"]
     if not is_hello(image) and not call.images.knows(image):
         return {"code": 5, "message": GoogleText(f"Image '{image}' not found."), "reason": "CONTAINER_MISSING"}
