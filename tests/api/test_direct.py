@@ -121,6 +121,23 @@ def test_in_a_subnet_without_enough_addresses_no_instance_starts(api: Api) -> No
     assert address(api) == "10.1.0.2/32"
 
 
+@pytest.mark.behaviour("7.2")
+def test_addresses_are_listed_while_they_are_in_use(api: Api) -> None:
+    addresses = f"{COMPUTE}/regions/us-central1/addresses"
+    api.post(SERVICES, body(networkInterfaces=[{"network": "vpc"}]), serviceId="hello")
+    [found] = api.get(addresses)["items"]
+    assert found["name"].startswith("serverless-ipv4-")
+    assert (found["address"], found["purpose"], found["status"]) == ("10.1.0.2", "SERVERLESS", "IN_USE")
+    assert found["subnetwork"].endswith(SUBNET)
+    assert api.get(f"{addresses}/{found['name']}") == found
+    assert len(api.get(f"{COMPUTE}/aggregated/addresses")["items"]["regions/us-central1"]["addresses"]) == 1
+    with pytest.raises(Refused, match="already being used by") as caught:
+        api.delete(f"{addresses}/{found['name']}")
+    assert caught.value.error["errors"][0]["reason"] == "resourceInUseByAnotherResource"
+    api.delete(f"{SERVICES}/hello")
+    assert "items" not in api.get(addresses)
+
+
 @pytest.mark.behaviour("1.12.4", "1.10.5")
 def test_a_service_moves_from_a_connector_to_direct_egress_and_back(api: Api) -> None:
     api.post(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Network
 
-from testbed.api.calls.call import Call
-from testbed.api.services.compute.collection import Collection
-from testbed.api.services.compute.names import url
-from testbed.control.accept.plane import ControlPlane, InvalidResource
+from testbed.api.calls.call import Answer, Call, serves
+from testbed.api.services.compute.collection import API, Collection, delete, set_labels
+from testbed.api.services.compute.names import numeric_id, url
+from testbed.control.accept.plane import IN_USE, ControlPlane, InvalidResource
 from testbed.control.state.resources import Record
-from testbed.errors import ResourceExhausted, Unimplemented
+from testbed.errors import FailedPrecondition, ResourceExhausted, Unimplemented
 from testbed.fabric.allocation.addressing import ranges_in_use
 from testbed.fabric.allocation.keys import AddressKey
+from testbed.fabric.inventory import Participant, participants
 from testbed.json_object import Json
+from testbed.model.core.resource import segment
 
+SERVERLESS = "SERVERLESS"
+"""The purpose of addresses that the serverless platform reserves."""
 PICKED_FROM = IPv4Network("10.0.0.0/9")
 """Where a range is taken from if none is asked for: not where auto mode networks have theirs (our choice)."""
 
@@ -66,7 +71,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
     if address:
         result["address"] = address
     users = [url(user) for user in _users(plane, record, address)]
-    result["status"] = "IN_USE" if users else "RESERVED"
+    result["status"] = "IN_USE" if users or record.body.get("purpose") == SERVERLESS else "RESERVED"
     return {**result, "users": users} if users else result
 
 
@@ -87,8 +92,28 @@ def _users(plane: ControlPlane, record: Record, address: str | None) -> Iterator
             yield rule.name
 
 
-def _global(plane: ControlPlane, project: str) -> list[Record]:
-    return plane.list(RANGES.kind, f"projects/{project}/")
+def _others(plane: ControlPlane, project: str) -> Iterator[Record]:
+    """The ranges of the project's networks, and what instances with Direct VPC egress have now (behaviour 7.2)."""
+    yield from plane.list(RANGES.kind, f"projects/{project}/")
+    for one in participants(plane.topology(), plane.running):
+        if one.kind == "direct" and one.subnetwork and segment(one.subnetwork, "projects") == project:
+            yield _serverless(one)
+
+
+def _serverless(instance: Participant) -> Record:
+    """The address of an instance of a workload, which the serverless platform has reserved (purpose recalled)."""
+    project = segment(instance.network, "projects")
+    name = f"serverless-ipv4-{numeric_id(f'{instance.owner} {instance.address}')}"
+    body: Json = {
+        "name": name,
+        "address": instance.address,
+        "addressType": "INTERNAL",
+        "purpose": SERVERLESS,
+        "networkTier": "PREMIUM",
+        "subnetwork": url(instance.subnetwork or ""),
+        "region": url(f"projects/{project}/regions/{instance.region}"),
+    }
+    return Record(ADDRESSES.kind, f"projects/{project}/regions/{instance.region}/addresses/{name}", body)
 
 
 ADDRESSES = Collection(
@@ -98,9 +123,9 @@ ADDRESSES = Collection(
     defaults=defaults,
     complete=complete,
     view=view,
-    given=_global,
+    given=_others,
     labelled=True,
-).register()
+).register("get", "insert", "list", "aggregatedList")
 RANGES = Collection(
     name="globalAddresses",
     segment="addresses",
@@ -111,3 +136,20 @@ RANGES = Collection(
     view=view,
     labelled=True,
 ).register()
+
+
+def _of_the_user(action: Callable[[Collection, Call], Answer], call: Call) -> Answer:
+    """Change or delete an address, unless an instance with Direct VPC egress has it.
+
+    Raises:
+        FailedPrecondition: it is in use.
+    """
+    record = ADDRESSES.record(call, call.text("resource") or call.text("address"))
+    if record.body.get("purpose") == SERVERLESS:
+        text = f"The address resource '{record.name}' is already being used by the serverless platform"
+        raise FailedPrecondition(text, reason=IN_USE)
+    return action(ADDRESSES, call)
+
+
+serves(API, "addresses.delete")(partial(_of_the_user, delete))
+serves(API, "addresses.setLabels")(partial(_of_the_user, set_labels))
