@@ -63,9 +63,7 @@ class Participant:
     def is_vm(self) -> bool:
         """Whether the firewall's log tells of it as a VM (behaviour 4.1.15).
 
-        An instance with Direct VPC egress is none, although Cloud NAT serves it: it is its service's, and a record
-        could say no name of a VM (behaviour 7.2: an address of the subnet is all that it has).  Google lists rules
-        logging among what is not supported there (docs.cloud.google.com/run/docs/configuring/vpc-direct-vpc).
+        An instance with Direct VPC egress is none, although Cloud NAT serves it: it is its service's (behaviour 7.2).
         """
         return self.kind in _VMS
 

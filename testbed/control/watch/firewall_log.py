@@ -197,6 +197,6 @@ class FirewallLog:
                 note.source, note.source_port, note.destination, note.destination_port, note.protocol
             )
             vm = one.records.vm(note.prefix, connection)
-            if self._limiter.passes(network, vm, note.prefix, connection):
+            if one.records.tells_of(vm) and self._limiter.passes(network, vm, note.prefix, connection):
                 entry = one.records.entry(note.prefix, connection, note.time or time_)
                 yield {"insertId": secrets.token_hex(8), **entry}

@@ -92,6 +92,19 @@ class Records:
             "resource": {"type": "gce_subnetwork", "labels": labels},
         }
 
+    def tells_of(self, address: str) -> bool:
+        """Whether a rule that was tried for an address leaves a record.
+
+        It leaves none for an instance with Direct VPC egress, where Google has no firewall rules logging (behaviour
+        7.2); the VM at the other end has its own record.
+        """
+        return address not in self._silent
+
+    @cached_property
+    def _silent(self) -> frozenset[str]:
+        found = of_network(self.topology, self.running, self.network)
+        return frozenset(one.address for one in found if one.kind == "direct")
+
     def vm(self, name: str, connection: LoggedConnection) -> str:
         """The address of the VM that one of the rules was tried for."""
         return connection.destination if self.rules[name].rule.inbound else connection.source
