@@ -62,6 +62,10 @@ def up(
         typer.Option(help="A YAML file with the values, `NAME: value`, of what the topology writes as `secret:NAME`."),
     ] = None,
     operation_delay: Delay = None,
+    strict_projects: Annotated[
+        bool | None,
+        typer.Option(help="Whether calls about projects that were never made get 403, as Google's; not at first."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make the testbed that a topology file describes; a second time changes nothing."""
@@ -71,6 +75,7 @@ def up(
     if not empty and (project or region or zone or not default_network):
         raise typer.BadParameter("project, region, zone and networks stand in the file: these options are for --empty")
     asked: Json = {"operationDelay": operation_delay, "detach": detach, "confirmed": yes}
+    asked["strictProjects"] = strict_projects
     if empty:
         target = name or NAME
         given = {"project": project, "region": region, "zone": zone, "defaultNetwork": default_network}

@@ -150,6 +150,7 @@ class Commands:
             str(given["source"]),
             bool(given.get("confirmed")),
             given.get("operationDelay"),
+            given.get("strictProjects"),
             request.report,
             request.cancelled,
         )

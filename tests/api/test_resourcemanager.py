@@ -70,3 +70,26 @@ def test_there_is_no_organization(api: Api) -> None:
     assert api.post("v1/projects/demo:getAncestry", {}) == {
         "ancestor": [{"resourceId": {"type": "project", "id": "demo"}}]
     }
+
+
+def test_projects_that_were_never_made_are_there_unless_the_testbed_is_strict(api: Api) -> None:
+    calls = {
+        "v1/projects/never-made": "The caller does not have permission",
+        "compute/v1/projects/never-made/global/networks": (
+            "Required 'compute.networks.list' permission for 'projects/never-made'"
+        ),
+        "v1/projects/never-made/locations/us-central1/connectors": (
+            "Permission denied on resource project never-made."
+        ),
+    }
+    for path in calls:
+        api.get(path)
+    api.store.strict_projects = True
+    for path, text in calls.items():
+        with pytest.raises(Refused) as caught:
+            api.get(path)
+        assert (caught.value.code, caught.value.message) == (403, text)
+    api.get("compute/v1/projects/demo/global/networks")
+    api.post("v1/projects", {"projectId": "never-made"})
+    for path in calls:
+        api.get(path)

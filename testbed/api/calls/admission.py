@@ -56,16 +56,40 @@ def admit(call: Call) -> None:
     """Let a call pass.
 
     Raises:
+        PermissionDenied: its project was never made, and the testbed is strict about that.
         ServiceDisabled: its API is not enabled.
         TestbedError: a fault says so.
     """
     api = call.method.api.split(".")[0]
     project = next(projects(call.parameters), None)
+    if project is not None:
+        _see_that_it_is_there(call, project)
     if project is not None and api not in _ALWAYS:
         service = f"{api}.googleapis.com"
         if state_of(call.plane, project, service) == "DISABLED":
             raise ServiceDisabled(service, project)
     call.plane.refuse(call.method.id, resource_of(call))
+
+
+def _see_that_it_is_there(call: Call, project: str) -> None:
+    """Refuse a call about a project that was never made, if the testbed is to do so (`--strict-projects`).
+
+    Google says no word of whether there is one; the texts are recalled.
+    """
+    with call.plane.reading() as store:
+        strict = store.strict_projects
+    if not strict or (call.method.action == "create" and call.method.collection.endswith("projects")):
+        return
+    if project in {"-", *call.plane.projects()}:
+        return
+    match call.method.api.split(".")[0]:
+        case "compute":
+            text = f"Required '{call.method.id}' permission for 'projects/{project}'"
+            raise PermissionDenied(GoogleText(text), reason="forbidden")
+        case "cloudresourcemanager":
+            raise PermissionDenied(GoogleText("The caller does not have permission"))
+        case _:
+            raise PermissionDenied(GoogleText(f"Permission denied on resource project {project}."))
 
 
 def state_of(plane: ControlPlane, project: str, service: str) -> str:

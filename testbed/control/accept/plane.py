@@ -196,10 +196,13 @@ class ControlPlane:
         parts = name.split("/")
         if len(parts) < 2 or parts[0] not in {"projects", "namespaces"} or not parts[1].isdigit():
             return name
-        with self.reading() as store:
-            known = {str(store.general.get("project", "")), *store.resources.projects()}
-        found = next((project for project in known if str(project_number(project)) == parts[1]), parts[1])
+        found = next((one for one in self.projects() if str(project_number(one)) == parts[1]), parts[1])
         return "/".join([parts[0], found, *parts[2:]])
+
+    def projects(self) -> set[str]:
+        """The projects that there is something to say of: the testbed's own, those made, and those with resources."""
+        with self.reading() as store:
+            return {str(store.general.get("project", "")), *store.resources.projects()}
 
     def resolve(self, kind: str, body: Json, known: Defaults) -> Json:
         """A body whose references and names are complete; it is one that packets know by now.

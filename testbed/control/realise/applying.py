@@ -43,6 +43,8 @@ class Apply:
     confirmed: bool
     """Whether it may delete what an API has made."""
     operation_delay: float | None = None
+    strict_projects: bool | None = None
+    """Whether calls about projects that were never made are refused; None: as before."""
     report: Report = silent
     cancelled: Event = field(default_factory=Event)
     result: Future[Ticket] = field(default_factory=Future)
@@ -138,6 +140,8 @@ def _begin(request: Apply, store: Store, reconciler: Reconciler, replace: Replac
         store.vlans = capabilities.vlans_work().present
     if request.operation_delay is not None:
         store.operation_delay = request.operation_delay
+    if request.strict_projects is not None:
+        store.strict_projects = request.strict_projects
     if request.source:
         store.source = request.source
     replace(store, topology)

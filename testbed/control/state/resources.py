@@ -89,8 +89,8 @@ class Resources:
         return [_record(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM resources ORDER BY number")]  # noqa: S608
 
     def projects(self) -> set[str]:
-        """The ids of the projects that have resources."""
-        rows = self._db.execute("SELECT name FROM resources WHERE name LIKE 'projects/%/%'")
+        """The ids of the projects that were made or have resources; an App Engine app is called as its project."""
+        rows = self._db.execute("SELECT name FROM resources WHERE name LIKE 'projects/%' OR name LIKE 'apps/%'")
         return {str(name).split("/", 2)[1] for (name,) in rows}
 
     def put(self, record: Record) -> Record:

@@ -241,6 +241,15 @@ class Store:
         self._set_fact("operation_delay", str(value))
 
     @property
+    def strict_projects(self) -> bool:
+        """Whether calls about projects that were never made are refused."""
+        return self._fact("strict_projects") == "yes"
+
+    @strict_projects.setter
+    def strict_projects(self, value: bool) -> None:
+        self._set_fact("strict_projects", "yes" if value else "no")
+
+    @property
     def load_generator(self) -> bool:
         """Whether the load generator should be there."""
         return self._fact("load") == "yes"

@@ -11,7 +11,7 @@ from testbed.api.calls.longrunning import LongRunning
 from testbed.api.contract import filters, listing
 from testbed.api.services import iampolicy
 from testbed.api.services.compute.names import fingerprint
-from testbed.api.services.resourcemanager.ids import KIND, id_of, known
+from testbed.api.services.resourcemanager.ids import KIND, id_of
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
@@ -32,7 +32,7 @@ def get(call: Call) -> Json:
 @serves(f"{V1} {V3}", "projects.list", "projects.search")
 def list_(call: Call) -> Json:
     """The projects that are known."""
-    made = [_printed(call, project) for project in known(call.plane)]
+    made = [_printed(call, project) for project in sorted(call.plane.projects())]
     page = listing.page(
         made,
         size=call.number("pageSize"),

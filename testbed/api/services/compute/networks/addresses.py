@@ -146,8 +146,9 @@ def _of_the_user(action: Callable[[Collection, Call], Answer], call: Call) -> An
     """
     record = ADDRESSES.record(call, call.text("resource") or call.text("address"))
     if record.body.get("purpose") == SERVERLESS:
-        text = f"The address resource '{record.name}' is already being used by the serverless platform"
-        raise FailedPrecondition(text, reason=IN_USE)
+        raise FailedPrecondition(
+            f"address '{record.id}': it is already being used by an instance of a service", reason=IN_USE
+        )
     return action(ADDRESSES, call)
 
 
