@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.api_core import path_template
@@ -69,7 +70,7 @@ class Bridge(grpc.GenericRpcHandler):
             raise Unimplemented(f"method {rpc.path}: it cannot be written as a request: {error}") from error
         dispatcher = self._dispatcher
         api = None if rpc.path in COMMON else rpc.api.split(".")[0]
-        match = dispatcher.find(written["method"].upper(), str(written["uri"]).lstrip("/"), api)
+        match = dispatcher.find(written["method"].upper(), unquote(str(written["uri"])).lstrip("/"), api)
         body = written.get("body")
         return await dispatcher.dispatch(
             match,
