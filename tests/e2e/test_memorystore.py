@@ -127,13 +127,16 @@ def test_its_keys_are_its_own(rest: Rest) -> None:
     assert modes == [f"600 testbed /etc/redis/{name}" for name in ("server.key", "server.pem", "testbed.conf")]
     key = bed.execute("secure", "cat", "/etc/redis/server.key").stdout
     words = [line for line in key.splitlines() if "PRIVATE" not in line] + [secret]
-    readable = [path for path in (bed.state / bed.name).rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
-    shown = bed.run("logs", "secure").stdout + "".join(path.read_text(errors="replace") for path in readable)
-    assert not [word for word in words if word in shown + "".join(command_lines())]
+    assert not [word for word in words if word in bed.run("logs", "secure").stdout]
+    assert not [name for name, text in shown(bed) if any(word in text for word in words)]
 
 
-def command_lines() -> Iterator[str]:
-    """Those of all processes of the host, nodes' among them."""
+def shown(bed: Program) -> Iterator[tuple[str, str]]:
+    """The command lines of all processes of the host, nodes' among them, and what others may read of the state."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            yield (process / "cmdline").read_bytes().decode(errors="replace")
+            yield str(process), (process / "cmdline").read_bytes().decode(errors="replace")
+    for path in (bed.state / bed.name).rglob("*"):
+        with suppress(OSError):  # it has gone
+            if path.is_file() and path.stat().st_mode & 0o077:
+                yield str(path), path.read_text(errors="replace")

@@ -7,6 +7,7 @@ dropped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -121,10 +122,20 @@ class Reader:
         return value
 
 
+_OUTPUT = re.compile(
+    r"""
+    ^ (Deprecated\s)? (The\s)? \[? (output|read) [ -] only \b (?!\ after)   # it begins so
+    | \(output\ only\)                                                  # Cloud DNS has it in brackets
+    | \b (output|read) [ -] only \.? $                                   # it ends so
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""How descriptions say that a field is the server's."""
+
+
 def is_output(schema: Json) -> bool:
     """Whether a field is the server's to say."""
-    text = schema.get("description", "")
-    return bool(schema.get("readOnly")) or text.startswith(("Output only", "[Output Only]", "[Output only]"))
+    return bool(schema.get("readOnly")) or bool(_OUTPUT.search(schema.get("description", "").strip()))
 
 
 def faults_in(document: Document, name: str, value: object) -> list[str]:

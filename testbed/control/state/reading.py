@@ -41,7 +41,7 @@ def _opened(file: Path) -> Database:
     except (ResourceExhausted, Unavailable):
         # SQLite writes a file of its own even to read, which no full or read-only disk lets it make.  It makes none
         # for a file that nobody writes; where a controller runs, SQLite's file is there, and this line is not reached.
-        return _tried(file, "immutable=1")
+        return _tried(file, "mode=ro&immutable=1")
 
 
 def _tried(file: Path, mode: str) -> Database:

@@ -13,8 +13,9 @@ from testbed.control.facts.status import notes
 from testbed.control.state import store as store_module
 from testbed.control.state.folders import clear, exists, folder_of, names
 from testbed.control.state.lock import held
+from testbed.control.state.reading import reading
 from testbed.control.state.store import Store
-from testbed.control.state.summary import ports_of_others
+from testbed.control.state.summary import begun, ports_of_others
 from testbed.errors import InvalidArgument, NotFound, Unavailable
 from testbed.paths import EXAMPLES, client_folder
 from testbed.topology_file import load
@@ -31,6 +32,15 @@ def test_what_is_not_there_is_not_made_by_looking(state: Path) -> None:
     with pytest.raises(NotFound, match="'bed'"), Store.open("bed"):
         pass
     assert list(state.iterdir()) == []
+
+
+def test_reading_makes_nothing(state: Path) -> None:
+    """Not in the folder of one that an `up` is only about to make, either."""
+    (state / "bed").mkdir(parents=True)
+    with pytest.raises(NotFound, match="'bed'"), reading("bed"):
+        pass
+    assert not begun("bed")
+    assert list((state / "bed").iterdir()) == []
 
 
 def test_one_that_goes_while_it_is_opened_is_not_made_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
