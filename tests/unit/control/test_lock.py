@@ -21,7 +21,7 @@ from testbed.control.controller_process import ensure_controller, without_contro
 from testbed.control.state.folders import LOCK, clear
 from testbed.control.state.lock import STARTING, held, holder, sign, take
 from testbed.errors import NotFound, Unavailable
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 HOLD = """
 import sys, time
@@ -88,6 +88,8 @@ def test_a_new_holder_is_not_taken_for_the_last_one(folder: Path, other: subproc
 def test_what_a_killed_controller_has_started_is_ended(folder: Path, other: subprocess.Popen[str]) -> None:
     environment = {**os.environ, descendants.WORK: str(folder)}
     with subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True) as orphan:
+        environ = Path(f"/proc/{orphan.pid}/environ")
+        eventually(lambda: str(folder) in environ.read_text(), "execve(2) has come to its end")
         other.kill()
         with without_controller(folder, patience=PATIENCE, waiting=lambda _: None):
             assert orphan.wait(PATIENCE) == -9
