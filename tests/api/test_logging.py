@@ -47,6 +47,21 @@ def test_the_documented_method_names(api: Api) -> None:
     ]
 
 
+@pytest.mark.behaviour("5.2.5")
+def test_names_of_other_methods(api: Api) -> None:
+    account = api.post("v1/projects/demo/serviceAccounts", {"accountId": "caller"})["name"]
+    api.post(f"v1/{account}:setIamPolicy", {"policy": {}})
+    assert methods(read(api, 'protoPayload.serviceName="iam.googleapis.com"')) == [
+        "google.iam.admin.v1.CreateServiceAccount",
+        "google.iam.admin.v1.SetIAMPolicy",
+    ]
+    api.post("v1/apps", {"id": "demo", "locationId": "us-central"})
+    api.post("v1/apps/demo:repair", {})
+    assert methods(read(api, 'protoPayload.serviceName="appengine.googleapis.com"')) == [
+        "google.appengine.v1.Applications.RepairApplication"
+    ]
+
+
 def test_filters(api: Api) -> None:
     assert methods(read(api, 'protoPayload.methodName:"Delete"')) == [
         "google.cloud.vpcaccess.v1.VpcAccessService.DeleteConnector"

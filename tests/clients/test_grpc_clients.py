@@ -7,61 +7,11 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
-from google.cloud import appengine_admin_v1, iam_admin_v1, redis_v1, resourcemanager_v3, run_v2, service_usage_v1
+from google.cloud import iam_admin_v1, redis_v1, resourcemanager_v3, run_v2, service_usage_v1
+from google.cloud.devtools import cloudbuild_v1
 from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 
-from testbed.api import services
-from testbed.api.calls.call import HANDLERS
-from testbed.api.contract.discovery import document
-from testbed.api.contract.messages import SERVICES, rpc_name
 from tests.clients.conftest import PROJECT, REGION, Connect, Served
-
-NOT_PUBLISHED = {
-    "appengine.apps.listRuntimes": "the client has no such procedure",
-    "appengine.apps.locations.get": "google.cloud.location.Locations/GetLocation has it",
-    "appengine.apps.locations.list": "google.cloud.location.Locations/ListLocations has it",
-    "appengine.apps.operations.get": "google.longrunning.Operations/GetOperation has it",
-    "appengine.apps.operations.list": "google.longrunning.Operations/ListOperations has it",
-    "logging.projects.logs.list": "ListLogs has it, as logging.logs.list",
-    "serviceusage.operations.delete": "google.longrunning.Operations/DeleteOperation has it",
-}
-"""Methods that are no procedure of their own, and why."""
-
-
-@pytest.mark.parametrize("api", SERVICES)
-def test_what_rest_serves_grpc_serves(api: str) -> None:
-    services.register_all()
-    served = [method for method in document(api).methods if (api, method.id.partition(".")[2]) in HANDLERS]
-    missing = [method.id for method in served if rpc_name(method) is None]
-    assert missing == [name for name in NOT_PUBLISHED if name in {method.id for method in served}]
-
-
-def test_app_engine(served: Served, connect_grpc: Connect) -> None:
-    compute = f"compute/v1/projects/{PROJECT}"
-    served.post(f"{compute}/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
-    subnet = {"name": "s", "network": "global/networks/vpc", "ipCidrRange": "10.0.0.0/24"}
-    served.post(f"{compute}/regions/us-central1/subnetworks", subnet)
-    applications = connect_grpc(appengine_admin_v1.ApplicationsClient)
-    made = applications.create_application(
-        request={"application": {"id": PROJECT, "location_id": "us-central"}}
-    ).result()
-    assert made.name == f"apps/{PROJECT}"
-    assert applications.get_application(request={"name": f"apps/{PROJECT}"}).serving_status.name == "SERVING"
-    versions = connect_grpc(appengine_admin_v1.VersionsClient)
-    version = {
-        "id": "v1",
-        "runtime": "custom",
-        "env": "flex",
-        "network": {"name": "vpc", "subnetwork_name": "s"},
-        "deployment": {"container": {"image": "testbed/vm"}},
-    }
-    parent = f"apps/{PROJECT}/services/default"
-    assert versions.create_version(request={"parent": parent, "version": version}).result().id == "v1"
-    assert [
-        one.id
-        for one in connect_grpc(appengine_admin_v1.ServicesClient).list_services(request={"parent": f"apps/{PROJECT}"})
-    ]
-    assert [one.id for one in versions.list_versions(request={"parent": parent})] == ["v1"]
 
 
 def test_projects(connect_grpc: Connect) -> None:
@@ -75,6 +25,16 @@ def test_projects(connect_grpc: Connect) -> None:
     assert list(connect_grpc(resourcemanager_v3.OrganizationsClient).search_organizations()) == []
 
 
+def test_the_policy_of_a_project(connect_grpc: Connect) -> None:
+    client, name = connect_grpc(resourcemanager_v3.ProjectsClient), f"projects/{PROJECT}"
+    policy = {"bindings": [{"role": "roles/vpcaccess.user", "members": ["user:a@example.com"]}]}
+    made = client.set_iam_policy(request={"resource": name, "policy": policy})
+    asked = {"resource": name, "options": {"requested_policy_version": 3}}
+    assert client.get_iam_policy(request=asked) == made
+    with pytest.raises(exceptions.Aborted):
+        client.set_iam_policy(request={"resource": name, "policy": {"etag": b"\0\1\2"}})
+
+
 def test_services_of_a_project(connect_grpc: Connect) -> None:
     client = connect_grpc(service_usage_v1.ServiceUsageClient)
     name = f"projects/{PROJECT}/services/vpcaccess.googleapis.com"
@@ -82,6 +42,8 @@ def test_services_of_a_project(connect_grpc: Connect) -> None:
     assert client.disable_service(request={"name": name}).result().service.state.name == "DISABLED"
     enabled = client.list_services(request={"parent": f"projects/{PROJECT}", "filter": "state:ENABLED"})
     assert "vpcaccess.googleapis.com" not in {one.config.name for one in enabled}
+    both = client.batch_get_services(request={"parent": f"projects/{PROJECT}", "names": [name]})
+    assert [one.state.name for one in both.services] == ["DISABLED"]
 
 
 def test_service_accounts(connect_grpc: Connect) -> None:
@@ -106,6 +68,12 @@ def test_logs(served: Served, connect_grpc: Connect) -> None:
     found = list(client.list_log_entries(request={"resource_names": [f"projects/{PROJECT}"]}))
     assert {entry.proto_payload.type_url for entry in found} == {"type.googleapis.com/google.cloud.audit.AuditLog"}
     assert any("activity" in name for name in client.list_logs(parent=f"projects/{PROJECT}"))
+
+
+def test_who_would_build(connect_grpc: Connect) -> None:
+    client = connect_grpc(cloudbuild_v1.CloudBuildClient)
+    found = client.get_default_service_account(request={"name": f"{REGION}/defaultServiceAccount"})
+    assert found.service_account_email.endswith("@cloudbuild.gserviceaccount.com")
 
 
 Ask = Callable[[Any], Any]

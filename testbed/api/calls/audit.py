@@ -50,10 +50,14 @@ class AuditLog:
 
 
 def method_name(method: Method) -> str:
-    """The name by which audit logs know a method: that of its RPC, or `v1.compute.firewalls.insert`."""
+    """The name by which audit logs know a method: that of its RPC, or `v1.compute.firewalls.insert`.
+
+    IAM leaves its service out and spells its own name in capitals: `google.iam.admin.v1.SetIAMPolicy` (behaviour
+    5.2.5).
+    """
     name, _, version = method.api.partition(".")
     if rpc := messages.rpc_name(method):
-        return rpc
+        return rpc.replace("v1.IAM.", "v1.").replace("IamPolicy", "IAMPolicy") if name == "iam" else rpc
     return f"{version}.{method.id}" if name == "compute" else f"google.{name}.{version}.{method.id.partition('.')[2]}"
 
 

@@ -7,110 +7,46 @@ each RPC, and its `google.api.http` options.  They are asked through a channel t
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, get_args, get_origin
 
 import grpc
-from google.cloud.location import locations_pb2
-from google.iam.v1 import iam_policy_pb2, policy_pb2
-from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
+from testbed.api.contract.bindings import COMMON, Binding, of_common, of_grpc_only
 from testbed.api.contract.discovery import Method, MethodRouter
-from testbed.api.contract.masks import snake
 
-SERVICES: Mapping[str, tuple[str, ...]] = {
-    "vpcaccess.v1": ("google.cloud.vpcaccess_v1.services.vpc_access_service",),
-    "run.v2": tuple(
-        f"google.cloud.run_v2.services.{name}" for name in ("services", "revisions", "jobs", "executions", "tasks")
-    ),
-    "cloudfunctions.v2": ("google.cloud.functions_v2.services.function_service",),
-    "cloudfunctions.v1": ("google.cloud.functions_v1.services.cloud_functions_service",),
-    "appengine.v1": tuple(
-        f"google.cloud.appengine_admin_v1.services.{name}"
-        for name in ("applications", "services", "versions", "instances")
-    ),
-    "redis.v1": ("google.cloud.redis_v1.services.cloud_redis",),
-    "networkmanagement.v1": ("google.cloud.network_management_v1.services.reachability_service",),
-    "cloudresourcemanager.v3": tuple(
-        f"google.cloud.resourcemanager_v3.services.{name}" for name in ("projects", "folders", "organizations")
-    ),
-    "serviceusage.v1": ("google.cloud.service_usage_v1.services.service_usage",),
-    "iam.v1": ("google.cloud.iam_admin_v1.services.iam",),
-    "logging.v2": ("google.cloud.logging_v2.services.logging_service_v2",),
+
+class Client(NamedTuple):
+    """The published client of an API."""
+
+    package: str
+    """Its Python package."""
+    protocol: str
+    """The protocol buffer package of its services and messages."""
+
+
+CLIENTS: Mapping[str, Client] = {
+    "vpcaccess.v1": Client("google.cloud.vpcaccess_v1", "google.cloud.vpcaccess.v1"),
+    "run.v2": Client("google.cloud.run_v2", "google.cloud.run.v2"),
+    "cloudfunctions.v2": Client("google.cloud.functions_v2", "google.cloud.functions.v2"),
+    "cloudfunctions.v1": Client("google.cloud.functions_v1", "google.cloud.functions.v1"),
+    "appengine.v1": Client("google.cloud.appengine_admin_v1", "google.appengine.v1"),
+    "redis.v1": Client("google.cloud.redis_v1", "google.cloud.redis.v1"),
+    "networkmanagement.v1": Client("google.cloud.network_management_v1", "google.cloud.networkmanagement.v1"),
+    "serviceusage.v1": Client("google.cloud.service_usage_v1", "google.api.serviceusage.v1"),
+    "cloudresourcemanager.v3": Client("google.cloud.resourcemanager_v3", "google.cloud.resourcemanager.v3"),
+    "iam.v1": Client("google.cloud.iam_admin_v1", "google.iam.admin.v1"),
+    "logging.v2": Client("google.cloud.logging_v2", "google.logging.v2"),
+    "cloudbuild.v1": Client("google.cloud.devtools.cloudbuild_v1", "google.devtools.cloudbuild.v1"),
 }
-"""The packages of the services that are offered by gRPC: those whose client speaks it unless told otherwise."""
-COMMON: Mapping[str, tuple[type[Message], type[Message]]] = {
-    "/google.longrunning.Operations/GetOperation": (operations_pb2.GetOperationRequest, operations_pb2.Operation),
-    "/google.longrunning.Operations/ListOperations": (
-        operations_pb2.ListOperationsRequest,
-        operations_pb2.ListOperationsResponse,
-    ),
-    "/google.longrunning.Operations/DeleteOperation": (operations_pb2.DeleteOperationRequest, empty_pb2.Empty),
-    "/google.longrunning.Operations/WaitOperation": (operations_pb2.WaitOperationRequest, operations_pb2.Operation),
-    "/google.cloud.location.Locations/ListLocations": (
-        locations_pb2.ListLocationsRequest,
-        locations_pb2.ListLocationsResponse,
-    ),
-    "/google.cloud.location.Locations/GetLocation": (locations_pb2.GetLocationRequest, locations_pb2.Location),
-    "/google.iam.v1.IAMPolicy/GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
-    "/google.iam.v1.IAMPolicy/SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
-    "/google.iam.v1.IAMPolicy/TestIamPermissions": (
-        iam_policy_pb2.TestIamPermissionsRequest,
-        iam_policy_pb2.TestIamPermissionsResponse,
-    ),
-}
-"""Procedures that several APIs have: it makes no difference by which of them they are asked."""
-_OPERATIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
-    "GetOperation": tuple(
-        {"method": "get", "uri": uri}
-        for uri in ("/v1/{name=apps/*/operations/*}", "/v3/{name=operations/cp.*}", "/v1/{name=operations/*}")
-    ),
-    "ListOperations": ({"method": "get", "uri": "/v1/{name=apps/*}/operations"},),
-    "DeleteOperation": ({"method": "delete", "uri": "/v1/{name=operations/*}"},),
-    "ListLocations": ({"method": "get", "uri": "/v1/{name=apps/*}/locations"},),
-    "GetLocation": ({"method": "get", "uri": "/v1/{name=apps/*/locations/*}"},),
-}
-"""Bindings of common procedures that no client's package has, though its API has the methods."""
-_ACCOUNT, _KEY = "/v1/{name=projects/*/serviceAccounts/*}", "/v1/{name=projects/*/serviceAccounts/*/keys/*}"
-_POLICY = "/v1/{resource=projects/*/serviceAccounts/*}"
-_UNWRITTEN: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "google.cloud.iam_admin_v1.services.iam": {
-        "ListServiceAccounts": ("get", "/v1/{name=projects/*}/serviceAccounts"),
-        "GetServiceAccount": ("get", _ACCOUNT),
-        "CreateServiceAccount": ("post", "/v1/{name=projects/*}/serviceAccounts"),
-        "UpdateServiceAccount": ("put", _ACCOUNT),
-        "PatchServiceAccount": ("patch", "/v1/{service_account.name=projects/*/serviceAccounts/*}"),
-        "DeleteServiceAccount": ("delete", _ACCOUNT),
-        "EnableServiceAccount": ("post", f"{_ACCOUNT}:enable"),
-        "DisableServiceAccount": ("post", f"{_ACCOUNT}:disable"),
-        "ListServiceAccountKeys": ("get", f"{_ACCOUNT}/keys"),
-        "GetServiceAccountKey": ("get", _KEY),
-        "CreateServiceAccountKey": ("post", f"{_ACCOUNT}/keys"),
-        "DeleteServiceAccountKey": ("delete", _KEY),
-        "GetIamPolicy": ("post", f"{_POLICY}:getIamPolicy"),
-        "SetIamPolicy": ("post", f"{_POLICY}:setIamPolicy"),
-        "TestIamPermissions": ("post", f"{_POLICY}:testIamPermissions"),
-        "ListRoles": ("get", "/v1/roles"),
-        "GetRole": ("get", "/v1/{name=roles/*}"),
-    },
-    "google.cloud.logging_v2.services.logging_service_v2": {
-        "ListLogEntries": ("post", "/v2/entries:list"),
-        "ListLogs": ("get", "/v2/{parent=projects/*}/logs"),
-    },
-}
-"""The HTTP bindings of the procedures of packages that have no REST transport, as far as the testbed serves them."""
-_RAW: Mapping[str, type[Message]] = {
-    "GetIamPolicy": iam_policy_pb2.GetIamPolicyRequest,
-    "SetIamPolicy": iam_policy_pb2.SetIamPolicyRequest,
-    "TestIamPermissions": iam_policy_pb2.TestIamPermissionsRequest,
-}
-"""The messages of procedures whose serializers do not say whose they are."""
+"""The APIs that are offered by gRPC: those whose published client calls by gRPC unless it is told otherwise."""
 _PLACE = re.compile(r"\{([\w.]+)=([^}]*)\}")
 
 
@@ -119,27 +55,29 @@ class Rpc:
     """One remote procedure: `/google.cloud.vpcaccess.v1.VpcAccessService/CreateConnector`."""
 
     path: str
-    api: str
+    api: str | None
+    """The version of the API that it belongs to; None if several have it."""
     request: type[Message]
     response: type[Message]
-    http: Sequence[Mapping[str, str]]
-    """Its HTTP bindings: verb, URI template and the field that is the body."""
+    http: Sequence[Binding]
+
+
+class _Noted:
+    """What a transport takes for a procedure that it can call."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self, *_: object, **__: object) -> None:
+        """Nobody is called."""
 
 
 class _Notes(grpc.Channel):
-    """A channel that notes which procedures it is asked for."""
+    """A channel whose procedures are no more than their paths."""
 
-    def __init__(self) -> None:
-        self.noted: dict[str, tuple[Any, Any]] = {}
-
-    def unary_unary(self, method: str, *codecs: Any, **named: Any) -> Any:
-        """Note a procedure, its serializer and its deserializer."""
-        serializer, deserializer, *_ = (*codecs, None, None)
-        self.noted[method] = (
-            named.get("request_serializer", serializer),
-            named.get("response_deserializer", deserializer),
-        )
-        return lambda *_, **__: None
+    def unary_unary(self, method: str, *_: Any, **__: Any) -> Any:
+        """A procedure."""
+        return _Noted(method)
 
     unary_stream = stream_unary = stream_stream = unary_unary
 
@@ -159,83 +97,99 @@ class _Notes(grpc.Channel):
         pass
 
 
-@cache
-def rpcs() -> Mapping[str, Rpc]:
-    """Every procedure that is offered by gRPC, by its path."""
-    found: dict[str, Rpc] = {}
-    for api in SERVICES:
-        for rpc in _of_api(api):
-            known = found.setdefault(rpc.path, rpc)
-            if rpc.path in COMMON:  # their names differ: `operations/ID`, `projects/P/locations/L/operations/ID`
-                found[rpc.path] = replace(known, http=(*known.http, *rpc.http))
-    for path in found.keys() & COMMON:
-        more = _OPERATIONS.get(path.rpartition("/")[2], ())
-        found[path] = replace(found[path], http=(*found[path].http, *more))
-    return found
+def find(path: str) -> Rpc | None:
+    """A procedure by its path; None if no published client has it, or the testbed cannot write it as a request."""
+    if path in COMMON:
+        return _common(path)
+    protocol = path.lstrip("/").rpartition("/")[0].rpartition(".")[0]
+    return next((rpcs(api).get(path) for api, client in CLIENTS.items() if client.protocol == protocol), None)
 
 
 @cache
-def _of_api(api: str) -> tuple[Rpc, ...]:
-    """The procedures of one API; its packages are read when somebody asks."""
-    return tuple(rpc for package in SERVICES.get(api, ()) for rpc in _of(api, package))
+def rpcs(api: str) -> Mapping[str, Rpc]:
+    """The procedures of one API by their paths; its package is loaded when they are first asked for."""
+    if api not in CLIENTS:
+        return {}
+    services = importlib.import_module(f"{CLIENTS[api].package}.services")
+    return {
+        rpc.path: rpc
+        for module in pkgutil.iter_modules(services.__path__)
+        for rpc in _of(api, f"{services.__name__}.{module.name}")
+    }
+
+
+def load_types(value: object) -> None:
+    """Load the messages that an answer names by `@type`: an `Any` takes only what is loaded."""
+    if isinstance(value, dict):
+        protocol = str(value.get("@type", "")).rpartition("/")[2].rpartition(".")[0]
+        for client in CLIENTS.values():
+            if client.protocol == protocol:
+                importlib.import_module(client.package)
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            load_types(one)
+
+
+@cache
+def _common(path: str) -> Rpc:
+    common = COMMON[path]
+    return Rpc(path, None, common.request, common.response, of_common(path, tuple(CLIENTS)))
 
 
 def _of(api: str, package: str) -> Iterator[Rpc]:
     transports = importlib.import_module(f"{package}.transports.grpc")
     made = next(value for name, value in vars(transports).items() if name.endswith("GrpcTransport"))
-    notes, options = _Notes(), dict(_options(package))
+    options = dict(_options(f"{package}.transports.rest_base"))
+    notes = _Notes()
     transport = made(channel=notes)
     # It has wrapped the channel by now, and made its procedures of that: once more, without.
     transport._logged_channel, transport._stubs = notes, {}  # noqa: SLF001
-    for name in options:
-        getattr(transport, snake(name).lower(), None)  # a property: it makes the procedure
-    for path, (serializer, deserializer) in notes.noted.items():
-        name = path.rpartition("/")[2]
-        request = _RAW.get(name) or (_type(serializer) if hasattr(serializer, "__self__") else None)
-        if name in options and request is not None:
-            yield Rpc(path, api, request, _type(deserializer), options[name])
-    for path, (request, response) in COMMON.items():
-        if (name := path.rpartition("/")[2]) in options:
-            yield Rpc(path, api, request, response, options[name])
+    for name, attribute in vars(made).items():
+        kind = attribute.fget.__annotations__.get("return") if isinstance(attribute, property) else None
+        if get_origin(kind) is not Callable:
+            continue
+        path = getattr(transport, name).path  # the property makes the procedure
+        (request,), response = get_args(kind)
+        http = options.get(path.rpartition("/")[2]) or of_grpc_only(path)
+        if http and path not in COMMON:
+            yield Rpc(path, api, _type(request), _type(response), http)
 
 
-def _options(package: str) -> Iterator[tuple[str, Sequence[Mapping[str, str]]]]:
-    if package in _UNWRITTEN:
-        for name, (verb, uri) in _UNWRITTEN[package].items():
-            body = {"body": "*"} if verb in {"post", "put", "patch"} else {}
-            yield name, ({"method": verb, "uri": uri, **body},)
+def _options(module: str) -> Iterator[tuple[str, Sequence[Binding]]]:
+    """The HTTP bindings that a client's REST transport has; a client that knows gRPC only has no such transport."""
+    if importlib.util.find_spec(module) is None:
         return
-    base = importlib.import_module(f"{package}.transports.rest_base")
-    for _, transport in inspect.getmembers(base, inspect.isclass):
+    for _, transport in inspect.getmembers(importlib.import_module(module), inspect.isclass):
         for name, binding in inspect.getmembers(transport, inspect.isclass):
             if name.startswith("_Base") and hasattr(binding, "_get_http_options"):
                 yield name.removeprefix("_Base"), binding._get_http_options()  # noqa: SLF001 - it is told nowhere else
 
 
-def _type(codec: Any) -> type[Message]:
-    """The protocol buffer type that a (de)serializer belongs to; proto-plus wraps it."""
-    owner = codec.__self__
-    found: type[Message] = owner.pb() if hasattr(owner, "pb") else owner
+def _type(message: Any) -> type[Message]:
+    """The protocol buffer type of a message; proto-plus wraps it."""
+    found: type[Message] = message.pb() if hasattr(message, "pb") else message
     return found
 
 
 @cache
 def _names(api: str) -> Mapping[str, str]:
-    """The procedure of each REST method of an API, by the method's id."""
+    """The procedure of each REST method, by the method's id."""
     router = MethodRouter((api,))
     found: dict[str, str] = {}
-    for rpc in _of_api(api):
-        for binding in rpc.http:
-            path = _PLACE.sub(lambda place: place[2].replace("**", "x").replace("*", "x"), binding["uri"]).lstrip("/")
-            match = router.find(binding["method"].upper(), path, api.split(".", maxsplit=1)[0])
-            if match and match.method.api == api:
-                found.setdefault(match.method.id, rpc.path.lstrip("/").replace("/", "."))
+    common = ((path, of_common(path, (api,))) for path in COMMON)
+    for path, http in (*((rpc.path, rpc.http) for rpc in rpcs(api).values()), *common):
+        for binding in http:
+            uri = _PLACE.sub(lambda place: place[2].replace("**", "x").replace("*", "x"), binding["uri"]).lstrip("/")
+            if match := router.find(binding["method"].upper(), uri):
+                found.setdefault(match.method.id, path.lstrip("/").replace("/", "."))
     return found
 
 
 def rpc_name(method: Method) -> str | None:
     """The full name of a method's procedure: `google.cloud.vpcaccess.v1.VpcAccessService.CreateConnector`."""
-    return _names(method.api).get(method.id) or _UNPUBLISHED.get((method.api, method.id))
+    published = _names(method.api).get(method.id) if method.api in CLIENTS else None
+    return published or _UNPUBLISHED.get((method.api, method.id))
 
 
 _VPCACCESS = "google.cloud.vpcaccess.{}.VpcAccessService.{}Connector"
@@ -251,8 +205,8 @@ _UNPUBLISHED: Mapping[tuple[str, str], str] = {
 def enums(api: str) -> Mapping[tuple[str, ...], Mapping[int, str]]:
     """The numbers of an API's enums, by their names in order: a discovery document has only these."""
     found: dict[tuple[str, ...], Mapping[int, str]] = {}
-    for rpc in _of_api(api):
-        seen: set[str] = set()
+    seen: set[str] = set()
+    for rpc in rpcs(api).values():
         for enum in (*_enums(rpc.request.DESCRIPTOR, seen), *_enums(rpc.response.DESCRIPTOR, seen)):
             found[tuple(value.name for value in enum.values)] = {v.number: v.name for v in enum.values}
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,9 +17,9 @@ from grpc_status import rpc_status
 
 from testbed.api.calls.dispatch import Dispatcher
 from testbed.api.contract import errors
-from testbed.api.contract.messages import COMMON, Rpc, rpcs
+from testbed.api.contract.messages import Rpc, find, load_types
 from testbed.api.frontdoor import guards
-from testbed.errors import Internal, InvalidArgument, Unimplemented
+from testbed.errors import InvalidArgument, Unimplemented
 from testbed.json_object import Json
 
 log = logging.getLogger("testbed.api")
@@ -28,17 +29,18 @@ Principal = Callable[[str | None], str]
 
 
 class Bridge(grpc.GenericRpcHandler):
-    """Serves every procedure of `messages.rpcs` through a dispatcher."""
+    """Serves the procedures of Google's published clients through a dispatcher."""
 
     def __init__(self, dispatcher: Dispatcher, principal: Principal) -> None:
         self._dispatcher = dispatcher
         self._principal = principal
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a procedure; one that there is none of is UNIMPLEMENTED."""
-        rpc = rpcs().get(handler_call_details.method)
+        """The handler of a procedure; one that there is none of is UNIMPLEMENTED, by name."""
+        path = handler_call_details.method
+        rpc = find(path)
         if rpc is None:
-            return None
+            return grpc.unary_unary_rpc_method_handler(partial(_unknown, path))
 
         async def answer(request: bytes, context: Any) -> Message | None:
             return await self._answer(rpc, request, context)
@@ -46,12 +48,13 @@ class Bridge(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=rpc.response.SerializeToString)
 
     async def _answer(self, rpc: Rpc, request: bytes, context: Any) -> Message | None:
-        name = rpc.api.split(".")[0]
+        name = _name(rpc) or ""
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
         try:
             guards.check_caller(metadata)
             principal = self._principal(metadata.get("authorization"))
             result = await self._call(rpc, _message(rpc, request), principal)
+            load_types(result)
             return json_format.ParseDict(result, rpc.response(), ignore_unknown_fields=True)
         except Exception as caught:  # a boundary: the client is told, whatever it is
             error = errors.for_caller(caught)
@@ -69,8 +72,8 @@ class Bridge(grpc.GenericRpcHandler):
         except ValueError as error:
             raise Unimplemented(f"method {rpc.path}: it cannot be written as a request: {error}") from error
         dispatcher = self._dispatcher
-        api = None if rpc.path in COMMON else rpc.api.split(".")[0]
-        match = dispatcher.find(written["method"].upper(), unquote(str(written["uri"])).lstrip("/"), api)
+        path = unquote(str(written["uri"])).lstrip("/")
+        match = dispatcher.find(written["method"].upper(), path, _name(rpc))
         body = written.get("body")
         return await dispatcher.dispatch(
             match,
@@ -79,6 +82,15 @@ class Bridge(grpc.GenericRpcHandler):
             principal=principal,
             endpoint="",
         )
+
+
+async def _unknown(path: str, _: bytes, context: Any) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"method {path}: the testbed does not implement it")
+
+
+def _name(rpc: Rpc) -> str | None:
+    """The name of a procedure's API, `vpcaccess`, if it belongs to one."""
+    return rpc.api.partition(".")[0] if rpc.api else None
 
 
 def _message(rpc: Rpc, request: bytes) -> Message:
@@ -101,10 +113,13 @@ def _dict(message: Message) -> Json:
 
 def _query(parameters: Message) -> list[tuple[str, str]]:
     """What is neither in the path nor in the body, as a query."""
-    found: list[tuple[str, str]] = []
-    for key, value in _dict(parameters).items():
-        values = value if isinstance(value, list) else [value]
-        if any(isinstance(one, dict) for one in values):
-            raise Internal(f"query: the field {key} is a message")
-        found += [(key, str(one).lower() if isinstance(one, bool) else str(one)) for one in values]
-    return found
+    return [(key, str(one).lower() if isinstance(one, bool) else str(one)) for key, one in _fields(_dict(parameters))]
+
+
+def _fields(message: Json, where: str = "") -> Iterator[tuple[str, object]]:
+    """The fields of a message by their paths: `options.requestedPolicyVersion`."""
+    for key, value in message.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{where}{key}.")
+        else:
+            yield from ((where + key, one) for one in (value if isinstance(value, list) else [value]))
