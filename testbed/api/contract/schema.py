@@ -18,6 +18,16 @@ from testbed.errors import GoogleText, InvalidArgument
 from testbed.json_object import Json
 
 _INTEGERS = {"int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
+_OUTPUT = re.compile(
+    r"""
+    ^ \W? output\ only \b (?!\ for)                              # most documents
+    | ^ (Deprecated\ )? (The\ )? read [ -] only \b (?!\ after)   # Cloud Run v1
+    | [.\]] \s* ( \[output\ only\] | output\ only\. )            # Compute Engine in a text, Cloud DNS at its end
+    | \(output\ only\) | @OutputOnly | \b read-only\.            # Cloud DNS, App Engine, Resource Manager
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""How descriptions say that a field is the server's."""
 _DEEPEST = 64
 """Messages inside messages: more than any real one has, and less than would exhaust the interpreter."""
 
@@ -122,20 +132,12 @@ class Reader:
         return value
 
 
-_OUTPUT = re.compile(
-    r"""
-    ^ (Deprecated\s)? (The\s)? \[? (output|read) [ -] only \b (?!\ after)   # it begins so
-    | \(output\ only\)                                                  # Cloud DNS has it in brackets
-    | \b (output|read) [ -] only \.? $                                   # it ends so
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""How descriptions say that a field is the server's."""
-
-
 def is_output(schema: Json) -> bool:
-    """Whether a field is the server's to say."""
-    return bool(schema.get("readOnly")) or bool(_OUTPUT.search(schema.get("description", "").strip()))
+    """Whether a field is the server's to say, as its discovery document marks it or words it.
+
+    Words that make it so for some resources only ("Output only for PARTNER type") do not.
+    """
+    return bool(schema.get("readOnly") or _OUTPUT.search(schema.get("description", "")))
 
 
 def faults_in(document: Document, name: str, value: object) -> list[str]:

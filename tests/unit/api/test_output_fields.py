@@ -13,14 +13,14 @@ from testbed.api.contract.discovery import APIS, Document, document
 from testbed.api.contract.schema import is_output
 from testbed.json_object import Json
 
-_SAID = re.compile(r"output[ -]only|(?<!volume as )\bread-only\b|ignored on input|server-defined", re.IGNORECASE)
+_SAID = re.compile(r"output[ -]?only|(?<!volume as )\bread-only\b|ignored on input|server-defined", re.IGNORECASE)
 NOT_THE_SERVERS = {
-    "CustomerEncryptionKey.sha256": "no disk is encrypted here",
     "DiskInstantiationConfig.instantiateFrom": "it speaks of disks that are read-only",
     "ExecutionReference.deletionTimestamp": "no request has an execution's reference that is the caller's",
     "FirewallPolicy.name": "of organizations' policies only",
     "ForwardingRule.name": "of some rules of load balancers only",
     "InterconnectAttachment.bandwidth": "of attachments of type PARTNER only",
+    "InterconnectAttachment.pairingKey": "of attachments of type PARTNER only",
     "InterconnectAttachment.partnerAsn": "of attachments of type PARTNER only",
     "InterconnectAttachment.partnerMetadata": "of attachments of type PARTNER only",
     "PreservedStatePreservedDisk.autoDelete": "it speaks of disks that are read-only",
@@ -46,6 +46,7 @@ def test_each_field_that_is_said_to_be_the_servers_is_dropped_from_requests(api:
 @pytest.mark.parametrize(
     ("api", "schema", "fields"),
     [
+        ("appengine.v1", "Version", {"name", "createdBy", "createTime", "versionUrl"}),
         ("dns.v1", "ManagedZone", {"id", "creationTime", "nameServers"}),
         ("dns.v1", "Change", {"id", "startTime", "status"}),
         ("cloudresourcemanager.v1", "Project", {"createTime", "lifecycleState", "projectNumber"}),

@@ -112,6 +112,8 @@ def view(plane: ControlPlane, record: Record) -> Json:
     """A version as the API prints it to those who ask for all."""
     del plane
     body = deployment.asked(record.body)
+    standard = body.get("env", "standard") == "standard"
+    scaled_by_hand = "manualScaling" in body or "basicScaling" in body
     service, app = segment(record.name, "services"), segment(record.name, "apps")
     prefix = "" if service == DEFAULT else f"{service}-dot-"
     return {
@@ -120,6 +122,7 @@ def view(plane: ControlPlane, record: Record) -> Json:
         "runtime": "python311",
         "threadsafe": True,
         "serviceAccount": app_engine_account(app),
+        **({"instanceClass": "B1" if scaled_by_hand else "F1", "runtimeChannel": "default"} if standard else {}),
         **body,
         "name": record.name,
         "id": record.id,

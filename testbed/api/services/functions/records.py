@@ -13,6 +13,7 @@ from pathlib import Path
 
 from testbed.api.calls.call import Call
 from testbed.api.services import direct, sources
+from testbed.api.services.functions.translation import DEFAULT_MEMORY, mebibytes
 from testbed.api.services.storage import transfers
 from testbed.api.services.vpcaccess import state_of
 from testbed.control.accept.plane import ControlPlane, InvalidResource
@@ -44,6 +45,7 @@ def deploy(call: Call, name: str, body: Json) -> Operation:
     made = _tidied(body, name)
     build = made["buildConfig"]
     _check_runtime(build.get("runtime", ""))
+    mebibytes(made.get("serviceConfig", {}).get("availableMemory", DEFAULT_MEMORY))
     if _SOURCE_FILE in build.get("environmentVariables", {}):
         raise InvalidArgument(f"{_SOURCE_FILE}: the testbed does not read it; put the function into main.py")
     before = call.plane.find(KIND, name)

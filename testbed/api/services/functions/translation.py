@@ -41,6 +41,20 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 """Where v2 has the fields of v1."""
 
 
+DEFAULT_MEMORY = "256M"
+_CPUS: Mapping[int, str] = {
+    128: "0.0833", 256: "0.1666", 512: "0.3333", 1024: "0.5833", 2048: "1", 4096: "2", 8192: "2", 16384: "4",
+    32768: "8",
+}  # fmt: skip
+"""Processors by the megabytes of memory up to which a function has them (behaviour 5.5.2)."""
+
+
+def cpus_for(memory: str) -> str:
+    """The processors of a function of the 2nd generation that does not say how many it wants."""
+    needed = mebibytes(memory)
+    return next((cpus for size, cpus in _CPUS.items() if needed <= size), _CPUS[32768])
+
+
 def to_v2(function: Json) -> Json:
     """A function of v1 as one of v2.
 
@@ -103,7 +117,12 @@ def _seconds(duration: Any) -> int:
     )
 
 
-def _mebibytes(quantity: Any) -> int:
+def mebibytes(quantity: Any) -> int:
+    """How much memory a quantity of Kubernetes' is.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
     found = re.fullmatch(r"(\d+)(k|Ki|M|Mi|G|Gi)?", str(quantity))
     if found is None:
         raise InvalidArgument(f"memory '{quantity}': it is not a quantity")
@@ -113,7 +132,7 @@ def _mebibytes(quantity: Any) -> int:
 
 _Convert = Callable[[Any], Any]
 _TO_V2: Mapping[str, _Convert] = {"timeout": _seconds, "availableMemoryMb": lambda value: f"{value}M"}
-_TO_V1: Mapping[str, _Convert] = {"timeout": lambda value: f"{value}s", "availableMemoryMb": _mebibytes}
+_TO_V1: Mapping[str, _Convert] = {"timeout": lambda value: f"{value}s", "availableMemoryMb": mebibytes}
 
 
 def _at(value: Json, place: tuple[str, ...]) -> Any:

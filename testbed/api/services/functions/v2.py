@@ -10,6 +10,7 @@ from testbed.api.contract.discovery import document
 from testbed.api.services import iampolicy, located
 from testbed.api.services.functions import records
 from testbed.api.services.functions.records import KIND
+from testbed.api.services.functions.translation import DEFAULT_MEMORY, cpus_for
 from testbed.control.accept.plane import ControlPlane
 from testbed.control.state.operations import Operation, ResourceChange
 from testbed.control.state.resources import Record
@@ -113,9 +114,10 @@ def view(plane: ControlPlane, record: Record) -> Json:
     second = body["environment"] == "GEN_2"
     if storage := body["buildConfig"]["source"].get("storageSource"):
         body["buildConfig"]["sourceProvenance"] = {"resolvedStorageSource": storage}
+    body["buildConfig"].setdefault("dockerRegistry", "ARTIFACT_REGISTRY")
     config = {
         "timeoutSeconds": 60,
-        "availableMemory": "256M",
+        "availableMemory": DEFAULT_MEMORY,
         "ingressSettings": "ALLOW_ALL",
         "maxInstanceCount": 100,
         "allTrafficOnLatestRevision": True,
@@ -127,6 +129,8 @@ def view(plane: ControlPlane, record: Record) -> Json:
     if "directVpcNetworkInterface" in config:
         config.setdefault("directVpcEgress", "VPC_EGRESS_PRIVATE_RANGES_ONLY")
     if second:
+        config.setdefault("maxInstanceRequestConcurrency", 1)
+        config.setdefault("availableCpu", cpus_for(config["availableMemory"]))
         config |= {
             "service": record.name.replace("/functions/", "/services/"),
             "uri": url(record),

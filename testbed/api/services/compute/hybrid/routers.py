@@ -57,13 +57,15 @@ def _nat(nat: Json) -> Json:
 
 
 def view(_: ControlPlane, record: Record) -> Json:
-    """Fields that a router always prints, and those of its NAT gateways and interfaces."""
+    """Fields that a router always prints, and those of its NAT gateways, interfaces and BGP peers."""
     body = record.body
     result: Json = {"encryptedInterconnectRouter": body.get("encryptedInterconnectRouter", False)}
     if nats := body.get("nats"):
         result["nats"] = [_nat_view(nat) for nat in nats]
     if interfaces := body.get("interfaces"):
         result["interfaces"] = [_interface_view(interface) for interface in interfaces]
+    if peers := body.get("bgpPeers"):
+        result["bgpPeers"] = [_peer_view(peer) for peer in peers]
     return result
 
 
@@ -75,6 +77,12 @@ def _nat_view(nat: Json) -> Json:
     if subnets := nat.get("subnetworks"):
         shown["subnetworks"] = [{**one, "name": url(one["name"])} for one in subnets]
     return shown
+
+
+def _peer_view(peer: Json) -> Json:
+    """A BGP peer, which carries routes of the version that its address has unless it says otherwise."""
+    sixth = ":" in peer.get("peerIpAddress", "")
+    return {"enableIpv4": not sixth, "enableIpv6": sixth, **peer}
 
 
 def _interface_view(interface: Json) -> Json:

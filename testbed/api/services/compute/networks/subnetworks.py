@@ -21,6 +21,10 @@ LARGEST_OF_AUTO_MODE = 16
 """To what a subnet of an auto mode network can grow (recalled)."""
 
 
+_LOGGED: Json = {"aggregationInterval": "INTERVAL_5_SEC", "flowSampling": 0.5, "metadata": "EXCLUDE_ALL_METADATA"}
+"""How flows are logged unless a subnet says otherwise (behaviour 5.5.4)."""
+
+
 def defaults(body: Json) -> Json:
     """A subnet with what Google fills in; flow logs have two fields that say the same.
 
@@ -35,7 +39,7 @@ def defaults(body: Json) -> Json:
     }
     logs = result.get("logConfig", {}).get("enable", result.get("enableFlowLogs"))
     if logs is not None:
-        result["logConfig"] = {**result.get("logConfig", {}), "enable": logs}
+        result["logConfig"] = {**(_LOGGED if logs else {}), **result.get("logConfig", {}), "enable": logs}
     if logs or "enableFlowLogs" in result:
         result["enableFlowLogs"] = bool(logs)
     return result
