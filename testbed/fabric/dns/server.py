@@ -29,6 +29,12 @@ _MTU = 1500
 _RULE = 1000
 _RELOAD = ("python3", "-I", "/usr/local/lib/testbed/reload.py")
 
+_MEMORY = 4 << 30
+"""Bytes.  BIND takes 10 MB for each view, and as much again while it reads its files anew.  The limit is the same for
+any number of networks: another limit would mean another container."""
+_ALLOCATOR = {"MALLOC_CONF": "narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0"}
+"""jemalloc(3): what reading the files took is given back at once."""
+
 
 @dataclass(slots=True)
 class NameServer:
@@ -85,7 +91,8 @@ class NameServer:
             "testbed/dns",
             files=files.written(made),
             reload=_RELOAD,
-            memory=1 << 30,
+            environment=_ALLOCATOR,
+            memory=_MEMORY,
             cores=INFRASTRUCTURE_CORES,
         )
 
