@@ -11,9 +11,11 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple, Self, get_args, get_origin
 
 import grpc
@@ -21,6 +23,8 @@ from google.protobuf.message import Message
 
 from testbed.api.contract.bindings import COMMON, Binding, of_common, of_grpc_only
 from testbed.api.contract.discovery import Method, MethodRouter
+
+_LOADING = threading.RLock()
 
 
 class Client(NamedTuple):
@@ -110,12 +114,18 @@ def rpcs(api: str) -> Mapping[str, Rpc]:
     """The procedures of one API by their paths; its package is loaded when they are first asked for."""
     if api not in CLIENTS:
         return {}
-    services = importlib.import_module(f"{CLIENTS[api].package}.services")
+    services = _module(f"{CLIENTS[api].package}.services")
     return {
         rpc.path: rpc
         for module in pkgutil.iter_modules(services.__path__)
         for rpc in _of(api, f"{services.__name__}.{module.name}")
     }
+
+
+def _module(name: str) -> ModuleType:
+    """A module of a client.  Two threads that load a package whose modules import each other would see a part of it."""
+    with _LOADING:
+        return importlib.import_module(name)
 
 
 def load_types(value: object) -> None:
@@ -124,7 +134,7 @@ def load_types(value: object) -> None:
         protocol = str(value.get("@type", "")).rpartition("/")[2].rpartition(".")[0]
         for client in CLIENTS.values():
             if client.protocol == protocol:
-                importlib.import_module(client.package)
+                _module(client.package)
         value = list(value.values())
     if isinstance(value, list):
         for one in value:
@@ -138,7 +148,7 @@ def _common(path: str) -> Rpc:
 
 
 def _of(api: str, package: str) -> Iterator[Rpc]:
-    transports = importlib.import_module(f"{package}.transports.grpc")
+    transports = _module(f"{package}.transports.grpc")
     made = next(value for name, value in vars(transports).items() if name.endswith("GrpcTransport"))
     options = dict(_options(f"{package}.transports.rest_base"))
     notes = _Notes()
@@ -160,7 +170,7 @@ def _options(module: str) -> Iterator[tuple[str, Sequence[Binding]]]:
     """The HTTP bindings that a client's REST transport has; a client that knows gRPC only has no such transport."""
     if importlib.util.find_spec(module) is None:
         return
-    for _, transport in inspect.getmembers(importlib.import_module(module), inspect.isclass):
+    for _, transport in inspect.getmembers(_module(module), inspect.isclass):
         for name, binding in inspect.getmembers(transport, inspect.isclass):
             if name.startswith("_Base") and hasattr(binding, "_get_http_options"):
                 yield name.removeprefix("_Base"), binding._get_http_options()  # noqa: SLF001 - it is told nowhere else
