@@ -81,7 +81,7 @@ def routes(call: Call) -> Json:
     direction = call.text("direction")
     if direction not in {"INCOMING", "OUTGOING"}:
         raise InvalidArgument(GoogleText("Invalid value for field 'direction': must be INCOMING or OUTGOING."))
-    found = list(_incoming(call, record.name, peer) if direction == "INCOMING" else _outgoing(call, record.name, peer))
+    found = list(_between(call, record.name, peer, incoming=direction == "INCOMING"))
     page = listing.page(
         found,
         size=call.number("maxResults"),
@@ -96,21 +96,15 @@ def routes(call: Call) -> Json:
     return {**answer, **page.answer("items")}
 
 
-def _incoming(call: Call, mine: str, theirs: str) -> Iterator[Json]:
-    """What a network is offered by its peer, if the peering is active."""
+def _between(call: Call, mine: str, theirs: str, *, incoming: bool) -> Iterator[Json]:
+    """What a network is offered by its peer, or offers it, if the peering is active."""
     topology = call.plane.topology()
-    if sides := active(topology.networks).get((mine, theirs)):
-        further = ranges(topology, call.plane.running, theirs)
-        yield from map(_exchanged, offered(topology, theirs, sides.theirs, sides.mine, further))
-        yield from _dynamic(call, topology, theirs, sides.theirs, sides.mine)
-
-
-def _outgoing(call: Call, mine: str, theirs: str) -> Iterator[Json]:
-    """What a network offers its peer, if the peering is active."""
-    topology = call.plane.topology()
-    if sides := active(topology.networks).get((mine, theirs)):
-        yield from map(_exchanged, offered(topology, mine, sides.mine, sides.theirs))
-        yield from _dynamic(call, topology, mine, sides.mine, sides.theirs)
+    if (sides := active(topology.networks).get((mine, theirs))) is None:
+        return
+    owner, export, into = (theirs, sides.theirs, sides.mine) if incoming else (mine, sides.mine, sides.theirs)
+    further = ranges(topology, call.plane.running, owner) if incoming else ()
+    yield from map(_exchanged, offered(topology, owner, export, into, further))
+    yield from _dynamic(call, topology, owner, export, into)
 
 
 def _exchanged(route: Exchanged) -> Json:
